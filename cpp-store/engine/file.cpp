@@ -1,0 +1,158 @@
+#include "file.hpp"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "errors.hpp"
+
+namespace parsl_tl {
+
+void throw_errno(int error, const std::string& action, const std::string& path) {
+  const std::string text = action + " " + path + ": " + std::strerror(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      throw StoreException(ErrorCode::kFull,
+                           text + "; nothing was stored. Free space there or retire models");
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      throw StoreException(ErrorCode::kPermission,
+                           text + "; check owner and mode, or open the store with read_only=True");
+    case ENOENT:
+      throw StoreException(ErrorCode::kNotFound, text);
+    default:
+      throw StoreException(ErrorCode::kIo, text);
+  }
+}
+
+std::string hex_id(std::uint64_t id) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text(16, '0');
+  for (int i = 15; i >= 0; --i, id >>= 4) text[i] = kDigits[id & 15];
+  return text;
+}
+
+File::File(const std::string& path, int flags, unsigned mode) : path_(path) {
+  fd_ = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  if (fd_ < 0) throw_errno(errno, "cannot open", path);
+}
+
+File::~File() { close(); }
+
+File::File(File&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  if (this != &other) {
+    close();
+    fd_ = std::exchange(other.fd_, -1);
+    path_ = std::move(other.path_);
+  }
+  return *this;
+}
+
+void File::close() noexcept {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+std::uint64_t File::size() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+std::size_t File::read_at(std::uint64_t offset, void* out, std::size_t size) const {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t got = ::pread(fd_, static_cast<char*>(out) + done, size - done,
+                                static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_errno(errno, "cannot read", path_);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+void File::write_at(std::uint64_t offset, const void* data, std::size_t size) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t put = ::pwrite(fd_, static_cast<const char*>(data) + done, size - done,
+                                 static_cast<off_t>(offset + done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw_errno(errno, "cannot write", path_);
+    done += static_cast<std::size_t>(put);
+  }
+}
+
+void File::write_all(std::vector<iovec> buffers) {
+  std::size_t first = 0;
+  while (first < buffers.size()) {
+    if (buffers[first].iov_len == 0) {
+      ++first;
+      continue;
+    }
+    const auto count = static_cast<int>(std::min<std::size_t>(buffers.size() - first, IOV_MAX));
+    ssize_t put = ::writev(fd_, buffers.data() + first, count);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) throw_errno(errno, "cannot write", path_);
+    auto left = static_cast<std::size_t>(put);
+    while (left > 0) {
+      iovec& buffer = buffers[first];
+      const std::size_t step = std::min(left, buffer.iov_len);
+      buffer.iov_base = static_cast<char*>(buffer.iov_base) + step;
+      buffer.iov_len -= step;
+      left -= step;
+      if (buffer.iov_len == 0) ++first;
+    }
+  }
+}
+
+void File::truncate(std::uint64_t size) {
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) throw_errno(errno, "cannot truncate", path_);
+}
+
+void File::sync_data() {
+  if (::fdatasync(fd_) != 0) throw_errno(errno, "cannot sync", path_);
+}
+
+bool File::try_lock() {
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  throw_errno(errno, "cannot lock", path_);
+}
+
+FileLock::FileLock(const std::string& path, bool exclusive) : file_(path, O_RDONLY) {
+  while (::flock(file_.fd(), exclusive ? LOCK_EX : LOCK_SH) != 0) {
+    if (errno != EINTR) throw_errno(errno, "cannot lock", path);
+  }
+}
+
+Mapping::Mapping(const File& file) : size_(file.size()) {
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd(), 0);
+  if (address == MAP_FAILED) throw_errno(errno, "cannot map", file.path());
+  data_ = static_cast<const std::uint8_t*>(address);
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+void sync_folder(const std::string& path) {
+  File folder(path, O_RDONLY | O_DIRECTORY);
+  if (::fsync(folder.fd()) != 0) throw_errno(errno, "cannot sync", path);
+}
+
+}  // namespace parsl_tl

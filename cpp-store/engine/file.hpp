@@ -1,0 +1,73 @@
+// Files with owners: descriptors and mappings that close themselves, whole reads and writes, locks.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace parsl_tl {
+
+/// An open file descriptor; closed when it goes out of scope. Move-only.
+class File {
+ public:
+  File() = default;
+  File(const std::string& path, int flags, unsigned mode = 0644);
+  ~File();
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  int fd() const noexcept { return fd_; }
+  bool is_open() const noexcept { return fd_ >= 0; }
+  const std::string& path() const noexcept { return path_; }
+  std::uint64_t size() const;
+  void close() noexcept;
+
+  /// Reads exactly `size` bytes, or fewer only at the end of the file. Returns bytes read.
+  std::size_t read_at(std::uint64_t offset, void* out, std::size_t size) const;
+  void write_at(std::uint64_t offset, const void* data, std::size_t size);
+  /// Appends all buffers at the file's position. The vector is consumed.
+  void write_all(std::vector<iovec> buffers);
+  void truncate(std::uint64_t size);
+  void sync_data();
+  /// True when the advisory lock (flock, exclusive) was free and is now held by this descriptor.
+  bool try_lock();
+
+ private:
+  int fd_ = -1;
+  std::string path_;
+};
+
+/// An advisory lock on a file, held while the object lives; between processes and threads alike,
+/// because every lock opens the file anew. The kernel drops it when the process dies.
+class FileLock {
+ public:
+  FileLock(const std::string& path, bool exclusive);
+
+ private:
+  File file_;
+};
+
+/// A whole file, mapped read-only. Stays valid after the file is unlinked.
+class Mapping {
+ public:
+  explicit Mapping(const File& file);
+  ~Mapping();
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  const std::uint8_t* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+void sync_folder(const std::string& path);
+
+}  // namespace parsl_tl

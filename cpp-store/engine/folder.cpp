@@ -1,0 +1,154 @@
+#include "folder.hpp"
+
+#include <fcntl.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <set>
+#include <string_view>
+
+#include "errors.hpp"
+#include "file.hpp"
+#include "log.hpp"
+
+namespace parsl_tl {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kFormatTitle = "parsl_tl model store\nformat ";
+
+/// The name of the network file system that holds the path, or nullptr for a local one.
+const char* network_file_system(const std::string& path) {
+  struct statfs info {};
+  if (::statfs(path.c_str(), &info) != 0) return nullptr;
+  switch (static_cast<std::uint32_t>(info.f_type)) {
+    case 0x6969: return "NFS";
+    case 0x0BD00BD0: return "Lustre";
+    case 0x47504653: return "GPFS";
+    case 0x00C36400: return "Ceph";
+    case 0x19830326: return "BeeGFS";
+    case 0x5346414F: return "AFS";
+    case 0xFF534D42: return "CIFS";
+    case 0xFE534D42: return "SMB";
+    default: return nullptr;
+  }
+}
+
+bool is_empty_or_half_made(const std::string& path) {
+  static const std::set<std::string> kOurs{"lock", "log", "segments", "FORMAT.tmp"};
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (!kOurs.contains(entry.path().filename().string())) return false;
+  }
+  // Segments are only written after FORMAT: any file in there means that FORMAT was lost.
+  return !fs::exists(path + "/segments") || fs::is_empty(path + "/segments");
+}
+
+}  // namespace
+
+Folder::Folder(const std::string& path, bool writable) : path_(path) {
+  try {
+    prepare(writable);
+  } catch (const fs::filesystem_error& error) {
+    throw_errno(error.code().value(), "cannot use", path);
+  }
+}
+
+void Folder::prepare(bool writable) const {
+  const std::string& path = path_;
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    if (fs::exists(path, ignored)) {
+      throw StoreException(ErrorCode::kFormat, path + " is a file, not a store's folder");
+    }
+    if (!writable) {
+      throw StoreException(ErrorCode::kFormat,
+                           "no store in " + path + ": the folder does not exist");
+    }
+    fs::create_directories(path);
+  }
+  if (const char* name = network_file_system(path); name != nullptr) {
+    throw StoreException(ErrorCode::kIo,
+                         path + " lies on " + name +
+                             ", where locks and mappings do not hold between nodes; use a folder "
+                             "on a local disk or tmpfs");
+  }
+  if (writable && ::access(path.c_str(), W_OK) != 0) throw_errno(errno, "cannot write in", path);
+  if (!fs::exists(path + "/FORMAT")) {
+    if (!writable || !is_empty_or_half_made(path)) {
+      throw StoreException(ErrorCode::kFormat, path + " holds no parsl_tl store (there is no file "
+                                                      "FORMAT); name an empty or a new folder");
+    }
+    create();
+  }
+  check_format();
+}
+
+std::string Folder::segment_path(std::uint64_t owner) const {
+  return segments_path() + "/" + hex_id(owner) + ".seg";
+}
+
+void Folder::create() const {
+  File(lock_path(), O_RDWR | O_CREAT);
+  const FileLock lock(lock_path(), true);
+  if (fs::exists(path_ + "/FORMAT")) return;  // another process was first
+  fs::create_directory(segments_path());
+  fs::remove(log_path());  // of a creation that was interrupted
+  Log::create(log_path());
+  const std::string temporary = path_ + "/FORMAT.tmp";
+  const std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) + "\n";
+  File format(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  format.write_at(0, text.data(), text.size());
+  format.sync_data();
+  if (std::rename(temporary.c_str(), (path_ + "/FORMAT").c_str()) != 0) {
+    throw_errno(errno, "cannot create", path_ + "/FORMAT");
+  }
+  sync_folder(path_);
+}
+
+void Folder::check_format() const {
+  const File file(path_ + "/FORMAT", O_RDONLY);
+  std::string text(256, '\0');
+  text.resize(file.read_at(0, text.data(), text.size()));
+  int version = 0;
+  if (!text.starts_with(kFormatTitle) ||
+      std::sscanf(text.c_str() + kFormatTitle.size(), "%d", &version) != 1 || version < 1) {
+    throw StoreException(ErrorCode::kFormat, path_ + "/FORMAT is not a parsl_tl store's");
+  }
+  if (version > kFormatVersion) {
+    throw StoreException(ErrorCode::kFormat,
+                         path_ + " is a store of format " + std::to_string(version) +
+                             "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
+                             ": install a newer parsl_tl");
+  }
+  for (const std::string& part : {log_path(), segments_path(), lock_path()}) {
+    if (!fs::exists(part)) {
+      throw StoreException(ErrorCode::kCorrupt,
+                           part + " is missing from the store; restore it from a copy");
+    }
+  }
+}
+
+void Folder::sweep(const std::function<bool(std::uint64_t)>& is_known) const {
+  for (const auto& entry : fs::directory_iterator(segments_path())) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("tmp-")) {
+      try {
+        File file(entry.path().string(), O_RDWR);
+        if (file.try_lock()) fs::remove(entry.path());
+      } catch (const StoreException& error) {
+        // The writer published or removed it between the listing and the opening.
+        if (error.code() != ErrorCode::kNotFound) throw;
+      }
+    } else if (name.ends_with(".seg")) {
+      unsigned long long owner = 0;
+      if (std::sscanf(name.c_str(), "%16llx.seg", &owner) == 1 && !is_known(owner)) {
+        fs::remove(entry.path());
+      }
+    }
+  }
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,138 @@
+#include "log.hpp"
+
+#include <arrow/buffer.h>
+#include <arrow/ipc/api.h>
+#include <arrow/result.h>
+#include <fcntl.h>
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "checksum.hpp"
+#include "errors.hpp"
+#include "record.hpp"
+
+namespace parsl_tl {
+namespace {
+
+constexpr char kFileMagic[8] = {'P', 'T', 'L', 'L', 'O', 'G', '0', '1'};
+constexpr char kFrameMagic[4] = {'P', 'T', 'L', 'R'};
+// A record of a million layers stays far below this; a longer length is damage, not data.
+constexpr std::uint32_t kMaxPayload = 1U << 30;
+
+struct FrameHeader {
+  char magic[4];
+  std::uint32_t length;
+  std::uint64_t checksum;
+};
+static_assert(sizeof(FrameHeader) == 16);
+
+std::uint64_t padded(std::uint64_t size) { return (size + 7) & ~std::uint64_t{7}; }
+
+std::vector<std::uint8_t> make_frame(const arrow::Buffer& payload) {
+  const auto length = static_cast<std::uint64_t>(payload.size());
+  if (length > kMaxPayload) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "the metadata of the model takes " + std::to_string(length) +
+                             " bytes, more than a record can hold; shorten its attributes");
+  }
+  FrameHeader header{};
+  std::memcpy(header.magic, kFrameMagic, sizeof kFrameMagic);
+  header.length = static_cast<std::uint32_t>(length);
+  header.checksum = checksum(payload.data(), length);
+  std::vector<std::uint8_t> frame(sizeof header + padded(length), 0);
+  std::memcpy(frame.data(), &header, sizeof header);
+  std::memcpy(frame.data() + sizeof header, payload.data(), length);
+  return frame;
+}
+
+}  // namespace
+
+void Log::create(const std::string& path) {
+  auto schema = arrow::ipc::SerializeSchema(*record_schema());
+  if (!schema.ok()) throw StoreException(ErrorCode::kIo, schema.status().ToString());
+  const auto frame = make_frame(**schema);
+  File file(path, O_WRONLY | O_CREAT | O_EXCL);
+  file.write_at(0, kFileMagic, sizeof kFileMagic);
+  file.write_at(sizeof kFileMagic, frame.data(), frame.size());
+  file.sync_data();
+}
+
+Log::Log(const std::string& path, bool writable) : file_(path, writable ? O_RDWR : O_RDONLY) {
+  std::array<char, sizeof kFileMagic> magic{};
+  const std::size_t got = file_.read_at(0, magic.data(), magic.size());
+  if (got != magic.size() || std::memcmp(magic.data(), kFileMagic, sizeof kFileMagic) != 0) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         path + " does not begin as a store's log; restore it from a copy");
+  }
+  position_ = sizeof kFileMagic;
+  if (next() == nullptr) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         path + ": the schema frame is damaged; restore the file from a copy");
+  }
+}
+
+std::optional<Log::Frame> Log::frame_at(std::uint64_t offset, std::uint64_t file_size) const {
+  FrameHeader header{};
+  if (offset + sizeof header > file_size) return std::nullopt;
+  if (file_.read_at(offset, &header, sizeof header) != sizeof header) return std::nullopt;
+  if (std::memcmp(header.magic, kFrameMagic, sizeof kFrameMagic) != 0) return std::nullopt;
+  const std::uint64_t begin = offset + sizeof header;
+  const std::uint64_t end = begin + padded(header.length);
+  if (header.length > kMaxPayload || end > file_size) return std::nullopt;
+  auto allocated = arrow::AllocateBuffer(header.length);
+  if (!allocated.ok()) throw StoreException(ErrorCode::kIo, allocated.status().ToString());
+  std::shared_ptr<arrow::Buffer> payload = std::move(*allocated);
+  if (file_.read_at(begin, payload->mutable_data(), header.length) != header.length ||
+      checksum(payload->data(), header.length) != header.checksum) {
+    return std::nullopt;
+  }
+  return Frame{std::move(payload), end};
+}
+
+std::shared_ptr<arrow::Buffer> Log::next() {
+  auto frame = frame_at(position_, file_.size());
+  if (!frame) return nullptr;
+  position_ = frame->end;
+  return std::move(frame->payload);
+}
+
+std::shared_ptr<arrow::Buffer> Log::read_frame(std::uint64_t offset) const {
+  auto frame = frame_at(offset, file_.size());
+  if (!frame) {
+    throw StoreException(ErrorCode::kCorrupt, file_.path() + ": the record at byte " +
+                                                  std::to_string(offset) + " is damaged");
+  }
+  return std::move(frame->payload);
+}
+
+std::uint64_t Log::cut_torn_tail() {
+  const std::uint64_t end = file_.size();
+  if (end <= position_) return 0;
+  // Frames begin at multiples of 8, so a whole one behind the damage would be found here.
+  for (std::uint64_t offset = padded(position_ + 1); offset < end; offset += 8) {
+    if (frame_at(offset, end)) {
+      throw StoreException(ErrorCode::kCorrupt,
+                           file_.path() + ": the record at byte " + std::to_string(position_) +
+                               " is damaged, and whole records follow it; restore the file from "
+                               "a copy. Nothing was changed");
+    }
+  }
+  file_.truncate(position_);
+  return end - position_;
+}
+
+void Log::append(const arrow::Buffer& payload, bool sync) {
+  const auto frame = make_frame(payload);
+  try {
+    file_.write_at(position_, frame.data(), frame.size());
+    if (sync) file_.sync_data();
+  } catch (...) {
+    file_.truncate(position_);  // a half-written frame would be a torn tail for the next writer
+    throw;
+  }
+  position_ += frame.size();
+}
+
+}  // namespace parsl_tl

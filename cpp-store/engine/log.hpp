@@ -1,0 +1,62 @@
+// The append-only log: every acknowledged put and retirement, one checksummed frame each.
+//
+//   file   := "PTLLOG01" frame*
+//   frame  := "PTLR" | payload length (u32, little-endian) | XXH3-64 of the payload (u64)
+//             | payload | zero padding to a multiple of 8
+//
+// The first frame holds the Arrow schema, every later one a record batch message.
+// Writers hold the store's exclusive lock; readers need none, since a frame that is not yet whole
+// fails its checksum and is read again at the next look.
+#pragma once
+
+#include <arrow/type_fwd.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "file.hpp"
+
+namespace parsl_tl {
+
+class Log {
+ public:
+  /// Creates the file with its magic and schema frame; fails if it exists.
+  static void create(const std::string& path);
+
+  /// Opens an existing log. Throws kFormat when it does not begin as one.
+  Log(const std::string& path, bool writable);
+
+  /// The payload of the next whole frame, or nothing at the end (or at a frame that is not whole).
+  std::shared_ptr<arrow::Buffer> next();
+
+  /// True when the file has bytes behind the last frame read. Costs one fstat.
+  bool has_more() const { return file_.size() > position_; }
+
+  /// With the exclusive lock held and `next()` exhausted: cuts off what a writer that died left
+  /// behind and returns its size in bytes. Throws kCorrupt, and changes nothing, if whole frames
+  /// follow the damage: then it is no torn tail.
+  std::uint64_t cut_torn_tail();
+
+  /// With the exclusive lock held and `next()` exhausted. On failure the file is as before.
+  void append(const arrow::Buffer& payload, bool sync);
+
+  std::uint64_t position() const noexcept { return position_; }
+  std::uint64_t size() const { return file_.size(); }
+
+  /// Reads one frame again, by the offset it began at.
+  std::shared_ptr<arrow::Buffer> read_frame(std::uint64_t offset) const;
+
+ private:
+  struct Frame {
+    std::shared_ptr<arrow::Buffer> payload;
+    std::uint64_t end;
+  };
+  std::optional<Frame> frame_at(std::uint64_t offset, std::uint64_t file_size) const;
+
+  File file_;
+  std::uint64_t position_ = 0;
+};
+
+}  // namespace parsl_tl

@@ -1,0 +1,11 @@
+// Registration of the module's parts, one function each.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace parsl_tl {
+
+void bind_engine(pybind11::module_& module);
+void bind_hash(pybind11::module_& module);
+
+}  // namespace parsl_tl

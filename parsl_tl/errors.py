@@ -1,0 +1,89 @@
+"""The exceptions of parsl_tl: one tree, so that ``except ParslTLError`` catches all of them.
+
+Every message says what was wrong, with which value, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class ParslTLError(Exception):
+    """Base of every error that parsl_tl raises on purpose."""
+
+
+class InvalidValueError(ParslTLError, ValueError):
+    """An argument has a value that can never work (a NaN quality, a negative count)."""
+
+
+class ArchitectureError(ParslTLError):
+    """A graph of layers is not a model: a cycle, an unknown input, unconnected parts."""
+
+
+class SpaceError(ParslTLError):
+    """A search space is unknown, or an architecture sequence does not fit it."""
+
+
+class ProblemError(ParslTLError):
+    """A problem is unknown, or its data cannot be loaded."""
+
+
+class ConfigError(ParslTLError):
+    """An executor configuration is unknown, or cannot be used on this machine."""
+
+
+class CampaignError(ParslTLError):
+    """A run folder cannot be started, resumed or read."""
+
+
+class TransferError(ParslTLError):
+    """A transfer method is unknown, or failed to deliver weights."""
+
+
+class EvaluationError(ParslTLError):
+    """One evaluation failed; the search goes on. The class name becomes the failure's reason."""
+
+
+class NaNLossError(EvaluationError):
+    """Training diverged: the loss is NaN or infinite."""
+
+
+class EvaluationTimeoutError(EvaluationError):
+    """An evaluation took longer than it was allowed to."""
+
+
+class StoreError(ParslTLError):
+    """Base of everything that goes wrong in the model store."""
+
+
+class StoreFormatError(StoreError):
+    """The folder is no store, or one of a format that this version cannot read."""
+
+
+class StoreCorruptError(StoreError):
+    """Stored bytes do not have the checksum they were written with."""
+
+
+class StoreFullError(StoreError):
+    """The disk or quota is full; nothing was stored."""
+
+
+class StorePermissionError(StoreError):
+    """The folder cannot be read or written by this user."""
+
+
+class StoreClosedError(StoreError):
+    """The store was used after ``close()``."""
+
+
+class ModelNotFoundError(StoreError, KeyError):
+    """No living model has this id."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of its argument
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelExistsError(StoreError):
+    """A model with this id was stored before; ids are never reused."""
+
+
+class DonorGoneError(StoreError):
+    """A layer was to be inherited from a model that was retired and freed in the meantime."""

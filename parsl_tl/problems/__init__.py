@@ -1,0 +1,18 @@
+"""Problems: data, what a model of it must look like, and how one is trained and judged."""
+
+from parsl_tl.problems.digits import Digits
+from parsl_tl.problems.problem import Array, Arrays, Data, Problem
+from parsl_tl.problems.registry import ENTRY_POINT_GROUP, get_problem, list_problems
+from parsl_tl.problems.synthetic import Synthetic
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Array",
+    "Arrays",
+    "Data",
+    "Digits",
+    "Problem",
+    "Synthetic",
+    "get_problem",
+    "list_problems",
+]

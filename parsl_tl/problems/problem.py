@@ -1,0 +1,189 @@
+"""What a problem is: data, the shape of a model of it, a training recipe, and an objective."""
+
+from __future__ import annotations
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from parsl_tl.errors import ProblemError
+
+Array: TypeAlias = npt.NDArray[Any]
+Arrays: TypeAlias = Array | tuple[Array, ...]
+Shape: TypeAlias = tuple[int, ...]
+
+_METRICS: Mapping[str, str] = {"r2": "R2Score"}
+"""Metrics whose short name here is not one that Keras knows by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Training and validation samples; no sample belongs in both.
+
+    The arrays are made read-only: every evaluation of a worker shares them.
+
+    Attributes:
+        x_train: inputs, ``(n, *input_shape)``; a tuple of such for several inputs.
+        y_train: targets, ``(n, *target_shape)``.
+        x_valid: inputs to judge by, as ``x_train`` with another number of rows.
+        y_valid: their targets.
+
+    Raises:
+        ProblemError: numbers of rows disagree, a part is empty, or a value is not finite.
+    """
+
+    x_train: Arrays
+    y_train: Array
+    x_valid: Arrays
+    y_valid: Array
+
+    def __post_init__(self) -> None:
+        for part, x, y in (
+            ("train", self.x_train, self.y_train),
+            ("valid", self.x_valid, self.y_valid),
+        ):
+            if len(y) == 0:
+                raise ProblemError(f"y_{part} is empty; every split needs at least one row")
+            for array in (*as_tuple(x), y):
+                if len(array) != len(y):
+                    raise ProblemError(
+                        f"x_{part} has {len(array)} rows and y_{part} has {len(y)}; "
+                        "give one target for each row"
+                    )
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise ProblemError(
+                        f"the {part} data holds NaN or infinite values; clean or impute them"
+                    )
+                array.flags.writeable = False
+
+
+class Problem(ABC):
+    """One learning task that architectures are searched for.
+
+    A subclass sets the attributes and loads data in ``_load``. Whoever calls ``load`` gets the
+    same ``Data`` every time: it is read once per instance, and ``get_problem`` gives out one
+    instance per process for the same name and arguments.
+
+    Attributes:
+        name: what users call it.
+        input_shape: shape of one sample without the batch axis; a list of such for several inputs.
+        output_shape: shape of one prediction.
+        output_activation: activation of the output layer, as Keras names it.
+        loss: a Keras loss name.
+        metrics: names of metrics: any that Keras knows, or ``"r2"``.
+        objective: entry of the training history that a search maximizes, such as
+            ``"val_accuracy"``; with a leading ``-`` the entry is minimized (``"-val_loss"``).
+        epochs: at most so many passes over the training data.
+        batch_size: samples per step.
+        learning_rate: of the optimizer.
+        optimizer: a Keras optimizer name.
+    """
+
+    name: ClassVar[str]
+
+    input_shape: Shape | list[Shape]
+    output_shape: Shape
+    output_activation: str = "linear"
+    loss: str = "mse"
+    metrics: Sequence[str] = ()
+    objective: str = "-val_loss"
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    optimizer: str = "adam"
+
+    def __init__(self) -> None:
+        self._data: Data | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> Data:
+        """Gives the data, read on the first call and kept.
+
+        Raises:
+            ProblemError: it cannot be read, or does not have the shapes that the problem states.
+        """
+        with self._lock:
+            if self._data is None:
+                try:
+                    data = self._load()
+                except (OSError, ValueError, MemoryError) as error:
+                    raise ProblemError(
+                        f"the data of problem {self.name!r} cannot be loaded: {error}"
+                    ) from error
+                self._check(data)
+                self._data = data
+            return self._data
+
+    @abstractmethod
+    def _load(self) -> Data:
+        """Reads or makes the data; called once."""
+
+    def build_metrics(self) -> list[Any]:
+        """Makes what ``keras.Model.compile`` takes as ``metrics``."""
+        import keras
+
+        return [
+            getattr(keras.metrics, _METRICS[name])(name=name) if name in _METRICS else name
+            for name in self.metrics
+        ]
+
+    def score(self, logs: Mapping[str, float]) -> float:
+        """Reads the objective from one epoch's history; larger is better.
+
+        Raises:
+            ProblemError: the history has no such entry.
+        """
+        key = self.objective.removeprefix("-")
+        if key not in logs:
+            raise ProblemError(
+                f"the objective of problem {self.name!r} is {key!r}, but training reports "
+                f"{sorted(logs)}; choose one of these, or add the metric"
+            )
+        value = float(logs[key])
+        return -value if self.objective.startswith("-") else value
+
+    def _check(self, data: Data) -> None:
+        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
+        for part, x in (("train", data.x_train), ("valid", data.x_valid)):
+            found = [array.shape[1:] for array in as_tuple(x)]
+            if found != [tuple(shape) for shape in shapes]:
+                raise ProblemError(
+                    f"samples of problem {self.name!r} ({part}) have the shapes {found}, "
+                    f"its input_shape says {shapes}"
+                )
+
+    def __repr__(self) -> str:
+        return f"<Problem {self.name}: {self.input_shape} -> {self.output_shape}>"
+
+
+def as_tuple(arrays: Arrays) -> tuple[Array, ...]:
+    """Gives the inputs as a tuple, whether the problem has one or several."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def check_fraction(name: str, value: float) -> float:
+    """Returns a share of the data that leaves something on both sides.
+
+    Raises:
+        ProblemError: it is not strictly between 0 and 1.
+    """
+    if not (isinstance(value, (int, float)) and math.isfinite(value) and 0 < value < 1):
+        raise ProblemError(f"{name} is {value!r}; it must be between 0 and 1, both excluded")
+    return float(value)
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """Returns a whole number that is large enough.
+
+    Raises:
+        ProblemError: it is no integer, or smaller than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ProblemError(f"{name} is {value!r}; it must be an integer of at least {least}")
+    return int(value)

@@ -1,0 +1,284 @@
+"""The store inside the calling process, over a folder that many processes of a node share."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.native import native
+from parsl_tl.store.model_id import check_model_id, format_model_id
+from parsl_tl.store.model_store import (
+    Arrays,
+    Match,
+    ModelStore,
+    PutResult,
+    ScoreBy,
+    VerifyReport,
+    Weights,
+)
+from parsl_tl.store.tensors import dtype_name, from_bytes, to_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from parsl_tl.architecture import ArchitectureGraph
+
+Durability = Literal["os", "disk"]
+
+
+class EmbeddedStore(ModelStore):
+    """A store in a local folder.
+
+    Every process of the node may open the same folder; each sees what the others acknowledged in
+    its next call. Reading is mapping the files, so weights are never copied.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        durability: Durability = "os",
+    ) -> None:
+        """Opens the store, and makes it if the folder is missing or empty.
+
+        Args:
+            folder: a folder on a local disk or tmpfs, not on a network file system.
+            read_only: neither make nor change anything.
+            durability: ``"os"`` survives the death of any process; ``"disk"`` also a power cut
+                (every put waits for the disk).
+
+        Raises:
+            StoreFormatError: the folder holds something else, or a newer format.
+            StoreCorruptError: the log is damaged before its end.
+            StorePermissionError: the folder cannot be written (or read).
+        """
+        if durability not in ("os", "disk"):
+            raise InvalidValueError(f"durability is {durability!r}; choose 'os' or 'disk'")
+        path = str(Path(folder).expanduser().absolute())
+        self._engine = native.Engine(path, read_only=read_only, sync=durability == "disk")
+        self.uri = f"embedded:{path}"
+        self._pass_on_warnings()
+
+    def __repr__(self) -> str:
+        return f"EmbeddedStore({self._engine.folder!r})"
+
+    def _pass_on_warnings(self) -> None:
+        for text in self._engine.take_warnings():
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def put(
+        self,
+        model_id: int,
+        graph: ArchitectureGraph,
+        weights: Weights,
+        *,
+        quality: float,
+        parent: int | None = None,
+        donor: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> PutResult:
+        """See ``ModelStore.put``."""
+        names = graph.layer_names
+        index = {name: i for i, name in enumerate(names)}
+        unknown = [name for name in weights if name not in index]
+        if unknown:
+            raise InvalidValueError(
+                f"weights for {unknown[0]!r}, which is no layer of the architecture; "
+                "use the stable names of graph.layer_names"
+            )
+        tensors = []
+        for name, arrays in weights.items():
+            for given in arrays:
+                array = np.asarray(given)
+                tensors.append(
+                    (index[name], dtype_name(array.dtype), array.shape, to_bytes(array))
+                )
+        result = self._engine.put(
+            check_model_id(model_id),
+            float(quality),
+            None if parent is None else check_model_id(parent),
+            None if donor is None else check_model_id(donor),
+            graph.layer_keys,
+            names,
+            graph.edges.reshape(-1),
+            graph.to_json(),
+            _to_json(attributes or {}),
+            tensors,
+        )
+        self._pass_on_warnings()
+        return PutResult(result.bytes_stored, result.layers_stored, result.layers_inherited)
+
+    def best_ancestor(
+        self,
+        graph: ArchitectureGraph,
+        *,
+        by: ScoreBy = "layers",
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+    ) -> Match | None:
+        """See ``ModelStore.best_ancestor``."""
+        if by not in ("layers", "bytes"):
+            raise InvalidValueError(f"by={by!r}; choose 'layers' or 'bytes'")
+        if min_quality is not None and math.isnan(min_quality):
+            raise InvalidValueError("min_quality is NaN; give a number, or None for no limit")
+        excluded = {check_model_id(model_id) for model_id in exclude}
+        pinned = self._engine.best_ancestor(graph.layer_keys, by == "bytes", min_quality, excluded)
+        if pinned is None:
+            return None
+        num_bytes = {key: size for _, key, _, size, _ in pinned.layers()}
+        common = [
+            (name, num_bytes[key])
+            for name, key in zip(graph.layer_names, graph.layer_keys.tolist(), strict=True)
+            if key in num_bytes
+        ]
+        return Match(
+            model_id=pinned.model_id,
+            layer_names=[name for name, _ in common],
+            num_bytes=sum(size for _, size in common),
+            quality=pinned.quality,
+            _pinned=pinned,
+        )
+
+    def read(
+        self,
+        model_id: int,
+        layer_names: Collection[str] | None = None,
+        *,
+        out: Weights | None = None,
+    ) -> dict[str, Arrays]:
+        """See ``ModelStore.read``."""
+        pinned = self._engine.pin(check_model_id(model_id))
+        result: dict[str, Arrays] = {}
+        for index, name, tensors in _select(pinned, layer_names):
+            views = [
+                from_bytes(data, dtype, shape)
+                for data, (dtype, shape) in zip(pinned.tensors(index), tensors, strict=True)
+            ]
+            result[name] = views if out is None else _copy_into(name, views, out)
+        return result
+
+    def shapes(
+        self, model_id: int, layer_names: Collection[str] | None = None
+    ) -> dict[str, list[tuple[tuple[int, ...], str]]]:
+        """See ``ModelStore.shapes``."""
+        pinned = self._engine.pin(check_model_id(model_id))
+        return {
+            name: [(shape, dtype) for dtype, shape in tensors]
+            for _, name, tensors in _select(pinned, layer_names)
+        }
+
+    def composition(self, model_id: int) -> dict[str, int]:
+        """See ``ModelStore.composition``."""
+        layers = self._engine.model(check_model_id(model_id))["layers"]
+        return {name: owner for name, _, owner in layers}
+
+    def lineage(self, model_id: int) -> list[int]:
+        """See ``ModelStore.lineage``."""
+        return list(self._engine.ancestors(check_model_id(model_id)))
+
+    def descendants(self, model_id: int) -> list[int]:
+        """See ``ModelStore.descendants``."""
+        return list(self._engine.descendants(check_model_id(model_id)))
+
+    def retire(self, model_id: int) -> int:
+        """See ``ModelStore.retire``."""
+        return int(self._engine.retire(check_model_id(model_id)))
+
+    def reference_count(self, owner: int, layer_name: str) -> int:
+        """See ``ModelStore.reference_count``."""
+        from parsl_tl.architecture import layer_key
+
+        return int(self._engine.reference_count(check_model_id(owner), layer_key(layer_name)))
+
+    def graph(self, model_id: int) -> ArchitectureGraph:
+        """See ``ModelStore.graph``."""
+        from parsl_tl.architecture import ArchitectureGraph
+
+        return ArchitectureGraph.from_json(self._engine.architecture(check_model_id(model_id)))
+
+    def info(self, model_id: int) -> dict[str, Any]:
+        """See ``ModelStore.info``."""
+        info: dict[str, Any] = self._engine.model(check_model_id(model_id))
+        info["layers"] = [name for name, _, _ in info["layers"]]
+        info["attributes"] = json.loads(info["attributes"])
+        return info
+
+    def models(self) -> pa.Table:
+        """See ``ModelStore.models``."""
+        import pyarrow as pa
+
+        schema, array = self._engine.models()
+        batch = pa.RecordBatch._import_from_c_capsule(schema, array)
+        return pa.Table.from_batches([batch])
+
+    def stats(self) -> dict[str, int]:
+        """See ``ModelStore.stats``."""
+        return dict(self._engine.stats())
+
+    def verify(self) -> VerifyReport:
+        """See ``ModelStore.verify``."""
+        report = self._engine.verify()
+        return VerifyReport(report.models, report.tensors, report.bytes, list(report.problems))
+
+    def __contains__(self, model_id: object) -> bool:
+        try:
+            return bool(self._engine.contains(check_model_id(model_id)))  # type: ignore[arg-type]
+        except InvalidValueError:
+            return False  # what cannot be an id is in no store
+
+    def __len__(self) -> int:
+        return int(self._engine.stats()["models"])
+
+    def close(self) -> None:
+        """See ``ModelStore.close``."""
+        self._engine.close()
+
+
+def _to_json(attributes: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(attributes))
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"attributes must be what JSON can hold ({error}): {attributes!r}"
+        ) from error
+
+
+def _select(
+    pinned: Any, layer_names: Collection[str] | None
+) -> list[tuple[int, str, list[tuple[str, tuple[int, ...]]]]]:
+    """Returns (position, name, [(dtype, shape)]) of the layers asked for."""
+    layers = [(i, name, tensors) for i, (name, _, _, _, tensors) in enumerate(pinned.layers())]
+    if layer_names is None:
+        return [layer for layer in layers if layer[2]]
+    by_name = {layer[1]: layer for layer in layers}
+    missing = [name for name in layer_names if name not in by_name]
+    if missing:
+        raise InvalidValueError(
+            f"model {format_model_id(pinned.model_id)} has no layer {missing[0]!r}; "
+            "store.composition(model_id) lists its layers"
+        )
+    return [by_name[name] for name in layer_names]
+
+
+def _copy_into(name: str, views: Arrays, out: Weights) -> Arrays:
+    """Copies a layer's tensors into the caller's arrays."""
+    targets = list(out.get(name, ()))
+    stored = [(view.shape, view.dtype) for view in views]
+    given = [(target.shape, target.dtype) for target in targets]
+    if stored != given:
+        raise InvalidValueError(
+            f"out[{name!r}] holds {given}, but the stored arrays are {stored}; "
+            "store.shapes(model_id) tells what to allocate"
+        )
+    for view, target in zip(views, targets, strict=True):
+        np.copyto(target, view)
+    return targets

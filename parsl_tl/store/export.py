@@ -1,0 +1,73 @@
+"""A stored model as a Keras model, in memory or in a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.errors import InvalidValueError, StoreCorruptError
+from parsl_tl.store.model_id import format_model_id
+
+if TYPE_CHECKING:
+    from parsl_tl.store.model_store import ModelStore
+
+
+def load_keras_model(store: ModelStore, model_id: int) -> Any:
+    """Builds the ``keras.Model`` of a stored model, with its weights.
+
+    Layers carry their stable names.
+
+    Raises:
+        ModelNotFoundError: no such model.
+        StoreCorruptError: the stored weights do not fit the stored architecture.
+    """
+    model = store.graph(model_id).to_keras()
+    stored = store.read(model_id)
+    for layer in model.layers:
+        weights = stored.get(layer.name, [])
+        if [tuple(w.shape) for w in layer.weights] != [tuple(a.shape) for a in weights]:
+            raise StoreCorruptError(
+                f"model {format_model_id(model_id)}, layer {layer.name}: the architecture needs "
+                f"weights {[tuple(w.shape) for w in layer.weights]}, the store holds "
+                f"{[tuple(a.shape) for a in weights]}; it was stored without all of its weights"
+            )
+        if weights:
+            layer.set_weights(weights)
+    return model
+
+
+def export_keras(
+    store: ModelStore, model_id: int, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Writes a stored model as a ``.keras`` file that predicts the same.
+
+    Args:
+        store: where the model is.
+        model_id: which one.
+        path: the file to write; must end in ``.keras``.
+        overwrite: replace a file that exists.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InvalidValueError: another ending, a missing folder, or a file that exists.
+        ModelNotFoundError: no such model.
+    """
+    target = Path(path)
+    if target.suffix != ".keras":
+        raise InvalidValueError(f"{target} must end in .keras")
+    if not target.parent.is_dir():
+        raise InvalidValueError(f"the folder {target.parent} does not exist; create it first")
+    if target.exists() and not overwrite:
+        raise InvalidValueError(f"{target} exists; name another file or overwrite it on purpose")
+    model = load_keras_model(store, model_id)
+    # Written beside the target and renamed, so that a file of that name is always whole.
+    partial = target.with_name(f".{target.stem}.{os.getpid()}.keras")
+    try:
+        model.save(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target

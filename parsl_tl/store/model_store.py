@@ -1,0 +1,256 @@
+"""What every model store offers, whichever transport is under it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.store.model_id import format_model_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from parsl_tl.architecture import ArchitectureGraph
+
+Arrays = list[NDArray[np.generic]]
+Weights = Mapping[str, Sequence[NDArray[np.generic]]]
+ScoreBy = Literal["layers", "bytes"]
+
+
+@dataclass(frozen=True)
+class PutResult:
+    """What ``put`` did.
+
+    Attributes:
+        bytes_stored: bytes of weights that were written.
+        layers_stored: layers whose weights were written.
+        layers_inherited: layers whose weights the model shares with their owners.
+    """
+
+    bytes_stored: int
+    layers_stored: int
+    layers_inherited: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """The stored model that shares the longest prefix with an architecture.
+
+    While the match lives, its weights can be read in this process, even if another process
+    retires the model.
+
+    Attributes:
+        model_id: the donor.
+        layer_names: stable names of the common layers, in the query's topological order.
+        num_bytes: bytes of these layers' weights.
+        quality: the donor's quality.
+    """
+
+    model_id: int
+    layer_names: list[str]
+    num_bytes: int
+    quality: float
+    _pinned: Any = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"Match({format_model_id(self.model_id)}, {len(self.layer_names)} layers, "
+            f"{self.num_bytes} bytes, quality={self.quality:.6g})"
+        )
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What ``verify`` found.
+
+    Attributes:
+        models: models whose record and tensors are whole.
+        tensors: tensors whose checksum was computed.
+        num_bytes: their bytes.
+        problems: one text for each damaged model or wrong reference count; empty if all is well.
+    """
+
+    models: int
+    tensors: int
+    num_bytes: int
+    problems: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.problems
+
+
+class ModelStore(ABC):
+    """A store of models that share weights.
+
+    A model is its architecture, the weights of the layers it owns, and references to those it
+    shares with earlier models. Model ids are unsigned 64-bit integers and are never reused.
+    Usable as a context manager, from several threads, and from several processes at once.
+    """
+
+    @abstractmethod
+    def put(
+        self,
+        model_id: int,
+        graph: ArchitectureGraph,
+        weights: Weights,
+        *,
+        quality: float,
+        parent: int | None = None,
+        donor: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> PutResult:
+        """Stores a model; once this returns, the model survives the death of any process.
+
+        Args:
+            model_id: an id that was never used in this store.
+            graph: the architecture.
+            weights: arrays of each layer that the model owns, by stable layer name, in the order
+                of ``keras.Layer.weights``. Layers with weights that are not listed are shared
+                with the donor (or with the parent, when no donor is named).
+            quality: the objective, higher is better. Finite; may be negative.
+            parent: the model that this one was mutated from. Only lineage; it may be retired.
+            donor: the model whose prefix came over.
+            attributes: anything JSON can hold, kept with the model.
+
+        Raises:
+            InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer.
+            ModelExistsError: the id was used before, by a living or retired model.
+            DonorGoneError: the donor was retired in the meantime: store all weights instead.
+            StoreFullError: no space is left; the store is as before.
+            StorePermissionError: the store is read-only.
+        """
+
+    @abstractmethod
+    def best_ancestor(
+        self,
+        graph: ArchitectureGraph,
+        *,
+        by: ScoreBy = "layers",
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+    ) -> Match | None:
+        """Finds the stored model with the longest common prefix.
+
+        Ties go to the higher quality, then to the model that was stored last.
+
+        Args:
+            graph: the candidate's architecture.
+            by: what makes a prefix long: the number of its layers, or the bytes of their weights.
+            min_quality: leaves out models below it.
+            exclude: ids to leave out (the candidate's own, say).
+
+        Returns:
+            The match, or None if no model shares a layer.
+        """
+
+    @abstractmethod
+    def read(
+        self,
+        model_id: int,
+        layer_names: Collection[str] | None = None,
+        *,
+        out: Weights | None = None,
+    ) -> dict[str, Arrays]:
+        """Reads the weights of a model, or of some of its layers.
+
+        Args:
+            model_id: a living model, or one that a ``Match`` in this process still holds.
+            layer_names: which layers; all that have weights when None.
+            out: arrays to copy into, by layer name, with the stored shapes and dtypes.
+
+        Returns:
+            Arrays by layer name: read-only views of the stored bytes without a copy, or the
+            arrays of ``out``.
+
+        Raises:
+            ModelNotFoundError: no such model, or it was retired.
+            InvalidValueError: an unknown layer, or an array of ``out`` that does not fit.
+            StoreCorruptError: stored bytes fail their checksum.
+        """
+
+    @abstractmethod
+    def shapes(
+        self, model_id: int, layer_names: Collection[str] | None = None
+    ) -> dict[str, list[tuple[tuple[int, ...], str]]]:
+        """Returns ``(shape, dtype name)`` of each weight, by layer name, without reading any."""
+
+    @abstractmethod
+    def composition(self, model_id: int) -> dict[str, int]:
+        """Returns the owner of each layer, by stable layer name, in topological order."""
+
+    @abstractmethod
+    def lineage(self, model_id: int) -> list[int]:
+        """Returns the parent, its parent, and so on; retired models included."""
+
+    @abstractmethod
+    def descendants(self, model_id: int) -> list[int]:
+        """Returns children, then their children, and so on; retired models included."""
+
+    @abstractmethod
+    def retire(self, model_id: int) -> int:
+        """Takes a model out; frees what no living model refers to.
+
+        Returns:
+            Bytes of weights that were freed.
+
+        Raises:
+            ModelNotFoundError: no such model, or it was retired before.
+        """
+
+    @abstractmethod
+    def reference_count(self, owner: int, layer_name: str) -> int:
+        """Returns how many living models hold the owner's layer; 0 if it was freed."""
+
+    @abstractmethod
+    def graph(self, model_id: int) -> ArchitectureGraph:
+        """Returns the model's architecture."""
+
+    @abstractmethod
+    def info(self, model_id: int) -> dict[str, Any]:
+        """Returns quality, parent, donor, created (ns since 1970), bytes, layers, attributes."""
+
+    @abstractmethod
+    def models(self) -> pa.Table:
+        """Returns one row per living model, in the order they were stored.
+
+        Columns: ``model_id``, ``parent``, ``donor`` (uint64), ``quality`` (float64),
+        ``num_layers`` (uint32), ``bytes_owned``, ``bytes_total`` (uint64), ``created``
+        (timestamp[ns, UTC]), ``attributes`` (JSON text).
+        """
+
+    @abstractmethod
+    def stats(self) -> dict[str, int]:
+        """Returns counts and bytes: models, layers, references, live bytes, segments, index."""
+
+    @abstractmethod
+    def verify(self) -> VerifyReport:
+        """Computes every checksum and counts every reference anew."""
+
+    @abstractmethod
+    def __contains__(self, model_id: object) -> bool: ...
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the use of the store; arrays that were read stay valid."""
+
+    def __enter__(self) -> ModelStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,53 @@
+"""Numpy arrays to raw bytes and back, for every dtype that a network's weights may have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.errors import InvalidValueError, StoreFormatError
+
+
+def dtype_name(dtype: np.dtype[np.generic]) -> str:
+    """Returns the name under which a dtype is stored (``float32``, ``bfloat16``, ...).
+
+    Raises:
+        InvalidValueError: the dtype holds Python objects, fields, or text.
+    """
+    if dtype.hasobject or dtype.names is not None or dtype.kind in "SUmM":
+        raise InvalidValueError(f"weights of dtype {dtype} cannot be stored; use numbers")
+    return dtype.name
+
+
+def dtype_of(name: str) -> np.dtype[np.generic]:
+    """Returns the dtype of a stored name.
+
+    Raises:
+        StoreFormatError: this installation knows no such dtype.
+    """
+    try:
+        return np.dtype(name)
+    except TypeError:
+        pass  # not one of numpy's own: bfloat16 and the 8-bit floats come from ml_dtypes
+    import ml_dtypes
+
+    try:
+        return np.dtype(getattr(ml_dtypes, name))
+    except AttributeError as error:
+        raise StoreFormatError(
+            f"the store holds weights of dtype {name!r}, which neither numpy nor ml_dtypes knows"
+        ) from error
+
+
+def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Returns the array's memory in C order and native byte order; no copy where it has both."""
+    native = array.dtype.newbyteorder("=")
+    contiguous = np.ascontiguousarray(array, dtype=native)
+    return contiguous.reshape(-1).view(np.uint8)
+
+
+def from_bytes(data: NDArray[np.uint8], dtype: str, shape: Sequence[int]) -> NDArray[np.generic]:
+    """Returns a view of the bytes with the given dtype and shape; read-only like the bytes."""
+    return data.view(dtype_of(dtype)).reshape(tuple(shape))

@@ -1,0 +1,219 @@
+"""Training a candidate from scratch: build, compile, fit, keep the best epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.errors import ArchitectureError, InvalidValueError, NaNLossError
+from parsl_tl.problems import Data
+from parsl_tl.training.best_epoch import BestEpoch
+from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.datasets import batches, validation_batch_size
+from parsl_tl.training.report import TrainingReport
+from parsl_tl.training.runtime import array_bytes, seed_everything
+from parsl_tl.transfer.weights import layers_with_weights
+
+if TYPE_CHECKING:
+    import keras
+
+
+class BaseTrainer:
+    """Trains one candidate from scratch and keeps the weights of its best epoch.
+
+    The objective is the validation value of the weights that are kept, so what a search ranks by
+    is what anyone gets who loads the model. A subclass adds steps around training: it overrides
+    ``recall``, ``prepare``, ``thaw_after``, ``thaw`` and ``finish``.
+
+    Args:
+        config: problem and recipe.
+        model: the candidate: its graph, or a Keras model of one's own (with the weights it has).
+        report: to fill in; a new one if left out.
+
+    Attributes:
+        config: as given.
+        graph: the candidate's graph.
+        model: the Keras model; None before ``run`` when a graph was given.
+        report: figures of the evaluation.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        model: ArchitectureGraph | keras.Model,
+        *,
+        report: TrainingReport | None = None,
+    ) -> None:
+        self.config = config
+        self.report = report if report is not None else TrainingReport()
+        self.report.model_id, self.report.parent = config.model_id, config.parent
+        self.report.seed = config.seed
+        self.graph: ArchitectureGraph
+        self.model: keras.Model | None
+        if isinstance(model, ArchitectureGraph):
+            self.graph, self.model = model, None
+        else:
+            self.graph, self.model = ArchitectureGraph.from_keras(model), model
+
+    def run(self) -> TrainingReport:
+        """Evaluates the candidate.
+
+        Raises:
+            ArchitectureError: the graph is no model, or no model of this problem.
+            ProblemError: the data cannot be loaded.
+            NaNLossError: training diverged.
+            StoreError: the trained model could not be stored.
+        """
+        start = time.perf_counter()
+        report = self.report
+        try:
+            report.objective = self.recall()
+            if report.objective is not None:
+                report.recalled = True
+                return report
+            with report.timed("load"):
+                data = self.config.problem.load()
+            with report.timed("build"):
+                model = self._build()
+            self.prepare(model)
+            with report.timed("train"):
+                best = self._train(model, data)
+            self.finish(model, best)
+        finally:
+            report.seconds_total += time.perf_counter() - start
+        return report
+
+    def recall(self) -> float | None:
+        """Gives the objective if an earlier attempt at this evaluation got to the end."""
+        return None
+
+    def prepare(self, model: keras.Model) -> None:
+        """Does what comes between building and training; nothing here."""
+
+    def thaw_after(self) -> int | None:
+        """Gives the number of epochs after which ``thaw`` is called; None never calls it."""
+        return None
+
+    def thaw(self, model: keras.Model, epoch: int) -> None:
+        """Makes more layers trainable from epoch ``epoch`` on; the model is then compiled anew."""
+
+    def finish(self, model: keras.Model, best: BestEpoch) -> None:
+        """Does what comes after training; the model has the weights of the best epoch."""
+        self.report.objective = best.value
+
+    def _build(self) -> keras.Model:
+        seed_everything(self.config.seed)
+        if self.model is None:
+            self.model = self.graph.to_keras()
+        model = self.model
+        expected = tuple(self.config.problem.output_shape)
+        if model.output_shape != (None, *expected):
+            raise ArchitectureError(
+                f"the model's output has the shape {model.output_shape}, problem "
+                f"{self.config.problem.name!r} needs {(None, *expected)}"
+            )
+        self.report.parameters_total = int(model.count_params())
+        self.report.bytes_total = array_bytes(model.weights)
+        self.report.layers_total = len(layers_with_weights(model, self.graph))
+        return model
+
+    def _train(self, model: keras.Model, data: Data) -> BestEpoch:
+        config, thaw_after = self.config, self.thaw_after()
+        frozen_epochs = 0 if thaw_after is None else min(thaw_after, config.epochs)
+        best = BestEpoch(
+            model,
+            config.problem.score,
+            # What is thawed later changes too, so its present values belong to the snapshot.
+            lambda: model.weights if thaw_after is not None else _changing_weights(model),
+            last_epoch=config.epochs - 1,
+            patience=config.patience,
+        )
+        self.report.parameters_trainable = _count(model.trainable_variables)
+        try:
+            if thaw_after is not None:
+                if model.trainable_variables:
+                    self._fit(model, data, best, until=frozen_epochs)
+                self.thaw(model, best.epochs)
+                best.be_patient_again()
+            if not model.trainable_variables:
+                return self._evaluate(model, data, best)
+            if best.epochs < config.epochs:
+                self._fit(model, data, best, until=config.epochs)
+        finally:
+            self.report.epochs, self.report.history = best.epochs, best.history
+        best.restore()
+        self.report.best_epoch = best.epoch + 1
+        return best
+
+    def _fit(self, model: keras.Model, data: Data, best: BestEpoch, *, until: int) -> None:
+        """Trains up to an epoch, or until patience runs out."""
+        config = self.config
+        self._compile(model, data)
+        valid_size = validation_batch_size(data.x_valid, config.batch_size)
+        model.fit(
+            batches(data.x_train, data.y_train, config.batch_size, seed=config.seed),
+            validation_data=batches(data.x_valid, data.y_valid, valid_size),
+            initial_epoch=best.epochs,
+            epochs=until,
+            shuffle=False,  # the dataset does it
+            verbose=0,
+            callbacks=[best.callback()],
+        )
+        best.check()
+
+    def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:
+        """Judges a model that has nothing to train: all of it came from its donor."""
+        self._compile(model, data)
+        valid_size = validation_batch_size(data.x_valid, self.config.batch_size)
+        logs = model.evaluate(
+            batches(data.x_valid, data.y_valid, valid_size), verbose=0, return_dict=True
+        )
+        best.value = self.config.problem.score({f"val_{name}": logs[name] for name in logs})
+        if not math.isfinite(best.value):
+            raise NaNLossError("the objective of a wholly transferred model is NaN or infinite")
+        return best
+
+    def _compile(self, model: keras.Model, data: Data) -> None:
+        """Compiles the model, with a new optimizer.
+
+        Adam corrects its moments by one count of steps for all variables; variables that join
+        later, at a thaw, would make steps three times too large. So moments start anew.
+        """
+        import keras
+
+        config = self.config
+        try:
+            optimizer = keras.optimizers.get(config.optimizer)
+        except ValueError as error:
+            raise InvalidValueError(
+                f"optimizer is {config.optimizer!r}, which Keras does not have: {error}"
+            ) from error
+        optimizer.learning_rate = config.learning_rate
+        model.compile(
+            optimizer=optimizer,
+            loss=config.problem.loss,
+            metrics=config.problem.build_metrics(),
+            jit_compile=config.jit_compile,
+        )
+        # Variables that Keras would create while tracing the training step make TensorFlow trace
+        # it twice. Created before, they save about half of the time of a small evaluation.
+        optimizer.build(model.trainable_variables)
+        first = data.y_train[:1]
+        model.compute_metrics(
+            None, first, keras.ops.zeros((1, *config.problem.output_shape)), sample_weight=None
+        )
+        model.reset_metrics()
+
+
+def _changing_weights(model: keras.Model) -> list[Any]:
+    """Gives the weights of the layers that training can change.
+
+    That is more than the trainable ones: a trained batch normalization has moving statistics.
+    """
+    return [weight for layer in model.layers if layer.trainable for weight in layer.weights]
+
+
+def _count(variables: list[Any]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)

@@ -1,0 +1,130 @@
+"""What an evaluation tells about itself: one flat record, the source of every figure."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from parsl_tl.training.runtime import visible_gpu
+
+Phase = Literal["load", "build", "transfer", "train", "store"]
+
+_MAX_ERROR_LENGTH = 2000
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
+
+
+@dataclass
+class TrainingReport:
+    """Figures of one evaluation. Layers are counted where they hold weights.
+
+    Attributes:
+        objective: validation value of the weights that were kept; larger is better. None until
+            training ended, and when it failed.
+        model_id: id of the candidate.
+        parent: id of the model it is a mutation of.
+        donor: id of the model that weights came from.
+        seed: what randomness was seeded with.
+        epochs: epochs trained.
+        best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
+        parameters_total: numbers in all weights.
+        parameters_trainable: those that training could change from its start on.
+        layers_total: layers with weights.
+        layers_matched: layers shared with the donor, those without weights included.
+        layers_transferred: layers whose weights came from the donor.
+        bytes_total: size of all weights.
+        bytes_transferred: size of the weights that came from the donor.
+        bytes_stored: bytes written to the store.
+        seconds_load: getting the data (nearly nothing after a worker's first evaluation).
+        seconds_build: from choices to a Keras model.
+        seconds_transfer: finding a donor, reading and setting weights.
+        seconds_train: compiling, training, validating.
+        seconds_store: storing.
+        seconds_total: all of it.
+        recalled: an earlier attempt had stored this very model; it was not trained again.
+        transfer_error: why there was no transfer although one was wanted.
+        error: why the evaluation failed.
+        worker: host and process, ``host:pid``.
+        gpu: the device it could use, or None.
+        history: objective by epoch, not part of the metadata.
+    """
+
+    objective: float | None = None
+    model_id: int | None = None
+    parent: int | None = None
+    donor: int | None = None
+    seed: int | None = None
+    epochs: int = 0
+    best_epoch: int = 0
+    parameters_total: int = 0
+    parameters_trainable: int = 0
+    layers_total: int = 0
+    layers_matched: int = 0
+    layers_transferred: int = 0
+    bytes_total: int = 0
+    bytes_transferred: int = 0
+    bytes_stored: int = 0
+    seconds_load: float = 0.0
+    seconds_build: float = 0.0
+    seconds_transfer: float = 0.0
+    seconds_train: float = 0.0
+    seconds_store: float = 0.0
+    seconds_total: float = 0.0
+    recalled: bool = False
+    transfer_error: str | None = None
+    error: str | None = None
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    gpu: str | None = field(default_factory=visible_gpu)
+    history: list[dict[str, float]] = field(default_factory=list, repr=False)
+
+    @contextmanager
+    def timed(self, phase: Phase) -> Iterator[None]:
+        """Adds the seconds of the block to those of a phase, also when it raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            name = f"seconds_{phase}"
+            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+    def metadata(self) -> dict[str, Any]:
+        """Gives everything but objective and history as flat JSON-able values."""
+        values = asdict(self)
+        del values["objective"], values["history"]
+        return {
+            name: round(value, 6) if name.startswith("seconds_") else value
+            for name, value in values.items()
+        }
+
+    def output(self) -> dict[str, Any]:
+        """Gives what a run function returns for an evaluation that succeeded."""
+        return {"objective": self.objective, "metadata": self.metadata()}
+
+    def failure(self, error: BaseException) -> dict[str, Any]:
+        """Gives what a run function returns for an evaluation that failed."""
+        self.objective = None
+        self.error = describe(error)
+        return {"objective": f"F_{failure_reason(error)}", "metadata": self.metadata()}
+
+
+def describe(error: BaseException) -> str:
+    """Gives an error's type and message in one bounded text."""
+    text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= _MAX_ERROR_LENGTH else text[: _MAX_ERROR_LENGTH - 3] + "..."
+
+
+def failure_reason(error: BaseException) -> str:
+    """Gives the short reason of a failure: ``NaNLoss``, ``OutOfMemory``, ``Architecture``, ...
+
+    It is the name of the exception without ``Error``, except that every way to run out of memory,
+    on the host or on a device, is ``OutOfMemory``.
+    """
+    names = {cls.__name__ for cls in type(error).__mro__}
+    # Drivers report some failed allocations as internal errors; only their text tells.
+    if names.intersection(_OUT_OF_MEMORY) or "out of memory" in str(error).lower():
+        return "OutOfMemory"
+    return type(error).__name__.removesuffix("Error") or "Error"

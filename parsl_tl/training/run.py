@@ -1,0 +1,102 @@
+"""The run functions: one evaluation from a plain mapping to a plain mapping.
+
+They are what a search calls, in this process or in a worker far away. They never raise for an
+evaluation that fails, because one bad candidate must not end a search.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from parsl_tl.training.base_trainer import BaseTrainer
+from parsl_tl.training.job import EvaluationJob
+from parsl_tl.training.report import TrainingReport
+from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
+from parsl_tl.training.transfer_trainer import TransferTrainer
+
+logger = logging.getLogger(__name__)
+
+_MakeTrainer: TypeAlias = Callable[[EvaluationJob, TrainingReport], BaseTrainer]
+
+# Keras keeps seeds and names in global state, so a process does one evaluation at a time.
+_one_at_a_time = threading.Lock()
+
+
+def run_base_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
+    """Evaluates a candidate from scratch; nothing is transferred and nothing stored.
+
+    Args and returns are those of ``run_transfer_trainer``.
+    """
+    return _run(job, settings, _make_base_trainer)
+
+
+def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
+    """Evaluates a candidate on top of what earlier models learned.
+
+    Args:
+        job: flat, or with these keys under ``"parameters"``, or a DeepHyper ``RunningJob``:
+
+            - ``problem``, ``problem_args``: name of a problem, and its arguments.
+            - ``space``, ``space_args``: name of a search space, and its arguments.
+            - ``arch_seq``: one index per choice. Without it, each choice's index is looked up
+              under the choice's own name.
+            - ``model_id``, ``parent``: unsigned 64-bit ids of the candidate and its parent.
+            - ``seed``: of the search; every evaluation derives its own from it and ``model_id``
+              (or ``arch_seq``, if there is no id).
+            - ``epochs``, ``batch_size``, ``learning_rate``, ``optimizer``: instead of the
+              problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
+            - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
+              store's URI, further arguments of the method. A store alone means ``"store"``.
+            - ``transfer``: False starts from scratch; the model is stored all the same.
+            - ``threads``: cores this process may use; heeded by its first evaluation.
+            - ``attributes``: kept with the stored model.
+        **settings: the same keys, for what all evaluations of a search share.
+
+    Returns:
+        ``{"objective": float, "metadata": {...}}``; the metadata are the fields of
+        ``TrainingReport``. For a failed evaluation the objective is ``"F_<reason>"`` and
+        ``metadata["error"]`` says more.
+    """
+    return _run(job, settings, _make_transfer_trainer)
+
+
+def _make_base_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
+    with report.timed("build"):
+        graph = job.graph()
+    return BaseTrainer(job.config(), graph, report=report)
+
+
+def _make_transfer_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
+    with report.timed("build"):
+        graph = job.graph()
+    return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
+
+
+def _run(
+    job: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
+) -> dict[str, Any]:
+    with _one_at_a_time:
+        try:
+            return _evaluate(EvaluationJob.read(job, settings), make_trainer)
+        finally:
+            release_memory()
+
+
+def _evaluate(job: EvaluationJob, make_trainer: _MakeTrainer) -> dict[str, Any]:
+    start = time.perf_counter()
+    report = TrainingReport()
+    try:
+        report.model_id, report.parent = job.model_id, job.parent
+        configure_threads(job.threads)
+        report.gpu = visible_gpu()
+        make_trainer(job, report).run()
+        report.seconds_total = time.perf_counter() - start
+        return report.output()
+    except Exception as error:
+        logger.warning("evaluation failed", exc_info=True)
+        report.seconds_total = time.perf_counter() - start
+        return report.failure(error)

@@ -1,0 +1,54 @@
+"""Batches: every row once per epoch, in an order that the seed fixes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from parsl_tl.training.datasets import batches, validation_batch_size
+
+X = np.arange(10, dtype=np.float32).reshape(10, 1)
+Y = 2 * X
+
+
+def epoch(dataset) -> list[float]:
+    return [float(value) for x, _ in dataset for value in x.numpy()[:, 0]]
+
+
+def test_order_is_kept_without_a_seed() -> None:
+    assert epoch(batches(X, Y, 4)) == X[:, 0].tolist()
+
+
+def test_every_epoch_is_shuffled_anew_and_by_seed() -> None:
+    first, again, other = (batches(X, Y, 4, seed=seed) for seed in (1, 1, 2))
+    epochs = [epoch(first), epoch(first)]
+    assert sorted(epochs[0]) == X[:, 0].tolist()
+    assert epochs[0] != epochs[1]
+    assert epochs == [epoch(again), epoch(again)]
+    assert epochs[0] != epoch(other)
+
+
+def test_rows_stay_with_their_targets() -> None:
+    for x, y in batches(X, Y, 3, seed=0):
+        np.testing.assert_array_equal(2 * x.numpy(), y.numpy())
+
+
+def test_last_batch_is_smaller_and_batch_axis_is_free() -> None:
+    dataset = batches((X, Y), Y, 4)
+    assert [len(y) for _, y in dataset] == [4, 4, 2]
+    (x, _), y = dataset.element_spec
+    assert x.shape.as_list() == y.shape.as_list() == [None, 1]
+
+
+@pytest.mark.parametrize(
+    ("width", "rows", "expected"), [(1, 100, 100), (2**24, 100, 1), (2**20, 100, 16)]
+)
+def test_validation_batch_is_bounded(width: int, rows: int, expected: int) -> None:
+    x = np.broadcast_to(np.float32(0), (rows, width))
+    assert validation_batch_size(x, 1) == expected
+
+
+def test_validation_batch_is_no_smaller_than_a_training_batch() -> None:
+    x = np.broadcast_to(np.float32(0), (100, 2**24))
+    assert validation_batch_size(x, 32) == 32
+    assert validation_batch_size(x[:8], 32) == 8

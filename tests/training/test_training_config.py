@@ -1,0 +1,134 @@
+"""What a trainer is told, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from parsl_tl.errors import ArchitectureError, InvalidValueError, NaNLossError
+from parsl_tl.problems import Digits
+from parsl_tl.training import TrainingConfig, TrainingReport, failure_reason
+from parsl_tl.training.job import EvaluationJob
+from parsl_tl.training.runtime import derive_seed
+
+
+def test_the_problem_gives_the_recipe() -> None:
+    config = TrainingConfig.for_problem(Digits(), epochs=3, batch_size=None)
+    assert (config.epochs, config.batch_size) == (3, Digits.batch_size)
+    assert (config.learning_rate, config.optimizer) == (Digits.learning_rate, "adam")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 2.5),
+        ("batch_size", -1),
+        ("batch_size", True),
+        ("patience", 0),
+        ("unfreeze_after", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("seed", -1),
+        ("model_id", 2**64),
+        ("parent", -1),
+    ],
+)
+def test_values_that_can_never_work(name: str, value: object) -> None:
+    with pytest.raises(InvalidValueError, match=f"{name} is {value}"):
+        TrainingConfig.for_problem(Digits(), **{name: value})
+
+
+def test_largest_id_is_fine() -> None:
+    assert TrainingConfig.for_problem(Digits(), model_id=2**64 - 1).model_id == 2**64 - 1
+
+
+class TestJob:
+    def test_flat_nested_and_settings(self) -> None:
+        flat = EvaluationJob.read({"model_id": 1, "parent": 2}, {"parent": 3, "threads": 4})
+        nested = EvaluationJob.read({"parameters": {"parent": 2}, "model_id": 1}, {"threads": 4})
+        for job in (flat, nested):
+            assert (job.model_id, job.parent, job.threads) == (1, 2, 4)
+
+    def test_job_of_deephyper(self) -> None:
+        from deephyper.evaluator import RunningJob
+
+        job = EvaluationJob.read(RunningJob(parameters={"model_id": 5}), {"parent": 1})
+        assert (job.model_id, job.parent) == (5, 1)
+
+    def test_text_is_no_integer(self) -> None:
+        with pytest.raises(InvalidValueError, match="model_id is '7'"):
+            _ = EvaluationJob({"model_id": "7"}).model_id
+
+    def test_a_store_is_needed(self) -> None:
+        with pytest.raises(InvalidValueError, match="no store is named"):
+            EvaluationJob({"transfer_method": "store"}).transfer_method()
+
+    def test_a_store_alone_means_transfer(self) -> None:
+        assert EvaluationJob({"store": "embedded:/nowhere"}).transfer_method().name == "store"
+        assert EvaluationJob({}).transfer_method().name == "none"
+
+    def test_what_is_missing(self) -> None:
+        with pytest.raises(InvalidValueError, match="does not say 'problem'"):
+            EvaluationJob({}).config()
+
+
+class TestSeed:
+    def test_every_evaluation_has_its_own(self) -> None:
+        seeds = {
+            EvaluationJob({"problem": "digits", "seed": seed, "model_id": model_id}).config().seed
+            for seed in range(5)
+            for model_id in range(5)
+        }
+        assert len(seeds) == 25
+
+    def test_without_an_id_the_architecture_decides(self) -> None:
+        assert derive_seed(0, [1, 2]) == derive_seed(0, [1, 2]) != derive_seed(0, [2, 1])
+
+    def test_is_the_same_everywhere(self) -> None:
+        assert derive_seed(42, 2**64 - 1) == 1107706003
+
+
+class TestReport:
+    def test_metadata_is_flat_json(self) -> None:
+        report = TrainingReport(objective=0.5, model_id=2**64 - 1)
+        with report.timed("train"):
+            pass
+        output = report.output()
+        assert json.loads(json.dumps(output)) == output
+        assert output["objective"] == 0.5
+        assert not any(isinstance(value, (dict, list)) for value in output["metadata"].values())
+        assert output["metadata"]["model_id"] == 2**64 - 1
+
+    def test_seconds_of_a_phase_that_raises_are_counted(self) -> None:
+        report = TrainingReport()
+        with pytest.raises(NaNLossError), report.timed("train"):
+            raise NaNLossError("")
+        assert report.seconds_train > 0
+
+    def test_failure(self) -> None:
+        output = TrainingReport(objective=1.0).failure(ArchitectureError("a cycle " + "x" * 5000))
+        assert output["objective"] == "F_Architecture"
+        assert output["metadata"]["error"].startswith("ArchitectureError: a cycle")
+        assert len(output["metadata"]["error"]) == 2000
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (NaNLossError("nan"), "NaNLoss"),
+            (MemoryError(), "OutOfMemory"),
+            (RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"), "OutOfMemory"),
+            (RuntimeError("else"), "Runtime"),
+            (KeyError("x"), "Key"),
+        ],
+    )
+    def test_reasons(self, error: Exception, reason: str) -> None:
+        assert failure_reason(error) == reason
+
+    def test_tensorflow_out_of_memory(self) -> None:
+        import tensorflow as tf
+
+        with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
+            tf.zeros([2**46])
+        assert failure_reason(caught.value) == "OutOfMemory"

@@ -1,0 +1,292 @@
+"""Transfer methods, on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.errors import (
+    InvalidValueError,
+    ModelExistsError,
+    ModelNotFoundError,
+    StoreError,
+    TransferError,
+)
+from parsl_tl.store import open_store
+from parsl_tl.transfer import (
+    NoTransfer,
+    StoreTransfer,
+    TransferMethod,
+    Transferred,
+    get_transfer_method,
+    list_transfer_methods,
+)
+from parsl_tl.transfer.store import connect, disconnect
+from parsl_tl.transfer.weights import layers_with_weights, read_weights
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> Iterator[str]:
+    yield f"embedded:{tmp_path / 'store'}"
+    disconnect()
+
+
+@pytest.fixture
+def method(uri: str) -> StoreTransfer:
+    return StoreTransfer(uri)
+
+
+def candidate(*units: int, normalize: bool = False) -> tuple[keras.Model, ArchitectureGraph]:
+    """A chain of dense layers, random weights."""
+    inputs = tensor = keras.Input((4,))
+    for width in units:
+        tensor = keras.layers.Dense(width, activation="relu")(tensor)
+        if normalize:
+            tensor = keras.layers.BatchNormalization()(tensor)
+    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
+    model = graph.to_keras()
+    for layer in model.layers:
+        layer.set_weights([np.random.rand(*w.shape) for w in layer.get_weights()])
+    return model, graph
+
+
+def weighted(model: keras.Model, graph: ArchitectureGraph) -> list[str]:
+    return list(layers_with_weights(model, graph))
+
+
+def store_whole(
+    method: StoreTransfer, model: keras.Model, graph: ArchitectureGraph, model_id: int
+) -> None:
+    method.store(model, graph, weighted(model, graph), model_id=model_id, quality=0.5)
+
+
+def assert_equal_weights(
+    left: dict[str, list[np.ndarray]], right: dict[str, list[np.ndarray]]
+) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        for a, b in zip(left[name], right[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+class TestTransfer:
+    def test_an_empty_store_gives_nothing(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3, 2)
+        assert method.transfer(model, graph, model_id=1) == Transferred()
+
+    def test_the_common_prefix_comes_over(self, method: StoreTransfer) -> None:
+        donor, donor_graph = candidate(8, 6, 5)
+        store_whole(method, donor, donor_graph, 1)
+        child, graph = candidate(8, 6, 4)
+        before = read_weights(layers_with_weights(child, graph))
+
+        got = method.transfer(child, graph, model_id=2)
+
+        after = read_weights(layers_with_weights(child, graph))
+        first, second, third = weighted(child, graph)
+        assert got.donor == 1
+        assert got.layer_names == (first, second)
+        assert got.num_bytes == 4 * (4 * 8 + 8 + 8 * 6 + 6)
+        assert got.layers_matched == 3  # with the input
+        theirs = read_weights(layers_with_weights(donor, donor_graph))
+        assert_equal_weights(
+            {name: after[name] for name in (first, second)},
+            {name: theirs[name] for name in (first, second)},
+        )
+        assert_equal_weights({third: after[third]}, {third: before[third]})
+
+    def test_moving_statistics_come_over(self, method: StoreTransfer) -> None:
+        donor, graph = candidate(3, normalize=True)
+        store_whole(method, donor, graph, 1)
+        child, _ = candidate(3, normalize=True)
+        method.transfer(child, graph, model_id=2)
+        assert_equal_weights(
+            read_weights(layers_with_weights(child, graph)),
+            read_weights(layers_with_weights(donor, graph)),
+        )
+
+    def test_never_from_itself(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        store_whole(method, model, graph, 1)
+        assert method.transfer(model, graph, model_id=1).donor is None
+        assert method.transfer(model, graph, model_id=2).donor == 1
+
+    def test_minimum_quality(self, uri: str) -> None:
+        model, graph = candidate(3)
+        StoreTransfer(uri).store(model, graph, weighted(model, graph), model_id=1, quality=-3.0)
+        assert StoreTransfer(uri, min_quality=-2.0).transfer(model, graph, model_id=2).donor is None
+        assert StoreTransfer(uri, min_quality=-4.0).transfer(model, graph, model_id=2).donor == 1
+
+    @pytest.mark.parametrize("wrong", ["shape", "dtype", "count"])
+    def test_a_layer_that_does_not_fit_stays(
+        self, method: StoreTransfer, uri: str, wrong: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model, graph = candidate(3, 2)
+        first, second = weighted(model, graph)
+        weights = read_weights(layers_with_weights(model, graph))
+        if wrong == "shape":
+            weights[first][1] = np.zeros(7, np.float32)
+        elif wrong == "dtype":
+            weights[first][1] = weights[first][1].astype(np.float64)
+        else:
+            weights[first].pop()
+        connect(uri).put(1, graph, weights, quality=1.0)
+        child, _ = candidate(3, 2)
+        before = read_weights(layers_with_weights(child, graph))[first]
+        got = method.transfer(child, graph, model_id=2)
+        assert got.layer_names == (second,)
+        assert "not transferred" in caplog.text
+        assert_equal_weights(
+            {first: read_weights(layers_with_weights(child, graph))[first]}, {first: before}
+        )
+
+    def test_a_model_with_names_of_its_own(self, method: StoreTransfer) -> None:
+        donor, donor_graph = candidate(3)
+        store_whole(method, donor, donor_graph, 1)
+        inputs = keras.Input((4,), name="features")
+        hidden = keras.layers.Dense(3, activation="relu", name="hidden")(inputs)
+        own = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
+        got = method.transfer(own, ArchitectureGraph.from_keras(own), model_id=2)
+        assert len(got.layer_names) == 1
+        np.testing.assert_array_equal(
+            own.get_layer("hidden").get_weights()[0], donor.layers[1].get_weights()[0]
+        )
+
+    def test_a_donor_lives_until_it_was_used(self, method: StoreTransfer) -> None:
+        donor, donor_graph = candidate(8, 5)
+        store_whole(method, donor, donor_graph, 1)
+        child, graph = candidate(8, 4)
+        got = method.transfer(child, graph, model_id=2)
+        method.retire(1)
+        trained = [name for name in weighted(child, graph) if name not in got.layer_names]
+        method.store(child, graph, trained, model_id=2, quality=0.7, transferred=got)
+        with open_store(method.uri) as store:
+            assert_equal_weights(store.read(2), read_weights(layers_with_weights(child, graph)))
+            assert store.verify().ok
+
+    def test_a_damaged_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "note.txt").write_text("no store")
+        model, graph = candidate(3)
+        with pytest.raises(StoreError):
+            StoreTransfer(f"embedded:{tmp_path / 'note.txt'}").transfer(model, graph, model_id=1)
+
+
+class TestStore:
+    def test_only_what_was_trained_is_written(self, method: StoreTransfer) -> None:
+        donor, donor_graph = candidate(8, 5)
+        store_whole(method, donor, donor_graph, 1)
+        child, graph = candidate(8, 4)
+        got = method.transfer(child, graph, model_id=2)
+        _, head = weighted(child, graph)
+        stored = method.store(
+            child,
+            graph,
+            [head],
+            model_id=2,
+            quality=0.7,
+            parent=1,
+            transferred=got,
+            attributes={"arch_seq": [8, 4]},
+        )
+        assert stored.layer_names == (head,)
+        assert stored.num_bytes == 4 * (8 * 4 + 4)
+        with open_store(method.uri) as store:
+            assert store.composition(2)[head] == 2
+            assert store.composition(2)[got.layer_names[0]] == 1
+            assert store.lineage(2) == [1]
+            assert store.info(2)["attributes"] == {"arch_seq": [8, 4]}
+            assert_equal_weights(store.read(2), read_weights(layers_with_weights(child, graph)))
+
+    def test_nothing_trained(self, method: StoreTransfer) -> None:
+        donor, graph = candidate(3)
+        store_whole(method, donor, graph, 1)
+        child, _ = candidate(3)
+        got = method.transfer(child, graph, model_id=2)
+        stored = method.store(child, graph, [], model_id=2, quality=0.5, transferred=got)
+        assert (stored.num_bytes, stored.layer_names) == (0, ())
+
+    def test_without_an_id(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        with pytest.raises(InvalidValueError, match="model_id"):
+            method.store(model, graph, [], model_id=None, quality=0.5)
+
+    def test_retire(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        store_whole(method, model, graph, 1)
+        assert method.retire(1) == 4 * (4 * 3 + 3)
+        with pytest.raises(ModelNotFoundError):
+            method.retire(1)
+
+    def test_closing_is_not_the_end(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        store_whole(method, model, graph, 1)
+        before = connect(method.uri)
+        assert connect(method.uri) is before
+        method.close()
+        assert method.transfer(model, graph, model_id=2).donor == 1
+        assert connect(method.uri) is not before
+
+
+class TestRecall:
+    def test_unknown(self, method: StoreTransfer) -> None:
+        _, graph = candidate(3)
+        assert method.recall(graph, model_id=1) is None
+        assert method.recall(graph, model_id=None) is None
+
+    def test_what_an_earlier_attempt_stored(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        method.store(model, graph, weighted(model, graph), model_id=1, quality=0.25)
+        assert method.recall(graph, model_id=1) == 0.25
+        again = method.store(model, graph, weighted(model, graph), model_id=1, quality=0.75)
+        assert (again.quality, again.num_bytes) == (0.25, 0)
+
+    def test_an_id_that_belongs_to_another(self, method: StoreTransfer) -> None:
+        model, graph = candidate(3)
+        store_whole(method, model, graph, 1)
+        _, other = candidate(4)
+        with pytest.raises(ModelExistsError, match="another architecture"):
+            method.recall(other, model_id=1)
+
+
+class TestNone:
+    def test_does_nothing(self) -> None:
+        method = NoTransfer()
+        model, graph = candidate(3)
+        assert method.transfer(model, graph, model_id=1) == Transferred()
+        assert method.store(model, graph, [], model_id=1, quality=0.5).num_bytes == 0
+        assert method.recall(graph, model_id=1) is None
+        assert method.retire(1) == 0
+        method.close()
+
+
+class TestRegistry:
+    def test_by_name(self) -> None:
+        assert list_transfer_methods() == ["none", "store"]
+        assert isinstance(get_transfer_method("none"), TransferMethod)
+        assert isinstance(get_transfer_method("store", uri="embedded:/nowhere"), TransferMethod)
+        assert isinstance(get_transfer_method("parsl_tl.transfer:NoTransfer"), NoTransfer)
+
+    @pytest.mark.parametrize(
+        ("name", "kwargs", "match"),
+        [
+            ("carrier-pigeon", {}, "none, store"),
+            ("store", {}, "does not take"),
+            ("none", {"uri": "x"}, "does not take"),
+            ("nowhere:thing", {}, "cannot be imported"),
+            ("parsl_tl.transfer:nothing", {}, "cannot be imported"),
+            ("math:pi", {}, "makes nothing"),
+            ("builtins:dict", {}, "no parsl_tl.transfer method"),
+        ],
+    )
+    def test_what_cannot_be_had(self, name: str, kwargs: dict, match: str) -> None:
+        with pytest.raises(TransferError, match=match):
+            get_transfer_method(name, **kwargs)
+
+    def test_no_uri(self) -> None:
+        with pytest.raises(InvalidValueError, match="URI"):
+            StoreTransfer("")
