@@ -28,6 +28,8 @@ def layers_with_weights(model: keras.Model, graph: ArchitectureGraph) -> dict[st
     by_name = {layer.name: layer for layer in model.layers}
     found: dict[str, Any] = {}
     for stable_name, layer in zip(graph.layer_names, graph.layers, strict=True):
+        if layer.is_input:  # holds no weights, and a Sequential model does not list it
+            continue
         keras_layer = by_name.get(stable_name, by_name.get(layer.name))
         if keras_layer is None:
             raise ArchitectureError(

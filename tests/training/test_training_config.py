@@ -87,7 +87,7 @@ class TestSeed:
         assert derive_seed(0, [1, 2]) == derive_seed(0, [1, 2]) != derive_seed(0, [2, 1])
 
     def test_is_the_same_everywhere(self) -> None:
-        assert derive_seed(42, 2**64 - 1) == 1107706003
+        assert derive_seed(42, 2**64 - 1) == 1397889200
 
 
 class TestReport:
@@ -126,6 +126,7 @@ class TestReport:
     def test_reasons(self, error: Exception, reason: str) -> None:
         assert failure_reason(error) == reason
 
+    @pytest.mark.slow  # TensorFlow tries for ten seconds
     def test_tensorflow_out_of_memory(self) -> None:
         import tensorflow as tf
 

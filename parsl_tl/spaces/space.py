@@ -1,0 +1,145 @@
+"""What a search space is."""
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parsl_tl.errors import SpaceError
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture import ArchitectureGraph
+
+Shapes = Sequence[int] | Sequence[Sequence[int]]
+
+
+class Choice(NamedTuple):
+    """One decision of a space.
+
+    Attributes:
+        name: unique in the space.
+        values: what can be chosen; readable labels.
+    """
+
+    name: str
+    values: tuple[str | int, ...]
+
+
+class SearchSpace(ABC):
+    """A list of choices. An architecture is one index per choice, its ``arch_seq``.
+
+    Subclasses define ``choices``, ``assemble`` and ``invalidated``.
+    """
+
+    name: str = "custom"
+
+    @abstractmethod
+    def choices(self) -> list[Choice]:
+        """Returns the choices, in the order of ``arch_seq``; always the same ones."""
+
+    @abstractmethod
+    def assemble(
+        self,
+        labels: Sequence[str | int],
+        input_shapes: list[tuple[int, ...]],
+        units: int,
+        output_activation: str,
+    ) -> ArchitectureGraph:
+        """Builds the graph of the chosen labels, one per choice; called with checked arguments."""
+
+    @abstractmethod
+    def invalidated(self, choice_index: int) -> int:
+        """Returns how many later choices lose their trained layers when this one changes."""
+
+    @cached_property
+    def _choices(self) -> list[Choice]:
+        return self.choices()
+
+    def size(self) -> int:
+        """Returns the number of architecture sequences."""
+        return math.prod(len(choice.values) for choice in self._choices)
+
+    def check(self, arch_seq: Sequence[int]) -> list[int]:
+        """Returns the sequence as a list of ``int``.
+
+        Raises:
+            SpaceError: another length than there are choices, or an index out of range.
+        """
+        if len(arch_seq) != len(self._choices):
+            raise SpaceError(
+                f"an architecture of space {self.name!r} has {len(self._choices)} decisions, "
+                f"this sequence has {len(arch_seq)}"
+            )
+        checked = []
+        for index, choice in zip(arch_seq, self._choices, strict=True):
+            try:
+                value = operator.index(index)
+            except TypeError as error:
+                raise SpaceError(
+                    f"{index!r} for choice {choice.name!r} of space {self.name!r} is no integer"
+                ) from error
+            if not 0 <= value < len(choice.values):
+                raise SpaceError(
+                    f"{value} for choice {choice.name!r} of space {self.name!r} is out of range; "
+                    f"it has {len(choice.values)} values, counted from 0"
+                )
+            checked.append(value)
+        return checked
+
+    def build(
+        self,
+        arch_seq: Sequence[int],
+        input_shape: Shapes,
+        output_shape: Sequence[int],
+        output_activation: str = "linear",
+    ) -> ArchitectureGraph:
+        """Builds the graph of an architecture; neither Keras nor weights are involved.
+
+        Args:
+            arch_seq: one index per choice.
+            input_shape: without the batch dimension; a list of shapes for several inputs.
+            output_shape: ``(units,)`` of the output layer.
+            output_activation: ``softmax`` for classes, ``linear`` for regression.
+
+        Raises:
+            SpaceError: a sequence or a shape that does not fit the space.
+        """
+        chosen = self.check(arch_seq)
+        labels = [
+            choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)
+        ]
+        if len(output_shape) != 1 or not _is_shape(output_shape):
+            raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
+        return self.assemble(
+            labels, _input_shapes(input_shape), int(output_shape[0]), output_activation
+        )
+
+    def problem(self) -> Any:
+        """Returns DeepHyper's ``HpProblem`` with one hyperparameter per choice, an index."""
+        from deephyper.hpo import HpProblem
+
+        problem = HpProblem()
+        for choice in self._choices:
+            count = len(choice.values)
+            # A range needs two ends that differ.
+            problem.add_hyperparameter((0, count - 1) if count > 1 else [0], choice.name)
+        return problem
+
+
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, list | tuple) and all(
+        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
+    )
+
+
+def _input_shapes(shape: Any) -> list[tuple[int, ...]]:
+    shapes = [shape] if _is_shape(shape) and shape else shape
+    if not isinstance(shapes, list | tuple) or not shapes or not all(map(_is_shape, shapes)):
+        raise SpaceError(
+            f"input shape {shape!r} must be a tuple of sizes, such as (64,), or a list of those"
+        )
+    return [tuple(item) for item in shapes]
