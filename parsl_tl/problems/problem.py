@@ -112,10 +112,12 @@ class Problem(ABC):
             if self._data is None:
                 try:
                     data = self._load()
-                except (OSError, ValueError, MemoryError) as error:
+                except (OSError, ValueError) as error:
                     raise ProblemError(
                         f"the data of problem {self.name!r} cannot be loaded: {error}"
                     ) from error
+                if not isinstance(data, Data):
+                    raise ProblemError(f"problem {self.name!r} loads {type(data)}, not Data")
                 self._check(data)
                 self._data = data
             return self._data

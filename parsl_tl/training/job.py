@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import operator
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.problems import get_problem
-from parsl_tl.spaces import get_space
+from parsl_tl.problems import Problem, get_problem
+from parsl_tl.spaces import SearchSpace, get_space
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.runtime import derive_seed
 from parsl_tl.transfer import TransferMethod, get_transfer_method
@@ -24,9 +26,11 @@ class EvaluationJob:
 
     Attributes:
         values: all keys and values, flat; see ``run_transfer_trainer`` for what they mean.
+        spare_id: what the candidate is called if the job does not say.
     """
 
     values: Mapping[str, Any]
+    spare_id: int = field(default_factory=lambda: secrets.randbits(64))
 
     @classmethod
     def read(cls, job: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
@@ -50,14 +54,33 @@ class EvaluationJob:
         return self._integer("threads")
 
     @property
-    def model_id(self) -> int | None:
+    def model_id(self) -> int:
         """Id of the candidate."""
-        return self._integer("model_id")
+        given = self._integer("model_id")
+        return self.spare_id if given is None else given
 
     @property
     def parent(self) -> int | None:
         """Id of the model that the candidate is a mutation of."""
         return self._integer("parent")
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The problem; ``ProblemError`` if there is none."""
+        return get_problem(self._required("problem"), **(self.values.get("problem_args") or {}))
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space; ``SpaceError`` if there is none."""
+        return get_space(self._required("space"), **(self.values.get("space_args") or {}))
+
+    @cached_property
+    def arch_seq(self) -> list[int]:
+        """One index per choice; ``SpaceError`` if they do not fit the space."""
+        sequence = self.values.get("arch_seq")
+        if sequence is None:  # a search that knows the choices by name only
+            sequence = [self._required(choice.name) for choice in self.space.choices()]
+        return self.space.check(sequence)
 
     def graph(self) -> ArchitectureGraph:
         """Builds the candidate's graph.
@@ -66,13 +89,9 @@ class EvaluationJob:
             SpaceError: there is no such space, or the sequence does not fit it.
             ProblemError: there is no such problem.
         """
-        space = get_space(self._required("space"), **(self.values.get("space_args") or {}))
-        problem = self._problem()
-        sequence = self.values.get("arch_seq")
-        if sequence is None:  # a search that knows the choices by name only
-            sequence = [self._required(choice.name) for choice in space.choices()]
-        return space.build(
-            [_as_int("arch_seq", index) for index in sequence],
+        problem = self.problem
+        return self.space.build(
+            self.arch_seq,
             problem.input_shape,
             problem.output_shape,
             output_activation=problem.output_activation,
@@ -87,13 +106,13 @@ class EvaluationJob:
         """
         rate = self.values.get("learning_rate")
         return TrainingConfig.for_problem(
-            self._problem(),
+            self.problem,
             **{name: self._integer(name) for name in _OVERRIDES},
             learning_rate=None if rate is None else float(rate),
             optimizer=self.values.get("optimizer"),
             jit_compile=self.values.get("jit_compile"),
             transfer=self.values.get("transfer"),
-            seed=self._seed(),
+            seed=derive_seed(self._integer("seed") or 0, self.arch_seq),
             model_id=self.model_id,
             parent=self.parent,
             attributes=self._attributes(),
@@ -118,20 +137,13 @@ class EvaluationJob:
             )
         return get_transfer_method(name, **kwargs)
 
-    def _problem(self) -> Any:
-        return get_problem(self._required("problem"), **(self.values.get("problem_args") or {}))
-
-    def _seed(self) -> int:
-        """Gives every evaluation a seed of its own that depends on nothing but the job."""
-        identity = self.model_id
-        parts = [identity] if identity is not None else [self.values.get("arch_seq")]
-        return derive_seed(self._integer("seed") or 0, *parts)
-
     def _attributes(self) -> dict[str, Any]:
-        kept = {name: self.values[name] for name in ("problem", "space") if name in self.values}
-        if self.values.get("arch_seq") is not None:
-            kept["arch_seq"] = [int(index) for index in self.values["arch_seq"]]
-        return {**kept, **(self.values.get("attributes") or {})}
+        return {
+            "problem": self.values["problem"],
+            "space": self.values["space"],
+            "arch_seq": self.arch_seq,
+            **(self.values.get("attributes") or {}),
+        }
 
     def _required(self, name: str) -> Any:
         if name not in self.values:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from parsl_tl.training.runtime import visible_gpu
 
-Phase = Literal["load", "build", "transfer", "train", "store"]
+Phase = Literal["start", "load", "build", "transfer", "train", "store"]
 
 _MAX_ERROR_LENGTH = 2000
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
@@ -39,6 +39,7 @@ class TrainingReport:
         bytes_total: size of all weights.
         bytes_transferred: size of the weights that came from the donor.
         bytes_stored: bytes written to the store.
+        seconds_start: loading and setting up TensorFlow, once per worker.
         seconds_load: getting the data (nearly nothing after a worker's first evaluation).
         seconds_build: from choices to a Keras model.
         seconds_transfer: finding a donor, reading and setting weights.
@@ -68,6 +69,7 @@ class TrainingReport:
     bytes_total: int = 0
     bytes_transferred: int = 0
     bytes_stored: int = 0
+    seconds_start: float = 0.0
     seconds_load: float = 0.0
     seconds_build: float = 0.0
     seconds_transfer: float = 0.0

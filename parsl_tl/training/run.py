@@ -44,9 +44,11 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``space``, ``space_args``: name of a search space, and its arguments.
             - ``arch_seq``: one index per choice. Without it, each choice's index is looked up
               under the choice's own name.
-            - ``model_id``, ``parent``: unsigned 64-bit ids of the candidate and its parent.
-            - ``seed``: of the search; every evaluation derives its own from it and ``model_id``
-              (or ``arch_seq``, if there is no id).
+            - ``model_id``, ``parent``: unsigned 64-bit ids of the candidate (random, if there is
+              none) and of its parent.
+            - ``seed``: of the search; every evaluation derives its own from it and ``arch_seq``,
+              so that neither ids nor the order of evaluations matter. On a CPU, the same job on
+              the same store gives the same objective; GPUs may add numbers in another order.
             - ``epochs``, ``batch_size``, ``learning_rate``, ``optimizer``: instead of the
               problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
@@ -91,7 +93,8 @@ def _evaluate(job: EvaluationJob, make_trainer: _MakeTrainer) -> dict[str, Any]:
     report = TrainingReport()
     try:
         report.model_id, report.parent = job.model_id, job.parent
-        configure_threads(job.threads)
+        with report.timed("start"):
+            configure_threads(job.threads)
         report.gpu = visible_gpu()
         make_trainer(job, report).run()
         report.seconds_total = time.perf_counter() - start

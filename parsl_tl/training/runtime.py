@@ -9,7 +9,6 @@ import logging
 import os
 import sys
 import threading
-import warnings
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ def configure_threads(threads: int | None = None) -> bool:
         threads: cores that this process may use; None leaves the choice to TensorFlow.
 
     Returns:
-        Whether the number of threads is now what was asked for. It is not when TensorFlow was
-        already running, which happens in a process that is no dedicated worker.
+        Whether this call made the settings: False if an earlier one did, or if TensorFlow was
+        already running, as it may be in a process that is no dedicated worker.
     """
     global _configured
     with _lock:
@@ -101,9 +100,7 @@ def release_memory() -> None:
     if "keras" in sys.modules:
         import keras
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            keras.backend.clear_session()
+        keras.backend.clear_session()
 
 
 def array_bytes(variables: list[Any]) -> int:

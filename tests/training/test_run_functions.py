@@ -109,7 +109,7 @@ class TestFailures:
             ({"problem_args": {"validation": 2}}, "Problem", "between 0 and 1"),
             ({"space": "desne-skip"}, "Space", "desne-skip"),
             ({"arch_seq": [1, 2, 3]}, "Space", ""),
-            ({"arch_seq": ["a"]}, "InvalidValue", "arch_seq"),
+            ({"arch_seq": ["a"]}, "Space", ""),
             ({"epochs": 0}, "InvalidValue", "epochs is 0"),
             ({"learning_rate": -1.0}, "InvalidValue", "learning_rate"),
             ({"model_id": -1}, "InvalidValue", "model_id"),
@@ -125,7 +125,7 @@ class TestFailures:
 
     def test_out_of_memory(self, user_module: str) -> None:
         output = run_base_trainer(job(problem=f"{user_module}:Exhausting"))
-        assert output["objective"] == "F_Problem"
+        assert output["objective"] == "F_OutOfMemory"
         assert "no room" in output["metadata"]["error"]
 
     def test_a_store_that_cannot_be_opened(self, tmp_path: Path) -> None:

@@ -69,22 +69,35 @@ class TestJob:
         assert EvaluationJob({"store": "embedded:/nowhere"}).transfer_method().name == "store"
         assert EvaluationJob({}).transfer_method().name == "none"
 
+    def test_without_an_id_one_is_drawn(self) -> None:
+        job, other = EvaluationJob({}), EvaluationJob({})
+        assert job.model_id == job.model_id != other.model_id
+
     def test_what_is_missing(self) -> None:
         with pytest.raises(InvalidValueError, match="does not say 'problem'"):
             EvaluationJob({}).config()
 
 
 class TestSeed:
-    def test_every_evaluation_has_its_own(self) -> None:
-        seeds = {
-            EvaluationJob({"problem": "digits", "seed": seed, "model_id": model_id}).config().seed
-            for seed in range(5)
-            for model_id in range(5)
-        }
-        assert len(seeds) == 25
+    @staticmethod
+    def seed_of(**values: object) -> int:
+        job = {"problem": "digits", "space": "feed-forward", "space_args": {"num_layers": 2}}
+        return EvaluationJob({**job, **values}).config().seed
 
-    def test_without_an_id_the_architecture_decides(self) -> None:
-        assert derive_seed(0, [1, 2]) == derive_seed(0, [1, 2]) != derive_seed(0, [2, 1])
+    def test_every_architecture_has_its_own(self) -> None:
+        seeds = {
+            self.seed_of(seed=seed, arch_seq=[first, second])
+            for seed in range(3)
+            for first in range(3)
+            for second in range(3)
+        }
+        assert len(seeds) == 27
+
+    def test_ids_do_not_matter(self) -> None:
+        assert self.seed_of(arch_seq=[1, 2], model_id=1) == self.seed_of(arch_seq=[1, 2])
+
+    def test_choices_by_name_are_the_same_architecture(self) -> None:
+        assert self.seed_of(layer_0=1, layer_1=2) == self.seed_of(arch_seq=[1, 2])
 
     def test_is_the_same_everywhere(self) -> None:
         assert derive_seed(42, 2**64 - 1) == 1397889200

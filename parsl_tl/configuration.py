@@ -1,0 +1,107 @@
+"""Executor configurations by name: one file per machine, with a function ``config``."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from parsl_tl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import parsl
+
+
+class ConfigFile(NamedTuple):
+    """A configuration that can be loaded by name.
+
+    Attributes:
+        name: what ``load_config`` takes.
+        path: the file.
+        summary: first line of its docstring.
+    """
+
+    name: str
+    path: Path
+    summary: str
+
+
+def _folders() -> list[Path]:
+    package = Path(__file__).resolve().parent
+    # Beside the modules when installed; beside the package in a checkout.
+    return [package / "configs", package.parent / "configs"]
+
+
+def list_configs() -> list[ConfigFile]:
+    """Returns the configurations that come with the package, by name."""
+    found: dict[str, ConfigFile] = {}
+    for folder in _folders():
+        for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
+            if path.stem not in found and not path.stem.startswith("_"):
+                summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+                found[path.stem] = ConfigFile(path.stem, path, summary)
+    return [found[name] for name in sorted(found)]
+
+
+def load_config(name_or_path: str | os.PathLike[str], **kwargs: Any) -> parsl.Config:
+    """Makes the Parsl configuration of a machine.
+
+    Args:
+        name_or_path: a name of ``list_configs``, or the path of a file with
+            ``def config(...) -> parsl.Config``.
+        **kwargs: arguments of that function, such as ``max_workers=2``. Those that are None are
+            left out, so that the file's own defaults hold.
+
+    Raises:
+        ConfigError: an unknown name, a file without the function, or arguments it does not take.
+    """
+    import parsl
+
+    path = _find(name_or_path)
+    _put_parsl_on_path()
+    spec = importlib.util.spec_from_file_location(f"parsl_tl_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} cannot be imported; it must be a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        raise ConfigError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    make = getattr(module, "config", None)
+    if not callable(make):
+        raise ConfigError(f"{path} has no function `config`; see the files of `parsl-tl configs`")
+    given = {key: value for key, value in kwargs.items() if value is not None}
+    try:
+        config = make(**given)
+    except TypeError as error:
+        raise ConfigError(f"config {name_or_path} cannot be made with {given}: {error}") from error
+    if not isinstance(config, parsl.Config):
+        raise ConfigError(f"config() of {path} gives a {type(config).__name__}, not a parsl.Config")
+    return config
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(name_or_path)
+    if text.endswith(".py") or os.sep in text:
+        path = Path(text).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"no such configuration file: {path}")
+        return path
+    known = {config.name: config.path for config in list_configs()}
+    if text not in known:
+        raise ConfigError(
+            f"unknown configuration {text!r}; choose from {', '.join(known) or 'none'}, "
+            "or give the path of a file with a function `config`"
+        )
+    return known[text]
+
+
+def _put_parsl_on_path() -> None:
+    """Lets Parsl find its own programs when a virtual environment is used without activation."""
+    if shutil.which("process_worker_pool.py") is None:
+        folder = str(Path(sys.executable).parent)
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"

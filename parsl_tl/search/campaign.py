@@ -1,0 +1,314 @@
+"""Campaigns: a search with a folder that survives whatever happens to the search."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from parsl_tl.configuration import load_config
+from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.problems import get_problem
+from parsl_tl.search.evaluator import ParslEvaluator
+from parsl_tl.search.journal import Journal, read_journal
+from parsl_tl.search.progress import SearchProgress
+from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
+from parsl_tl.search.results import results_frame, write_results
+from parsl_tl.search.retirement import Retirement
+from parsl_tl.search.settings import CampaignSettings
+from parsl_tl.spaces import get_space
+from parsl_tl.store import ModelStore, open_store
+from parsl_tl.training import run_transfer_trainer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import parsl
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_TABLES = 15.0
+
+
+class Campaign:
+    """A transfer-learning architecture search, and the folder that it lives in.
+
+    The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
+    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``campaign.log``,
+    Parsl's logs in ``parsl/``, and the model store in ``store/`` unless another one is named.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        space: str,
+        config: str | os.PathLike[str] | parsl.Config = "local",
+        *,
+        store: str = "embedded:",
+        out: str | os.PathLike[str],
+        max_workers: int | None = None,
+        **settings: Any,
+    ) -> None:
+        """Starts a campaign in a new or empty folder.
+
+        Args:
+            problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute``.
+            space: a name of ``parsl_tl.spaces.list_spaces``, or ``module:attribute``.
+            config: the Parsl configuration, or its name or file.
+            store: URI of the model store; ``embedded:`` is a folder of the campaign's.
+            out: the campaign's folder.
+            max_workers: worker processes, for a configuration that is given by name.
+            **settings: further fields of ``CampaignSettings``.
+
+        Raises:
+            CampaignError: the folder holds something already, or cannot be used.
+            ParslTLError: an unknown problem or space, or arguments that they do not take.
+        """
+        folder = Path(out).expanduser().absolute()
+        try:
+            values = CampaignSettings(problem=problem, space=space, store=store, **settings)
+        except TypeError as error:
+            raise CampaignError(f"unknown setting: {error}") from error
+        self._set_up(folder, values, config, max_workers)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise CampaignError(
+                    f"{folder} is not empty; carry on with --resume (Campaign.resume), "
+                    "or name another folder"
+                )
+            values.write(folder / "config.json")
+        except OSError as error:
+            raise CampaignError(f"{folder} cannot be used: {error.strerror}") from error
+
+    @classmethod
+    def resume(
+        cls,
+        out: str | os.PathLike[str],
+        config: str | os.PathLike[str] | parsl.Config = "local",
+        *,
+        max_workers: int | None = None,
+        expected: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Opens a campaign to carry it on, or to look at its results.
+
+        Args:
+            out: the campaign's folder.
+            config: where to run from now on.
+            max_workers: worker processes, for a configuration that is given by name.
+            expected: settings that must be the campaign's own; None values are passed over.
+
+        Raises:
+            CampaignError: there is no campaign in the folder, or its settings are others.
+        """
+        folder = Path(out).expanduser().absolute()
+        settings = CampaignSettings.read(folder / "config.json")
+        for name, (own, given) in settings.differences(dict(expected or {})).items():
+            raise CampaignError(
+                f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
+                "leave the option out, or start a new campaign in another folder"
+            )
+        campaign = cls.__new__(cls)
+        campaign._set_up(folder, settings, config, max_workers)
+        return campaign
+
+    def _set_up(
+        self,
+        folder: Path,
+        settings: CampaignSettings,
+        config: str | os.PathLike[str] | parsl.Config,
+        max_workers: int | None,
+    ) -> None:
+        if settings.transfer not in ("store", "none"):
+            raise InvalidValueError(f"transfer={settings.transfer!r}; choose 'store' or 'none'")
+        self.folder = folder
+        self.settings = settings
+        self._config = config
+        self._max_workers = max_workers
+        # Both now, so that a wrong name is told before anything is started.
+        self._space = get_space(settings.space, **settings.space_args)
+        problem = get_problem(settings.problem, **settings.problem_args)
+        first = [0] * len(self._space.choices())
+        self._space.build(first, problem.input_shape, problem.output_shape)
+
+    @property
+    def store_uri(self) -> str:
+        """URI of the campaign's model store."""
+        if self.settings.store == "embedded:":
+            return f"embedded:{self.folder / 'store'}"
+        return self.settings.store
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """Finished evaluations so far; see ``results_frame`` for the columns."""
+        path = self.folder / "journal.jsonl"
+        rows = read_journal(path) if path.exists() else []
+        return results_frame(rows, [choice.name for choice in self._space.choices()])
+
+    def search(
+        self,
+        max_evals: int,
+        *,
+        max_seconds: float | None = None,
+        evaluation_timeout: float | None = None,
+        progress: SearchProgress | None = None,
+    ) -> pd.DataFrame:
+        """Searches until so many evaluations are finished, earlier ones included.
+
+        Args:
+            max_evals: evaluations in all.
+            max_seconds: stop after this time; what then runs is evaluated when resumed.
+            evaluation_timeout: seconds for one evaluation.
+            progress: a display; none by default.
+
+        Returns:
+            The results, one row per finished evaluation.
+
+        Raises:
+            CampaignError: another process runs this campaign, or its journal is damaged.
+        """
+        if max_evals < 1:
+            raise InvalidValueError(f"max_evals={max_evals} must be at least 1")
+        if max_seconds is not None and not max_seconds > 0:
+            raise InvalidValueError(f"max_seconds={max_seconds} must be positive")
+        progress = progress or SearchProgress(max_evals)
+        journal = Journal(self.folder / "journal.jsonl")
+        log = self._log_to_file()
+        try:
+            with open_store(self.store_uri) as store:
+                self._run(journal, store, max_evals, max_seconds, evaluation_timeout, progress)
+        finally:
+            write_results(self.results, self.folder)
+            journal.close()
+            logging.getLogger("parsl_tl").removeHandler(log)
+            log.close()
+        return self.results
+
+    def _run(
+        self,
+        journal: Journal,
+        store: ModelStore,
+        max_evals: int,
+        max_seconds: float | None,
+        evaluation_timeout: float | None,
+        progress: SearchProgress,
+    ) -> None:
+        import parsl
+
+        settings = self.settings
+        retirement = Retirement(store, settings.keep_best)
+        search = ExpiringRegularizedEvolution(
+            self._space,
+            population_size=settings.population_size,
+            sample_size=settings.sample_size,
+            beta=settings.beta,
+            seed=settings.seed,
+            model_id=settings.model_id,
+            on_expire=retirement.expire,
+            log_dir=str(self.folder),
+        )
+        search.restore(
+            [{**row["config"], "objective": row["objective"]} for row in journal.finished],
+            journal.unfinished,
+        )
+        for row in journal.finished:
+            progress.finished(row["objective"], row["metadata"], earlier=True)
+        retirement.restore(journal.finished, [member.model_id for member in search.population])
+        remaining = max_evals - len(journal.finished)
+        logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
+        if remaining <= 0:
+            return
+        writer = _Recorder(self, journal, retirement, progress)
+        with parsl.load(self._parsl_config()):
+            evaluator = ParslEvaluator(
+                run_transfer_trainer,
+                callbacks=[writer],
+                run_function_kwargs=self._shared_parameters(),
+                evaluation_timeout=evaluation_timeout,
+            )
+            # DeepHyper's limit counts what is submitted; strict keeps it from going over.
+            evaluator.num_workers = min(evaluator.num_workers, remaining)
+            timeout = None if max_seconds is None else max(1, round(max_seconds))
+            search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+
+    def _parsl_config(self) -> parsl.Config:
+        import parsl
+
+        if isinstance(self._config, parsl.Config):
+            return self._config
+        config = load_config(self._config, max_workers=self._max_workers)
+        config.run_dir = str(self.folder / "parsl")
+        return config
+
+    def _shared_parameters(self) -> dict[str, Any]:
+        settings = self.settings
+        shared: dict[str, Any] = {
+            "problem": settings.problem,
+            "problem_args": settings.problem_args,
+            "space": settings.space,
+            "space_args": settings.space_args,
+            "seed": settings.seed,
+            "store": self.store_uri,
+            "transfer_method": "store",
+            "attributes": {"campaign": settings.uid},
+            **settings.training,
+        }
+        return shared
+
+    def _log_to_file(self) -> logging.Handler:
+        handler = logging.FileHandler(self.folder / "campaign.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger("parsl_tl")
+        root.addHandler(handler)
+        root.setLevel(min(root.level or logging.INFO, logging.INFO))
+        return handler
+
+
+class _Recorder:
+    """DeepHyper's callback: notes in the journal what starts and what ends."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        journal: Journal,
+        retirement: Retirement,
+        progress: SearchProgress,
+    ) -> None:
+        self._campaign = campaign
+        self._journal = journal
+        self._retirement = retirement
+        self._progress = progress
+        self._last_table = time.monotonic()
+
+    def on_launch(self, job: Any) -> None:
+        if self._campaign.settings.transfer == "none":
+            job.args["transfer"] = False
+        self._journal.submitted(job.args)
+        self._progress.launched()
+
+    def on_done(self, job: Any) -> None:
+        from deephyper.evaluator import JobStatus
+
+        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+            logger.info("evaluation %s was cancelled", job.args["job"])
+            return
+        row = self._journal.finish(job.args, job.objective, job.metadata)
+        logger.info(
+            "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
+        )
+        self._retirement.finished(row)
+        self._progress.finished(job.objective, job.metadata)
+        if time.monotonic() - self._last_table > _SECONDS_BETWEEN_TABLES:
+            write_results(self._campaign.results, self._campaign.folder)
+            self._last_table = time.monotonic()
+
+    def on_done_other(self, job: Any) -> None:
+        """Part of DeepHyper's interface; only one process submits evaluations here."""
+
+    def on_gather(self, local_jobs: Any, other_jobs: Any) -> None:
+        """Part of DeepHyper's interface; results are noted one by one."""
+
+    def on_close(self) -> None:
+        """Part of DeepHyper's interface; the campaign writes its tables at the end."""

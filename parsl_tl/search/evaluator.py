@@ -1,0 +1,165 @@
+"""DeepHyper evaluations as Parsl tasks: they run wherever a Parsl configuration can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deephyper.evaluator import Evaluator, Job, JobStatus
+
+from parsl_tl.errors import ConfigError, InvalidValueError
+from parsl_tl.tasks import evaluation_app
+
+if TYPE_CHECKING:
+    from parsl.dataflow.dflow import DataFlowKernel
+
+logger = logging.getLogger(__name__)
+
+# How much longer than its limit an evaluation may take before it is given up from outside: the
+# limit is enforced in the worker, which cannot interrupt a long call into native code.
+_GRACE_SECONDS = 30.0
+
+
+class ParslEvaluator(Evaluator):  # type: ignore[misc]
+    """Runs DeepHyper's evaluations as Parsl tasks.
+
+    For any DeepHyper search::
+
+        with parsl.load(load_config("local")):
+            evaluator = ParslEvaluator(run)          # def run(parameters: dict) -> float
+            results = CBO(problem).search(evaluator, max_evals=100)
+
+    The run function gets a plain dict of the parameters. It must be importable by the workers, or
+    be small enough to travel. An evaluation that raises, takes too long, or loses its worker more
+    often than the configuration's ``retries`` becomes a failed one, with objective ``F_<reason>``
+    and the reason as ``error`` in its metadata; the search goes on.
+    """
+
+    def __init__(
+        self,
+        run_function: Callable[..., Any],
+        num_workers: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+        run_function_kwargs: dict[str, Any] | None = None,
+        storage: Any = None,
+        search_id: Any = None,
+        *,
+        executors: str | Sequence[str] = "all",
+        evaluation_timeout: float | None = None,
+        kernel: DataFlowKernel | None = None,
+    ) -> None:
+        """Connects a run function with the Parsl configuration that is loaded.
+
+        Args:
+            run_function: evaluates a dict of parameters.
+            num_workers: evaluations at a time; by default as many as the executors have workers.
+            callbacks: DeepHyper callbacks.
+            run_function_kwargs: further arguments of the run function, the same for all.
+            storage: see DeepHyper's ``Evaluator``.
+            search_id: see DeepHyper's ``Evaluator``.
+            executors: labels of the executors to use.
+            evaluation_timeout: seconds that one evaluation may take, waiting excluded.
+            kernel: the Parsl kernel; the one that is loaded when None.
+
+        Raises:
+            ConfigError: no Parsl configuration is loaded.
+            InvalidValueError: a number of workers or a timeout that is not positive.
+        """
+        # DeepHyper's destructor looks at these, even when the constructor fails.
+        self.loop = None
+        self._callbacks: list[Any] = []
+        kernel = kernel or _loaded_kernel()
+        workers = num_workers or num_workers_of(kernel, executors)
+        if workers < 1:
+            raise InvalidValueError(f"num_workers={num_workers!r} must be at least 1")
+        if evaluation_timeout is not None and not evaluation_timeout > 0:
+            raise InvalidValueError(f"evaluation_timeout={evaluation_timeout!r} must be positive")
+        super().__init__(
+            run_function,
+            workers,
+            None if callbacks is None else list(callbacks),
+            run_function_kwargs,
+            storage,
+            search_id,
+        )
+        self._evaluation_timeout = evaluation_timeout
+        self._app = evaluation_app(executors, kernel)
+
+    async def execute(self, job: Job) -> Job:
+        """Submits a job and waits for it; never raises for what the evaluation did."""
+        async with self.sem:
+            job.status = JobStatus.RUNNING
+            output = await self._evaluate(job)
+            return self._update_job_when_done(job, output)
+
+    async def _evaluate(self, job: Job) -> Any:
+        limits = {}
+        if self._evaluation_timeout is not None:
+            limits["walltime"] = math.ceil(self._evaluation_timeout)
+        future = self._app(
+            self.run_function, dict(job.args), dict(self.run_function_kwargs), **limits
+        )
+        # Parsl's futures cannot be cancelled: the shield takes a cancellation in their place.
+        waiting = asyncio.shield(asyncio.wrap_future(future, loop=self.loop))
+        try:
+            return await asyncio.wait_for(waiting, timeout=self._patience())
+        except TimeoutError:
+            if self.time_left is not None and self.time_left <= 0:
+                job.status = JobStatus.CANCELLED
+                return _failure("Cancelled", "the search's time was over")
+            return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
+        except Exception as error:
+            logger.warning("evaluation %s failed: %s: %s", job.id, type(error).__name__, error)
+            return _failure(type(error).__name__, str(error))
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for a task from now on: the least of what is limited."""
+        limits = []
+        # Before the first result, workers may still wait for their nodes in a machine's queue.
+        if self._evaluation_timeout is not None and self.num_jobs_gathered > 0:
+            limits.append(self._evaluation_timeout + _GRACE_SECONDS)
+        if self.time_left is not None:
+            limits.append(max(0.0, self.time_left))
+        return min(limits, default=None)
+
+
+def _failure(reason: str, text: str) -> dict[str, Any]:
+    name = reason.removesuffix("Error") or "Error"
+    return {"objective": f"F_{name}", "metadata": {"error": f"{reason}: {text}"[:2000]}}
+
+
+def _loaded_kernel() -> DataFlowKernel:
+    import parsl
+    from parsl.errors import NoDataFlowKernelError
+
+    try:
+        kernel: DataFlowKernel = parsl.dfk()
+    except NoDataFlowKernelError as error:
+        raise ConfigError(
+            "no Parsl configuration is loaded: write `with parsl.load(load_config('local')):` "
+            "around the search"
+        ) from error
+    return kernel
+
+
+def num_workers_of(kernel: DataFlowKernel, executors: str | Sequence[str] = "all") -> int:
+    """Returns how many tasks the executors of a loaded configuration run at a time.
+
+    Args:
+        kernel: the loaded kernel.
+        executors: labels to count; ``"all"`` for every executor that runs tasks.
+    """
+    total = 0
+    for label, executor in kernel.executors.items():
+        if label.startswith("_parsl_internal") or (executors != "all" and label not in executors):
+            continue
+        per_node = getattr(executor, "max_workers_per_node", None)
+        if per_node is None or math.isinf(per_node):  # threads, or "as many as there are cores"
+            per_node = getattr(executor, "max_threads", 1)
+        provider = getattr(executor, "provider", None)
+        nodes = provider.max_blocks * provider.nodes_per_block if provider is not None else 1
+        total += int(per_node) * nodes
+    return max(total, 1)

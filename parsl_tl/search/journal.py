@@ -1,0 +1,106 @@
+"""The campaign's journal: what was asked and what came back, one JSON line each, never lost.
+
+Lines are ``{"event": "submitted", "config": {...}}`` and ``{"event": "finished", "config": {...},
+"objective": ..., "metadata": {...}}``. Each is on disk before the search goes on. A line that a
+crash cut off was never acted upon, and is dropped when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parsl_tl.errors import CampaignError
+
+Row = dict[str, Any]
+
+
+class Journal:
+    """The one writer of a campaign's journal; a second process is refused."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens or creates the journal.
+
+        Raises:
+            CampaignError: another process writes it, or a line before the last is damaged.
+        """
+        self._file = open(path, "a+b")  # noqa: SIM115 - kept open: it holds the lock
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise CampaignError(
+                f"another process runs the campaign in {path.parent}; wait for its end, stop it, "
+                "or name another folder"
+            ) from error
+        try:
+            events, whole = _parse(path)
+        except CampaignError:
+            self._file.close()
+            raise
+        self._file.truncate(whole)
+        submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
+        self.finished: list[Row] = []
+        seen: set[int] = set()
+        for event in events:
+            if event["event"] == "finished" and event["config"]["job"] not in seen:
+                seen.add(event["config"]["job"])
+                self.finished.append(event)
+        self.unfinished: list[Row] = [c for job, c in submitted.items() if job not in seen]
+
+    def submitted(self, config: Mapping[str, Any]) -> None:
+        """Notes that a configuration is about to be evaluated."""
+        self._write({"event": "submitted", "config": dict(config)})
+
+    def finish(self, config: Mapping[str, Any], objective: Any, metadata: Mapping[str, Any]) -> Row:
+        """Notes a result, and returns its row."""
+        row = {
+            "event": "finished",
+            "config": dict(config),
+            "objective": objective,
+            "metadata": dict(metadata),
+        }
+        self._write(row)
+        self.finished.append(row)
+        return row
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        self._file.close()
+
+    def _write(self, event: Row) -> None:
+        self._file.write(json.dumps(event, default=_plain).encode() + b"\n")
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars as Python numbers."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r} of the journal is no JSON")
+
+
+def read_journal(path: Path) -> list[Row]:
+    """Returns the finished rows of a journal that another process may be writing."""
+    return [event for event in _parse(path)[0] if event["event"] == "finished"]
+
+
+def _parse(path: Path) -> tuple[list[Row], int]:
+    """Returns the events, and how many bytes of the file hold whole lines."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    events = []
+    for number, line in enumerate(data[:whole].splitlines(), start=1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise CampaignError(
+                f"{path}, line {number}, is damaged; restore the file from a copy, "
+                "or start a new campaign in another folder"
+            ) from error
+    return events, whole

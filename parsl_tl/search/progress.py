@@ -1,0 +1,141 @@
+"""Live progress of a search: a panel on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class SearchProgress:
+    """Counts evaluations, and shows the counts while used as a context manager."""
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        """Prepares the display.
+
+        Args:
+            total: evaluations wanted, those of an earlier run included; 0 when unlimited.
+            console: where to show; standard output by default.
+        """
+        self.total = total
+        self.console = console or Console()
+        self.submitted = self.done = self.failed = self.recovered = 0
+        self.best: float | None = None
+        self._transferred = self._layers = self._children = 0
+        self._start = time.monotonic()
+        self._first_done: float | None = None
+        self._live: Live | None = None
+        self._stop = threading.Event()
+        self._ticker: threading.Thread | None = None
+
+    def launched(self) -> None:
+        """Counts an evaluation that started."""
+        self.submitted += 1
+
+    def finished(
+        self, objective: float | str, metadata: Mapping[str, Any], *, earlier: bool = False
+    ) -> None:
+        """Counts an evaluation that ended.
+
+        Args:
+            objective: its objective, or ``F_<reason>``.
+            metadata: what it reported.
+            earlier: it ended in an earlier run of the campaign.
+        """
+        self.done += 1
+        if earlier:
+            self.recovered += 1
+        elif self._first_done is None:
+            self._first_done = time.monotonic()
+        if isinstance(objective, str):
+            self.failed += 1
+            return
+        self.best = objective if self.best is None else max(self.best, objective)
+        if metadata.get("parent") is not None:
+            self._children += 1
+            self._transferred += int(metadata.get("layers_transferred") or 0)
+            self._layers += int(metadata.get("layers_total") or 0)
+
+    @property
+    def transferred_share(self) -> float | None:
+        """Share of the children's layers that were transferred; None before the first child."""
+        return self._transferred / self._layers if self._layers else None
+
+    def seconds_left(self) -> float | None:
+        """Estimates the time to the end from the pace so far; None before there is one."""
+        here = self.done - self.recovered
+        if not self.total or here < 2 or self._first_done is None:
+            return None
+        pace = (time.monotonic() - self._first_done) / (here - 1)
+        return pace * max(0, self.total - self.done)
+
+    def summary(self) -> str:
+        """Returns the state in one line."""
+        running = self.submitted - (self.done - self.recovered)
+        share = self.transferred_share
+        left = self.seconds_left()
+        parts = [
+            f"{self.done}/{self.total or '?'} done",
+            f"{running} running",
+            f"{self.failed} failed",
+            "best " + ("-" if self.best is None else f"{self.best:.4f}"),
+            "transferred " + ("-" if share is None else f"{share:.0%} of layers"),
+            ("starting workers" if self.submitted and not self.done else "time left -")
+            if left is None
+            else f"time left {_clock(left)}",
+        ]
+        return " · ".join(parts)
+
+    def __rich__(self) -> Group:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(
+            ProgressBar(total=self.total or None, completed=self.done, width=30),
+            Text(_clock(time.monotonic() - self._start), style="dim"),
+        )
+        return Group(grid, Text(self.summary()))
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live = Live(self, console=self.console, refresh_per_second=4)
+            self._live.start()
+        else:
+            self._ticker = threading.Thread(target=self._print_lines, daemon=True)
+            self._ticker.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._live is not None:
+            self._live.stop()
+        if self._ticker is not None:
+            self._ticker.join()
+            self.console.print(self.summary(), highlight=False, soft_wrap=True)
+
+    def _print_lines(self) -> None:
+        shown = ""
+        while not self._stop.wait(_SECONDS_BETWEEN_LINES):
+            line = self.summary()
+            if line != shown:
+                self.console.print(line, highlight=False, soft_wrap=True)
+                shown = line
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,85 @@
+"""A campaign's settings: what defines its results, kept in ``config.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from parsl_tl.errors import CampaignError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignSettings:
+    """Everything that defines a campaign's results, apart from where it runs.
+
+    Attributes:
+        problem: name of the problem.
+        space: name of the search space.
+        store: URI of the model store; ``embedded:`` is the campaign's own folder ``store``.
+        transfer: ``store`` lets children take over the longest prefix; ``none`` trains every
+            candidate from scratch, and still stores all models.
+        seed: of all randomness.
+        population_size: members of the population.
+        sample_size: members of a tournament.
+        beta: weight of late choices in mutation; None draws choices uniformly.
+        keep_best: so many best models stay in the store after they left the population.
+        problem_args: arguments of the problem.
+        space_args: arguments of the space.
+        training: what run functions take beside (epochs, batch_size, patience, ...).
+        uid: tells campaigns apart that share a store.
+    """
+
+    problem: str
+    space: str
+    store: str = "embedded:"
+    transfer: str = "store"
+    seed: int = 0
+    population_size: int = 50
+    sample_size: int = 5
+    beta: float | None = None
+    keep_best: int = 5
+    problem_args: dict[str, Any] = field(default_factory=dict)
+    space_args: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    uid: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def model_id(self, job: int) -> int:
+        """Returns the model id of a job: the same at every try, another in every campaign."""
+        digest = hashlib.blake2b(f"{self.uid}:{job}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little")
+
+    def write(self, path: Path) -> None:
+        """Writes ``config.json``."""
+        partial = path.with_suffix(".tmp")
+        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        partial.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads ``config.json``.
+
+        Raises:
+            CampaignError: the file is missing or not one of a campaign.
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except FileNotFoundError as error:
+            raise CampaignError(
+                f"{path.parent} holds no campaign (there is no {path.name}); "
+                "start one without --resume"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise CampaignError(f"{path} is not a campaign's: {error}") from error
+
+    def differences(self, given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """Returns ``{name: (here, given)}`` of settings that are given with another value."""
+        own = asdict(self)
+        return {
+            name: (own[name], value)
+            for name, value in given.items()
+            if value is not None and own[name] != value
+        }
