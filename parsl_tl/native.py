@@ -32,9 +32,7 @@ def _load() -> ModuleType:
         found = pyarrow.__version__
         raise ImportError(_MISMATCH.format(built="of another release", found=found)) from error
     if pyarrow.__version__ != module.PYARROW_VERSION:
-        raise ImportError(
-            _MISMATCH.format(built=module.PYARROW_VERSION, found=pyarrow.__version__)
-        )
+        raise ImportError(_MISMATCH.format(built=module.PYARROW_VERSION, found=pyarrow.__version__))
     return module
 
 

@@ -1,6 +1,6 @@
 // The records of the log: what a put and a retirement leave behind, and their Arrow encoding.
 //
-// One record is one Arrow record batch of one row. The schema (record_schema) is the store's
+// One record is one Arrow record batch of one row, with buffers compressed by Zstandard. The schema (record_schema) is the store's
 // documented metadata format; nested data is flattened into parallel lists:
 //
 //   op              uint8              1 put, 2 retire

@@ -82,14 +82,12 @@ class GraphBuilder:
         if not sources:
             raise ArchitectureError(f"a {class_name} layer without inputs")
         tensors = [
-            keras_tensor(
-                self._layers[s.ref.layer].name, s.ref.call, s.ref.tensor, [None, *s.shape]
-            )
+            keras_tensor(self._layers[s.ref.layer].name, s.ref.call, s.ref.tensor, [None, *s.shape])
             for s in sources
         ]
         shapes = [[None, *s.shape] for s in sources]
         name = f"{class_name}_{len(self._layers)}"
-        node = {"args": tensors if single else [tensors], "kwargs": {}}
+        node: dict[str, Any] = {"args": tensors if single else [tensors], "kwargs": {}}
         self._layers.append(
             Layer(
                 name,

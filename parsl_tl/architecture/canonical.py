@@ -55,9 +55,7 @@ def _network(value: Mapping[str, Any]) -> list[Any]:
     from parsl_tl.architecture.graph import ArchitectureGraph
 
     graph = ArchitectureGraph.from_json(json.dumps(value))
-    outputs = [
-        [int(graph.prefix_hashes[ref.layer]), ref.call, ref.tensor] for ref in graph.outputs
-    ]
+    outputs = [[int(graph.prefix_hashes[ref.layer]), ref.call, ref.tensor] for ref in graph.outputs]
     return [sorted(graph.prefix_hashes.tolist()), outputs]
 
 

@@ -158,9 +158,7 @@ class ArchitectureGraph:
         return build(self)
 
 
-def _validate(
-    layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]
-) -> None:
+def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]) -> None:
     if not layers:
         raise ArchitectureError("an architecture needs at least one layer")
     if not outputs:

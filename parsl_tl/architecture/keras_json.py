@@ -7,7 +7,7 @@ The format is that of ``keras.Model.to_json``: a list of layers, each with its c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.canonical import is_keras_tensor
@@ -62,9 +62,8 @@ def _parse_functional(config: Mapping[str, Any]) -> Parts:
     for entry in entries:
         calls = []
         for node in entry["inbound_nodes"]:
-            found: list[TensorRef] = []
-            _visit_tensors(node, lambda tensor, to=found: to.append(ref(_history(tensor))))
-            calls.append(Call(tuple(found), node))
+            found = tuple(ref(tensor["config"]["keras_history"]) for tensor in _tensors(node))
+            calls.append(Call(found, node))
         layers.append(_layer(entry, entry["name"], tuple(calls)))
     inputs = [ref(history).layer for history in _histories(config["input_layers"])]
     outputs = [ref(history) for history in _histories(config["output_layers"])]
@@ -117,11 +116,6 @@ def _layer(entry: Mapping[str, Any], name: str, calls: tuple[Call, ...]) -> Laye
     )
 
 
-def _history(tensor: Mapping[str, Any]) -> Sequence[Any]:
-    history: Sequence[Any] = tensor["config"]["keras_history"]
-    return history
-
-
 def _histories(value: Any) -> list[Sequence[Any]]:
     """Flattens input or output tensors: one, a list, or a dict of them."""
     if isinstance(value, Mapping):
@@ -131,15 +125,16 @@ def _histories(value: Any) -> list[Sequence[Any]]:
     return [item for part in value for item in _histories(part)]
 
 
-def _visit_tensors(value: Any, visit: Callable[[Mapping[str, Any]], None]) -> None:
+def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields the tensors among a call's arguments, in the order in which they stand there."""
     if is_keras_tensor(value):
-        visit(value)
+        yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            _visit_tensors(item, visit)
+            yield from _tensors(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _visit_tensors(item, visit)
+            yield from _tensors(item)
 
 
 def keras_tensor(

@@ -156,9 +156,9 @@ def num_workers_of(kernel: DataFlowKernel, executors: str | Sequence[str] = "all
     for label, executor in kernel.executors.items():
         if label.startswith("_parsl_internal") or (executors != "all" and label not in executors):
             continue
-        per_node = getattr(executor, "max_workers_per_node", None)
+        per_node: float | None = getattr(executor, "max_workers_per_node", None)
         if per_node is None or math.isinf(per_node):  # threads, or "as many as there are cores"
-            per_node = getattr(executor, "max_threads", 1)
+            per_node = float(getattr(executor, "max_threads", 1))
         provider = getattr(executor, "provider", None)
         nodes = provider.max_blocks * provider.nodes_per_block if provider is not None else 1
         total += int(per_node) * nodes

@@ -43,7 +43,7 @@ def choice_weights(space: SearchSpace, beta: float = 1.0) -> NDArray[np.float64]
         np.linspace(1.0, beta, len(groups)), sorted(groups, reverse=True), strict=True
     ):
         weights[groups[group]] = weight / len(groups[group])
-    return weights / weights.sum()
+    return np.divide(weights, weights.sum())
 
 
 def uniform_weights(space: SearchSpace) -> NDArray[np.float64]:
@@ -55,7 +55,7 @@ def uniform_weights(space: SearchSpace) -> NDArray[np.float64]:
     weights = np.array([float(len(choice.values) > 1) for choice in space.choices()])
     if not weights.any():
         raise SpaceError(f"space {space.name!r} leaves nothing to choose, so nothing can mutate")
-    return weights / weights.sum()
+    return np.divide(weights, weights.sum())
 
 
 def mutate(

@@ -54,7 +54,7 @@ class DenseSkipSpace(SearchSpace):
         """
         self.num_layers = check_num_layers(num_layers, self.name)
         if not isinstance(max_anchors, int) or max_anchors < 1:
-            raise SpaceError(f"max_anchors={max_anchors!r} of space {self.name!r} must be 1 or more")
+            raise SpaceError(f"max_anchors={max_anchors!r} of {self.name!r} must be 1 or more")
         self.max_anchors = max_anchors
         self._labels = dense_labels(units, activations, self.name)
 

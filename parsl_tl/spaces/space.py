@@ -109,9 +109,7 @@ class SearchSpace(ABC):
             SpaceError: a sequence or a shape that does not fit the space.
         """
         chosen = self.check(arch_seq)
-        labels = [
-            choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)
-        ]
+        labels = [choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)]
         if len(output_shape) != 1 or not _is_shape(output_shape):
             raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
         return self.assemble(

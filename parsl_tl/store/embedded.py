@@ -99,9 +99,7 @@ class EmbeddedStore(ModelStore):
         for name, arrays in weights.items():
             for given in arrays:
                 array = np.asarray(given)
-                tensors.append(
-                    (index[name], dtype_name(array.dtype), array.shape, to_bytes(array))
-                )
+                tensors.append((index[name], dtype_name(array.dtype), array.shape, to_bytes(array)))
         result = self._engine.put(
             check_model_id(model_id),
             float(quality),

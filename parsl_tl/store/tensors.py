@@ -34,11 +34,12 @@ def dtype_of(name: str) -> np.dtype[np.generic]:
     import ml_dtypes
 
     try:
-        return np.dtype(getattr(ml_dtypes, name))
+        found: np.dtype[np.generic] = np.dtype(getattr(ml_dtypes, name))
     except AttributeError as error:
         raise StoreFormatError(
             f"the store holds weights of dtype {name!r}, which neither numpy nor ml_dtypes knows"
         ) from error
+    return found
 
 
 def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:

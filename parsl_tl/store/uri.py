@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded:"
 
 
-def open_store(
-    uri: str, *, read_only: bool = False, durability: Durability = "os"
-) -> ModelStore:
+def open_store(uri: str, *, read_only: bool = False, durability: Durability = "os") -> ModelStore:
     """Opens a model store.
 
     Args:

@@ -1,0 +1,236 @@
+"""``parsl-tl search``: start a campaign, or carry one on."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from parsl_tl.errors import CampaignError, InvalidValueError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXAMPLES = """\
+examples:
+  parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
+  parsl-tl search --resume --out runs/demo --max-evals 120
+  parsl-tl search --problem synthetic --problem-arg width=20 --space feed-forward \\
+      --space-arg num_layers=6 --max-evals 100 --beta 2 --out runs/synthetic
+"""
+
+
+def add_search_command(subparsers: Any) -> None:
+    """Adds the command to the program's parser."""
+    parser = subparsers.add_parser(
+        "search",
+        help="search for architectures, with transfer learning",
+        description="Search for architectures by regularized evolution. Every child takes over "
+        "the weights of the stored model with which it shares the longest prefix of layers, "
+        "trains the rest, and stores only what it trained.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what is searched")
+    what.add_argument("--problem", help="digits, synthetic, ... (see `parsl-tl problems`)")
+    what.add_argument("--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`)")
+    _add_pairs(what, "--problem-arg", "an argument of the problem")
+    _add_pairs(what, "--space-arg", "an argument of the space")
+
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--max-evals", type=_positive_int, default=60, help="evaluations in all (default 60)"
+    )
+    how.add_argument("--max-seconds", type=float, help="stop after this time; resume later")
+    how.add_argument("--timeout", type=float, help="seconds that one evaluation may take")
+    how.add_argument("--seed", type=int, help="of all randomness (default 0)")
+    how.add_argument(
+        "--population-size",
+        type=_positive_int,
+        help="members of the population (default: a third of the evaluations, at most 50)",
+    )
+    how.add_argument(
+        "--sample-size", type=_positive_int, help="members of a tournament (default 5 at most)"
+    )
+    how.add_argument(
+        "--beta",
+        type=float,
+        help="mutate late layers more: weight of the last group of choices beside the first "
+        "(default: all choices alike)",
+    )
+    how.add_argument(
+        "--transfer",
+        choices=("store", "none"),
+        help="store: take over the longest prefix (default); none: train all from scratch",
+    )
+    how.add_argument("--keep-best", type=int, help="best models that stay in the store (default 5)")
+
+    training = parser.add_argument_group("training of a candidate (default: the problem's)")
+    training.add_argument("--epochs", type=_positive_int, help="at most so many epochs")
+    training.add_argument("--batch-size", type=_positive_int, help="samples per step")
+    training.add_argument("--learning-rate", type=float, help="of the optimizer")
+    training.add_argument(
+        "--patience", type=_positive_int, help="stop after so many epochs without progress"
+    )
+    training.add_argument(
+        "--unfreeze-after",
+        type=_positive_int,
+        help="train what was transferred too, after so many epochs (default: keep it frozen)",
+    )
+
+    where = parser.add_argument_group("where")
+    where.add_argument("--out", required=True, help="the campaign's folder")
+    where.add_argument("--resume", action="store_true", help="carry on the campaign in --out")
+    where.add_argument(
+        "--config", default="local", help="executor configuration: a name or a file (local)"
+    )
+    where.add_argument("--workers", type=_positive_int, help="worker processes (default: config's)")
+    where.add_argument("--store", help="URI of the model store (default: in the campaign's folder)")
+    parser.set_defaults(run=run_search)
+
+
+def _add_pairs(group: Any, option: str, what: str) -> None:
+    group.add_argument(
+        option, action="append", default=[], metavar="NAME=VALUE", help=f"{what}; repeatable"
+    )
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return value
+
+
+def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
+    """Reads ``name=value`` arguments; values are Python literals, or else texts.
+
+    Raises:
+        InvalidValueError: there is no ``=``.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InvalidValueError(f"{pair!r} must have the form name=value")
+        try:
+            values[name.replace("-", "_")] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name.replace("-", "_")] = text  # a plain word
+    return values
+
+
+def run_search(args: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
+    # Imported here: DeepHyper and Parsl take seconds, which --help need not.
+    from rich.console import Console
+
+    from parsl_tl.search.campaign import Campaign
+    from parsl_tl.search.progress import SearchProgress
+
+    signal.signal(signal.SIGTERM, _terminate)
+    settings = _settings(args)
+    if args.resume:
+        campaign = Campaign.resume(
+            args.out, args.config, max_workers=args.workers, expected=settings
+        )
+    else:
+        campaign = _new_campaign(args, settings)
+    console = Console()
+    console.print(
+        f"{campaign.settings.problem} in {campaign.settings.space}: "
+        f"{args.max_evals} evaluations on config {args.config}, in {campaign.folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    progress = SearchProgress(args.max_evals, console)
+    try:
+        with progress:
+            frame = campaign.search(
+                args.max_evals,
+                max_seconds=args.max_seconds,
+                evaluation_timeout=args.timeout,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. Carry on with: parsl-tl search --resume --out {args.out}")
+        return 130
+    _show_best(console, frame, args.out)
+    return 0 if frame["objective"].notna().any() else 1
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    """Ends the search as Ctrl-C does: schedulers send SIGTERM at the end of an allocation."""
+    raise KeyboardInterrupt
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the campaign settings that were given; None where an option was left out."""
+    training = {
+        name: getattr(args, name)
+        for name in ("epochs", "batch_size", "learning_rate", "patience", "unfreeze_after")
+        if getattr(args, name) is not None
+    }
+    return {
+        "problem": args.problem,
+        "space": args.space,
+        "store": args.store,
+        "transfer": args.transfer,
+        "seed": args.seed,
+        "population_size": args.population_size,
+        "sample_size": args.sample_size,
+        "beta": args.beta,
+        "keep_best": args.keep_best,
+        "problem_args": parse_pairs(args.problem_arg) or None,
+        "space_args": parse_pairs(args.space_arg) or None,
+        "training": training or None,
+    }
+
+
+def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
+    from parsl_tl.search.campaign import Campaign
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in ("problem", "space"):
+        if name not in given:
+            raise CampaignError(f"--{name} is needed to start a campaign (or --resume an old one)")
+    population = given.setdefault("population_size", max(2, min(50, args.max_evals // 3)))
+    given.setdefault("sample_size", min(5, population))
+    return Campaign(config=args.config, out=args.out, max_workers=args.workers, **given)
+
+
+def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
+    """Prints the five best models and where everything is."""
+    from rich.table import Table
+
+    failures = frame["failure"].value_counts()
+    for reason, count in failures.items():
+        console.print(f"{count} evaluations failed: {reason} (see results.csv, column error)")
+    best = frame[frame["objective"].notna()].nlargest(5, "objective")
+    if best.empty:
+        console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")
+        return
+    table = Table(title="Best five")
+    table.add_column("model", no_wrap=True)
+    for column in ("objective", "layers", "transferred", "parameters", "seconds"):
+        table.add_column(column, justify="right")
+    for row in best.to_dict("records"):
+        layers = int(row["layers_total"])
+        share = row["layers_transferred"] / layers if layers else 0.0
+        table.add_row(
+            row["model_id"],
+            f"{row['objective']:.4f}",
+            f"{layers}",
+            f"{share:.0%}",
+            f"{row['parameters_total']:,.0f}",
+            f"{row['seconds_total']:.1f}",
+        )
+    console.print(table)
+    console.print(f"Results: {out}/results.parquet, {out}/results.csv", soft_wrap=True)
+    console.print(
+        f"A model as a Keras file: parsl-tl store export {out} {best.iloc[0].model_id} best.keras",
+        soft_wrap=True,
+        highlight=False,
+    )
