@@ -16,9 +16,19 @@ Executors = str | Sequence[str]
 
 
 def evaluate(
-    run_function: Callable[..., Any], parameters: Mapping[str, Any], kwargs: Mapping[str, Any]
+    run_function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
+    **limits: Any,
 ) -> Any:
-    """Calls a run function; this is what travels to a worker."""
+    """Calls a run function; this is what travels to a worker.
+
+    Args:
+        run_function: what to call.
+        parameters: its argument.
+        kwargs: its keyword arguments.
+        **limits: ``walltime`` in seconds, which Parsl enforces around this call.
+    """
     return run_function(parameters, **kwargs)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deephyper.evaluator import Evaluator, Job, JobStatus
+from parsl.app.errors import AppTimeout
 
 from parsl_tl.errors import ConfigError, InvalidValueError
 from parsl_tl.tasks import evaluation_app
@@ -110,6 +111,8 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             if self.time_left is not None and self.time_left <= 0:
                 job.status = JobStatus.CANCELLED
                 return _failure("Cancelled", "the search's time was over")
+            return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
+        except AppTimeout:  # raised in the worker, by the walltime
             return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
         except Exception as error:
             logger.warning("evaluation %s failed: %s: %s", job.id, type(error).__name__, error)

@@ -43,7 +43,8 @@ def choice_weights(space: SearchSpace, beta: float = 1.0) -> NDArray[np.float64]
         np.linspace(1.0, beta, len(groups)), sorted(groups, reverse=True), strict=True
     ):
         weights[groups[group]] = weight / len(groups[group])
-    return np.divide(weights, weights.sum())
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
 
 
 def uniform_weights(space: SearchSpace) -> NDArray[np.float64]:
@@ -55,7 +56,8 @@ def uniform_weights(space: SearchSpace) -> NDArray[np.float64]:
     weights = np.array([float(len(choice.values) > 1) for choice in space.choices()])
     if not weights.any():
         raise SpaceError(f"space {space.name!r} leaves nothing to choose, so nothing can mutate")
-    return np.divide(weights, weights.sum())
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
 
 
 def mutate(

@@ -125,6 +125,8 @@ def failure_reason(error: BaseException) -> str:
     It is the name of the exception without ``Error``, except that every way to run out of memory,
     on the host or on a device, is ``OutOfMemory``.
     """
+    if type(error).__name__ == "AppTimeout":  # how Parsl ends a task that is over its walltime
+        return "EvaluationTimeout"
     names = {cls.__name__ for cls in type(error).__mro__}
     # Drivers report some failed allocations as internal errors; only their text tells.
     if names.intersection(_OUT_OF_MEMORY) or "out of memory" in str(error).lower():

@@ -1,0 +1,89 @@
+"""``parsl-tl spaces | problems | configs``: what can be named."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from parsl_tl.cli.search import parse_pairs
+
+
+def add_listing_commands(subparsers: Any) -> None:
+    """Adds the three commands to the program's parser."""
+    spaces = subparsers.add_parser(
+        "spaces",
+        help="list search spaces, or the choices of one",
+        epilog="example: parsl-tl spaces dense-skip --arg num_layers=10",
+    )
+    spaces.add_argument("name", nargs="?", help="show the choices of this space")
+    spaces.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=VALUE", help="its argument; repeatable"
+    )
+    spaces.set_defaults(run=_spaces)
+    problems = subparsers.add_parser("problems", help="list problems")
+    problems.set_defaults(run=_problems)
+    configs = subparsers.add_parser("configs", help="list executor configurations")
+    configs.set_defaults(run=_configs)
+
+
+def _spaces(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parsl_tl.spaces import get_space, list_spaces
+
+    if args.name is None:
+        table = Table(
+            "space", "choices", "architectures", title="Search spaces (default arguments)"
+        )
+        for name in list_spaces():
+            space = get_space(name)
+            table.add_row(name, str(len(space.choices())), f"{space.size():.3g}")
+    else:
+        space = get_space(args.name, **parse_pairs(args.arg))
+        table = Table(
+            "choice",
+            "values",
+            "which",
+            title=f"{args.name}: {len(space.choices())} choices, {space.size():.3g} architectures",
+        )
+        for choice in space.choices():
+            shown = [str(value) for value in choice.values]
+            if len(shown) > 4:
+                shown = [*shown[:2], "...", shown[-1]]
+            table.add_row(choice.name, str(len(choice.values)), ", ".join(shown))
+    Console().print(table)
+    return 0
+
+
+def _problems(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parsl_tl.problems import get_problem, list_problems
+
+    table = Table("problem", "input", "output", "loss", "objective", title="Problems")
+    for name in list_problems():
+        problem = get_problem(name)
+        table.add_row(
+            name,
+            str(problem.input_shape),
+            f"{problem.output_shape} {problem.output_activation}",
+            problem.loss,
+            problem.objective,
+        )
+    Console().print(table)
+    return 0
+
+
+def _configs(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parsl_tl.configuration import list_configs
+
+    table = Table("name", "what it is", "file", title="Executor configurations")
+    for config in list_configs():
+        table.add_row(config.name, config.summary, str(config.path))
+    Console().print(table)
+    return 0

@@ -1,0 +1,52 @@
+"""The program ``parsl-tl``: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import parsl_tl
+from parsl_tl.cli.listings import add_listing_commands
+from parsl_tl.cli.search import add_search_command
+from parsl_tl.cli.store import add_store_command
+from parsl_tl.errors import ParslTLError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the whole program."""
+    parser = argparse.ArgumentParser(
+        prog="parsl-tl",
+        description="Neural architecture search with transfer learning, as Parsl tasks.",
+        epilog="example: parsl-tl search --problem digits --space dense-skip --out runs/demo",
+    )
+    parser.add_argument("--version", action="version", version=f"parsl-tl {parsl_tl.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_search_command(commands)
+    add_store_command(commands)
+    add_listing_commands(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program.
+
+    Args:
+        argv: arguments; those of the process when None.
+
+    Returns:
+        0; 1 when a check found problems; 2 for an error, told in one line on standard error.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except ParslTLError as error:
+        print(f"parsl-tl: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) left; what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

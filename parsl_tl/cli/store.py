@@ -1,0 +1,255 @@
+"""``parsl-tl store``: look into a model store, check it, and take models out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.errors import InvalidValueError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from parsl_tl.store import ModelStore
+
+_WHERE = "a store's URI (embedded:/folder), its folder, or a campaign's folder"
+_EXAMPLES = """\
+examples:
+  parsl-tl store ls runs/demo --sort quality --limit 5
+  parsl-tl store export runs/demo 0fe78e68441d9d9d best.keras
+"""
+
+
+def add_store_command(subparsers: Any) -> None:
+    """Adds the command and its actions to the program's parser."""
+    parser = subparsers.add_parser(
+        "store",
+        help="look into a model store",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Any:
+        action = actions.add_parser(name, help=what, description=what)
+        action.add_argument("where", help=_WHERE)
+        action.set_defaults(run=run)
+        return action
+
+    info = add("info", _info, "how many models and bytes there are")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    ls = add("ls", _ls, "list the models")
+    ls.add_argument("--sort", choices=sorted(_COLUMNS), default="created", help="largest first")
+    ls.add_argument("--limit", type=int, help="so many rows")
+    ls.add_argument("--csv", help="write all columns to this file instead")
+    for name, run, what in (
+        ("show", _show, "one model: what it is, and who owns its layers"),
+        ("lineage", _lineage, "the ancestors and descendants of a model"),
+        ("retire", _retire, "take a model out, and free what no other model refers to"),
+    ):
+        add(name, run, what).add_argument("id", help="model id, or the start of one")
+    add("verify", _verify, "compute every checksum, count every reference")
+    export = add("export", _export, "write a model as a Keras file that predicts the same")
+    export.add_argument("id", help="model id, or the start of one")
+    export.add_argument("file", help="the file to write, ending in .keras")
+    export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+
+
+_COLUMNS = {
+    "created": "created",
+    "quality": "quality",
+    "bytes": "bytes_total",
+    "layers": "num_layers",
+}
+
+
+def _open(where: str, *, read_only: bool = True) -> ModelStore:
+    from parsl_tl.store import open_store
+
+    if ":" in where:
+        return open_store(where, read_only=read_only)
+    folder = Path(where)
+    config = folder / "config.json"
+    if config.is_file():  # a campaign's folder: its settings tell where the store is
+        from parsl_tl.search.settings import CampaignSettings
+
+        uri = CampaignSettings.read(config).store
+        return open_store(
+            f"embedded:{folder / 'store'}" if uri == "embedded:" else uri, read_only=read_only
+        )
+    return open_store(f"embedded:{folder}", read_only=read_only)
+
+
+def _find(store: ModelStore, text: str) -> int:
+    """Returns the id that starts with the given digits."""
+    from parsl_tl.store import format_model_id, parse_model_id
+
+    parse_model_id(text)  # refuses what is no id at all
+    prefix = text.strip().lower().removeprefix("0x")
+    ids = [format_model_id(value) for value in store.models()["model_id"].to_pylist()]
+    found = [model_id for model_id in ids if model_id.startswith(prefix)]
+    if not found:
+        raise ModelNotFoundError(f"no model's id starts with {text!r}; `store ls` lists them")
+    if len(found) > 1:
+        raise InvalidValueError(f"{text!r} could be {', '.join(found[:3])}; give more digits")
+    return int(found[0], 16)
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def _info(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    with _open(args.where) as store:
+        stats = store.stats()
+    if args.json:
+        print(json.dumps(stats))
+        return 0
+    table = Table("what", "value", title=f"Store {args.where}")
+    for name, value in stats.items():
+        shown = _size(value) if name.startswith("bytes") else f"{value:,}"
+        table.add_row(name.replace("_", " "), shown)
+    Console().print(table)
+    return 0
+
+
+def _ls(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parsl_tl.store import format_model_id
+
+    with _open(args.where) as store:
+        models = store.models()
+    if models.num_rows:
+        models = models.sort_by([(_COLUMNS[args.sort], "descending")])
+    if args.csv:
+        import pyarrow.csv
+
+        try:
+            pyarrow.csv.write_csv(models, args.csv)
+        except OSError as error:
+            raise InvalidValueError(f"{args.csv} cannot be written: {error}") from error
+        print(f"{models.num_rows} models written to {args.csv}")
+        return 0
+    shown = models.slice(0, args.limit)
+    table = Table(title=f"{shown.num_rows} of {models.num_rows} models")
+    for column in ("model", "parent"):
+        table.add_column(column, no_wrap=True, min_width=16)
+    for column in ("quality", "layers", "owned", "total"):
+        table.add_column(column, justify="right")
+    for row in shown.to_pylist():
+        table.add_row(
+            format_model_id(row["model_id"]),
+            "" if row["parent"] is None else format_model_id(row["parent"]),
+            f"{row['quality']:.4g}",
+            str(row["num_layers"]),
+            _size(row["bytes_owned"]),
+            _size(row["bytes_total"]),
+        )
+    Console().print(table)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parsl_tl.store import format_model_id
+
+    console = Console()
+    with _open(args.where) as store:
+        model_id = _find(store, args.id)
+        info = store.info(model_id)
+        shapes = store.shapes(model_id)
+        owners = store.composition(model_id)
+        references = {n: store.reference_count(owner, n) for n, owner in owners.items()}
+    for name in ("model_id", "parent", "donor"):
+        shown = "-" if info[name] is None else format_model_id(info[name])
+        console.print(f"{name:12}{shown}", highlight=False)
+    console.print(f"{'quality':12}{info['quality']:.6g}", highlight=False)
+    console.print(
+        f"{'bytes':12}{_size(info['bytes_total'])}, of which it owns {_size(info['bytes_owned'])}",
+        highlight=False,
+    )
+    console.print(
+        f"{'attributes':12}{json.dumps(info['attributes'])}", highlight=False, markup=False
+    )
+    table = Table()
+    table.add_column("layer", no_wrap=True)
+    table.add_column("owner", no_wrap=True, min_width=16)
+    table.add_column("weights")
+    table.add_column("models", justify="right")
+    for name, owner in owners.items():
+        weights = ", ".join("x".join(map(str, shape)) or "()" for shape, _ in shapes.get(name, []))
+        own = "itself" if owner == model_id else format_model_id(owner)
+        table.add_row(name, own, weights, str(references[name]))
+    console.print(table)
+    return 0
+
+
+def _lineage(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.tree import Tree
+
+    from parsl_tl.store import format_model_id
+
+    with _open(args.where) as store:
+        model_id = _find(store, args.id)
+        line = [*reversed(store.lineage(model_id)), model_id]
+        below = store.descendants(model_id)
+        parents = {
+            row["model_id"]: row["parent"]
+            for row in store.models().select(["model_id", "parent"]).to_pylist()
+        }
+        living = set(parents)
+
+    def label(number: int) -> str:
+        text = format_model_id(number)
+        text = f"[bold]{text}[/bold]" if number == model_id else text
+        return text if number in living else f"{text} [dim](retired)[/dim]"
+
+    tree = branch = Tree(label(line[0]))
+    for number in line[1:]:
+        branch = branch.add(label(number))
+    nodes = {model_id: branch}
+    for number in below:  # parents come first; below a retired one the line is not known
+        nodes[number] = nodes.get(parents.get(number) or model_id, branch).add(label(number))
+    Console().print(tree)
+    return 0
+
+
+def _retire(args: argparse.Namespace) -> int:
+    with _open(args.where, read_only=False) as store:
+        freed = store.retire(_find(store, args.id))
+    print(f"retired; {_size(freed)} freed")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    with _open(args.where) as store:
+        report = store.verify()
+    print(f"{report.models} models, {report.tensors} tensors, {_size(report.num_bytes)} checked")
+    for problem in report.problems:
+        print(f"damaged: {problem}")
+    return 0 if report.ok else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
+    from parsl_tl.store import export_keras
+
+    with _open(args.where) as store:
+        path = export_keras(store, _find(store, args.id), args.file, overwrite=args.overwrite)
+    print(f"written: {path}")
+    return 0

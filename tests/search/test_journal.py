@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from parsl_tl.errors import CampaignError
+from parsl_tl.search.journal import Journal, read_journal
+from parsl_tl.search.results import results_frame, write_results
+
+CONFIG = {"a": 1, "b": 0, "parent": None, "transfer": False}
+
+
+def config(job):
+    return {**CONFIG, "job": job, "model_id": 2**63 + job}
+
+
+def test_what_was_written_comes_back(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for job in range(3):
+        journal.submitted(config(job))
+    journal.finish(config(1), 0.5, {"epochs": 3})
+    journal.finish(config(0), "F_NaNLoss", {"error": "diverged"})
+    journal.close()
+    again = Journal(path)
+    assert [row["config"]["job"] for row in again.finished] == [1, 0]
+    assert again.unfinished == [config(2)]
+    assert [row["objective"] for row in read_journal(path)] == [0.5, "F_NaNLoss"]
+    again.close()
+
+
+def test_a_line_that_was_cut_off_is_dropped_wherever_the_cut_is(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.submitted(config(0))
+    journal.finish(config(0), 0.5, {})
+    journal.close()
+    data = path.read_bytes()
+    first = data.index(b"\n") + 1
+    for cut in range(first, len(data)):
+        path.write_bytes(data[:cut])
+        again = Journal(path)
+        assert again.finished == []
+        assert again.unfinished == [config(0)]
+        again.finish(config(0), 0.25, {})  # and writing goes on behind whole lines
+        again.close()
+        assert [row["objective"] for row in read_journal(path)] == [0.25]
+
+
+def test_a_damaged_line_is_told_with_its_number(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"event": "submitted"\n' + json.dumps({"event": "x"}) + "\n")
+    with pytest.raises(CampaignError, match="line 1"):
+        Journal(path)
+
+
+def test_a_second_process_is_refused(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    code = (
+        "import pathlib, sys; from parsl_tl.search.journal import Journal;"
+        "Journal(pathlib.Path(sys.argv[1]))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    assert other.returncode != 0
+    assert "another process runs the campaign" in other.stderr
+    journal.close()
+
+
+def test_the_table_keeps_64_bit_ids_and_tells_failures_apart(tmp_path):
+    import pandas as pd
+
+    journal = Journal(tmp_path / "journal.jsonl")
+    child = {**config(1), "parent": 2**64 - 1}
+    rows = [
+        journal.finish(config(0), 0.5, {"donor": None, "epochs": 3}),
+        journal.finish(child, "F_NaNLoss", {"donor": 2**63, "error": "diverged"}),
+    ]
+    journal.close()
+    frame = results_frame(rows, ["a", "b"])
+    write_results(frame, tmp_path)
+    read = pd.read_parquet(tmp_path / "results.parquet")
+    assert list(read["model_id"]) == ["8000000000000000", "8000000000000001"]
+    assert read["parent"][1] == "f" * 16
+    assert read["donor"][1] == "8000000000000000"
+    assert read["failure"][1] == "NaNLoss"
+    assert read["objective"].isna().tolist() == [False, True]
+    assert list(read["arch_seq"][0]) == [1, 0]
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 2
+    assert not list(tmp_path.glob(".results*"))

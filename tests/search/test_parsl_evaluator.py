@@ -1,0 +1,136 @@
+"""The evaluator on real HighThroughputExecutor workers, driven by DeepHyper's own searches."""
+
+import os
+
+import parsl
+import pytest
+from deephyper.hpo import HpProblem, RandomSearch
+
+from parsl_tl import ParslEvaluator, load_config
+from parsl_tl.errors import ConfigError, InvalidValueError
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    config = load_config(
+        "local", max_workers=2, run_dir=str(tmp_path_factory.mktemp("parsl")), retries=1
+    )
+    with parsl.load(config):
+        yield
+
+
+def problem():
+    space = HpProblem()
+    space.add_hyperparameter((0, 1000), "x")
+    return space
+
+
+def search(run, tmp_path, max_evals, **kwargs):
+    evaluator = ParslEvaluator(run, **kwargs)
+    random = RandomSearch(problem(), random_state=1, log_dir=str(tmp_path))
+    return random.search(evaluator, max_evals=max_evals, max_evals_strict=True)
+
+
+@pytest.mark.usefixtures("workers")
+def test_evaluations_run_in_the_workers(tmp_path):
+    def run(parameters):
+        import os
+
+        return {"objective": parameters["x"] * 2.0, "metadata": {"pid": os.getpid()}}
+
+    frame = search(run, tmp_path, 8)
+    assert len(frame) == 8
+    assert (frame["objective"].astype(float) == frame["p:x"] * 2).all()
+    assert os.getpid() not in set(frame["m:pid"])
+
+
+@pytest.mark.usefixtures("workers")
+def test_as_many_at_a_time_as_there_are_workers():
+    assert ParslEvaluator(lambda parameters: 0.0).num_workers == 2
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_task_that_raises_is_a_failed_evaluation_with_its_reason(tmp_path):
+    def run(parameters):
+        if parameters["x"] % 2:
+            raise ValueError(f"odd: {parameters['x']}")
+        return float(parameters["x"])
+
+    frame = search(run, tmp_path, 10)
+    failed = frame[frame["p:x"] % 2 == 1]
+    assert len(frame) == 10
+    assert 0 < len(failed) < 10
+    assert set(failed["objective"]) == {"F_Value"}
+    assert failed["m:error"].str.contains("odd").all()
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_killed_worker_costs_no_evaluation(tmp_path):
+    marker = tmp_path / "killed"
+
+    def run(parameters, marker):
+        import os
+        import signal
+
+        try:
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return float(parameters["x"])
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    frame = search(run, tmp_path, 6, run_function_kwargs={"marker": str(marker)})
+    assert marker.exists()
+    assert (frame["objective"].astype(float) == frame["p:x"]).all()
+
+
+@pytest.mark.usefixtures("workers")
+def test_an_evaluation_that_kills_every_worker_fails_and_the_others_do_not(tmp_path):
+    def run(parameters, victims):
+        import os
+        import signal
+
+        # The first to come is deadly for good.
+        try:
+            descriptor = os.open(victims, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            os.write(descriptor, str(parameters["x"]).encode())
+            os.close(descriptor)
+        except FileExistsError:
+            pass  # somebody else is the victim
+        with open(victims) as file:
+            if file.read() == str(parameters["x"]):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return float(parameters["x"])
+
+    frame = search(run, tmp_path, 5, run_function_kwargs={"victims": str(tmp_path / "victim")})
+    assert len(frame) == 5
+    lost = frame[frame["objective"].astype(str) == "F_WorkerLost"]
+    assert len(lost) == 1
+
+
+@pytest.mark.usefixtures("workers")
+def test_an_evaluation_that_takes_too_long_fails(tmp_path):
+    def run(parameters):
+        import time
+
+        if parameters["x"] % 2:
+            for _ in range(600):
+                time.sleep(0.1)
+        return float(parameters["x"])
+
+    frame = search(run, tmp_path, 6, evaluation_timeout=1)
+    slow = frame[frame["p:x"] % 2 == 1]
+    assert len(slow) > 0
+    assert set(slow["objective"]) == {"F_EvaluationTimeout"}
+    assert frame[frame["p:x"] % 2 == 0]["objective"].astype(float).ge(0).all()
+
+
+def test_without_a_configuration_the_error_says_what_to_load():
+    with pytest.raises(ConfigError, match=r"parsl\.load"):
+        ParslEvaluator(lambda parameters: 0.0)
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_timeout_must_be_positive():
+    with pytest.raises(InvalidValueError, match="evaluation_timeout"):
+        ParslEvaluator(lambda parameters: 0.0, evaluation_timeout=0)
