@@ -1,5 +1,5 @@
 """The command line: ``parsl-tl``."""
 
-from parsl_tl.cli.main import main
+from parsl_tl.cli.program import main
 
 __all__ = ["main"]

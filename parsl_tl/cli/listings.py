@@ -34,7 +34,7 @@ def _spaces(args: argparse.Namespace) -> int:
 
     if args.name is None:
         table = Table(
-            "space", "choices", "architectures", title="Search spaces (default arguments)"
+            "space", "choices", "architectures", title="Search spaces"
         )
         for name in list_spaces():
             space = get_space(name)

@@ -10,6 +10,11 @@ from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
 
 
+def test_without_a_configuration_the_error_says_what_to_load():
+    with pytest.raises(ConfigError, match=r"parsl\.load"):
+        ParslEvaluator(lambda parameters: 0.0)
+
+
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
     config = load_config(
@@ -123,11 +128,6 @@ def test_an_evaluation_that_takes_too_long_fails(tmp_path):
     assert len(slow) > 0
     assert set(slow["objective"]) == {"F_EvaluationTimeout"}
     assert frame[frame["p:x"] % 2 == 0]["objective"].astype(float).ge(0).all()
-
-
-def test_without_a_configuration_the_error_says_what_to_load():
-    with pytest.raises(ConfigError, match=r"parsl\.load"):
-        ParslEvaluator(lambda parameters: 0.0)
 
 
 @pytest.mark.usefixtures("workers")
