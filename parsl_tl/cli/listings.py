@@ -33,9 +33,7 @@ def _spaces(args: argparse.Namespace) -> int:
     from parsl_tl.spaces import get_space, list_spaces
 
     if args.name is None:
-        table = Table(
-            "space", "choices", "architectures", title="Search spaces"
-        )
+        table = Table("space", "choices", "architectures", title="Search spaces")
         for name in list_spaces():
             space = get_space(name)
             table.add_row(name, str(len(space.choices())), f"{space.size():.3g}")

@@ -1,0 +1,65 @@
+import os
+import subprocess
+import sys
+
+import parsl
+import pytest
+
+from parsl_tl import load_config
+from parsl_tl.configuration import list_configs
+from parsl_tl.errors import ConfigError
+
+
+def test_every_config_that_comes_with_the_package_loads_by_name():
+    names = [config.name for config in list_configs()]
+    assert "local" in names
+    for config in list_configs():
+        assert config.summary
+        assert isinstance(load_config(config.name), parsl.Config)
+
+
+def test_a_config_is_found_from_anywhere(tmp_path):
+    code = "from parsl_tl import load_config; print(load_config('local').executors[0].label)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "workers"
+
+
+def test_one_worker_per_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    (executor,) = load_config("local").executors
+    assert executor.max_workers_per_node == 3
+    assert len(executor.available_accelerators) == 3
+
+
+def test_threads_match_the_cores_of_a_worker(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    cores = len(os.sched_getaffinity(0))
+    for workers in (1, cores):
+        (executor,) = load_config("local", max_workers=workers).executors
+        assert f"TF_NUM_INTRAOP_THREADS={cores // workers}" in executor.provider.worker_init
+
+
+def test_a_users_own_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import parsl\ndef config(label='a'):\n"
+        "    return parsl.Config(executors=[parsl.ThreadPoolExecutor(label=label)])\n"
+    )
+    assert load_config(path, label="b").executors[0].label == "b"
+    with pytest.raises(ConfigError, match="nope"):
+        load_config(path, nope=1)
+    path.write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="no function"):
+        load_config(path)
+    path.write_text("1 / 0\n")
+    with pytest.raises(ConfigError, match="ZeroDivisionError"):
+        load_config(path)
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(ConfigError, match="choose from .*local"):
+        load_config("perlmutta")
+    with pytest.raises(ConfigError, match="no such"):
+        load_config("/nowhere/x.py")

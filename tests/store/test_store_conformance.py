@@ -1,0 +1,240 @@
+"""What every store must do, whatever is under its URI."""
+
+import gc
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from parsl_tl import open_store
+from parsl_tl.architecture import longest_common_prefix
+from parsl_tl.errors import (
+    DonorGoneError,
+    InvalidValueError,
+    ModelExistsError,
+    ModelNotFoundError,
+    StoreClosedError,
+    StorePermissionError,
+)
+
+
+def put(store, tools, model_id, arch, value=0.5, **kwargs):
+    """Puts a model that owns all of its layers; returns its weights."""
+    graph = tools.graph(*arch)
+    weights = tools.weights(graph, value)
+    store.put(model_id, graph, weights, quality=kwargs.pop("quality", value), **kwargs)
+    return weights
+
+
+def put_child(store, tools, model_id, arch, donor, value=0.7):
+    """Puts a model that inherits the common prefix; returns all of its weights."""
+    graph = tools.graph(*arch)
+    prefix = longest_common_prefix(graph, store.graph(donor))
+    own = tools.weights(graph, value)
+    inherited = {name: own.pop(name) for name in prefix if name in own}
+    result = store.put(model_id, graph, own, quality=value, parent=donor, donor=donor)
+    assert result.layers_inherited == len(inherited)
+    return {**store.read(donor, list(inherited)), **own}
+
+
+@pytest.mark.parametrize(
+    "dtype", ["f4", "f8", "f2", "i1", "?", "<u8", ">f4", "c8", ml_dtypes.bfloat16]
+)
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (5, 7)])
+def test_weights_come_back_byte_for_byte(store, tools, dtype, shape):
+    graph = tools.graph(1)
+    name = graph.layer_names[1]
+    array = (np.arange(np.prod(shape, dtype=int)) % 2).reshape(shape).astype(dtype)
+    store.put(1, graph, {name: [array]}, quality=0)
+    (read,) = store.read(1)[name]
+    assert read.shape == shape
+    assert read.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(read.astype("c16"), array.astype("c16"))
+
+
+def test_non_contiguous_weights_are_stored_as_they_look(store, tools):
+    graph = tools.graph(1)
+    array = np.arange(24, dtype="f4").reshape(4, 6).T[::2]
+    store.put(1, graph, {graph.layer_names[1]: [array]}, quality=0)
+    np.testing.assert_array_equal(store.read(1)[graph.layer_names[1]][0], array)
+
+
+def test_views_are_read_only_aligned_and_outlive_everything(store, tools):
+    weights = put(store, tools, 1, (1, 2))
+    read = store.read(1)
+    for arrays in read.values():
+        for array in arrays:
+            assert not array.flags.writeable
+            assert array.ctypes.data % 64 == 0
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0
+    store.retire(1)
+    store.close()
+    gc.collect()
+    assert tools.same(read, weights)
+
+
+def test_reading_into_arrays(store, tools):
+    weights = put(store, tools, 1, (1, 2))
+    out = {name: [np.empty_like(a) for a in arrays] for name, arrays in weights.items()}
+    read = store.read(1, out=out)
+    assert tools.same(out, weights)
+    assert all(read[name][0] is out[name][0] for name in out)
+    name = next(iter(out))
+    with pytest.raises(InvalidValueError, match=name):
+        store.read(1, [name], out={name: [np.empty((1, 1), "f4")]})
+
+
+def test_children_share_what_they_did_not_train(store, tools):
+    put(store, tools, 1, (1, 2, 3))
+    expected = put_child(store, tools, 2, (1, 2, 1), donor=1)
+    assert tools.same(store.read(2), expected)
+    owners = store.composition(2)
+    assert list(owners.values()).count(1) == 2
+    assert store.info(2)["bytes_owned"] < store.info(2)["bytes_total"]
+    grandchild = put_child(store, tools, 3, (1, 2, 1, 3), donor=2)
+    assert set(store.composition(3).values()) == {1, 2, 3}
+    assert tools.same(store.read(3), grandchild)
+
+
+def test_retiring_frees_what_nobody_refers_to_and_nothing_else(store, tools):
+    put(store, tools, 1, (1, 2, 3))
+    total = store.info(1)["bytes_total"]
+    expected = put_child(store, tools, 2, (1, 2, 1), donor=1)
+    shared = [name for name, owner in store.composition(2).items() if owner == 1]
+    assert [store.reference_count(1, name) for name in shared] == [2, 2]
+    freed = store.retire(1)
+    kept = sum(a.nbytes for name in shared for a in store.read(2)[name])
+    assert freed == total - kept
+    assert [store.reference_count(1, name) for name in shared] == [1, 1]
+    assert tools.same(store.read(2), expected)
+    assert 1 not in store
+    store.retire(2)
+    assert [store.reference_count(1, name) for name in shared] == [0, 0]
+    assert store.stats()["bytes_live"] == store.stats()["segments"] == len(store) == 0
+
+
+def test_lineage_outlives_retirement(store, tools):
+    put(store, tools, 1, (1,))
+    put(store, tools, 2, (1, 1), parent=1)
+    put(store, tools, 3, (1, 2), parent=2)
+    put(store, tools, 4, (1, 3), parent=1)
+    store.retire(2)
+    assert store.lineage(3) == [2, 1]
+    assert store.descendants(1) == [2, 4, 3]
+
+
+def test_ids_are_never_used_again(store, tools):
+    put(store, tools, 1, (1,))
+    with pytest.raises(ModelExistsError, match="0000000000000001"):
+        put(store, tools, 1, (2,))
+    store.retire(1)
+    with pytest.raises(ModelExistsError):
+        put(store, tools, 1, (2,))
+    with pytest.raises(ModelNotFoundError, match="retired"):
+        store.retire(1)
+
+
+@pytest.mark.parametrize("quality", [float("nan"), float("inf"), -float("inf")])
+def test_a_quality_that_is_no_number_is_refused(store, tools, quality):
+    with pytest.raises(InvalidValueError, match="quality"):
+        put(store, tools, 1, (1,), quality=quality)
+    assert len(store) == 0
+
+
+def test_a_negative_quality_is_as_good_as_any(store, tools):
+    put(store, tools, 1, (1,), quality=-5.0)
+    put(store, tools, 2, (1,), quality=-3.0)
+    assert store.best_ancestor(tools.graph(1, 2)).model_id == 2
+
+
+@pytest.mark.parametrize("model_id", [-1, 2**64, 1.5, "1", None])
+def test_what_is_no_id_is_refused(store, tools, model_id):
+    with pytest.raises(InvalidValueError, match="id"):
+        put(store, tools, model_id, (1,))
+
+
+def test_ids_use_all_64_bits(store, tools):
+    put(store, tools, 2**64 - 1, (1,))
+    assert store.best_ancestor(tools.graph(1)).model_id == 2**64 - 1
+    assert store.models()["model_id"].to_pylist() == [2**64 - 1]
+
+
+def test_bad_arguments_change_nothing(store, tools):
+    graph = tools.graph(1)
+    with pytest.raises(InvalidValueError, match="Nope"):
+        store.put(1, graph, {"Nope": [np.zeros(1)]}, quality=0)
+    with pytest.raises(InvalidValueError, match="dtype"):
+        store.put(1, graph, {graph.layer_names[1]: [np.array(["x"], object)]}, quality=0)
+    with pytest.raises(InvalidValueError, match="JSON"):
+        store.put(1, graph, {}, quality=0, attributes={"x": object()})
+    with pytest.raises(InvalidValueError, match="own donor"):
+        store.put(1, graph, {}, quality=0, donor=1)
+    with pytest.raises(DonorGoneError, match="0000000000000009"):
+        store.put(1, graph, {}, quality=0, donor=9)
+    with pytest.raises(InvalidValueError, match="by="):
+        store.best_ancestor(graph, by="luck")
+    put(store, tools, 1, (1,))
+    with pytest.raises(InvalidValueError, match="no layer"):
+        store.read(1, ["Dense_nope"])
+    with pytest.raises(ModelNotFoundError, match="0000000000000002"):
+        store.read(2)
+    assert store.verify().ok
+
+
+def test_the_table_of_models(store, tools):
+    put(store, tools, 1, (1,), attributes={"note": "first"})
+    put(store, tools, 2, (2,), parent=1)
+    table = store.models()
+    assert table["model_id"].to_pylist() == [1, 2]
+    assert table["parent"].to_pylist() == [None, 1]
+    assert table["num_layers"].to_pylist() == [3, 3]
+    assert store.info(1)["attributes"] == {"note": "first"}
+    assert store.graph(1) == tools.graph(1)
+
+
+def test_a_donor_cannot_vanish_between_match_and_read(uri, tools):
+    with open_store(uri) as mine, open_store(uri) as other:
+        weights = put(mine, tools, 1, (1, 2))
+        match = mine.best_ancestor(tools.graph(1, 2, 3))
+        other.retire(1)
+        assert tools.same(mine.read(match.model_id), weights)
+        with pytest.raises(DonorGoneError):
+            mine.put(2, tools.graph(1, 2, 3), {}, quality=0, donor=match.model_id)
+        assert mine.best_ancestor(tools.graph(1, 2, 3)) is None
+        del match
+        gc.collect()
+        with pytest.raises(ModelNotFoundError):
+            mine.read(1)
+
+
+def test_a_closed_store_says_so(store, tools):
+    store.close()
+    with pytest.raises(StoreClosedError, match="closed"):
+        store.models()
+    with pytest.raises(StoreClosedError):
+        put(store, tools, 1, (1,))
+
+
+def test_read_only_reads_and_changes_nothing(uri, tools):
+    with open_store(uri) as writer, open_store(uri, read_only=True) as reader:
+        weights = put(writer, tools, 1, (1,))
+        assert tools.same(reader.read(1), weights)
+        for change in (lambda: put(reader, tools, 2, (1,)), lambda: reader.retire(1)):
+            with pytest.raises(StorePermissionError, match="read_only"):
+                change()
+
+
+def test_everything_is_there_after_opening_again(uri, tools):
+    with open_store(uri, durability="disk") as store:
+        weights = put(store, tools, 1, (1, 2))
+        child = put_child(store, tools, 2, (1, 3), donor=1)
+        put(store, tools, 3, (2,))
+        store.retire(3)
+        table, stats = store.models(), store.stats()
+    with open_store(uri) as store:
+        assert store.models().equals(table)
+        assert store.stats() == stats
+        assert tools.same(store.read(1), weights)
+        assert tools.same(store.read(2), child)
+        assert store.verify().ok
