@@ -2,6 +2,6 @@
 
 import sys
 
-from parsl_tl.cli.main import main
+from parsl_tl.cli.program import main
 
 sys.exit(main())

@@ -232,6 +232,10 @@ class Campaign:
             evaluator.num_workers = min(evaluator.num_workers, remaining)
             timeout = None if max_seconds is None else max(1, round(max_seconds))
             search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+        # DeepHyper does not tell the search of what came in last; the journal knows.
+        good = [row for row in journal.finished if not isinstance(row["objective"], str)]
+        members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
+        retirement.restore(journal.finished, members)
 
     def _parsl_config(self) -> parsl.Config:
         import parsl

@@ -28,7 +28,7 @@ class Retirement:
         self._expired: set[int] = set()
 
     def restore(self, finished: Iterable[Mapping[str, Any]], population: Iterable[int]) -> None:
-        """Takes over the results of an earlier run, and makes the store agree with them."""
+        """Takes over all results so far, and makes the store agree with them."""
         for row in finished:
             self._note(row)
         self._expired = set(self._objectives) - set(population)

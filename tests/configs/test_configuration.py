@@ -59,7 +59,7 @@ def test_a_users_own_file(tmp_path):
 
 
 def test_unknown_names_are_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match="choose from .*local"):
+    with pytest.raises(ConfigError, match=r"choose from .*local"):
         load_config("perlmutta")
     with pytest.raises(ConfigError, match="no such"):
         load_config("/nowhere/x.py")

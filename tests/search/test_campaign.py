@@ -85,7 +85,12 @@ def test_a_campaign_leaves_what_it_promises(tmp_path):
     assert (results[results["parent"].isna()]["layers_transferred"] == 0).all()
     assert children["layers_transferred"].sum() > 0
     moved = children[children["layers_transferred"] > 0]
-    assert (moved["bytes_stored"] == moved["bytes_total"] - moved["bytes_transferred"]).all()
+    trained = moved["bytes_total"] - moved["bytes_transferred"]
+    # All of a model is stored where its donor was retired while it trained.
+    assert (
+        (moved["bytes_stored"] == trained) | (moved["bytes_stored"] == moved["bytes_total"])
+    ).all()
+    assert (moved["bytes_stored"] == trained).any()
     assert set(moved["donor"]) <= set(results["model_id"])
     assert (moved["donor"] != moved["model_id"]).all()
     read = pd.read_parquet(tmp_path / "run" / "results.parquet")
@@ -103,18 +108,14 @@ def test_a_killed_worker_costs_no_evaluation(tmp_path):
     out = tmp_path / "run"
     search = subprocess.Popen([*COMMAND, "--max-evals", "12", "--out", str(out)])
     wait_for(lambda: len(finished(out)) >= 2)
-    # A worker is a process that has loaded the evaluations' own libraries.
-    workers = [
-        child
-        for child in psutil.Process(search.pid).children(recursive=True)
-        if "spawn_main" in " ".join(child.cmdline()) and child.memory_info().rss > 250e6
-    ]
-    assert workers
-    workers[0].kill()
+    rows = [event for event in journal(out) if event["event"] == "finished"]
+    worker = psutil.Process(int(rows[0]["metadata"]["worker"].split(":")[1]))
+    worker.kill()
     assert search.wait(timeout=240) == 0
     assert sorted(finished(out)) == list(range(12))
     results = Campaign.resume(out).results
     assert results["failure"].isna().all()
+    assert results["worker"].nunique() > 2  # another one took its place
 
 
 @pytest.mark.slow
@@ -157,7 +158,7 @@ def test_time_being_over_leaves_a_campaign_to_carry_on(tmp_path):
     campaign = Campaign(
         "digits", "dense-skip", "local", out=tmp_path / "run", max_workers=1, **SETTINGS
     )
-    first = campaign.search(500, max_seconds=15)
+    first = campaign.search(500, max_seconds=30)
     assert 0 < len(first) < 500
     assert first["failure"].isna().all()
     assert os.path.exists(tmp_path / "run" / "results.parquet")  # noqa: PTH110
