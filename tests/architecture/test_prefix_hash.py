@@ -1,0 +1,223 @@
+"""Prefix hashes on random graphs, against definitions in plain Python."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parsl_tl.architecture import (
+    ArchitectureGraph,
+    Call,
+    GraphBuilder,
+    Layer,
+    TensorRef,
+    hash_graphs,
+    layer_key,
+    longest_common_prefix,
+)
+from parsl_tl.architecture.keras_json import keras_tensor
+from parsl_tl.errors import ArchitectureError
+from parsl_tl.native import native
+
+
+@st.composite
+def random_graphs(draw, max_layers=9):
+    """Random DAGs in which every layer takes one to three earlier outputs."""
+    builder = GraphBuilder()
+    tensors = [builder.input((4,)) for _ in range(draw(st.integers(1, 2)))]
+    if len(tensors) == 2:
+        tensors.append(builder.add("Add", {"kind": 0}, tensors, (4,)))
+    for _ in range(draw(st.integers(1, max_layers))):
+        sources = draw(st.lists(st.sampled_from(tensors), min_size=1, max_size=3))
+        config = {"kind": draw(st.integers(0, 2))}
+        tensors.append(builder.add("Dense", config, sources, (4,)))
+    return builder.build(tensors[-1])
+
+
+def ancestors(graph):
+    """For each layer, the set of layers that lead to it, itself included."""
+    found = []
+    for index, layer in enumerate(graph.layers):
+        above = {index}
+        for call in layer.calls:
+            for ref in call.inputs:
+                above |= found[ref.layer]
+        found.append(above)
+    return found
+
+
+def walk(child, ancestor):
+    """The common prefix by walking both graphs from their inputs; twins count as often as both
+    have them."""
+
+    def histories(graph):
+        known = {}
+        for index, layer in enumerate(graph.layers):
+            config = {k: v for k, v in layer.config.items() if k != "name"}
+            position = graph.inputs.index(index) if layer.is_input else None
+            sources = tuple(known[ref.layer] for call in layer.calls for ref in call.inputs)
+            known[index] = (layer.class_name, json.dumps(config), position, sources)
+        return known
+
+    left = Counter(ancestor_history for ancestor_history in histories(ancestor).values())
+    matched = []
+    for index, history in histories(child).items():
+        if left[history] > 0:
+            left[history] -= 1
+            matched.append(child.layer_names[index])
+    return matched
+
+
+@given(random_graphs(), random_graphs())
+def test_the_common_prefix_is_that_of_the_graph_walk(child, ancestor):
+    assert longest_common_prefix(child, ancestor) == walk(child, ancestor)
+
+
+@given(random_graphs())
+def test_a_prefix_holds_all_inputs_of_its_layers(graph):
+    other = (
+        ArchitectureGraph(graph.layers[:-1], graph.inputs, [TensorRef(len(graph) - 2, 0, 0)])
+        if _connected_without_last(graph)
+        else graph
+    )
+    common = set(longest_common_prefix(graph, other))
+    for index, above in enumerate(ancestors(graph)):
+        if graph.layer_names[index] in common:
+            assert {graph.prefix_hashes[i] for i in above} <= {
+                layer_hash
+                for name, layer_hash in zip(graph.layer_names, graph.prefix_hashes, strict=True)
+                if name in common
+            }
+
+
+def _connected_without_last(graph):
+    try:
+        ArchitectureGraph(graph.layers[:-1], graph.inputs, [TensorRef(len(graph) - 2, 0, 0)])
+    except ArchitectureError:
+        return False
+    return True
+
+
+@given(random_graphs(), st.data())
+def test_a_change_reaches_the_layer_and_its_descendants_and_nothing_else(graph, data):
+    index = data.draw(st.integers(0, len(graph) - 1))
+    changed = list(graph.layers)
+    layer = changed[index]
+    changed[index] = dataclasses.replace(layer, config={**layer.config, "changed": True})
+    other = ArchitectureGraph(changed, graph.inputs, graph.outputs)
+    differs = (graph.prefix_hashes != other.prefix_hashes).tolist()
+    assert differs == [index in above for above in ancestors(graph)]
+
+
+@given(random_graphs(), st.randoms(use_true_random=False))
+def test_the_order_in_which_layers_are_listed_does_not_count(graph, random):
+    order = list(range(len(graph)))
+    random.shuffle(order)
+    place = {old: new for new, old in enumerate(order)}
+
+    def move(ref):
+        return ref._replace(layer=place[ref.layer])
+
+    moved = [
+        dataclasses.replace(
+            graph.layers[old],
+            calls=tuple(Call(tuple(map(move, c.inputs)), c.node) for c in graph.layers[old].calls),
+        )
+        for old in order
+    ]
+    other = ArchitectureGraph(
+        moved, [place[i] for i in graph.inputs], [move(ref) for ref in graph.outputs]
+    )
+    assert other == graph
+    assert sorted(other.layer_names) == sorted(graph.layer_names)
+
+
+@given(st.lists(random_graphs(), max_size=5))
+def test_a_batch_is_hashed_as_one_by_one(graphs):
+    for graph, hashes in zip(graphs, hash_graphs(graphs), strict=True):
+        np.testing.assert_array_equal(hashes, graph.prefix_hashes)
+
+
+@given(random_graphs())
+def test_names_and_keys_say_the_same(graph):
+    assert [layer_key(name) for name in graph.layer_names] == graph.layer_keys.tolist()
+    assert len(set(graph.layer_keys.tolist())) == len(graph)
+    assert ArchitectureGraph.from_json(graph.to_json()) == graph
+
+
+ARRAYS = st.lists(st.integers(-2, 5), max_size=6)
+
+
+@settings(max_examples=300)
+@given(ARRAYS, ARRAYS, ARRAYS, ARRAYS, ARRAYS, st.lists(st.integers(0, 5), max_size=9))
+def test_malformed_arrays_are_refused_and_never_crash(starts, digests, calls, nodes, ins, inputs):
+    arguments = (
+        np.array(starts, "i8"),
+        np.abs(np.array(digests, "i8")).astype("u8"),
+        np.array(calls, "i8"),
+        np.abs(np.array(nodes, "i8")).astype("u8"),
+        np.array(ins, "i8"),
+        np.array(inputs, "u4"),
+    )
+    try:
+        assert len(native.prefix_hashes(*arguments)) == len(digests)
+    except ValueError:
+        return
+
+
+def layer(name, *sources, class_name="Dense"):
+    node = {"args": [keras_tensor("x", 0, 0, [None, 4]) for _ in sources], "kwargs": {}}
+    calls = (Call(tuple(TensorRef(s, 0, 0) for s in sources), node),) if sources else ()
+    return Layer(name, class_name, {"name": name}, calls)
+
+
+INPUT = layer("in", class_name="InputLayer")
+
+
+@pytest.mark.parametrize(
+    ("layers", "inputs", "outputs", "message"),
+    [
+        ([], [], [], "at least one layer"),
+        ([INPUT], [0], [], "at least one output"),
+        ([INPUT, layer("a", 5)], [0], [(1, 0, 0)], "layer 5 of 2"),
+        ([INPUT, layer("a", 0)], [0], [(1, 3, 0)], "call 3 of 'a'"),
+        ([INPUT, layer("a", 0)], [], [(1, 0, 0)], "list it among the inputs"),
+        ([INPUT, layer("a")], [0], [(1, 0, 0)], "'a' has no input"),
+        ([INPUT, layer("a", 0)], [1], [(1, 0, 0)], "list it among the inputs"),
+        ([INPUT, layer("a", 0)], [0, 0], [(1, 0, 0)], "listed twice"),
+        ([INPUT, layer("a", 0), INPUT, layer("b", 2)], [0, 2], [(1, 0, 0)], "more than one part"),
+    ],
+)
+def test_what_is_no_model_is_refused(layers, inputs, outputs, message):
+    with pytest.raises(ArchitectureError, match=message):
+        ArchitectureGraph(layers, inputs, [TensorRef(*ref) for ref in outputs])
+
+
+def test_a_cycle_is_refused():
+    graph = ArchitectureGraph([INPUT, layer("a", 0, 2), layer("b", 1)], [0], [TensorRef(2, 0, 0)])
+    with pytest.raises(ArchitectureError, match="cycle"):
+        _ = graph.prefix_hashes
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"class_name": "Functional"}', "3"])
+def test_what_is_no_keras_json_is_refused(text):
+    with pytest.raises(ArchitectureError):
+        ArchitectureGraph.from_json(text)
+
+
+def test_importing_is_cheap_and_loads_no_framework():
+    code = (
+        "import sys, parsl_tl; a = set(sys.modules);"
+        "from parsl_tl import get_space; s = get_space('dense-skip');"
+        "s.build([1] * 17, (4,), (2,)).to_json();"
+        "heavy = {'tensorflow', 'keras', 'deephyper'};"
+        "assert not a & (heavy | {'parsl', 'pandas', 'pyarrow'}), a;"
+        "assert not set(sys.modules) & heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
