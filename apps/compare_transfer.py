@@ -81,10 +81,14 @@ def plot(curves: dict[tuple[str, int], pd.Series], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    colors = dict(zip(METHODS, ("tab:gray", "tab:blue"), strict=True))
+    # Curves of one seed coincide until the first child; dashes leave what is below them visible.
+    styles = {
+        "none": {"color": "black", "linestyle": "--", "zorder": 3},
+        "store": {"color": "tab:blue", "linewidth": 3, "alpha": 0.6},
+    }
     for (method, seed), curve in curves.items():
         label = f"transfer {method}" if seed == min(s for _, s in curves) else None
-        axes.step(range(1, len(curve) + 1), curve, where="post", color=colors[method], label=label)
+        axes.step(range(1, len(curve) + 1), curve, where="post", label=label, **styles[method])
     axes.set_xlabel("evaluations")
     axes.set_ylabel("best objective so far")
     axes.grid(alpha=0.3)

@@ -80,7 +80,8 @@ def _configs(args: argparse.Namespace) -> int:
 
     from parsl_tl.configuration import list_configs
 
-    table = Table("name", "what it is", "file", title="Executor configurations")
+    table = Table("name", "what it is", title="Executor configurations")
+    table.add_column("file", overflow="fold")
     for config in list_configs():
         table.add_row(config.name, config.summary, str(config.path))
     Console().print(table)
