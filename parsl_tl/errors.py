@@ -10,6 +10,10 @@ class ParslTLError(Exception):
     """Base of every error that parsl_tl raises on purpose."""
 
 
+class NativeModuleError(ParslTLError, ImportError):
+    """The C++ module is missing, or was compiled against another pyarrow."""
+
+
 class InvalidValueError(ParslTLError, ValueError):
     """An argument has a value that can never work (a NaN quality, a negative count)."""
 

@@ -10,9 +10,11 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.errors import NativeModuleError
+
 _MISMATCH = (
-    "parsl_tl was compiled against pyarrow {built}, but pyarrow {found} is installed: "
-    "run `pip install --force-reinstall --no-deps parsl-tl` (or `make install` in a checkout) "
+    "parsl_tl was compiled against {built} of pyarrow, but {found} is installed: "
+    "run `pip install --force-reinstall --no-deps .` in its checkout (or `make -B install`) "
     "to compile it anew"
 )
 
@@ -24,15 +26,20 @@ def _load() -> ModuleType:
     try:
         module = importlib.import_module("parsl_tl._native")
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise NativeModuleError(
             "parsl_tl's native module is not installed: run `pip install .` (or `make install`) "
             "in the checkout; do not import parsl_tl from the bare source folder"
         ) from error
     except ImportError as error:
-        found = pyarrow.__version__
-        raise ImportError(_MISMATCH.format(built="of another release", found=found)) from error
+        raise NativeModuleError(
+            _MISMATCH.format(built="another release", found=pyarrow.__version__)
+            if "libarrow" in str(error)
+            else f"parsl_tl's native module cannot be loaded: {error}"
+        ) from None
     if pyarrow.__version__ != module.PYARROW_VERSION:
-        raise ImportError(_MISMATCH.format(built=module.PYARROW_VERSION, found=pyarrow.__version__))
+        raise NativeModuleError(
+            _MISMATCH.format(built=f"release {module.PYARROW_VERSION}", found=pyarrow.__version__)
+        )
     return module
 
 
