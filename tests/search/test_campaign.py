@@ -106,13 +106,13 @@ def test_a_campaign_leaves_what_it_promises(tmp_path):
 @pytest.mark.slow
 def test_a_killed_worker_costs_no_evaluation(tmp_path):
     out = tmp_path / "run"
-    search = subprocess.Popen([*COMMAND, "--max-evals", "12", "--out", str(out)])
+    search = subprocess.Popen([*COMMAND, "--max-evals", "24", "--out", str(out)])
     wait_for(lambda: len(finished(out)) >= 2)
     rows = [event for event in journal(out) if event["event"] == "finished"]
     worker = psutil.Process(int(rows[0]["metadata"]["worker"].split(":")[1]))
     worker.kill()
     assert search.wait(timeout=240) == 0
-    assert sorted(finished(out)) == list(range(12))
+    assert sorted(finished(out)) == list(range(24))
     results = Campaign.resume(out).results
     assert results["failure"].isna().all()
     assert results["worker"].nunique() > 2  # another one took its place
