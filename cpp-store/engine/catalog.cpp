@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <deque>
-#include <unordered_set>
+#include <map>
 
 #include "errors.hpp"
 
@@ -15,126 +15,279 @@ namespace {
 
 }  // namespace
 
-const Model* Catalog::find(std::uint64_t id) const {
-  const auto found = models_.find(id);
-  return found == models_.end() ? nullptr : &found->second;
+Catalog::Catalog(std::shared_ptr<const Snapshot> base) : base_(std::move(base)) {
+  if (base_ == nullptr) return;
+  next_sequence_ = base_->header().next_sequence;
+  bytes_live_ = base_->header().bytes_live;
+  bytes_segments_ = base_->header().bytes_segments;
 }
 
-const Model& Catalog::get(std::uint64_t id) const {
-  const Model* model = find(id);
+Catalog::Change Catalog::prepare(Record record, RecordPlace place,
+                                 std::uint64_t sequence) {
+  Change change{std::move(record), nullptr};
+  Record& from = change.record;
+  if (from.operation != Operation::kPut) return change;
+  auto model = std::make_shared<Model>();
+  model->id = from.model_id;
+  model->sequence = sequence;
+  model->created_ns = from.created_ns;
+  model->quality = from.quality;
+  model->parent = from.parent;
+  model->donor = from.donor;
+  model->layers = std::move(from.layers);
+  model->place = place;
+  model->attributes = std::move(from.attributes);
+  for (const LayerRecord& layer : model->layers) {
+    model->bytes_total += layer.bytes;
+    if (layer.owner == model->id) model->bytes_owned += layer.bytes;
+  }
+  from.architecture = {};
+  from.edges = {};
+  change.model = std::move(model);
+  return change;
+}
+
+RetireResult Catalog::apply(const Change& change) {
+  RetireResult result;
+  const Record& record = change.record;
+  switch (record.operation) {
+    case Operation::kPut: put(change.model, record.segment_bytes); break;
+    case Operation::kRetire: result = retire(record.model_id); break;
+    case Operation::kShrink: shrink(record.model_id, record.segment_bytes); break;
+    case Operation::kDeparted: depart(record); break;
+  }
+  ++num_changes_;
+  return result;
+}
+
+bool Catalog::is_retired(std::uint32_t slot) const {
+  return !retired_.empty() && ((retired_[slot / 64] >> (slot % 64)) & 1) != 0;
+}
+
+std::size_t Catalog::num_models() const noexcept {
+  return models_.size() + (base_ ? base_->num_models() - num_retired_ : 0);
+}
+
+std::shared_ptr<const Model> Catalog::find(std::uint64_t id) const {
+  if (const auto found = models_.find(id); found != models_.end()) return found->second;
+  if (base_ == nullptr) return nullptr;
+  const auto used = base_->find_used(id);
+  if (!used || used->model == kNone || is_retired(used->model)) return nullptr;
+  return std::make_shared<Model>(base_->model(used->model));
+}
+
+std::shared_ptr<const Model> Catalog::get(std::uint64_t id) const {
+  auto model = find(id);
   if (model == nullptr) {
     throw StoreException(ErrorCode::kNotFound,
                          was_used(id) ? "model " + hex_id(id) + " was retired"
                                       : "no model " + hex_id(id) + " in this store");
   }
-  return *model;
+  return model;
 }
 
-const OwnedLayer* Catalog::find_layer(std::uint64_t owner, std::uint64_t key) const {
-  const auto found = owners_.find(owner);
-  if (found == owners_.end()) return nullptr;
-  const auto layer = found->second.layers.find(key);
-  return layer == found->second.layers.end() ? nullptr : &layer->second;
+bool Catalog::contains(std::uint64_t id) const {
+  if (models_.contains(id)) return true;
+  if (base_ == nullptr) return false;
+  const auto used = base_->find_used(id);
+  return used && used->model != kNone && !is_retired(used->model);
 }
 
-RetireResult Catalog::apply(Record record, std::uint64_t log_offset) {
-  if (record.operation == Operation::kRetire) return retire(record.model_id);
-  put(std::move(record), log_offset);
-  return {};
+bool Catalog::was_used(std::uint64_t id) const {
+  return parent_of_.contains(id) || (base_ && base_->find_used(id));
 }
 
-void Catalog::put(Record record, std::uint64_t log_offset) {
-  const std::uint64_t id = record.model_id;
+std::optional<std::uint32_t> Catalog::base_layer(std::uint64_t owner, std::uint64_t key) const {
+  if (base_ == nullptr) return std::nullopt;
+  const auto place = base_->find_owner(owner);
+  return place ? base_->find_layer(*place, key) : std::nullopt;
+}
+
+std::uint32_t Catalog::base_references(std::uint32_t layer) const {
+  const auto changed = base_references_.find(layer);
+  if (changed != base_references_.end()) return changed->second;
+  return base_->section<std::uint32_t>(Section::kLayerReferences)[layer];
+}
+
+std::uint64_t Catalog::base_segment(std::uint32_t owner) const {
+  const auto changed = base_segments_.find(owner);
+  if (changed != base_segments_.end()) return changed->second;
+  return base_->section<std::uint64_t>(Section::kOwnerSegments)[owner];
+}
+
+std::optional<LayerUse> Catalog::find_layer(std::uint64_t owner, std::uint64_t key) const {
+  if (const auto found = owners_.find(owner); found != owners_.end()) {
+    const auto layer = found->second.layers.find(key);
+    if (layer == found->second.layers.end()) return std::nullopt;
+    return layer->second;
+  }
+  const auto layer = base_layer(owner, key);
+  if (!layer || base_references(*layer) == 0) return std::nullopt;
+  return LayerUse{base_->section<std::uint64_t>(Section::kLayerBytes)[*layer],
+                  base_references(*layer)};
+}
+
+std::uint64_t Catalog::segment_bytes(std::uint64_t owner) const {
+  if (const auto found = owners_.find(owner); found != owners_.end()) {
+    return found->second.segment_bytes;
+  }
+  const auto place = base_ ? base_->find_owner(owner) : std::nullopt;
+  return place ? base_segment(*place) : 0;
+}
+
+void Catalog::add_reference(const LayerRecord& layer) {
+  if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
+    ++found->second.layers.at(layer.key).references;
+    return;
+  }
+  const std::uint32_t place = *base_layer(layer.owner, layer.key);
+  base_references_[place] = base_references(place) + 1;
+}
+
+void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes) {
+  const std::uint64_t id = model->id;
   if (was_used(id)) contradiction(id, "comes a second time");
   std::unordered_set<std::uint64_t> keys;
-  for (const LayerRecord& layer : record.layers) {
+  for (const LayerRecord& layer : model->layers) {
     if (!keys.insert(layer.key).second) contradiction(id, "holds a layer twice: " + layer.name);
-    if (layer.owner != id && find_layer(layer.owner, layer.key) == nullptr) {
-      contradiction(id, "refers to a layer that " + hex_id(layer.owner) + " does not hold: " +
-                            layer.name);
+    if (layer.owner != id && !find_layer(layer.owner, layer.key)) {
+      contradiction(id, "refers to a layer that " + hex_id(layer.owner) +
+                            " does not hold: " + layer.name);
     }
   }
+  Owner own;
+  std::vector<DeltaIndex::Entry> entries;
+  for (const LayerRecord& layer : model->layers) {
+    entries.push_back({layer.key, layer.bytes});
+    if (layer.owner != id) {
+      add_reference(layer);
+    } else if (layer.has_weights) {
+      own.layers[layer.key] = {layer.bytes, 1};
+    }
+  }
+  if (!own.layers.empty()) {
+    own.segment_bytes = segment_bytes;
+    bytes_segments_ += segment_bytes;
+    bytes_live_ += model->bytes_owned;
+    owners_[id] = std::move(own);
+  }
+  next_sequence_ = model->sequence + 1;
+  index_.add(id, model->quality, model->sequence, entries);
+  parent_of_[id] = model->parent;
+  models_[id] = std::move(model);
+}
 
-  Model model{id,           next_sequence_++, record.created_ns, record.quality, record.parent,
-              record.donor, {},               0,                 0,              log_offset,
-              std::move(record.attributes)};
-  std::vector<PrefixIndex::Entry> entries;
-  for (LayerRecord& layer : record.layers) {
-    Owner& owner = owners_[layer.owner];
-    OwnedLayer& owned = owner.layers[layer.key];
-    if (layer.owner == id) {
-      for (const TensorRecord& tensor : layer.tensors) {
-        owned.bytes += tensor.size;
-        owner.segment_bytes = std::max(owner.segment_bytes, tensor.offset + tensor.size);
-      }
-      owned.tensors = std::move(layer.tensors);
-      model.bytes_owned += owned.bytes;
-    }
-    ++owned.references;
-    model.bytes_total += owned.bytes;
-    entries.push_back({layer.key, owned.bytes});
-    model.layers.push_back({layer.key, std::move(layer.name), layer.owner});
+void Catalog::free_segment(std::uint64_t owner, std::uint64_t bytes, RetireResult& result) {
+  result.dead_segments.push_back(owner);
+  bytes_segments_ -= bytes;
+}
+
+void Catalog::drop_reference(const LayerRecord& layer, RetireResult& result) {
+  if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
+    Owner& owner = found->second;
+    const auto use = owner.layers.find(layer.key);
+    if (--use->second.references > 0) return;
+    result.bytes_freed += use->second.bytes;
+    owner.layers.erase(use);
+    if (!owner.layers.empty()) return;
+    free_segment(layer.owner, owner.segment_bytes, result);
+    owners_.erase(found);
+    return;
   }
-  bytes_live_ += model.bytes_owned;
-  if (const auto owner = owners_.find(id); owner != owners_.end()) {
-    bytes_segments_ += owner->second.segment_bytes;
+  const auto owner = base_->find_owner(layer.owner);
+  const auto place = base_->find_layer(*owner, layer.key);
+  const std::uint32_t left = base_references(*place) - 1;
+  base_references_[*place] = left;
+  if (left > 0) return;
+  result.bytes_freed += base_->section<std::uint64_t>(Section::kLayerBytes)[*place];
+  const auto starts = base_->section<std::uint64_t>(Section::kOwnerStarts);
+  for (auto other = starts[*owner]; other < starts[*owner + 1]; ++other) {
+    if (base_references(static_cast<std::uint32_t>(other)) > 0) return;
   }
-  index_.add(id, model.quality, model.sequence, entries);
-  parent_of_[id] = model.parent;
-  if (model.parent) children_of_[*model.parent].push_back(id);
-  const auto [place, inserted] = models_.emplace(id, std::move(model));
-  by_sequence_[place->second.sequence] = &place->second;
+  free_segment(layer.owner, base_segment(*owner), result);
+  base_segments_[*owner] = 0;
 }
 
 RetireResult Catalog::retire(std::uint64_t id) {
-  const auto found = models_.find(id);
-  if (found == models_.end()) contradiction(id, "retires a model that is not there");
+  const auto model = find(id);
+  if (model == nullptr) contradiction(id, "retires a model that is not there");
   RetireResult result;
-  for (const LayerShare& share : found->second.layers) {
-    const auto owner = owners_.find(share.owner);
-    const auto layer = owner->second.layers.find(share.key);
-    if (--layer->second.references > 0) continue;
-    result.bytes_freed += layer->second.bytes;
-    owner->second.layers.erase(layer);
-    const auto& left = owner->second.layers;
-    const bool has_tensors = std::any_of(left.begin(), left.end(), [](const auto& entry) {
-      return !entry.second.tensors.empty();
-    });
-    if (!has_tensors && owner->second.segment_bytes > 0) {
-      result.dead_segments.push_back(share.owner);
-      bytes_segments_ -= owner->second.segment_bytes;
-      owner->second.segment_bytes = 0;
-    }
-    if (left.empty()) owners_.erase(owner);
+  for (const LayerRecord& layer : model->layers) {
+    if (layer.has_weights) drop_reference(layer, result);
   }
   bytes_live_ -= result.bytes_freed;
-  index_.remove(id);
-  by_sequence_.erase(found->second.sequence);
-  models_.erase(found);
+  if (models_.erase(id) > 0) {
+    index_.remove(id);
+  } else {
+    const std::uint32_t slot = base_->find_used(id)->model;
+    if (retired_.empty()) retired_.resize(base_->num_models() / 64 + 1);
+    retired_[slot / 64] |= std::uint64_t{1} << (slot % 64);
+    ++num_retired_;
+  }
   return result;
 }
 
+void Catalog::shrink(std::uint64_t owner, std::uint64_t segment_bytes) {
+  const std::uint64_t before = this->segment_bytes(owner);
+  if (before == 0) return;  // its last layer went meanwhile
+  bytes_segments_ += segment_bytes - before;
+  if (const auto found = owners_.find(owner); found != owners_.end()) {
+    found->second.segment_bytes = segment_bytes;
+  } else {
+    base_segments_[*base_->find_owner(owner)] = segment_bytes;
+  }
+}
+
+void Catalog::depart(const Record& record) {
+  const std::uint64_t id = record.model_id;
+  if (was_used(id)) contradiction(id, "comes a second time");
+  parent_of_[id] = record.parent;
+  if (record.layers.empty()) return;
+  Owner& owner = owners_[id];
+  // The models that hold these layers follow in the log and count themselves.
+  for (const LayerRecord& layer : record.layers) {
+    owner.layers[layer.key] = {layer.bytes, 0};
+    bytes_live_ += layer.bytes;
+  }
+  owner.segment_bytes = record.segment_bytes;
+  bytes_segments_ += record.segment_bytes;
+}
+
+Winner Catalog::best(const Query& query) const {
+  Winner winner;
+  if (base_) base_->search(query, retired_, winner);
+  index_.search(query, winner);
+  return winner;
+}
+
 std::vector<std::uint64_t> Catalog::ancestors(std::uint64_t id) const {
+  const auto parent_of = [this](std::uint64_t model) -> std::optional<std::uint64_t> {
+    if (const auto found = parent_of_.find(model); found != parent_of_.end()) return found->second;
+    const auto used = base_ ? base_->find_used(model) : std::nullopt;
+    return used ? used->parent : std::nullopt;
+  };
   std::vector<std::uint64_t> line;
   std::unordered_set<std::uint64_t> seen{id};
-  auto next = parent_of_.find(id);
-  while (next != parent_of_.end() && next->second) {
-    const std::uint64_t parent = *next->second;
-    if (!seen.insert(parent).second) break;  // ids are free-form: two models may name each other
-    line.push_back(parent);
-    next = parent_of_.find(parent);
+  for (auto parent = parent_of(id); parent; parent = parent_of(*parent)) {
+    if (!seen.insert(*parent).second) break;  // ids are free-form: two models may name each other
+    line.push_back(*parent);
   }
   return line;
 }
 
 std::vector<std::uint64_t> Catalog::descendants(std::uint64_t id) const {
+  std::map<std::uint64_t, std::vector<std::uint64_t>> children_of;
+  for_each_used([&](std::uint64_t child, std::optional<std::uint64_t> parent, bool) {
+    if (parent) children_of[*parent].push_back(child);
+  });
   std::vector<std::uint64_t> found;
   std::unordered_set<std::uint64_t> seen{id};
   std::deque<std::uint64_t> open{id};
   while (!open.empty()) {
-    const auto children = children_of_.find(open.front());
+    const auto children = children_of.find(open.front());
     open.pop_front();
-    if (children == children_of_.end()) continue;
+    if (children == children_of.end()) continue;
+    std::sort(children->second.begin(), children->second.end());
     for (const std::uint64_t child : children->second) {
       if (!seen.insert(child).second) continue;
       found.push_back(child);
@@ -142,6 +295,70 @@ std::vector<std::uint64_t> Catalog::descendants(std::uint64_t id) const {
     }
   }
   return found;
+}
+
+void Catalog::for_each_model(bool with_names,
+                             const std::function<void(const Model&)>& visit) const {
+  if (base_) {
+    const auto sequences = base_->section<std::uint64_t>(Section::kSequences);
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
+    for (std::uint32_t slot = 0; slot < base_->num_models(); ++slot) {
+      if (!is_retired(slot)) order.emplace_back(sequences[slot], slot);
+    }
+    std::sort(order.begin(), order.end());
+    for (const auto& [sequence, slot] : order) visit(base_->model(slot, with_names));
+  }
+  std::vector<const Model*> rest;
+  for (const auto& [id, model] : models_) rest.push_back(model.get());
+  std::sort(rest.begin(), rest.end(),
+            [](const Model* a, const Model* b) { return a->sequence < b->sequence; });
+  for (const Model* model : rest) visit(*model);
+}
+
+void Catalog::for_each_layer(
+    const std::function<void(std::uint64_t, std::uint64_t, const LayerUse&)>& visit) const {
+  if (base_) {
+    const auto owners = base_->section<std::uint64_t>(Section::kOwnerIds);
+    const auto starts = base_->section<std::uint64_t>(Section::kOwnerStarts);
+    const auto terms = base_->section<std::uint32_t>(Section::kLayerTerms);
+    const auto keys = base_->section<std::uint64_t>(Section::kTermKeys);
+    const auto bytes = base_->section<std::uint64_t>(Section::kLayerBytes);
+    for (std::size_t owner = 0; owner < owners.size(); ++owner) {
+      for (auto layer = starts[owner]; layer < starts[owner + 1]; ++layer) {
+        const auto references = base_references(static_cast<std::uint32_t>(layer));
+        if (references > 0) visit(owners[owner], keys[terms[layer]], {bytes[layer], references});
+      }
+    }
+  }
+  for (const auto& [id, owner] : owners_) {
+    for (const auto& [key, use] : owner.layers) visit(id, key, use);
+  }
+}
+
+void Catalog::for_each_owner(
+    const std::function<void(std::uint64_t, std::uint64_t)>& visit) const {
+  if (base_) {
+    const auto owners = base_->section<std::uint64_t>(Section::kOwnerIds);
+    for (std::uint32_t owner = 0; owner < owners.size(); ++owner) {
+      if (const std::uint64_t bytes = base_segment(owner)) visit(owners[owner], bytes);
+    }
+  }
+  for (const auto& [id, owner] : owners_) visit(id, owner.segment_bytes);
+}
+
+void Catalog::for_each_used(
+    const std::function<void(std::uint64_t, std::optional<std::uint64_t>, bool)>& visit) const {
+  if (base_) {
+    const auto ids = base_->section<std::uint64_t>(Section::kUsedIds);
+    const auto parents = base_->section<std::uint64_t>(Section::kUsedParents);
+    const auto has_parent = base_->section<std::uint8_t>(Section::kUsedHasParent);
+    const auto models = base_->section<std::uint32_t>(Section::kUsedModels);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      visit(ids[i], has_parent[i] != 0 ? std::optional(parents[i]) : std::nullopt,
+            models[i] != kNone && !is_retired(models[i]));
+    }
+  }
+  for (const auto& [id, parent] : parent_of_) visit(id, parent, models_.contains(id));
 }
 
 }  // namespace parsl_tl

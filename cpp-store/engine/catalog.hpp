@@ -1,52 +1,23 @@
-// What the store knows, in memory: living models, the layers they own and share, and lineage.
-// A pure state machine over the records of the log: replaying them gives the same state anywhere.
+// The state that the log describes: models, owners with reference counts, lineage, and the index.
+//
+// A snapshot holds most of it, shared by all processes; what came since is a small private delta:
+// new models, which of the snapshot's were retired, and reference counts that changed.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
+#include <memory>
 #include <optional>
-#include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
-#include "prefix_index.hpp"
+#include "delta_index.hpp"
+#include "model.hpp"
 #include "record.hpp"
+#include "snapshot.hpp"
 
 namespace parsl_tl {
-
-/// A layer in a model's composition.
-struct LayerShare {
-  std::uint64_t key = 0;
-  std::string name;
-  std::uint64_t owner = 0;
-};
-
-struct Model {
-  std::uint64_t id = 0;
-  std::uint64_t sequence = 0;  // order of storing
-  std::int64_t created_ns = 0;
-  double quality = 0.0;
-  std::optional<std::uint64_t> parent;
-  std::optional<std::uint64_t> donor;
-  std::vector<LayerShare> layers;
-  std::uint64_t bytes_owned = 0;
-  std::uint64_t bytes_total = 0;
-  std::uint64_t log_offset = 0;  // where the record lies: edges and architecture are read from it
-  std::string attributes;
-};
-
-/// A layer's tensors, as its owner stored them.
-struct OwnedLayer {
-  std::vector<TensorRecord> tensors;
-  std::uint64_t bytes = 0;
-  std::uint64_t references = 0;  // living models whose composition holds the layer
-};
-
-/// All living layers of one owner; the owner itself may be retired.
-struct Owner {
-  std::unordered_map<std::uint64_t, OwnedLayer> layers;  // by key
-  std::uint64_t segment_bytes = 0;                       // 0: the model has no segment
-};
 
 struct RetireResult {
   std::uint64_t bytes_freed = 0;
@@ -55,40 +26,90 @@ struct RetireResult {
 
 class Catalog {
  public:
+  explicit Catalog(std::shared_ptr<const Snapshot> base = nullptr);
+
+  /// A record in the form in which copies of a catalog share it.
+  struct Change {
+    Record record;  // without layers, edges and texts for a put: those are the model's
+    std::shared_ptr<const Model> model;
+  };
+  /// `sequence` is `next_sequence()`, plus one for each put prepared since.
+  static Change prepare(Record record, RecordPlace place, std::uint64_t sequence);
   /// Throws kCorrupt when a record contradicts the state (an owner that never was, say).
-  RetireResult apply(Record record, std::uint64_t log_offset);
+  RetireResult apply(const Change& change);
 
-  const Model* find(std::uint64_t id) const;
-  const Model& get(std::uint64_t id) const;  // throws kNotFound
-  bool was_used(std::uint64_t id) const { return parent_of_.contains(id); }
-  const OwnedLayer* find_layer(std::uint64_t owner, std::uint64_t key) const;
+  std::shared_ptr<const Model> find(std::uint64_t id) const;
+  std::shared_ptr<const Model> get(std::uint64_t id) const;  // throws kNotFound
+  bool contains(std::uint64_t id) const;
+  bool was_used(std::uint64_t id) const;
+  /// Nothing for a layer without tensors, or one that is not in use.
+  std::optional<LayerUse> find_layer(std::uint64_t owner, std::uint64_t key) const;
+  /// Bytes of the owner's segment file; 0 if it has none in use.
+  std::uint64_t segment_bytes(std::uint64_t owner) const;
 
-  const std::map<std::uint64_t, const Model*>& by_sequence() const { return by_sequence_; }
-  const std::unordered_map<std::uint64_t, Owner>& owners() const { return owners_; }
-  const PrefixIndex& index() const { return index_; }
+  /// Improves nothing if no model shares a key.
+  Winner best(const Query& query) const;
 
   /// Parent, grandparent, ...; retired ones included.
   std::vector<std::uint64_t> ancestors(std::uint64_t id) const;
   /// Children first, then their children, and so on; retired ones included.
   std::vector<std::uint64_t> descendants(std::uint64_t id) const;
 
+  /// Every living model in the order of storing; without names if they are not needed.
+  void for_each_model(bool with_names, const std::function<void(const Model&)>& visit) const;
+  void for_each_layer(const std::function<void(std::uint64_t owner, std::uint64_t key,
+                                               const LayerUse&)>& visit) const;
+  void for_each_owner(
+      const std::function<void(std::uint64_t owner, std::uint64_t segment_bytes)>& visit) const;
+  void for_each_used(const std::function<void(std::uint64_t id, std::optional<std::uint64_t> parent,
+                                              bool living)>& visit) const;
+
+  std::size_t num_models() const noexcept;
   std::uint64_t bytes_live() const noexcept { return bytes_live_; }
   std::uint64_t bytes_segments() const noexcept { return bytes_segments_; }
+  std::uint64_t next_sequence() const noexcept { return next_sequence_; }
+  /// Records applied since the snapshot.
+  std::size_t num_changes() const noexcept { return num_changes_; }
+  const Snapshot* base() const noexcept { return base_.get(); }
+  const DeltaIndex& index() const noexcept { return index_; }
 
  private:
-  void put(Record record, std::uint64_t log_offset);
-  RetireResult retire(std::uint64_t id);
+  friend class SnapshotWriter;
+  /// All living layers of one owner that the snapshot does not hold; it may be retired.
+  struct Owner {
+    std::unordered_map<std::uint64_t, LayerUse> layers;  // by key
+    std::uint64_t segment_bytes = 0;
+  };
 
-  std::unordered_map<std::uint64_t, Model> models_;
-  std::map<std::uint64_t, const Model*> by_sequence_;
+  void put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes);
+  RetireResult retire(std::uint64_t id);
+  void shrink(std::uint64_t owner, std::uint64_t segment_bytes);
+  void depart(const Record& record);
+
+  bool is_retired(std::uint32_t slot) const;
+  std::optional<std::uint32_t> base_layer(std::uint64_t owner, std::uint64_t key) const;
+  std::uint32_t base_references(std::uint32_t layer) const;
+  std::uint64_t base_segment(std::uint32_t owner) const;
+  void add_reference(const LayerRecord& layer);
+  void drop_reference(const LayerRecord& layer, RetireResult& result);
+  void free_segment(std::uint64_t owner, std::uint64_t bytes, RetireResult& result);
+
+  std::shared_ptr<const Snapshot> base_;
+  RetiredBits retired_;  // of the snapshot's models
+  std::size_t num_retired_ = 0;
+  std::unordered_map<std::uint32_t, std::uint32_t> base_references_;  // layers that changed
+  std::unordered_map<std::uint32_t, std::uint64_t> base_segments_;    // owners that changed
+
+  std::unordered_map<std::uint64_t, std::shared_ptr<const Model>> models_;
   std::unordered_map<std::uint64_t, Owner> owners_;
-  // Every id ever used, with its parent: ids are never reused, and lineage outlives retirement.
+  // Ids used since the snapshot, with their parents: ids are never reused, lineage outlives
+  // retirement.
   std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> parent_of_;
-  std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> children_of_;
-  PrefixIndex index_;
+  DeltaIndex index_;
   std::uint64_t next_sequence_ = 0;
   std::uint64_t bytes_live_ = 0;
   std::uint64_t bytes_segments_ = 0;
+  std::size_t num_changes_ = 0;
 };
 
 }  // namespace parsl_tl

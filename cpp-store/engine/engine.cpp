@@ -1,17 +1,21 @@
 #include "engine.hpp"
 
 #include <arrow/buffer.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <unordered_set>
 
 #include "errors.hpp"
+#include "layer_name.hpp"
+#include "parallel.hpp"
 
 namespace parsl_tl {
 namespace {
+
+constexpr std::size_t kGroup = 1024;  // models that go into one frame of the log
 
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -23,27 +27,32 @@ void refuse_if(bool wrong, const std::string& why) {
   if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
 }
 
-void validate(const PutRequest& request) {
-  const std::string who = "model " + hex_id(request.model_id) + ": ";
-  refuse_if(!std::isfinite(request.quality),
-            who + "quality is " + std::to_string(request.quality) +
-                "; it must be a finite number (negative is fine)");
+void validate_layers(const PutRequest& request, const std::string& who) {
   const std::size_t layers = request.layer_keys.size();
   refuse_if(layers == 0, who + "a model without layers");
   refuse_if(request.layer_names.size() != layers, who + "as many layer names as keys are needed");
+  std::unordered_set<std::uint64_t> keys;
+  for (std::size_t i = 0; i < layers; ++i) {
+    const auto name = parse_layer_name(request.layer_names[i]);
+    refuse_if(!name || layer_key(name->prefix_hash, name->twin) != request.layer_keys[i],
+              who + "layer name " + request.layer_names[i] + " does not fit its key");
+    refuse_if(!keys.insert(request.layer_keys[i]).second,
+              who + "layer " + request.layer_names[i] + " comes twice");
+  }
   refuse_if(request.edges.size() % 2 != 0, who + "edges are pairs of layers");
   for (const std::uint32_t end : request.edges) {
     refuse_if(end >= layers, who + "an edge names layer " + std::to_string(end) + " of " +
                                  std::to_string(layers));
   }
-  std::unordered_set<std::uint64_t> keys(request.layer_keys.begin(), request.layer_keys.end());
-  refuse_if(keys.size() != layers, who + "layer keys must differ from each other");
-  for (const TensorView& tensor : request.tensors) {
-    refuse_if(tensor.layer >= layers, who + "weights for a layer that is not there");
+}
+
+void validate_tensors(const PutRequest& request, const std::string& who) {
+  for (const TensorArgument& tensor : request.tensors) {
+    refuse_if(tensor.layer >= request.layer_keys.size(),
+              who + "weights for a layer that is not there");
     refuse_if(tensor.shape.size() > 255, who + "a tensor of more than 255 dimensions");
+    refuse_if(tensor.dtype.size() > 255, who + "a dtype with a name of more than 255 letters");
   }
-  refuse_if(request.parent == request.model_id, who + "it cannot be its own parent");
-  refuse_if(request.donor == request.model_id, who + "it cannot be its own donor");
 }
 
 Record make_record(const PutRequest& request) {
@@ -56,87 +65,61 @@ Record make_record(const PutRequest& request) {
   record.edges = request.edges;
   record.architecture = request.architecture;
   record.attributes = request.attributes;
+  record.layers.reserve(request.layer_keys.size());
   for (std::size_t i = 0; i < request.layer_keys.size(); ++i) {
     record.layers.push_back(
-        {request.layer_keys[i], request.layer_names[i], request.model_id, {}});
+        {request.layer_keys[i], request.layer_names[i], request.model_id, 0, false});
+  }
+  for (const TensorArgument& tensor : request.tensors) {
+    record.layers[tensor.layer].bytes += tensor.bytes.size();
+    record.layers[tensor.layer].has_weights = true;
   }
   return record;
 }
 
+std::vector<TensorView> by_layer(const PutRequest& request) {
+  std::vector<const TensorArgument*> order;
+  for (const TensorArgument& tensor : request.tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto* a, const auto* b) { return a->layer < b->layer; });
+  std::vector<TensorView> views;
+  for (const TensorArgument* tensor : order) {
+    views.push_back(
+        {request.layer_keys[tensor->layer], tensor->dtype, tensor->shape, tensor->bytes});
+  }
+  return views;
+}
+
+void refuse_used(const Catalog& catalog, std::uint64_t id) {
+  if (catalog.was_used(id)) {
+    throw StoreException(ErrorCode::kExists,
+                         "model id " + hex_id(id) + " was used before; ids are never reused");
+  }
+}
+
 }  // namespace
 
-Engine::Engine(const std::string& folder, EngineOptions options)
-    : options_(options), folder_(folder, !options.read_only), log_(folder_.log_path(), !options.read_only) {
-  const WriteLock state(state_mutex_);
-  const FileLock lock(folder_.lock_path(), !options_.read_only);
-  replay_all_locked();
-  if (!options_.read_only) {
-    folder_.sweep([this](std::uint64_t owner) {
-      const auto found = catalog_.owners().find(owner);
-      return found != catalog_.owners().end() && found->second.segment_bytes > 0;
-    });
-  }
-}
-
-void Engine::require_open() const {
-  if (closed_) {
-    throw StoreException(ErrorCode::kClosed, "the store in " + folder_.path() + " was closed");
-  }
-}
-
-void Engine::require_writable() const {
-  if (options_.read_only) {
-    throw StoreException(ErrorCode::kPermission,
-                         "the store in " + folder_.path() + " was opened with read_only=True");
-  }
-}
-
-bool Engine::replay() {
-  while (log_.has_more()) {
-    const std::uint64_t offset = log_.position();
-    const auto payload = log_.next();
-    if (payload == nullptr) return false;
-    catalog_.apply(decode(payload), offset);
-  }
-  return true;
-}
-
-void Engine::replay_all_locked() {
-  if (replay()) return;
-  const std::string where = folder_.log_path() + ": " +
-                            std::to_string(log_.size() - log_.position()) +
-                            " bytes of a record that was never acknowledged";
-  if (!options_.read_only) log_.cut_torn_tail();
-  const std::lock_guard guard(cache_mutex_);
-  warnings_.push_back(where + (options_.read_only ? " were passed over" : " were cut off"));
-}
-
-Engine::ReadLock Engine::refreshed() {
-  {
-    ReadLock state(state_mutex_);
-    require_open();
-    if (!log_.has_more()) return state;
-  }
-  {
-    const WriteLock state(state_mutex_);
-    require_open();
-    // Bytes that are no frame belong to a writer at work or to one that died: the lock tells.
-    if (!replay() && !options_.read_only) {
-      const FileLock lock(folder_.lock_path(), true);
-      replay_all_locked();
-    }
-  }
-  return ReadLock(state_mutex_);
+void Engine::validate(const PutRequest& request) const {
+  require_writable();
+  const std::string who = "model " + hex_id(request.model_id) + ": ";
+  refuse_if(!std::isfinite(request.quality),
+            who + "quality is " + std::to_string(request.quality) +
+                "; it must be a finite number (negative is fine)");
+  refuse_if(request.parent == request.model_id, who + "it cannot be its own parent");
+  refuse_if(request.donor == request.model_id, who + "it cannot be its own donor");
+  validate_layers(request, who);
+  validate_tensors(request, who);
 }
 
 void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult& result) const {
   std::unordered_set<std::uint32_t> stored;
-  for (const TensorView& tensor : request.tensors) stored.insert(tensor.layer);
+  for (const TensorArgument& tensor : request.tensors) stored.insert(tensor.layer);
   result.layers_stored = stored.size();
 
-  const Model* source = nullptr;
+  const View state = state_.read();
+  std::shared_ptr<const Model> source;
   if (request.donor) {
-    source = catalog_.find(*request.donor);
+    source = state->catalog.find(*request.donor);
     if (source == nullptr) {
       throw StoreException(ErrorCode::kDonorGone,
                            "model " + hex_id(request.model_id) + " cannot inherit from " +
@@ -144,160 +127,142 @@ void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult
                                ", which was retired or never stored; store all of its weights");
     }
   } else if (request.parent) {
-    source = catalog_.find(*request.parent);
+    source = state->catalog.find(*request.parent);
   }
   if (source == nullptr) return;
-  std::unordered_map<std::uint64_t, std::uint64_t> owner_of;
-  for (const LayerShare& share : source->layers) owner_of[share.key] = share.owner;
+  std::unordered_map<std::uint64_t, const LayerRecord*> shared;
+  for (const LayerRecord& layer : source->layers) shared[layer.key] = &layer;
   for (std::uint32_t i = 0; i < record.layers.size(); ++i) {
     LayerRecord& layer = record.layers[i];
-    const auto owner = owner_of.find(layer.key);
-    if (stored.contains(i) || owner == owner_of.end()) continue;
-    const OwnedLayer* owned = catalog_.find_layer(owner->second, layer.key);
+    const auto found = shared.find(layer.key);
     // A layer without weights is nobody's to share: the model keeps its own.
-    if (owned == nullptr || owned->tensors.empty()) continue;
-    layer.owner = owner->second;
+    if (stored.contains(i) || found == shared.end() || !found->second->has_weights) continue;
+    layer.owner = found->second->owner;
+    layer.bytes = found->second->bytes;
+    layer.has_weights = true;
     ++result.layers_inherited;
   }
 }
 
-PutResult Engine::put(const PutRequest& request) {
-  validate(request);
-  require_writable();
-  const auto refuse_used = [&] {
-    if (catalog_.was_used(request.model_id)) {
-      throw StoreException(ErrorCode::kExists, "model id " + hex_id(request.model_id) +
-                                                   " was used before; ids are never reused");
+RetireResult Engine::append(std::vector<Record> records) {
+  const auto payload = encode(records);
+  const std::uint64_t offset = log_->position();
+  log_->append(*payload, options_.sync);
+  try {
+    std::vector<Catalog::Change> changes;
+    std::uint64_t sequence = state_.read()->catalog.next_sequence();
+    for (std::uint32_t row = 0; row < records.size(); ++row) {
+      const bool is_put = records[row].operation == Operation::kPut;
+      changes.push_back(Catalog::prepare(std::move(records[row]), {offset, row}, sequence));
+      if (is_put) ++sequence;
     }
-  };
-  {
-    const ReadLock state = refreshed();
-    refuse_used();  // before tensors are written for nothing
+    return state_.update([&](State& state) {
+      RetireResult result;
+      for (const Catalog::Change& change : changes) result = state.catalog.apply(change);
+      state.position = log_->position();
+      return result;
+    });
+  } catch (...) {
+    log_->seek(offset);  // it is stored; the next look at the log takes it in
+    throw;
   }
+}
+
+PutResult Engine::put(const PutRequest& request) {
+  require_open();
+  validate(request);
+  refuse_used(refreshed()->catalog, request.model_id);  // before tensors are written for nothing
   Record record = make_record(request);
   PutResult result;
   std::optional<SegmentWriter> writer;
   if (!request.tensors.empty()) {
-    writer.emplace(folder_.segments_path(), request.model_id, request.tensors, record,
-                   options_.sync);
-    for (const TensorView& tensor : request.tensors) result.bytes_stored += tensor.bytes.size();
+    writer.emplace(folder_.temporary_path(), request.model_id, by_layer(request),
+                   SegmentOptions{folder_.codec(), options_.checksums, options_.sync});
+    for (const TensorArgument& tensor : request.tensors) result.bytes_stored += tensor.bytes.size();
+    record.segment_bytes = writer->file_bytes();
   }
-
-  const WriteLock state(state_mutex_);
-  require_open();
-  const FileLock lock(folder_.lock_path(), true);
-  replay_all_locked();
-  refuse_used();
-  inherit_layers(request, record, result);
-  const auto payload = encode(record);
-  if (writer) {
-    writer->publish(folder_.segment_path(request.model_id));
-    if (options_.sync) sync_folder(folder_.segments_path());
+  {
+    const Turn turn(*this);
+    refuse_used(state_.read()->catalog, request.model_id);
+    inherit_layers(request, record, result);
+    if (writer) {
+      intent_->declare({&request.model_id, 1});
+      writer->publish(folder_.segment_path(request.model_id));
+      if (options_.sync) sync_folder(folder_.segments_path());
+    }
+    try {
+      append({std::move(record)});
+    } catch (...) {
+      if (writer && !state_.read()->catalog.was_used(request.model_id)) writer->withdraw();
+      throw;
+    }
+    if (writer) intent_->clear();
   }
-  const std::uint64_t offset = log_.position();
-  try {
-    log_.append(*payload, options_.sync);
-  } catch (...) {
-    if (writer) writer->withdraw();
-    throw;
-  }
-  catalog_.apply(std::move(record), offset);
+  fold_if_due();
   return result;
 }
 
-std::uint64_t Engine::retire(std::uint64_t id) {
-  require_writable();
-  const WriteLock state(state_mutex_);
+void Engine::put_many(const std::vector<PutRequest>& requests) {
   require_open();
-  const FileLock lock(folder_.lock_path(), true);
-  replay_all_locked();
-  catalog_.get(id);
-  Record record;
-  record.operation = Operation::kRetire;
-  record.model_id = id;
-  record.created_ns = now_ns();
-  const std::uint64_t offset = log_.position();
-  log_.append(*encode(record), options_.sync);
-  const RetireResult result = catalog_.apply(std::move(record), offset);
-  // Should this process die before the last of them is gone, the next opening sweeps the rest.
-  for (const std::uint64_t owner : result.dead_segments) {
-    ::unlink(folder_.segment_path(owner).c_str());
+  for (const PutRequest& request : requests) {
+    validate(request);
+    refuse_if(!request.tensors.empty(), "models that are put together have no tensors");
   }
+  for (std::size_t first = 0; first < requests.size(); first += kGroup) {
+    const std::size_t last = std::min(requests.size(), first + kGroup);
+    try {
+      const Turn turn(*this);
+      std::unordered_set<std::uint64_t> ids;
+      std::vector<Record> records;
+      for (std::size_t i = first; i < last; ++i) {
+        refuse_used(state_.read()->catalog, requests[i].model_id);
+        refuse_if(!ids.insert(requests[i].model_id).second,
+                  "model id " + hex_id(requests[i].model_id) + " is given twice");
+        records.push_back(make_record(requests[i]));
+        PutResult ignored;
+        inherit_layers(requests[i], records.back(), ignored);
+      }
+      append(std::move(records));
+    } catch (const StoreException& error) {
+      if (first == 0) throw;
+      throw StoreException(error.code(), std::string(error.what()) + " (the first " +
+                                             std::to_string(first) + " models were stored)");
+    }
+    fold_if_due();
+  }
+}
+
+std::uint64_t Engine::retire(std::uint64_t id) {
+  require_open();
+  require_writable();
+  RetireResult result;
+  {
+    const Turn turn(*this);
+    state_.read()->catalog.get(id);  // throws if there is none
+    Record record;
+    record.operation = Operation::kRetire;
+    record.model_id = id;
+    record.created_ns = now_ns();
+    result = append({std::move(record)});
+    // Should this process die before the last of them is gone, the next writer removes the rest.
+    if (!result.dead_segments.empty()) {
+      intent_->declare(result.dead_segments);
+      for (const std::uint64_t owner : result.dead_segments) {
+        ::unlink(folder_.segment_path(owner).c_str());
+      }
+      intent_->clear();
+    }
+  }
+  fold_if_due();
   return result.bytes_freed;
 }
 
-std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
-  const std::lock_guard guard(cache_mutex_);
-  auto& cached = segments_[owner];
-  auto opened = cached.lock();
-  if (opened == nullptr) {
-    opened = std::make_shared<Segment>(folder_.segment_path(owner), owner);
-    cached = opened;
-  }
-  return opened;
-}
-
-std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
-  {
-    const std::lock_guard guard(cache_mutex_);
-    if (const auto found = pins_.find(model.id); found != pins_.end()) {
-      if (auto pinned = found->second.lock()) return pinned;
-    }
-  }
-  auto pinned = std::make_shared<PinnedModel>();
-  pinned->id = model.id;
-  pinned->quality = model.quality;
-  for (const LayerShare& share : model.layers) {
-    const OwnedLayer* owned = catalog_.find_layer(share.owner, share.key);
-    PinnedModel::Layer layer{share.name, share.key, share.owner, owned->bytes, owned->tensors, {}};
-    if (!owned->tensors.empty()) layer.segment = segment(share.owner);
-    pinned->layers.push_back(std::move(layer));
-  }
-  const std::lock_guard guard(cache_mutex_);
-  // Entries of models that nobody holds any more are dropped now and then, so the map stays small.
-  if (pins_.size() > 1024) std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
-  if (segments_.size() > 4096) std::erase_if(segments_, [](const auto& entry) { return entry.second.expired(); });
-  pins_[model.id] = pinned;
-  return pinned;
-}
-
-std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {
-  for (int attempt = 0;; ++attempt) {
-    const ReadLock state = refreshed();
-    const Model* model = catalog_.find(id);
-    if (model == nullptr) {
-      const std::lock_guard guard(cache_mutex_);
-      if (const auto found = pins_.find(id); found != pins_.end()) {
-        if (auto pinned = found->second.lock()) return pinned;
-      }
-      catalog_.get(id);  // throws
-    }
-    try {
-      return pin_living(*model);
-    } catch (const StoreException& error) {
-      if (error.code() != ErrorCode::kNotFound) throw;
-      // Retired by another process between the refresh and the mapping: the next refresh sees it,
-      // unless the file was removed by somebody else.
-      if (attempt >= 2) {
-        throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) + ": a segment is missing (" +
-                                                      error.what() + "); restore it from a copy");
-      }
-    }
-  }
-}
-
-std::shared_ptr<PinnedModel> Engine::best_ancestor(const std::vector<std::uint64_t>& keys,
-                                                   const QueryOptions& options) {
+std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {
   for (;;) {
-    std::uint64_t winner = 0;
-    {
-      const ReadLock state = refreshed();
-      const auto best = catalog_.index().best(keys, options);
-      if (!best) return nullptr;
-      winner = *best;
-    }
+    const Winner winner = refreshed()->catalog.best(query);
+    if (!winner.found) return nullptr;
     try {
-      return pin(winner);
+      return pin(winner.model_id);
     } catch (const StoreException& error) {
       // Retired in between: ask again. Every round means that a model was retired, so this ends.
       if (error.code() != ErrorCode::kNotFound) throw;
@@ -305,47 +270,57 @@ std::shared_ptr<PinnedModel> Engine::best_ancestor(const std::vector<std::uint64
   }
 }
 
-Model Engine::model(std::uint64_t id) {
-  const ReadLock state = refreshed();
-  return catalog_.get(id);
+std::vector<Winner> Engine::best_ancestors(const std::vector<Query>& queries, unsigned threads) {
+  std::vector<Winner> winners(queries.size());
+  // In pieces, so that no reader stays in one state for long.
+  constexpr std::size_t kPiece = 64;
+  parallel_for((queries.size() + kPiece - 1) / kPiece, threads, [&](std::size_t piece) {
+    const View state = refreshed();
+    const std::size_t last = std::min(queries.size(), (piece + 1) * kPiece);
+    for (std::size_t i = piece * kPiece; i < last; ++i) winners[i] = state->catalog.best(queries[i]);
+  });
+  return winners;
 }
 
+Model Engine::model(std::uint64_t id) { return *refreshed()->catalog.get(id); }
+
 Record Engine::record(std::uint64_t id) {
-  const ReadLock state = refreshed();
-  return decode(log_.read_frame(catalog_.get(id).log_offset));
+  const View state = refreshed();
+  const RecordPlace place = state->catalog.get(id)->place;
+  std::vector<Record> records = decode(state->log->read_frame(place.offset));
+  if (place.row >= records.size() || records[place.row].model_id != id) {
+    throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) +
+                                                  ": its record is not where it was; remove " +
+                                                  folder_.snapshot_path());
+  }
+  return std::move(records[place.row]);
 }
 
 std::vector<std::uint64_t> Engine::ancestors(std::uint64_t id) {
-  const ReadLock state = refreshed();
-  if (!catalog_.was_used(id)) catalog_.get(id);  // throws
-  return catalog_.ancestors(id);
+  const View state = refreshed();
+  if (!state->catalog.was_used(id)) state->catalog.get(id);  // throws
+  return state->catalog.ancestors(id);
 }
 
 std::vector<std::uint64_t> Engine::descendants(std::uint64_t id) {
-  const ReadLock state = refreshed();
-  if (!catalog_.was_used(id)) catalog_.get(id);  // throws
-  return catalog_.descendants(id);
+  const View state = refreshed();
+  if (!state->catalog.was_used(id)) state->catalog.get(id);  // throws
+  return state->catalog.descendants(id);
 }
 
 std::uint64_t Engine::reference_count(std::uint64_t owner, std::uint64_t key) {
-  const ReadLock state = refreshed();
-  const OwnedLayer* layer = catalog_.find_layer(owner, key);
-  return layer == nullptr ? 0 : layer->references;
+  const View state = refreshed();
+  if (const auto use = state->catalog.find_layer(owner, key)) return use->references;
+  // A layer without tensors is its model's alone.
+  const auto model = state->catalog.find(owner);
+  if (model == nullptr) return 0;
+  return std::count_if(model->layers.begin(), model->layers.end(), [&](const LayerRecord& layer) {
+    return layer.key == key && layer.owner == owner;
+  });
 }
 
-bool Engine::contains(std::uint64_t id) {
-  const ReadLock state = refreshed();
-  return catalog_.find(id) != nullptr;
-}
+bool Engine::contains(std::uint64_t id) { return refreshed()->catalog.contains(id); }
 
-std::vector<std::string> Engine::take_warnings() {
-  const std::lock_guard guard(cache_mutex_);
-  return std::exchange(warnings_, {});
-}
-
-void Engine::close() {
-  const WriteLock state(state_mutex_);
-  closed_ = true;
-}
+std::uint64_t Engine::num_models() { return refreshed()->catalog.num_models(); }
 
 }  // namespace parsl_tl

@@ -1,23 +1,29 @@
 // The store's engine: models, weights and lineage in a folder that many processes share.
 //
-// Each process replays the log into its own catalog and, before every call, what others appended
-// since (one fstat when there is nothing). Writers take the folder's exclusive lock only for the
-// append; tensors are written before that, beside each other. All calls are thread-safe.
+// A process maps the folder's snapshot, replays what the log holds behind it, and before every call
+// what others appended since (one fstat when there is nothing). Writers take the folder's exclusive
+// lock only to append; tensors are written before that, beside each other. All calls are
+// thread-safe. Reading calls wait neither for each other nor for a writer at work: what they may
+// have to do is to take in what other processes have stored.
 #pragma once
 
 #include <arrow/type_fwd.h>
 
+#include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "catalog.hpp"
 #include "folder.hpp"
+#include "intent.hpp"
+#include "left_right.hpp"
 #include "log.hpp"
 #include "segment.hpp"
 
@@ -25,7 +31,16 @@ namespace parsl_tl {
 
 struct EngineOptions {
   bool read_only = false;
-  bool sync = false;  // wait for the disk before acknowledging
+  bool sync = false;           // wait for the disk before acknowledging
+  bool checksums = true;       // of tensors: written and, at the first read, verified
+  std::optional<Codec> codec;  // of a new store; of an old one only the one it was made with
+};
+
+struct TensorArgument {
+  std::uint32_t layer = 0;
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::span<const std::uint8_t> bytes;
 };
 
 struct PutRequest {
@@ -38,7 +53,7 @@ struct PutRequest {
   std::vector<std::uint32_t> edges;
   std::string architecture;
   std::string attributes;
-  std::vector<TensorView> tensors;
+  std::vector<TensorArgument> tensors;
 };
 
 struct PutResult {
@@ -55,8 +70,8 @@ struct PinnedModel {
     std::uint64_t key = 0;
     std::uint64_t owner = 0;
     std::uint64_t bytes = 0;
-    std::vector<TensorRecord> tensors;
-    std::shared_ptr<Segment> segment;
+    std::shared_ptr<Segment> segment;  // null without tensors
+    Segment::Range tensors;            // in the segment's directory
   };
   std::uint64_t id = 0;
   double quality = 0.0;
@@ -70,15 +85,25 @@ struct VerifyReport {
   std::vector<std::string> problems;
 };
 
+struct CompactReport {
+  std::uint64_t segments_rewritten = 0;
+  std::uint64_t bytes_freed = 0;
+};
+
 class Engine {
  public:
   Engine(const std::string& folder, EngineOptions options);
+  ~Engine();
 
   PutResult put(const PutRequest& request);
+  /// Models without tensors, thousands at once. They are stored in groups; should one fail, the
+  /// groups before it stay, and the error says how many models that were.
+  void put_many(const std::vector<PutRequest>& requests);
   std::uint64_t retire(std::uint64_t id);  // bytes freed
 
-  std::shared_ptr<PinnedModel> best_ancestor(const std::vector<std::uint64_t>& keys,
-                                             const QueryOptions& options);
+  std::shared_ptr<PinnedModel> best_ancestor(const Query& query);
+  /// The best model for each query, on so many threads.
+  std::vector<Winner> best_ancestors(const std::vector<Query>& queries, unsigned threads);
   /// The model with its tensors mapped; also a retired one that somebody still holds pinned.
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
 
@@ -88,39 +113,98 @@ class Engine {
   std::vector<std::uint64_t> descendants(std::uint64_t id);
   std::uint64_t reference_count(std::uint64_t owner, std::uint64_t key);
   bool contains(std::uint64_t id);
+  std::uint64_t num_models();
   std::shared_ptr<arrow::RecordBatch> models();
   std::map<std::string, std::uint64_t> stats();
   VerifyReport verify();
 
+  /// Writes segments anew without the layers that nobody holds any more, then the log without what
+  /// nobody needs of it. Others go on reading and writing meanwhile.
+  CompactReport compact();
+  /// Folds what came since the last snapshot into a new one, now rather than in the background.
+  void fold();
+
   const std::string& folder() const noexcept { return folder_.path(); }
+  Codec codec() const noexcept { return folder_.codec(); }
   /// What was repaired at opening or while running, since the last call.
   std::vector<std::string> take_warnings();
   void close();
 
  private:
-  using ReadLock = std::shared_lock<std::shared_mutex>;
-  using WriteLock = std::unique_lock<std::shared_mutex>;
+  /// What a reader sees.
+  struct State {
+    Catalog catalog;
+    std::shared_ptr<Log> log;
+    std::uint64_t position = 0;  // of the log, up to which the catalog goes
+  };
+  using View = LeftRight<State>::Reader;
 
-  ReadLock refreshed();        // catalog up to date, shared lock held
+  /// A writer's turn: alone in this process and among processes, with everything replayed.
+  class Turn {
+   public:
+    explicit Turn(Engine& engine);
+    ~Turn();
+
+   private:
+    Engine& engine_;
+    std::lock_guard<std::mutex> writer_;
+    FileLock file_lock_;
+    std::unique_lock<std::mutex> catch_up_;
+  };
+
+  View refreshed();
   void require_open() const;
   void require_writable() const;
-  bool replay();               // with state_mutex_ held; false if bytes are left that are no frame
-  void replay_all_locked();    // with the file lock held as well: what is left is a torn tail
-  std::vector<std::uint64_t> apply(const arrow::Buffer& payload, std::uint64_t offset);
+  void warn(std::string text);
+
+  State load();
+  void catch_up();
+  bool replay();             // with catch_up_mutex_; false if bytes are left that are no frame
+  void replay_all_locked();  // with the file lock as well: what is left is a torn tail
+  void recover_intent();
+  /// Replays what no snapshot holds; where that is very much, snapshots are made on the way, so
+  /// that memory stays bounded.
+  void fold_long_tail(State& state);
+  void replay_into(State& state, std::size_t most_changes) const;
+  RetireResult append(std::vector<Record> records);  // in a turn
+
+  void validate(const PutRequest& request) const;
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
+  std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
   std::shared_ptr<Segment> segment(std::uint64_t owner);
+
+  void shrink_segments(CompactReport& report);
+  void rewrite_log(CompactReport& report);
+  void fold_if_due();
+  void run_folds();
+  void fold_once(std::size_t least_changes);
+  void adopt();
 
   EngineOptions options_;
   Folder folder_;
-  std::shared_mutex state_mutex_;  // guards everything below
-  Log log_;
-  Catalog catalog_;
-  bool closed_ = false;
-  std::mutex cache_mutex_;  // guards the three below; taken after state_mutex_
+  std::optional<Intent> intent_;
+  LeftRight<State> state_;
+  std::atomic<bool> closed_ = false;
+  std::atomic<bool> stop_ = false;
+
+  std::mutex writer_mutex_;    // one writer of this process at a time
+  std::mutex catch_up_mutex_;  // guards the next two and the writing side of state_
+  std::shared_ptr<Log> log_;
+  bool sweep_due_ = false;  // a torn tail was cut off
+  // True while a writer of this process appends: it has replayed everything, and nobody else can
+  // append, so that what readers see is complete.
+  std::atomic<bool> appending_ = false;
+
+  std::mutex cache_mutex_;  // guards the next three
   std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
   std::unordered_map<std::uint64_t, std::weak_ptr<PinnedModel>> pins_;
   std::vector<std::string> warnings_;
+
+  std::mutex fold_mutex_;  // guards the next three
+  std::condition_variable fold_wanted_;
+  bool fold_due_ = false;
+  std::thread folder_thread_;
 };
 
 }  // namespace parsl_tl

@@ -66,10 +66,18 @@ void File::close() noexcept {
   fd_ = -1;
 }
 
-std::uint64_t File::size() const {
+std::uint64_t File::size() const { return status().size; }
+
+File::Status File::status() const {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
-  return static_cast<std::uint64_t>(info.st_size);
+  return {static_cast<std::uint64_t>(info.st_size), info.st_nlink};
+}
+
+std::pair<std::uint64_t, std::uint64_t> File::identity() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
+  return {info.st_dev, info.st_ino};
 }
 
 std::size_t File::read_at(std::uint64_t offset, void* out, std::size_t size) const {
@@ -96,7 +104,7 @@ void File::write_at(std::uint64_t offset, const void* data, std::size_t size) {
   }
 }
 
-void File::write_all(std::vector<iovec> buffers) {
+void File::write_all(std::span<iovec> buffers) {
   std::size_t first = 0;
   while (first < buffers.size()) {
     if (buffers[first].iov_len == 0) {
@@ -137,6 +145,15 @@ FileLock::FileLock(const std::string& path, bool exclusive) : file_(path, O_RDON
   while (::flock(file_.fd(), exclusive ? LOCK_EX : LOCK_SH) != 0) {
     if (errno != EINTR) throw_errno(errno, "cannot lock", path);
   }
+}
+
+std::optional<FileLock> FileLock::try_lock(const std::string& path, bool exclusive) {
+  File file(path, O_RDONLY);
+  while (::flock(file.fd(), (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return std::nullopt;
+    if (errno != EINTR) throw_errno(errno, "cannot lock", path);
+  }
+  return FileLock(std::move(file));
 }
 
 Mapping::Mapping(const File& file) : size_(file.size()) {

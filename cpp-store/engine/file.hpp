@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
 namespace parsl_tl {
 
@@ -25,13 +27,20 @@ class File {
   bool is_open() const noexcept { return fd_ >= 0; }
   const std::string& path() const noexcept { return path_; }
   std::uint64_t size() const;
+  struct Status {
+    std::uint64_t size;
+    std::uint64_t links;  // 0: removed, or replaced by a rename
+  };
+  Status status() const;
+  /// Which file this is, whatever its name: device and inode.
+  std::pair<std::uint64_t, std::uint64_t> identity() const;
   void close() noexcept;
 
   /// Reads exactly `size` bytes, or fewer only at the end of the file. Returns bytes read.
   std::size_t read_at(std::uint64_t offset, void* out, std::size_t size) const;
   void write_at(std::uint64_t offset, const void* data, std::size_t size);
-  /// Appends all buffers at the file's position. The vector is consumed.
-  void write_all(std::vector<iovec> buffers);
+  /// Appends all buffers at the file's position. They are consumed.
+  void write_all(std::span<iovec> buffers);
   void truncate(std::uint64_t size);
   void sync_data();
   /// True when the advisory lock (flock, exclusive) was free and is now held by this descriptor.
@@ -47,8 +56,12 @@ class File {
 class FileLock {
  public:
   FileLock(const std::string& path, bool exclusive);
+  /// The lock, or nothing when somebody else holds it.
+  static std::optional<FileLock> try_lock(const std::string& path, bool exclusive);
 
  private:
+  explicit FileLock(File file) : file_(std::move(file)) {}
+
   File file_;
 };
 

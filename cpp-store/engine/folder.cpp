@@ -38,7 +38,8 @@ const char* network_file_system(const std::string& path) {
 }
 
 bool is_empty_or_half_made(const std::string& path) {
-  static const std::set<std::string> kOurs{"lock", "log", "segments", "FORMAT.tmp"};
+  static const std::set<std::string> kOurs{"lock",   "log",           "segments",  "tmp",
+                                           "intent", "snapshot.lock", "FORMAT.tmp"};
   for (const auto& entry : fs::directory_iterator(path)) {
     if (!kOurs.contains(entry.path().filename().string())) return false;
   }
@@ -48,15 +49,15 @@ bool is_empty_or_half_made(const std::string& path) {
 
 }  // namespace
 
-Folder::Folder(const std::string& path, bool writable) : path_(path) {
+Folder::Folder(const std::string& path, bool writable, std::optional<Codec> codec) : path_(path) {
   try {
-    prepare(writable);
+    prepare(writable, codec);
   } catch (const fs::filesystem_error& error) {
     throw_errno(error.code().value(), "cannot use", path);
   }
 }
 
-void Folder::prepare(bool writable) const {
+void Folder::prepare(bool writable, std::optional<Codec> codec) {
   const std::string& path = path_;
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
@@ -81,24 +82,33 @@ void Folder::prepare(bool writable) const {
       throw StoreException(ErrorCode::kFormat, path + " holds no parsl_tl store (there is no file "
                                                       "FORMAT); name an empty or a new folder");
     }
-    create();
+    create(codec.value_or(Codec::kRaw));
   }
-  check_format();
+  read_format();
+  if (codec && *codec != codec_) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         path + " was made with compression " + name_of(codec_) + ", not " +
+                             name_of(*codec) + "; open it without naming one");
+  }
 }
 
 std::string Folder::segment_path(std::uint64_t owner) const {
   return segments_path() + "/" + hex_id(owner) + ".seg";
 }
 
-void Folder::create() const {
-  File(lock_path(), O_RDWR | O_CREAT);
+void Folder::create(Codec codec) const {
+  for (const std::string& path : {lock_path(), snapshot_lock_path(), intent_path()}) {
+    File(path, O_RDWR | O_CREAT);
+  }
   const FileLock lock(lock_path(), true);
   if (fs::exists(path_ + "/FORMAT")) return;  // another process was first
   fs::create_directory(segments_path());
+  fs::create_directory(temporary_path());
   fs::remove(log_path());  // of a creation that was interrupted
   Log::create(log_path());
   const std::string temporary = path_ + "/FORMAT.tmp";
-  const std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) + "\n";
+  const std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) +
+                           "\ncompression " + name_of(codec) + "\n";
   File format(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   format.write_at(0, text.data(), text.size());
   format.sync_data();
@@ -108,7 +118,7 @@ void Folder::create() const {
   sync_folder(path_);
 }
 
-void Folder::check_format() const {
+void Folder::read_format() {
   const File file(path_ + "/FORMAT", O_RDONLY);
   std::string text(256, '\0');
   text.resize(file.read_at(0, text.data(), text.size()));
@@ -117,13 +127,26 @@ void Folder::check_format() const {
       std::sscanf(text.c_str() + kFormatTitle.size(), "%d", &version) != 1 || version < 1) {
     throw StoreException(ErrorCode::kFormat, path_ + "/FORMAT is not a parsl_tl store's");
   }
-  if (version > kFormatVersion) {
+  if (version != kFormatVersion) {
     throw StoreException(ErrorCode::kFormat,
                          path_ + " is a store of format " + std::to_string(version) +
                              "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
+                             (version > kFormatVersion
+                                  ? ": install a newer parsl_tl"
+                                  : ": export its models with the version that made it"));
+  }
+  char name[16] = "none";
+  const std::size_t line = text.find("\ncompression ");
+  if (line != std::string::npos) std::sscanf(text.c_str() + line, "\ncompression %15s", name);
+  const auto codec = codec_named(name);
+  if (!codec) {
+    throw StoreException(ErrorCode::kFormat,
+                         path_ + "/FORMAT names an unknown compression, " + name +
                              ": install a newer parsl_tl");
   }
-  for (const std::string& part : {log_path(), segments_path(), lock_path()}) {
+  codec_ = *codec;
+  for (const std::string& part : {log_path(), segments_path(), temporary_path(), lock_path(),
+                                  snapshot_lock_path(), intent_path()}) {
     if (!fs::exists(part)) {
       throw StoreException(ErrorCode::kCorrupt,
                            part + " is missing from the store; restore it from a copy");
@@ -131,24 +154,29 @@ void Folder::check_format() const {
   }
 }
 
-void Folder::sweep(const std::function<bool(std::uint64_t)>& is_known) const {
-  for (const auto& entry : fs::directory_iterator(segments_path())) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("tmp-")) {
-      try {
-        File file(entry.path().string(), O_RDWR);
-        if (file.try_lock()) fs::remove(entry.path());
-      } catch (const StoreException& error) {
-        // The writer published or removed it between the listing and the opening.
-        if (error.code() != ErrorCode::kNotFound) throw;
-      }
-    } else if (name.ends_with(".seg")) {
-      unsigned long long owner = 0;
-      if (std::sscanf(name.c_str(), "%16llx.seg", &owner) == 1 && !is_known(owner)) {
-        fs::remove(entry.path());
-      }
+void Folder::sweep_temporary() const {
+  for (const auto& entry : fs::directory_iterator(temporary_path())) {
+    try {
+      File file(entry.path().string(), O_RDWR);
+      if (file.try_lock()) fs::remove(entry.path());
+    } catch (const StoreException& error) {
+      // The writer published or removed it between the listing and the opening.
+      if (error.code() != ErrorCode::kNotFound) throw;
     }
   }
+}
+
+std::uint64_t Folder::sweep_segments(const std::function<bool(std::uint64_t)>& is_known) const {
+  std::uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(segments_path())) {
+    unsigned long long owner = 0;
+    const std::string name = entry.path().filename().string();
+    if (std::sscanf(name.c_str(), "%16llx.seg", &owner) == 1 && !is_known(owner)) {
+      bytes += entry.file_size();
+      fs::remove(entry.path());
+    }
+  }
+  return bytes;
 }
 
 }  // namespace parsl_tl

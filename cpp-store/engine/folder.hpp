@@ -1,42 +1,59 @@
 // The folder of a store: its layout, how it comes to be, and what is swept away at opening.
 //
-//   FORMAT        "parsl_tl model store\nformat 1\n", written last: without it there is no store
-//   lock          the advisory lock of writers
-//   log           see log.hpp
-//   segments/     <model id>.seg, see segment.hpp; tmp-* while a writer is at work
+//   FORMAT          "parsl_tl model store\nformat 2\ncompression none\n", written last: without it
+//                   there is no store
+//   lock            the advisory lock of writers
+//   log             see log.hpp
+//   segments/       <model id>.seg, see segment.hpp
+//   tmp/            what writers have not published yet
+//   intent          which segments the writer at work may leave behind, see intent.hpp
+//   snapshot        see snapshot.hpp; may be missing
+//   snapshot.lock   the advisory lock of the process that makes one
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+
+#include "segment.hpp"
 
 namespace parsl_tl {
 
-constexpr int kFormatVersion = 1;
+constexpr int kFormatVersion = 2;
 
 class Folder {
  public:
-  /// Opens the folder, making it if it is missing or empty and `writable`.
+  /// Opens the folder, making it if it is missing or empty and `writable`. The codec is the
+  /// store's for good: nothing to take it as it is.
   ///
   /// Throws kFormat for a folder that holds something else or a newer format, kPermission if it
   /// cannot be used, kIo on a network file system (locks and mappings are not coherent there).
-  Folder(const std::string& path, bool writable);
+  Folder(const std::string& path, bool writable, std::optional<Codec> codec);
 
   const std::string& path() const noexcept { return path_; }
   std::string lock_path() const { return path_ + "/lock"; }
   std::string log_path() const { return path_ + "/log"; }
+  Codec codec() const noexcept { return codec_; }
+  std::string intent_path() const { return path_ + "/intent"; }
+  std::string snapshot_path() const { return path_ + "/snapshot"; }
+  std::string snapshot_lock_path() const { return path_ + "/snapshot.lock"; }
+  std::string temporary_path() const { return path_ + "/tmp"; }
   std::string segments_path() const { return path_ + "/segments"; }
   std::string segment_path(std::uint64_t owner) const;
 
-  /// Removes what dead writers left: temporary files whose lock is free, and segments that
-  /// `is_known` denies. With the exclusive lock held and the log read to its end.
-  void sweep(const std::function<bool(std::uint64_t)>& is_known) const;
+  /// Removes what dead writers left in tmp/: files whose lock is free.
+  void sweep_temporary() const;
+  /// Removes segments that `is_known` denies; looks at every file. With the exclusive lock held and
+  /// the log read to its end. Returns their bytes.
+  std::uint64_t sweep_segments(const std::function<bool(std::uint64_t)>& is_known) const;
 
  private:
-  void prepare(bool writable) const;
-  void create() const;
-  void check_format() const;
+  void prepare(bool writable, std::optional<Codec> codec);
+  void create(Codec codec) const;
+  void read_format();
 
+  Codec codec_ = Codec::kRaw;
   std::string path_;
 };
 

@@ -5,8 +5,8 @@
 #include <arrow/result.h>
 #include <fcntl.h>
 
-#include <array>
 #include <cstring>
+#include <random>
 #include <vector>
 
 #include "checksum.hpp"
@@ -16,7 +16,7 @@
 namespace parsl_tl {
 namespace {
 
-constexpr char kFileMagic[8] = {'P', 'T', 'L', 'L', 'O', 'G', '0', '1'};
+constexpr char kFileMagic[8] = {'P', 'T', 'L', 'L', 'O', 'G', '0', '2'};
 constexpr char kFrameMagic[4] = {'P', 'T', 'L', 'R'};
 // A record of a million layers stays far below this; a longer length is damage, not data.
 constexpr std::uint32_t kMaxPayload = 1U << 30;
@@ -27,6 +27,17 @@ struct FrameHeader {
   std::uint64_t checksum;
 };
 static_assert(sizeof(FrameHeader) == 16);
+
+struct FileHeader {
+  char magic[8];
+  std::uint64_t generation;
+};
+static_assert(sizeof(FileHeader) == 16);
+
+std::uint64_t random_generation() {
+  std::random_device source;
+  return (static_cast<std::uint64_t>(source()) << 32) | source();
+}
 
 std::uint64_t padded(std::uint64_t size) { return (size + 7) & ~std::uint64_t{7}; }
 
@@ -53,20 +64,24 @@ void Log::create(const std::string& path) {
   auto schema = arrow::ipc::SerializeSchema(*record_schema());
   if (!schema.ok()) throw StoreException(ErrorCode::kIo, schema.status().ToString());
   const auto frame = make_frame(**schema);
+  FileHeader header{};
+  std::memcpy(header.magic, kFileMagic, sizeof kFileMagic);
+  header.generation = random_generation();
   File file(path, O_WRONLY | O_CREAT | O_EXCL);
-  file.write_at(0, kFileMagic, sizeof kFileMagic);
-  file.write_at(sizeof kFileMagic, frame.data(), frame.size());
+  file.write_at(0, &header, sizeof header);
+  file.write_at(sizeof header, frame.data(), frame.size());
   file.sync_data();
 }
 
 Log::Log(const std::string& path, bool writable) : file_(path, writable ? O_RDWR : O_RDONLY) {
-  std::array<char, sizeof kFileMagic> magic{};
-  const std::size_t got = file_.read_at(0, magic.data(), magic.size());
-  if (got != magic.size() || std::memcmp(magic.data(), kFileMagic, sizeof kFileMagic) != 0) {
+  FileHeader header{};
+  const std::size_t got = file_.read_at(0, &header, sizeof header);
+  if (got != sizeof header || std::memcmp(header.magic, kFileMagic, sizeof kFileMagic) != 0) {
     throw StoreException(ErrorCode::kCorrupt,
                          path + " does not begin as a store's log; restore it from a copy");
   }
-  position_ = sizeof kFileMagic;
+  generation_ = header.generation;
+  position_ = sizeof header;
   if (next() == nullptr) {
     throw StoreException(ErrorCode::kCorrupt,
                          path + ": the schema frame is damaged; restore the file from a copy");

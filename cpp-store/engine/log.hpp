@@ -1,10 +1,12 @@
 // The append-only log: every acknowledged put and retirement, one checksummed frame each.
 //
-//   file   := "PTLLOG01" frame*
+//   file   := "PTLLOG02" | generation (u64) | frame*
 //   frame  := "PTLR" | payload length (u32, little-endian) | XXH3-64 of the payload (u64)
 //             | payload | zero padding to a multiple of 8
 //
-// The first frame holds the Arrow schema, every later one a record batch message.
+// The first frame holds the Arrow schema, every later one a record batch message (see record.hpp).
+// The generation is drawn anew whenever the log is written anew: byte offsets, such as those in a
+// snapshot, are those of one generation.
 // Writers hold the store's exclusive lock; readers need none, since a frame that is not yet whole
 // fails its checksum and is read again at the next look.
 #pragma once
@@ -22,7 +24,7 @@ namespace parsl_tl {
 
 class Log {
  public:
-  /// Creates the file with its magic and schema frame; fails if it exists.
+  /// Creates the file with its header and schema frame; fails if it exists.
   static void create(const std::string& path);
 
   /// Opens an existing log. Throws kFormat when it does not begin as one.
@@ -31,8 +33,17 @@ class Log {
   /// The payload of the next whole frame, or nothing at the end (or at a frame that is not whole).
   std::shared_ptr<arrow::Buffer> next();
 
-  /// True when the file has bytes behind the last frame read. Costs one fstat.
-  bool has_more() const { return file_.size() > position_; }
+  /// True when there is nothing behind `position`, and no other log has taken this one's place
+  /// (compaction). Costs one fstat.
+  bool is_current(std::uint64_t position) const {
+    const File::Status status = file_.status();
+    return status.links > 0 && status.size <= position;
+  }
+  bool was_replaced() const { return file_.status().links == 0; }
+  void sync() { file_.sync_data(); }
+
+  /// Goes on reading behind the frames that a snapshot holds.
+  void seek(std::uint64_t offset) { position_ = offset; }
 
   /// With the exclusive lock held and `next()` exhausted: cuts off what a writer that died left
   /// behind and returns its size in bytes. Throws kCorrupt, and changes nothing, if whole frames
@@ -44,6 +55,7 @@ class Log {
 
   std::uint64_t position() const noexcept { return position_; }
   std::uint64_t size() const { return file_.size(); }
+  std::uint64_t generation() const noexcept { return generation_; }
 
   /// Reads one frame again, by the offset it began at.
   std::shared_ptr<arrow::Buffer> read_frame(std::uint64_t offset) const;
@@ -57,6 +69,7 @@ class Log {
 
   File file_;
   std::uint64_t position_ = 0;
+  std::uint64_t generation_ = 0;
 };
 
 }  // namespace parsl_tl

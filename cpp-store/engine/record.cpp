@@ -5,7 +5,6 @@
 #include <arrow/ipc/api.h>
 #include <arrow/util/compression.h>
 
-#include <limits>
 #include <string_view>
 
 #include "errors.hpp"
@@ -27,42 +26,57 @@ T check(arrow::Result<T> result) {
   throw StoreException(ErrorCode::kCorrupt, "record: " + why);
 }
 
-/// Builds the one-row columns in schema order.
-class RowBuilder {
+/// Builds the columns in schema order, one value for each record.
+class Columns {
  public:
-  template <typename Builder, typename Value>
-  void scalar(const Value& value) {
+  explicit Columns(std::span<const Record> records) : records_(records) {}
+
+  template <typename Builder, typename Get>
+  void scalar(Get get) {
     Builder builder(arrow::default_memory_pool());
-    check(builder.Append(value));
+    for (const Record& record : records_) check(builder.Append(get(record)));
     finish(builder);
   }
 
-  void timestamp(std::int64_t ns) {
+  void timestamp() {
     arrow::TimestampBuilder builder(arrow::timestamp(arrow::TimeUnit::NANO, "UTC"),
                                     arrow::default_memory_pool());
-    check(builder.Append(ns));
+    for (const Record& record : records_) check(builder.Append(record.created_ns));
     finish(builder);
   }
 
-  template <typename Builder, typename Value>
-  void optional(const std::optional<Value>& value) {
+  template <typename Builder, typename Get>
+  void optional(Get get) {
     Builder builder(arrow::default_memory_pool());
-    check(value ? builder.Append(*value) : builder.AppendNull());
+    for (const Record& record : records_) {
+      const auto value = get(record);
+      check(value ? builder.Append(*value) : builder.AppendNull());
+    }
     finish(builder);
   }
 
-  /// A list cell; `append` fills the value builder.
+  /// A column of lists; `append(values, record)` adds a record's values.
   template <typename Builder, typename Append>
   void list(Append append) {
     auto values = std::make_shared<Builder>(arrow::default_memory_pool());
     arrow::ListBuilder builder(arrow::default_memory_pool(), values);
-    check(builder.Append());
-    append(*values);
+    for (const Record& record : records_) {
+      check(builder.Append());
+      append(*values, record);
+    }
     finish(builder);
   }
 
+  template <typename Builder, typename Member>
+  void layers(Member member) {
+    list<Builder>([member](auto& values, const Record& record) {
+      for (const LayerRecord& layer : record.layers) check(values.Append(layer.*member));
+    });
+  }
+
   std::shared_ptr<arrow::RecordBatch> batch() {
-    return arrow::RecordBatch::Make(record_schema(), 1, std::move(columns_));
+    return arrow::RecordBatch::Make(record_schema(), static_cast<std::int64_t>(records_.size()),
+                                    std::move(columns_));
   }
 
  private:
@@ -71,130 +85,127 @@ class RowBuilder {
     columns_.push_back(check(builder.Finish()));
   }
 
+  std::span<const Record> records_;
   std::vector<std::shared_ptr<arrow::Array>> columns_;
 };
 
-/// Typed access to the one row of a batch, with checked types and bounds.
-class RowReader {
+/// A column of the expected type; batches are read with our schema, so the cast cannot fail.
+template <typename ArrayType>
+const ArrayType& column(const arrow::RecordBatch& batch, const char* name) {
+  return dynamic_cast<const ArrayType&>(*batch.GetColumnByName(name));
+}
+
+/// A column of lists; `size` and `value` count within one row.
+template <typename ArrayType>
+class Lists {
  public:
-  explicit RowReader(const arrow::RecordBatch& batch) : batch_(batch) {}
+  Lists(const arrow::RecordBatch& batch, const char* name)
+      : lists_(column<arrow::ListArray>(batch, name)),
+        values_(dynamic_cast<const ArrayType&>(*lists_.values())) {}
 
-  template <typename ArrayType>
-  const ArrayType& column(const char* name) const {
-    const auto array = batch_.GetColumnByName(name);
-    if (array == nullptr) refuse(std::string("no column ") + name);
-    return dynamic_cast<const ArrayType&>(*array);
+  std::size_t size(std::int64_t row) const {
+    return static_cast<std::size_t>(lists_.value_length(row));
   }
-
-  template <typename ArrayType>
-  auto optional(const char* name) const {
-    const auto& array = column<ArrayType>(name);
-    using Value = decltype(array.Value(0));
-    return array.IsNull(0) ? std::optional<Value>() : std::optional<Value>(array.Value(0));
-  }
-
-  /// The values of a list cell, as a slice of the child array.
-  template <typename ArrayType>
-  class Cell {
-   public:
-    Cell(const ArrayType& values, std::int64_t begin, std::int64_t size)
-        : values_(values), begin_(begin), size_(size) {}
-    std::size_t size() const { return static_cast<std::size_t>(size_); }
-    auto operator[](std::size_t i) const {
-      if (i >= size()) refuse("a list is shorter than its companions");
-      if constexpr (std::is_same_v<ArrayType, arrow::StringArray>) {
-        return values_.GetView(begin_ + static_cast<std::int64_t>(i));
-      } else {
-        return values_.Value(begin_ + static_cast<std::int64_t>(i));
-      }
+  auto value(std::int64_t row, std::size_t i) const {
+    const std::int64_t place = lists_.value_offset(row) + static_cast<std::int64_t>(i);
+    if constexpr (std::is_same_v<ArrayType, arrow::StringArray>) {
+      return values_.GetView(place);
+    } else {
+      return values_.Value(place);
     }
-
-   private:
-    const ArrayType& values_;
-    std::int64_t begin_;
-    std::int64_t size_;
-  };
-
-  template <typename ArrayType>
-  Cell<ArrayType> list(const char* name) const {
-    const auto& lists = column<arrow::ListArray>(name);
-    const auto& values = dynamic_cast<const ArrayType&>(*lists.values());
-    return {values, lists.value_offset(0), lists.value_length(0)};
   }
 
  private:
-  const arrow::RecordBatch& batch_;
+  const arrow::ListArray& lists_;
+  const ArrayType& values_;
 };
 
-template <typename Member>
-auto append_layers(const Record& record, Member member) {
-  return [&record, member](auto& values) {
-    for (const LayerRecord& layer : record.layers) check(values.Append(layer.*member));
-  };
-}
+/// Reads the rows of a batch that Arrow has validated.
+class RowReader {
+ public:
+  explicit RowReader(const arrow::RecordBatch& batch)
+      : operation_(column<arrow::UInt8Array>(batch, "op")),
+        model_id_(column<arrow::UInt64Array>(batch, "model_id")),
+        created_(column<arrow::TimestampArray>(batch, "created")),
+        quality_(column<arrow::DoubleArray>(batch, "quality")),
+        parent_(column<arrow::UInt64Array>(batch, "parent")),
+        donor_(column<arrow::UInt64Array>(batch, "donor")),
+        keys_(batch, "layer_keys"),
+        names_(batch, "layer_names"),
+        owners_(batch, "layer_owners"),
+        bytes_(batch, "layer_bytes"),
+        weights_(batch, "layer_weights"),
+        segment_bytes_(column<arrow::UInt64Array>(batch, "segment_bytes")),
+        edges_(batch, "edges"),
+        architecture_(column<arrow::BinaryArray>(batch, "architecture")),
+        attributes_(column<arrow::StringArray>(batch, "attributes")) {}
 
-template <typename Visit>
-auto append_tensors(const Record& record, Visit visit) {
-  return [&record, visit](auto& values) {
-    for (std::size_t i = 0; i < record.layers.size(); ++i) {
-      for (const TensorRecord& tensor : record.layers[i].tensors) visit(values, i, tensor);
+  Record read(std::int64_t row) const {
+    Record record;
+    const std::uint8_t operation = operation_.Value(row);
+    if (operation < 1 || operation > 4) refuse("unknown operation " + std::to_string(operation));
+    record.operation = static_cast<Operation>(operation);
+    record.model_id = model_id_.Value(row);
+    record.created_ns = created_.Value(row);
+    if (quality_.IsValid(row)) record.quality = quality_.Value(row);
+    if (parent_.IsValid(row)) record.parent = parent_.Value(row);
+    if (donor_.IsValid(row)) record.donor = donor_.Value(row);
+    record.segment_bytes = segment_bytes_.Value(row);
+    read_layers(row, record);
+    const std::size_t ends = edges_.size(row);
+    if (ends % 2 != 0) refuse("an odd number of edge ends");
+    record.edges.reserve(ends);
+    for (std::size_t i = 0; i < ends; ++i) {
+      record.edges.push_back(edges_.value(row, i));
+      if (record.edges.back() >= record.layers.size()) {
+        refuse("an edge names a layer that is not there");
+      }
     }
-  };
-}
+    record.architecture = architecture_.GetString(row);
+    record.attributes = attributes_.GetString(row);
+    return record;
+  }
 
-void read_tensors(const RowReader& row, Record& record) {
-  const auto layers = row.list<arrow::UInt32Array>("tensor_layers");
-  const auto dtypes = row.list<arrow::StringArray>("tensor_dtypes");
-  const auto ranks = row.list<arrow::UInt8Array>("tensor_ranks");
-  const auto shapes = row.list<arrow::Int64Array>("tensor_shapes");
-  const auto offsets = row.list<arrow::UInt64Array>("tensor_offsets");
-  const auto sizes = row.list<arrow::UInt64Array>("tensor_sizes");
-  const auto checksums = row.list<arrow::UInt64Array>("tensor_checksums");
-  std::size_t next_dimension = 0;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (layers[i] >= record.layers.size()) refuse("a tensor names a layer that is not there");
-    LayerRecord& layer = record.layers[layers[i]];
-    if (layer.owner != record.model_id) refuse("a tensor of a layer that another model owns");
-    TensorRecord tensor{std::string(dtypes[i]), {}, offsets[i], sizes[i], checksums[i]};
-    if (tensor.offset > std::numeric_limits<std::uint64_t>::max() - tensor.size) {
-      refuse("a tensor ends beyond all addresses");
+ private:
+  void read_layers(std::int64_t row, Record& record) const {
+    const std::size_t layers = keys_.size(row);
+    if (names_.size(row) != layers || owners_.size(row) != layers ||
+        bytes_.size(row) != layers || weights_.size(row) != layers) {
+      refuse("a list is shorter than its companions");
     }
-    for (std::uint8_t d = 0; d < ranks[i]; ++d) {
-      const std::int64_t dimension = shapes[next_dimension++];
-      if (dimension < 0) refuse("a negative dimension");
-      tensor.shape.push_back(dimension);
+    record.layers.reserve(layers);
+    for (std::size_t i = 0; i < layers; ++i) {
+      record.layers.push_back({keys_.value(row, i), std::string(names_.value(row, i)),
+                               owners_.value(row, i), bytes_.value(row, i),
+                               weights_.value(row, i)});
     }
-    layer.tensors.push_back(std::move(tensor));
   }
-}
 
-Record read_row(const arrow::RecordBatch& batch) {
-  const RowReader row(batch);
-  Record record;
-  const auto operation = row.column<arrow::UInt8Array>("op").Value(0);
-  if (operation != 1 && operation != 2) refuse("unknown operation " + std::to_string(operation));
-  record.operation = static_cast<Operation>(operation);
-  record.model_id = row.column<arrow::UInt64Array>("model_id").Value(0);
-  record.created_ns = row.column<arrow::TimestampArray>("created").Value(0);
-  record.quality = row.optional<arrow::DoubleArray>("quality").value_or(0.0);
-  record.parent = row.optional<arrow::UInt64Array>("parent");
-  record.donor = row.optional<arrow::UInt64Array>("donor");
-  const auto keys = row.list<arrow::UInt64Array>("layer_keys");
-  const auto names = row.list<arrow::StringArray>("layer_names");
-  const auto owners = row.list<arrow::UInt64Array>("layer_owners");
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    record.layers.push_back({keys[i], std::string(names[i]), owners[i], {}});
+  const arrow::UInt8Array& operation_;
+  const arrow::UInt64Array& model_id_;
+  const arrow::TimestampArray& created_;
+  const arrow::DoubleArray& quality_;
+  const arrow::UInt64Array& parent_;
+  const arrow::UInt64Array& donor_;
+  Lists<arrow::UInt64Array> keys_;
+  Lists<arrow::StringArray> names_;
+  Lists<arrow::UInt64Array> owners_;
+  Lists<arrow::UInt64Array> bytes_;
+  Lists<arrow::BooleanArray> weights_;
+  const arrow::UInt64Array& segment_bytes_;
+  Lists<arrow::UInt32Array> edges_;
+  const arrow::BinaryArray& architecture_;
+  const arrow::StringArray& attributes_;
+};
+
+/// Arrow leaves it to the reader whether a field that is not nullable has nulls after all.
+void refuse_nulls(const arrow::RecordBatch& batch) {
+  for (int i = 0; i < batch.num_columns(); ++i) {
+    const auto& field = *batch.schema()->field(i);
+    if (!field.nullable() && batch.column(i)->null_count() > 0) {
+      refuse("a null in column " + field.name());
+    }
   }
-  const auto edges = row.list<arrow::UInt32Array>("edges");
-  if (edges.size() % 2 != 0) refuse("an odd number of edge ends");
-  for (std::size_t i = 0; i < edges.size(); ++i) {
-    if (edges[i] >= keys.size()) refuse("an edge names a layer that is not there");
-    record.edges.push_back(edges[i]);
-  }
-  read_tensors(row, record);
-  record.architecture = row.column<arrow::BinaryArray>("architecture").GetString(0);
-  record.attributes = row.column<arrow::StringArray>("attributes").GetString(0);
-  return record;
 }
 
 }  // namespace
@@ -211,72 +222,62 @@ const std::shared_ptr<arrow::Schema>& record_schema() {
       field("layer_keys", list(uint64()), false),
       field("layer_names", list(utf8()), false),
       field("layer_owners", list(uint64()), false),
+      field("layer_bytes", list(uint64()), false),
+      field("layer_weights", list(boolean()), false),
+      field("segment_bytes", uint64(), false),
       field("edges", list(uint32()), false),
-      field("tensor_layers", list(uint32()), false),
-      field("tensor_dtypes", list(utf8()), false),
-      field("tensor_ranks", list(uint8()), false),
-      field("tensor_shapes", list(int64()), false),
-      field("tensor_offsets", list(uint64()), false),
-      field("tensor_sizes", list(uint64()), false),
-      field("tensor_checksums", list(uint64()), false),
       field("architecture", binary(), false),
       field("attributes", utf8(), false),
   });
   return schema;
 }
 
-std::shared_ptr<arrow::Buffer> encode(const Record& record) {
-  const bool put = record.operation == Operation::kPut;
-  RowBuilder row;
-  row.scalar<arrow::UInt8Builder>(static_cast<std::uint8_t>(record.operation));
-  row.scalar<arrow::UInt64Builder>(record.model_id);
-  row.timestamp(record.created_ns);
-  row.optional<arrow::DoubleBuilder>(put ? std::optional(record.quality) : std::nullopt);
-  row.optional<arrow::UInt64Builder>(record.parent);
-  row.optional<arrow::UInt64Builder>(record.donor);
-  row.list<arrow::UInt64Builder>(append_layers(record, &LayerRecord::key));
-  row.list<arrow::StringBuilder>(append_layers(record, &LayerRecord::name));
-  row.list<arrow::UInt64Builder>(append_layers(record, &LayerRecord::owner));
-  row.list<arrow::UInt32Builder>(
-      [&](auto& values) { check(values.AppendValues(record.edges)); });
-  row.list<arrow::UInt32Builder>(append_tensors(record, [](auto& values, auto layer, auto&) {
-    check(values.Append(static_cast<std::uint32_t>(layer)));
-  }));
-  row.list<arrow::StringBuilder>(append_tensors(
-      record, [](auto& values, auto, auto& tensor) { check(values.Append(tensor.dtype)); }));
-  row.list<arrow::UInt8Builder>(append_tensors(record, [](auto& values, auto, auto& tensor) {
-    check(values.Append(static_cast<std::uint8_t>(tensor.shape.size())));
-  }));
-  row.list<arrow::Int64Builder>(append_tensors(
-      record, [](auto& values, auto, auto& tensor) { check(values.AppendValues(tensor.shape)); }));
-  row.list<arrow::UInt64Builder>(append_tensors(
-      record, [](auto& values, auto, auto& tensor) { check(values.Append(tensor.offset)); }));
-  row.list<arrow::UInt64Builder>(append_tensors(
-      record, [](auto& values, auto, auto& tensor) { check(values.Append(tensor.size)); }));
-  row.list<arrow::UInt64Builder>(append_tensors(
-      record, [](auto& values, auto, auto& tensor) { check(values.Append(tensor.checksum)); }));
-  row.scalar<arrow::BinaryBuilder>(std::string_view(record.architecture));
-  row.scalar<arrow::StringBuilder>(std::string_view(record.attributes));
+std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
+  using Optional = std::optional<std::uint64_t>;
+  Columns columns(records);
+  columns.scalar<arrow::UInt8Builder>(
+      [](const Record& r) { return static_cast<std::uint8_t>(r.operation); });
+  columns.scalar<arrow::UInt64Builder>([](const Record& r) { return r.model_id; });
+  columns.timestamp();
+  columns.optional<arrow::DoubleBuilder>([](const Record& r) {
+    return r.operation == Operation::kPut ? std::optional(r.quality) : std::nullopt;
+  });
+  columns.optional<arrow::UInt64Builder>([](const Record& r) -> Optional { return r.parent; });
+  columns.optional<arrow::UInt64Builder>([](const Record& r) -> Optional { return r.donor; });
+  columns.layers<arrow::UInt64Builder>(&LayerRecord::key);
+  columns.layers<arrow::StringBuilder>(&LayerRecord::name);
+  columns.layers<arrow::UInt64Builder>(&LayerRecord::owner);
+  columns.layers<arrow::UInt64Builder>(&LayerRecord::bytes);
+  columns.layers<arrow::BooleanBuilder>(&LayerRecord::has_weights);
+  columns.scalar<arrow::UInt64Builder>([](const Record& r) { return r.segment_bytes; });
+  columns.list<arrow::UInt32Builder>(
+      [](auto& values, const Record& r) { check(values.AppendValues(r.edges)); });
+  columns.scalar<arrow::BinaryBuilder>(
+      [](const Record& r) { return std::string_view(r.architecture); });
+  columns.scalar<arrow::StringBuilder>(
+      [](const Record& r) { return std::string_view(r.attributes); });
   auto options = arrow::ipc::IpcWriteOptions::Defaults();
+  options.use_threads = false;
   // Keras JSON repeats itself: compressed, a record takes about a tenth.
   options.codec = check(arrow::util::Codec::Create(arrow::Compression::ZSTD));
-  return check(arrow::ipc::SerializeRecordBatch(*row.batch(), options));
+  return check(arrow::ipc::SerializeRecordBatch(*columns.batch(), options));
 }
 
-Record decode(const std::shared_ptr<arrow::Buffer>& message) {
+std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message) {
   arrow::io::BufferReader stream(message);
   const arrow::ipc::DictionaryMemo no_dictionaries;
+  auto options = arrow::ipc::IpcReadOptions::Defaults();
+  options.use_threads = false;  // many frames are decoded beside each other instead
   const auto batch =
-      check(arrow::ipc::ReadRecordBatch(record_schema(), &no_dictionaries,
-                                        arrow::ipc::IpcReadOptions::Defaults(), &stream));
+      check(arrow::ipc::ReadRecordBatch(record_schema(), &no_dictionaries, options, &stream));
   check(batch->ValidateFull());
-  if (batch->num_rows() != 1) refuse("expected one row, found " +
-                                     std::to_string(batch->num_rows()));
-  try {
-    return read_row(*batch);
-  } catch (const std::bad_cast&) {
-    refuse("a column of another type");
-  }
+  if (batch->num_rows() < 1) refuse("a batch without rows");
+  refuse_nulls(*batch);
+  const RowReader reader(*batch);
+  std::vector<Record> records;
+  records.reserve(static_cast<std::size_t>(batch->num_rows()));
+  for (std::int64_t row = 0; row < batch->num_rows(); ++row) records.push_back(reader.read(row));
+  return records;
 }
 
 }  // namespace parsl_tl

@@ -1,24 +1,22 @@
-// The records of the log: what a put and a retirement leave behind, and their Arrow encoding.
+// The records of the log: what puts, retirements and compactions leave behind, and their Arrow
+// encoding.
 //
-// One record is one Arrow record batch of one row, with buffers compressed by Zstandard. The schema (record_schema) is the store's
-// documented metadata format; nested data is flattened into parallel lists:
+// A frame of the log is one Arrow record batch with a row for each record (many when models are put
+// together), its buffers compressed by Zstandard. The schema is the store's metadata format;
+// nested data is flattened into parallel lists:
 //
-//   op              uint8              1 put, 2 retire
+//   op              uint8              see Operation
 //   model_id        uint64
 //   created         timestamp[ns, UTC]
-//   quality         float64            null for a retirement
+//   quality         float64            null unless a model is put
 //   parent, donor   uint64             null where there is none
 //   layer_keys      list<uint64>       one per layer, unique in the model, topological order
 //   layer_names     list<utf8>
 //   layer_owners    list<uint64>       which model owns the layer's tensors (the owner map)
+//   layer_bytes     list<uint64>       bytes of the layer's tensors, whoever owns them
+//   layer_weights   list<bool>         whether the layer has tensors (those may be empty)
+//   segment_bytes   uint64             size of the model's own segment file, 0 without one
 //   edges           list<uint32>       source, target, source, target, ...
-//   tensor_layers   list<uint32>       one per tensor in the model's own segment: its layer
-//   tensor_dtypes   list<utf8>         numpy names: float32, bfloat16
-//   tensor_ranks    list<uint8>
-//   tensor_shapes   list<int64>        all shapes, one after the other
-//   tensor_offsets  list<uint64>       bytes from the start of the segment
-//   tensor_sizes    list<uint64>       bytes
-//   tensor_checksums list<uint64>      XXH3-64
 //   architecture    binary             Keras JSON
 //   attributes      utf8               JSON object
 #pragma once
@@ -28,27 +26,27 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace parsl_tl {
 
-struct TensorRecord {
-  std::string dtype;
-  std::vector<std::int64_t> shape;
-  std::uint64_t offset = 0;
-  std::uint64_t size = 0;
-  std::uint64_t checksum = 0;
-};
-
 struct LayerRecord {
   std::uint64_t key = 0;
   std::string name;
   std::uint64_t owner = 0;
-  std::vector<TensorRecord> tensors;  // filled only where the model itself is the owner
+  std::uint64_t bytes = 0;
+  bool has_weights = false;
 };
 
-enum class Operation : std::uint8_t { kPut = 1, kRetire = 2 };
+enum class Operation : std::uint8_t {
+  kPut = 1,
+  kRetire = 2,
+  kShrink = 3,    // compaction wrote the model's segment anew: only segment_bytes counts
+  kDeparted = 4,  // stands in a compacted log for a retired model: its parent, and the layers of
+                  // its own that others still hold
+};
 
 struct Record {
   Operation operation = Operation::kPut;
@@ -58,18 +56,25 @@ struct Record {
   std::optional<std::uint64_t> parent;
   std::optional<std::uint64_t> donor;
   std::vector<LayerRecord> layers;
+  std::uint64_t segment_bytes = 0;
   std::vector<std::uint32_t> edges;
   std::string architecture;
   std::string attributes;
 };
 
+/// Where a record lies in the log.
+struct RecordPlace {
+  std::uint64_t offset = 0;  // of its frame
+  std::uint32_t row = 0;
+};
+
 const std::shared_ptr<arrow::Schema>& record_schema();
 
-/// The record as an Arrow IPC record batch message (without the schema).
-std::shared_ptr<arrow::Buffer> encode(const Record& record);
+/// The records as an Arrow IPC record batch message (without the schema).
+std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records);
 
 /// Parses and validates a message. Throws StoreException(kCorrupt) for anything that is not a
-/// record; never reads outside the buffer.
-Record decode(const std::shared_ptr<arrow::Buffer>& message);
+/// batch of records; never reads outside the buffer.
+std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message);
 
 }  // namespace parsl_tl

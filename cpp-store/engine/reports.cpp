@@ -18,31 +18,30 @@ std::shared_ptr<arrow::Array> finish(Builder& builder) {
   return array;
 }
 
-void append(arrow::UInt64Builder& builder, const std::optional<std::uint64_t>& value) {
+void append_optional(arrow::UInt64Builder& builder, const std::optional<std::uint64_t>& value) {
   check(value ? builder.Append(*value) : builder.AppendNull());
 }
 
 }  // namespace
 
 std::shared_ptr<arrow::RecordBatch> Engine::models() {
-  const ReadLock state = refreshed();
   const auto time_type = arrow::timestamp(arrow::TimeUnit::NANO, "UTC");
   arrow::UInt64Builder ids, parents, donors, owned, total;
   arrow::UInt32Builder num_layers;
   arrow::DoubleBuilder quality;
   arrow::TimestampBuilder created(time_type, arrow::default_memory_pool());
   arrow::StringBuilder attributes;
-  for (const auto& [sequence, model] : catalog_.by_sequence()) {
-    check(ids.Append(model->id));
-    append(parents, model->parent);
-    append(donors, model->donor);
-    check(quality.Append(model->quality));
-    check(num_layers.Append(static_cast<std::uint32_t>(model->layers.size())));
-    check(owned.Append(model->bytes_owned));
-    check(total.Append(model->bytes_total));
-    check(created.Append(model->created_ns));
-    check(attributes.Append(model->attributes));
-  }
+  refreshed()->catalog.for_each_model(false, [&](const Model& model) {
+    check(ids.Append(model.id));
+    append_optional(parents, model.parent);
+    append_optional(donors, model.donor);
+    check(quality.Append(model.quality));
+    check(num_layers.Append(static_cast<std::uint32_t>(model.layers.size())));
+    check(owned.Append(model.bytes_owned));
+    check(total.Append(model.bytes_total));
+    check(created.Append(model.created_ns));
+    check(attributes.Append(model.attributes));
+  });
   const auto schema = arrow::schema({
       arrow::field("model_id", arrow::uint64(), false), arrow::field("parent", arrow::uint64()),
       arrow::field("donor", arrow::uint64()), arrow::field("quality", arrow::float64(), false),
@@ -50,7 +49,7 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
       arrow::field("bytes_owned", arrow::uint64(), false),
       arrow::field("bytes_total", arrow::uint64(), false),
       arrow::field("created", time_type, false), arrow::field("attributes", arrow::utf8(), false)});
-  const auto rows = static_cast<std::int64_t>(catalog_.by_sequence().size());
+  const std::int64_t rows = ids.length();
   return arrow::RecordBatch::Make(
       schema, rows,
       {finish(ids), finish(parents), finish(donors), finish(quality), finish(num_layers),
@@ -58,25 +57,30 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
 }
 
 std::map<std::string, std::uint64_t> Engine::stats() {
-  const ReadLock state = refreshed();
+  const View state = refreshed();
+  const Catalog& catalog = state->catalog;
   std::uint64_t layers = 0;
   std::uint64_t references = 0;
   std::uint64_t segments = 0;
-  for (const auto& [id, owner] : catalog_.owners()) {
-    layers += owner.layers.size();
-    segments += owner.segment_bytes > 0 ? 1 : 0;
-    for (const auto& [key, layer] : owner.layers) references += layer.references;
-  }
+  catalog.for_each_layer([&](std::uint64_t, std::uint64_t, const LayerUse& use) {
+    ++layers;
+    references += use.references;
+  });
+  catalog.for_each_owner([&](std::uint64_t, std::uint64_t) { ++segments; });
+  const Snapshot* snapshot = catalog.base();
   return {
-      {"models", catalog_.by_sequence().size()},
+      {"models", catalog.num_models()},
       {"layers", layers},
       {"layer_references", references},
-      {"bytes_live", catalog_.bytes_live()},
-      {"bytes_segments", catalog_.bytes_segments()},
-      {"bytes_log", log_.position()},
+      {"bytes_live", catalog.bytes_live()},
+      {"bytes_segments", catalog.bytes_segments()},
+      {"bytes_log", state->position},
       {"segments", segments},
-      {"index_keys", catalog_.index().num_keys()},
-      {"index_postings", catalog_.index().num_postings()},
+      {"changes_since_snapshot", catalog.num_changes()},
+      // Shared by all processes of the node, and private to this one (twice: see left_right.hpp).
+      {"bytes_snapshot", snapshot ? snapshot->file_bytes() : 0},
+      {"bytes_index_shared", snapshot ? snapshot->index_bytes() : 0},
+      {"bytes_index_private", 2 * catalog.index().num_bytes()},
   };
 }
 
@@ -85,34 +89,50 @@ VerifyReport Engine::verify() {
   VerifyReport report;
   std::unordered_map<std::uint64_t, std::unordered_map<std::uint64_t, std::uint64_t>> counted;
   {
-    const ReadLock state = refreshed();
-    for (const auto& [sequence, model] : catalog_.by_sequence()) {
-      ids.push_back(model->id);
-      for (const LayerShare& share : model->layers) ++counted[share.owner][share.key];
-    }
-    for (const auto& [id, owner] : catalog_.owners()) {
-      for (const auto& [key, layer] : owner.layers) {
-        if (counted[id][key] != layer.references) {
-          report.problems.push_back("model " + hex_id(id) + ": layer " + hex_id(key) + " has " +
-                                    std::to_string(layer.references) + " references, " +
-                                    std::to_string(counted[id][key]) + " models hold it");
-        }
+    const View state = refreshed();
+    state->catalog.for_each_model(false, [&](const Model& model) {
+      ids.push_back(model.id);
+      for (const LayerRecord& layer : model.layers) {
+        if (layer.has_weights) ++counted[layer.owner][layer.key];
       }
-    }
+    });
+    state->catalog.for_each_layer(
+        [&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
+          const std::uint64_t holders = counted[owner][key];
+          if (holders == use.references) return;
+          report.problems.push_back("model " + hex_id(owner) + ": layer " + hex_id(key) + " has " +
+                                    std::to_string(use.references) + " references, " +
+                                    std::to_string(holders) + " models hold it");
+        });
+    if (const Snapshot* snapshot = state->catalog.base()) snapshot->verify_index();
   }
+  std::unordered_map<std::uint64_t, std::unordered_set<std::uint64_t>> checked;
+  std::uint64_t offset = 0;  // of the frame that was decoded last: models come in its order
+  std::vector<Record> frame;
   for (const std::uint64_t id : ids) {
     try {
       const auto pinned = pin(id);
       for (const auto& layer : pinned->layers) {
-        if (layer.owner != id && contains(layer.owner)) continue;  // counted with its owner
-        for (const TensorRecord& tensor : layer.tensors) {
+        if (layer.segment == nullptr || !checked[layer.owner].insert(layer.key).second) continue;
+        for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
+          const std::uint32_t tensor = layer.tensors.first + i;
           layer.segment->check(tensor, layer.name);
+          layer.segment->tensor(tensor, layer.name);  // that it can be uncompressed
           ++report.tensors;
-          report.bytes += tensor.size;
+          report.bytes += layer.segment->directory()[tensor].size;
         }
       }
       // The record itself: its frame's checksum, and that it decodes.
-      record(id);
+      const View state = refreshed();
+      const RecordPlace place = state->catalog.get(id)->place;
+      if (place.offset != offset || frame.size() <= place.row ||
+          frame[place.row].model_id != id) {
+        offset = place.offset;
+        frame = decode(state->log->read_frame(offset));
+      }
+      if (frame.size() <= place.row || frame[place.row].model_id != id) {
+        report.problems.push_back("model " + hex_id(id) + ": its record is not where it was");
+      }
       ++report.models;
     } catch (const StoreException& error) {
       if (error.code() == ErrorCode::kNotFound) continue;  // retired since

@@ -3,59 +3,157 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "checksum.hpp"
-#include "errors.hpp"
+#include "compression.hpp"
 
 namespace parsl_tl {
 namespace {
 
-constexpr char kMagic[8] = {'P', 'T', 'L', 'S', 'E', 'G', '0', '1'};
+constexpr char kMagic[8] = {'P', 'T', 'L', 'S', 'E', 'G', '0', '2'};
 
-struct SegmentHeader {
+struct Header {
   char magic[8];
   std::uint64_t model_id;
-  std::uint8_t reserved[48];
+  std::uint64_t directory_offset;
+  std::uint64_t directory_size;
+  std::uint64_t directory_checksum;
+  std::uint8_t reserved[24];
 };
-static_assert(sizeof(SegmentHeader) == kSegmentHeader);
+static_assert(sizeof(Header) == kSegmentAlignment);
+
+struct Entry {
+  std::uint64_t key;
+  std::uint64_t offset;
+  std::uint64_t stored_size;
+  std::uint64_t size;
+  std::uint64_t checksum;
+  std::uint8_t codec;
+  std::uint8_t checked;
+  std::uint8_t rank;
+  std::uint8_t dtype_length;
+  std::uint8_t reserved[4];
+};
+static_assert(sizeof(Entry) == 48);
+
+// Large enough for few system calls, small enough that a piece that was just summed is still in
+// the cache when the kernel copies it.
+constexpr std::uint64_t kPiece = 512 * 1024;
+
+std::uint64_t padded(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
 std::string temporary_name(const std::string& folder) {
   static std::atomic<std::uint64_t> counter{0};
   return folder + "/tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
 }
 
-iovec buffer(const void* data, std::size_t size) { return {const_cast<void*>(data), size}; }
+std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensors) {
+  std::vector<std::uint8_t> bytes;
+  const auto append = [&bytes](const void* data, std::size_t size) {
+    const auto* begin = static_cast<const std::uint8_t*>(data);
+    bytes.insert(bytes.end(), begin, begin + size);
+  };
+  for (const TensorInfo& tensor : tensors) {
+    const Entry entry{tensor.key,
+                      tensor.offset,
+                      tensor.stored_size,
+                      tensor.size,
+                      tensor.checksum,
+                      static_cast<std::uint8_t>(tensor.codec),
+                      tensor.checked,
+                      static_cast<std::uint8_t>(tensor.shape.size()),
+                      static_cast<std::uint8_t>(tensor.dtype.size()),
+                      {}};
+    append(&entry, sizeof entry);
+    append(tensor.shape.data(), tensor.shape.size() * sizeof(std::int64_t));
+    append(tensor.dtype.data(), tensor.dtype.size());
+    bytes.resize(padded(bytes.size(), 8), 0);
+  }
+  return bytes;
+}
+
+[[noreturn]] void refuse(const char* why) {
+  throw StoreException(ErrorCode::kCorrupt, std::string("segment directory: ") + why);
+}
 
 }  // namespace
 
-SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
-                             const std::vector<TensorView>& tensors, Record& record, bool sync)
-    : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
-  static constexpr std::array<std::uint8_t, kSegmentAlignment> kZeros{};
-  try {
-    file_.try_lock();  // tells a clean-up that this file's writer is alive
-    SegmentHeader header{};
-    std::memcpy(header.magic, kMagic, sizeof kMagic);
-    header.model_id = model_id;
-    std::vector<iovec> buffers{buffer(&header, sizeof header)};
-    std::uint64_t offset = kSegmentHeader;
-    for (const TensorView& tensor : tensors) {
-      const std::uint64_t size = tensor.bytes.size();
-      record.layers.at(tensor.layer)
-          .tensors.push_back(
-              {tensor.dtype, tensor.shape, offset, size, checksum(tensor.bytes.data(), size)});
-      buffers.push_back(buffer(tensor.bytes.data(), size));
-      const std::uint64_t padding = (kSegmentAlignment - size % kSegmentAlignment) % kSegmentAlignment;
-      buffers.push_back(buffer(kZeros.data(), padding));
-      offset += size + padding;
+std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
+                                        std::uint64_t tensors_end) {
+  std::vector<TensorInfo> tensors;
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    Entry entry{};
+    if (bytes.size() - at < sizeof entry) refuse("an entry is cut off");
+    std::memcpy(&entry, bytes.data() + at, sizeof entry);
+    at += sizeof entry;
+    const std::size_t shape_bytes = entry.rank * sizeof(std::int64_t);
+    const std::size_t rest = padded(shape_bytes + entry.dtype_length, 8);
+    if (bytes.size() - at < rest) refuse("an entry is cut off");
+    if (entry.codec > static_cast<std::uint8_t>(Codec::kZstd)) refuse("unknown codec");
+    if (entry.offset > tensors_end || entry.stored_size > tensors_end - entry.offset ||
+        entry.offset < sizeof(Header)) {
+      refuse("a tensor lies outside the file");
     }
-    file_.write_all(std::move(buffers));
-    if (sync) file_.sync_data();
+    TensorInfo tensor{entry.key,      entry.offset,
+                      entry.stored_size, entry.size,
+                      entry.checksum, static_cast<Codec>(entry.codec),
+                      entry.checked != 0, {},
+                      std::vector<std::int64_t>(entry.rank)};
+    if (tensor.codec == Codec::kRaw && tensor.size != tensor.stored_size) {
+      refuse("a raw tensor of two sizes");
+    }
+    if (shape_bytes > 0) std::memcpy(tensor.shape.data(), bytes.data() + at, shape_bytes);
+    for (const std::int64_t dimension : tensor.shape) {
+      if (dimension < 0) refuse("a negative dimension");
+    }
+    const auto* dtype = reinterpret_cast<const char*>(bytes.data() + at + shape_bytes);
+    tensor.dtype.assign(dtype, entry.dtype_length);
+    at += rest;
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
+                             const std::vector<TensorView>& tensors, const SegmentOptions& options)
+    : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
+  try {
+    begin();
+    std::vector<std::uint8_t> compressed;
+    for (const TensorView& view : tensors) {
+      TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, options.checksums,
+                      view.dtype, view.shape};
+      std::span<const std::uint8_t> bytes = view.bytes;
+      if (options.codec != Codec::kRaw && compress(options.codec, view.bytes, compressed)) {
+        info.codec = options.codec;
+        bytes = compressed;
+      }
+      append(std::move(info), bytes, options.checksums);
+      if (bytes.data() == compressed.data()) flush();  // before the buffer is used again
+    }
+    finish(model_id, options.sync);
+  } catch (...) {
+    ::unlink(path_.c_str());
+    throw;
+  }
+}
+
+SegmentWriter::SegmentWriter(const std::string& folder, const Segment& source,
+                             const std::unordered_set<std::uint64_t>& keys, bool sync)
+    : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
+  try {
+    begin();
+    for (std::uint32_t i = 0; i < source.directory().size(); ++i) {
+      const TensorInfo& info = source.directory()[i];
+      if (keys.contains(info.key)) append(info, source.stored(i), false);
+    }
+    finish(source.model_id(), sync);
   } catch (...) {
     ::unlink(path_.c_str());
     throw;
@@ -64,6 +162,61 @@ SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
 
 SegmentWriter::~SegmentWriter() {
   if (!published_) ::unlink(path_.c_str());
+}
+
+void SegmentWriter::begin() {
+  static constexpr std::array<std::uint8_t, sizeof(Header)> kBlank{};
+  file_.try_lock();  // tells a clean-up that this file's writer is alive
+  write(kBlank);     // the header follows when the directory's place is known
+}
+
+void SegmentWriter::write(std::span<const std::uint8_t> bytes) {
+  if (bytes.empty()) return;
+  pending_.push_back({const_cast<std::uint8_t*>(bytes.data()), bytes.size()});
+  pending_bytes_ += bytes.size();
+  offset_ += bytes.size();
+  if (pending_bytes_ >= kPiece || pending_.size() >= 512) flush();
+}
+
+void SegmentWriter::flush() {
+  file_.write_all(pending_);
+  pending_.clear();
+  pending_bytes_ = 0;
+}
+
+void SegmentWriter::append(TensorInfo info, std::span<const std::uint8_t> bytes,
+                           bool compute_checksum) {
+  static constexpr std::array<std::uint8_t, kSegmentAlignment> kZeros{};
+  info.offset = offset_;
+  info.stored_size = bytes.size();
+  if (compute_checksum && bytes.size() <= kPiece) {
+    info.checksum = checksum(bytes.data(), bytes.size());
+    write(bytes);
+  } else if (compute_checksum) {
+    ChecksumStream stream;
+    for (std::size_t done = 0; done < bytes.size(); done += kPiece) {
+      const auto piece = bytes.subspan(done, std::min<std::size_t>(kPiece, bytes.size() - done));
+      stream.update(piece.data(), piece.size());
+      write(piece);
+    }
+    info.checksum = stream.digest();
+  } else {
+    write(bytes);
+  }
+  write(std::span(kZeros).first(padded(offset_, kSegmentAlignment) - offset_));
+  directory_.push_back(std::move(info));
+}
+
+void SegmentWriter::finish(std::uint64_t model_id, bool sync) {
+  const auto directory = format_directory(directory_);
+  Header header{{}, model_id, offset_, directory.size(),
+                checksum(directory.data(), directory.size()), {}};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  write(directory);
+  flush();
+  file_.write_at(0, &header, sizeof header);
+  if (sync) file_.sync_data();
+  file_bytes_ = offset_;
 }
 
 void SegmentWriter::publish(const std::string& path) {
@@ -76,15 +229,42 @@ void SegmentWriter::withdraw() noexcept {
   if (published_) ::unlink(path_.c_str());
 }
 
-Segment::Segment(const std::string& path, std::uint64_t model_id)
-    : model_id_(model_id), path_(path), mapping_(File(path, O_RDONLY)) {
-  SegmentHeader header{};
+Segment::Segment(const std::string& path, std::uint64_t model_id, bool verify)
+    : model_id_(model_id), verify_(verify), path_(path), mapping_(File(path, O_RDONLY)) {
+  const auto refuse_segment = [&](const std::string& why) {
+    throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(model_id) + ": " + path + " " + why +
+                                                  "; restore the file from a copy or retire the model");
+  };
+  Header header{};
   if (mapping_.size() >= sizeof header) std::memcpy(&header, mapping_.data(), sizeof header);
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.model_id != model_id) {
-    throw StoreException(ErrorCode::kCorrupt,
-                         "model " + hex_id(model_id) + ": " + path +
-                             " is not its segment; restore the file from a copy or retire the model");
+    refuse_segment("is not its segment");
   }
+  if (header.directory_offset > mapping_.size() ||
+      header.directory_size > mapping_.size() - header.directory_offset) {
+    refuse_segment("is cut off");
+  }
+  const std::span directory(mapping_.data() + header.directory_offset, header.directory_size);
+  if (checksum(directory.data(), directory.size()) != header.directory_checksum) {
+    refuse_segment("has a damaged directory");
+  }
+  directory_ = parse_directory(directory, header.directory_offset);
+  verified_ = std::make_unique<std::atomic<bool>[]>(directory_.size());
+  for (std::uint32_t i = 0; i < directory_.size(); ++i) {
+    if (layers_.empty() || layers_.back().first != directory_[i].key) {
+      layers_.push_back({directory_[i].key, {i, 0}});
+    }
+    ++layers_.back().second.count;
+  }
+  std::sort(layers_.begin(), layers_.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+}
+
+std::optional<Segment::Range> Segment::find(std::uint64_t key) const {
+  const auto found = std::lower_bound(layers_.begin(), layers_.end(), key,
+                                      [](const auto& layer, auto k) { return layer.first < k; });
+  if (found == layers_.end() || found->first != key) return std::nullopt;
+  return found->second;
 }
 
 StoreException Segment::damaged(const std::string& layer, const char* why) const {
@@ -93,29 +273,37 @@ StoreException Segment::damaged(const std::string& layer, const char* why) const
                                    "; restore the file from a copy or retire the model"};
 }
 
-std::span<const std::uint8_t> Segment::bytes_of(const TensorRecord& tensor,
-                                                const std::string& layer) const {
-  if (tensor.offset + tensor.size > mapping_.size()) throw damaged(layer, "the tensor is cut off");
-  return {mapping_.data() + tensor.offset, tensor.size};
+std::span<const std::uint8_t> Segment::stored(std::uint32_t index) const {
+  const TensorInfo& tensor = directory_[index];
+  return {mapping_.data() + tensor.offset, tensor.stored_size};
 }
 
-void Segment::check(const TensorRecord& tensor, const std::string& layer) const {
-  const auto bytes = bytes_of(tensor, layer);
+void Segment::check(std::uint32_t index, const std::string& layer) const {
+  const TensorInfo& tensor = directory_[index];
+  if (!tensor.checked) return;
+  const auto bytes = stored(index);
   if (checksum(bytes.data(), bytes.size()) != tensor.checksum) {
     throw damaged(layer, "wrong checksum");
   }
 }
 
-std::span<const std::uint8_t> Segment::tensor(const TensorRecord& tensor,
-                                              const std::string& layer) {
-  {
-    const std::lock_guard guard(mutex_);
-    if (verified_.contains(tensor.offset)) return bytes_of(tensor, layer);
+std::span<const std::uint8_t> Segment::tensor(std::uint32_t index, const std::string& layer) {
+  if (verify_ && !verified_[index].load(std::memory_order_acquire)) {
+    check(index, layer);
+    verified_[index].store(true, std::memory_order_release);
   }
-  check(tensor, layer);
+  return directory_[index].codec == Codec::kRaw ? stored(index) : uncompressed(index, layer);
+}
+
+std::span<const std::uint8_t> Segment::uncompressed(std::uint32_t index, const std::string& layer) {
   const std::lock_guard guard(mutex_);
-  verified_.insert(tensor.offset);
-  return bytes_of(tensor, layer);
+  if (uncompressed_.empty()) uncompressed_.resize(directory_.size());
+  const TensorInfo& tensor = directory_[index];
+  auto& bytes = uncompressed_[index];
+  if (bytes.size() != tensor.size && !decompress(tensor.codec, stored(index), tensor.size, bytes)) {
+    throw damaged(layer, "compressed bytes that do not fit their size");
+  }
+  return bytes;
 }
 
 }  // namespace parsl_tl

@@ -1,14 +1,24 @@
 // Tensor segments: the immutable file that holds what one model trained.
 //
-//   segment := "PTLSEG01" | model id (u64) | 48 zero bytes | tensors, each aligned to 64 bytes
+//   segment   := header | tensors, each aligned to 64 bytes | directory
+//   header    := "PTLSEG02" | model id | directory offset | directory size | XXH3-64 of the
+//                directory (u64 each) | 24 zero bytes
+//   directory := entry*, one for each tensor, layer by layer:
+//                layer key | offset | stored size | size | checksum (u64 each)
+//                | codec (u8: 0 raw, 1 LZ4, 2 Zstandard) | checked (u8) | rank (u8)
+//                | length of the dtype name (u8) | 4 zero bytes | shape (i64 each)
+//                | dtype name (numpy's: float32, bfloat16), padded to 8 bytes
 //
-// Where each tensor lies, and its checksum, stands in the log; the segment itself is raw data, so
-// that reading is mapping. A segment is written under a temporary name and published by rename.
+// All integers are little-endian. A raw tensor lies in the file as it does in memory, so that
+// reading is mapping. The checksum is that of the stored bytes. A segment is written under a
+// temporary name and published by rename; compaction replaces it in the same way.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -16,39 +26,82 @@
 
 #include "errors.hpp"
 #include "file.hpp"
-#include "record.hpp"
 
 namespace parsl_tl {
 
 constexpr std::uint64_t kSegmentAlignment = 64;
-constexpr std::uint64_t kSegmentHeader = 64;
+
+enum class Codec : std::uint8_t { kRaw = 0, kLz4 = 1, kZstd = 2 };
+std::string name_of(Codec codec);                          // "none", "lz4", "zstd"
+std::optional<Codec> codec_named(const std::string& name);
+
+/// A tensor as the directory describes it.
+struct TensorInfo {
+  std::uint64_t key = 0;  // of its layer
+  std::uint64_t offset = 0;
+  std::uint64_t stored_size = 0;  // bytes in the file
+  std::uint64_t size = 0;         // bytes in memory
+  std::uint64_t checksum = 0;
+  Codec codec = Codec::kRaw;
+  bool checked = false;  // false: written without a checksum
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+};
+
+/// Reads a directory. Throws StoreException(kCorrupt) for anything that is not one, or that names
+/// bytes outside [header, end of the tensors).
+std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
+                                        std::uint64_t tensors_end);
 
 /// The caller's memory of one tensor, to be written.
 struct TensorView {
-  std::uint32_t layer = 0;
+  std::uint64_t key = 0;
   std::string dtype;
   std::vector<std::int64_t> shape;
   std::span<const std::uint8_t> bytes;
 };
 
+struct SegmentOptions {
+  Codec codec = Codec::kRaw;
+  bool checksums = true;
+  bool sync = false;
+};
+
+class Segment;
+
 /// A segment under its temporary name; removed again unless it was published.
 class SegmentWriter {
  public:
-  /// Writes all tensors and fills the records of their layers (offset, size, checksum).
+  /// Writes all tensors; those of a layer must stand together.
   SegmentWriter(const std::string& folder, std::uint64_t model_id,
-                const std::vector<TensorView>& tensors, Record& record, bool sync);
+                const std::vector<TensorView>& tensors, const SegmentOptions& options);
+  /// Writes what `source` holds of the given layers, as it is stored there.
+  SegmentWriter(const std::string& folder, const Segment& source,
+                const std::unordered_set<std::uint64_t>& keys, bool sync);
   ~SegmentWriter();
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;
 
+  std::uint64_t file_bytes() const noexcept { return file_bytes_; }
   /// Gives the segment its final name. With the store's exclusive lock held.
   void publish(const std::string& path);
   /// Takes the published segment away again (the log could not be written).
   void withdraw() noexcept;
 
  private:
+  void begin();
+  void append(TensorInfo info, std::span<const std::uint8_t> bytes, bool compute_checksum);
+  void write(std::span<const std::uint8_t> bytes);
+  void flush();
+  void finish(std::uint64_t model_id, bool sync);
+
   std::string path_;
   File file_;
+  std::vector<TensorInfo> directory_;
+  std::vector<iovec> pending_;  // views on the caller's memory, written in large pieces
+  std::uint64_t pending_bytes_ = 0;
+  std::uint64_t offset_ = 0;
+  std::uint64_t file_bytes_ = 0;
   bool published_ = false;
 };
 
@@ -56,23 +109,42 @@ class SegmentWriter {
 class Segment {
  public:
   /// Throws kNotFound if the file is gone, kCorrupt if it is not this model's segment.
-  Segment(const std::string& path, std::uint64_t model_id);
+  Segment(const std::string& path, std::uint64_t model_id, bool verify);
 
-  /// The tensor's bytes. Throws kCorrupt, naming model and layer, if they fail the checksum.
-  std::span<const std::uint8_t> tensor(const TensorRecord& tensor, const std::string& layer);
+  std::uint64_t model_id() const noexcept { return model_id_; }
+  const std::vector<TensorInfo>& directory() const noexcept { return directory_; }
+  std::uint64_t file_bytes() const noexcept { return mapping_.size(); }
+
+  struct Range {
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+  };
+  /// Where in the directory a layer's tensors are; nothing if it has none here.
+  std::optional<Range> find(std::uint64_t key) const;
+
+  /// The tensor's bytes: in the mapping, or uncompressed once for all readers. Throws kCorrupt,
+  /// naming model and layer, if they fail the checksum.
+  std::span<const std::uint8_t> tensor(std::uint32_t index, const std::string& layer);
+
+  /// As stored, not verified.
+  std::span<const std::uint8_t> stored(std::uint32_t index) const;
 
   /// Computes the checksum again, whether or not it was verified before. Throws kCorrupt.
-  void check(const TensorRecord& tensor, const std::string& layer) const;
+  void check(std::uint32_t index, const std::string& layer) const;
 
  private:
-  std::span<const std::uint8_t> bytes_of(const TensorRecord& tensor, const std::string& layer) const;
   StoreException damaged(const std::string& layer, const char* why) const;
+  std::span<const std::uint8_t> uncompressed(std::uint32_t index, const std::string& layer);
 
   std::uint64_t model_id_;
+  bool verify_;
   std::string path_;
   Mapping mapping_;
-  std::mutex mutex_;
-  std::unordered_set<std::uint64_t> verified_;  // offsets
+  std::vector<TensorInfo> directory_;
+  std::vector<std::pair<std::uint64_t, Range>> layers_;  // sorted by key
+  std::unique_ptr<std::atomic<bool>[]> verified_;
+  std::mutex mutex_;  // guards the next
+  std::vector<std::vector<std::uint8_t>> uncompressed_;
 };
 
 }  // namespace parsl_tl

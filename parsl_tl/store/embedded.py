@@ -6,17 +6,20 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.store.model_id import check_model_id, format_model_id
 from parsl_tl.store.model_store import (
     Arrays,
+    BestAncestors,
+    CompactReport,
     Match,
     ModelStore,
     PutResult,
@@ -24,7 +27,7 @@ from parsl_tl.store.model_store import (
     VerifyReport,
     Weights,
 )
-from parsl_tl.store.tensors import dtype_name, from_bytes, to_bytes
+from parsl_tl.store.tensors import dtype_name, to_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph
 
 Durability = Literal["os", "disk"]
+Compression = Literal["none", "lz4", "zstd"]
 
 
 class EmbeddedStore(ModelStore):
@@ -47,6 +51,8 @@ class EmbeddedStore(ModelStore):
         *,
         read_only: bool = False,
         durability: Durability = "os",
+        checksums: bool = True,
+        compression: Compression | None = None,
     ) -> None:
         """Opens the store, and makes it if the folder is missing or empty.
 
@@ -55,8 +61,14 @@ class EmbeddedStore(ModelStore):
             read_only: neither make nor change anything.
             durability: ``"os"`` survives the death of any process; ``"disk"`` also a power cut
                 (every put waits for the disk).
+            checksums: compute checksums of weights when they are written, and verify them when
+                they are first read. False saves that time, and damage goes unnoticed.
+            compression: of a new store's weights; None makes an uncompressed one, and opens an
+                existing one as it is. Compressed weights are uncompressed into memory when they
+                are first read, where raw ones are only mapped.
 
         Raises:
+            InvalidValueError: an unknown option, or another compression than the store has.
             StoreFormatError: the folder holds something else, or a newer format.
             StoreCorruptError: the log is damaged before its end.
             StorePermissionError: the folder cannot be written (or read).
@@ -64,7 +76,13 @@ class EmbeddedStore(ModelStore):
         if durability not in ("os", "disk"):
             raise InvalidValueError(f"durability is {durability!r}; choose 'os' or 'disk'")
         path = str(Path(folder).expanduser().absolute())
-        self._engine = native.Engine(path, read_only=read_only, sync=durability == "disk")
+        self._engine = native.Engine(
+            path,
+            read_only=read_only,
+            sync=durability == "disk",
+            checksums=checksums,
+            compression=compression,
+        )
         self.uri = f"embedded:{path}"
         self._pass_on_warnings()
 
@@ -120,16 +138,13 @@ class EmbeddedStore(ModelStore):
         graph: ArchitectureGraph,
         *,
         by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
         min_quality: float | None = None,
         exclude: Collection[int] = (),
     ) -> Match | None:
         """See ``ModelStore.best_ancestor``."""
-        if by not in ("layers", "bytes"):
-            raise InvalidValueError(f"by={by!r}; choose 'layers' or 'bytes'")
-        if min_quality is not None and math.isnan(min_quality):
-            raise InvalidValueError("min_quality is NaN; give a number, or None for no limit")
-        excluded = {check_model_id(model_id) for model_id in exclude}
-        pinned = self._engine.best_ancestor(graph.layer_keys, by == "bytes", min_quality, excluded)
+        how = _how(by, quality_rate, min_quality, exclude)
+        pinned = self._engine.best_ancestor(graph.layer_keys, _weights([graph], by), **how)
         if pinned is None:
             return None
         num_bytes = {key: size for _, key, _, size, _ in pinned.layers()}
@@ -146,6 +161,79 @@ class EmbeddedStore(ModelStore):
             _pinned=pinned,
         )
 
+    def best_ancestors(
+        self,
+        graphs: Sequence[ArchitectureGraph],
+        *,
+        by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+        threads: int | None = None,
+    ) -> BestAncestors:
+        """See ``ModelStore.best_ancestors``."""
+        keys = [graph.layer_keys for graph in graphs]
+        starts = np.cumsum([0, *(len(own) for own in keys)], dtype=np.int64)
+        flat = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+        how = _how(by, quality_rate, min_quality, exclude)
+        count = threads if threads is not None else len(os.sched_getaffinity(0))
+        if count < 1:
+            raise InvalidValueError(f"threads={threads!r} must be at least 1")
+        return BestAncestors(
+            *self._engine.best_ancestors(
+                flat, starts, _weights(graphs, by), **how, threads=count
+            )
+        )
+
+    def put_architectures(
+        self,
+        model_ids: NDArray[np.uint64],
+        qualities: NDArray[np.float64],
+        layer_starts: NDArray[np.int64],
+        prefix_hashes: NDArray[np.uint64],
+        class_ids: NDArray[np.uint16],
+        class_names: Sequence[str],
+        edge_starts: NDArray[np.int64],
+        edges: NDArray[np.uint32],
+        parents: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Stores many models without weights, from flat arrays: populations, for load tests.
+
+        The models can be found by ``best_ancestor``; their Keras JSON is empty, so that
+        ``graph`` cannot give them back.
+
+        Args:
+            model_ids: [n].
+            qualities: [n], finite.
+            layer_starts: [n + 1]; layers of model i stand from ``layer_starts[i]`` on.
+            prefix_hashes: one per layer, topological order.
+            class_ids: one per layer, an index into ``class_names``.
+            class_names: Keras classes.
+            edge_starts: [n + 1], as ``layer_starts``.
+            edges: [m, 2], source and target, counted within the model.
+            parents: [n], the position of the parent in these arrays; -1 for none.
+
+        Raises:
+            InvalidValueError: arrays that do not fit each other.
+            ModelExistsError: an id was used before; the message tells how many were stored.
+        """
+        given = np.asarray(parents if parents is not None else np.full(len(model_ids), -1))
+        has_parent = given >= 0
+        ids = np.asarray(model_ids, np.uint64)
+        self._engine.put_architectures(
+            ids,
+            qualities,
+            np.where(has_parent, ids[given], 0) if len(ids) else ids,
+            has_parent,
+            layer_starts,
+            prefix_hashes,
+            class_ids,
+            list(class_names),
+            edge_starts,
+            np.asarray(edges, np.uint32).reshape(-1),
+        )
+        self._pass_on_warnings()
+
     def read(
         self,
         model_id: int,
@@ -155,24 +243,29 @@ class EmbeddedStore(ModelStore):
     ) -> dict[str, Arrays]:
         """See ``ModelStore.read``."""
         pinned = self._engine.pin(check_model_id(model_id))
-        result: dict[str, Arrays] = {}
-        for index, name, tensors in _select(pinned, layer_names):
-            views = [
-                from_bytes(data, dtype, shape)
-                for data, (dtype, shape) in zip(pinned.tensors(index), tensors, strict=True)
-            ]
-            result[name] = views if out is None else _copy_into(name, views, out)
-        return result
+        views: dict[str, Arrays] = pinned.views(None if layer_names is None else list(layer_names))
+        if out is None:
+            return views
+        return {name: _copy_into(pinned, name, arrays, out) for name, arrays in views.items()}
 
     def shapes(
         self, model_id: int, layer_names: Collection[str] | None = None
     ) -> dict[str, list[tuple[tuple[int, ...], str]]]:
         """See ``ModelStore.shapes``."""
         pinned = self._engine.pin(check_model_id(model_id))
-        return {
+        found = {
             name: [(shape, dtype) for dtype, shape in tensors]
-            for _, name, tensors in _select(pinned, layer_names)
+            for name, _, _, _, tensors in pinned.layers()
         }
+        if layer_names is None:
+            return {name: tensors for name, tensors in found.items() if tensors}
+        missing = [name for name in layer_names if name not in found]
+        if missing:
+            raise InvalidValueError(
+                f"model {format_model_id(pinned.model_id)} has no layer {missing[0]!r}; "
+                "store.composition(model_id) lists its layers"
+            )
+        return {name: found[name] for name in layer_names}
 
     def composition(self, model_id: int) -> dict[str, int]:
         """See ``ModelStore.composition``."""
@@ -222,6 +315,19 @@ class EmbeddedStore(ModelStore):
         """See ``ModelStore.stats``."""
         return dict(self._engine.stats())
 
+    def compact(self) -> CompactReport:
+        """See ``ModelStore.compact``."""
+        report = self._engine.compact()
+        return CompactReport(report.segments_rewritten, report.bytes_freed)
+
+    def fold(self) -> None:
+        """Writes a snapshot of the catalog now, so that the next opening has nothing to replay.
+
+        The engine does so by itself, in the background, whenever enough has changed.
+        """
+        self._engine.fold()
+        self._pass_on_warnings()
+
     def verify(self) -> VerifyReport:
         """See ``ModelStore.verify``."""
         report = self._engine.verify()
@@ -234,7 +340,7 @@ class EmbeddedStore(ModelStore):
             return False  # what cannot be an id is in no store
 
     def __len__(self) -> int:
-        return int(self._engine.stats()["models"])
+        return int(self._engine.num_models())
 
     def close(self) -> None:
         """See ``ModelStore.close``."""
@@ -250,24 +356,33 @@ def _to_json(attributes: Mapping[str, Any]) -> str:
         ) from error
 
 
-def _select(
-    pinned: Any, layer_names: Collection[str] | None
-) -> list[tuple[int, str, list[tuple[str, tuple[int, ...]]]]]:
-    """Returns (position, name, [(dtype, shape)]) of the layers asked for."""
-    layers = [(i, name, tensors) for i, (name, _, _, _, tensors) in enumerate(pinned.layers())]
-    if layer_names is None:
-        return [layer for layer in layers if layer[2]]
-    by_name = {layer[1]: layer for layer in layers}
-    missing = [name for name in layer_names if name not in by_name]
-    if missing:
+def _how(
+    by: ScoreBy, quality_rate: float, min_quality: float | None, exclude: Collection[int]
+) -> dict[str, Any]:
+    """Returns the options of a query as the engine takes them."""
+    if not isinstance(by, Mapping) and by not in ("layers", "bytes"):
         raise InvalidValueError(
-            f"model {format_model_id(pinned.model_id)} has no layer {missing[0]!r}; "
-            "store.composition(model_id) lists its layers"
+            f"by={by!r}; choose 'layers', 'bytes', or weights such as {{'Dense': 1.0}}"
         )
-    return [by_name[name] for name in layer_names]
+    if min_quality is not None and math.isnan(min_quality):
+        raise InvalidValueError("min_quality is NaN; give a number, or None for no limit")
+    return {
+        "by": "weights" if isinstance(by, Mapping) else by,
+        "quality_rate": float(quality_rate),
+        "min_quality": min_quality,
+        "exclude": {check_model_id(model_id) for model_id in exclude},
+    }
 
 
-def _copy_into(name: str, views: Arrays, out: Weights) -> Arrays:
+def _weights(graphs: Sequence[ArchitectureGraph], by: ScoreBy) -> NDArray[np.float64]:
+    """Returns what each layer counts; nothing unless classes are weighted."""
+    if not isinstance(by, Mapping):
+        return np.empty(0)
+    counts = (float(by.get(layer.class_name, 0.0)) for graph in graphs for layer in graph.layers)
+    return np.fromiter(counts, np.float64)
+
+
+def _copy_into(pinned: Any, name: str, views: Arrays, out: Weights) -> Arrays:
     """Copies a layer's tensors into the caller's arrays."""
     targets = list(out.get(name, ()))
     stored = [(view.shape, view.dtype) for view in views]
@@ -277,6 +392,9 @@ def _copy_into(name: str, views: Arrays, out: Weights) -> Arrays:
             f"out[{name!r}] holds {given}, but the stored arrays are {stored}; "
             "store.shapes(model_id) tells what to allocate"
         )
-    for view, target in zip(views, targets, strict=True):
-        np.copyto(target, view)
+    if all(target.flags.c_contiguous and target.flags.writeable for target in targets):
+        pinned.copy_into(name, [target.reshape(-1).view(np.uint8) for target in targets])
+    else:
+        for view, target in zip(views, targets, strict=True):
+            np.copyto(target, view)
     return targets

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Arrays = list[NDArray[np.generic]]
 Weights = Mapping[str, Sequence[NDArray[np.generic]]]
-ScoreBy = Literal["layers", "bytes"]
+ScoreBy = Literal["layers", "bytes"] | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,39 @@ class Match:
             f"Match({format_model_id(self.model_id)}, {len(self.layer_names)} layers, "
             f"{self.num_bytes} bytes, quality={self.quality:.6g})"
         )
+
+
+@dataclass(frozen=True)
+class BestAncestors:
+    """The answers to many queries; every array has one value for each.
+
+    Attributes:
+        found: bool, False where no model shares a layer.
+        model_ids: uint64, the donors; only where found.
+        scores: float64, what the common prefix counts (layers, bytes, or weight), without quality.
+        qualities: float64, the donors' qualities.
+    """
+
+    found: NDArray[np.bool_]
+    model_ids: NDArray[np.uint64]
+    scores: NDArray[np.float64]
+    qualities: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+@dataclass(frozen=True)
+class CompactReport:
+    """What ``compact`` did.
+
+    Attributes:
+        segments_rewritten: files of weights that were written anew without what nobody holds.
+        bytes_freed: bytes by which the store became smaller on disk.
+    """
+
+    segments_rewritten: int
+    bytes_freed: int
 
 
 @dataclass(frozen=True)
@@ -134,6 +167,7 @@ class ModelStore(ABC):
         graph: ArchitectureGraph,
         *,
         by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
         min_quality: float | None = None,
         exclude: Collection[int] = (),
     ) -> Match | None:
@@ -143,12 +177,46 @@ class ModelStore(ABC):
 
         Args:
             graph: the candidate's architecture.
-            by: what makes a prefix long: the number of its layers, or the bytes of their weights.
+            by: what makes a prefix long: the number of its layers, the bytes of their weights, or
+                what each layer counts by its class, ``{"Dense": 1.0, "Conv1D": 2.5}``; classes
+                that are not named count nothing. Weights are from 0 to a million, and rounded to
+                multiples of 2^-16.
+            quality_rate: what one unit of quality is worth, in layers, bytes or weight. With 0,
+                quality only decides between equally long prefixes.
             min_quality: leaves out models below it.
             exclude: ids to leave out (the candidate's own, say).
 
         Returns:
             The match, or None if no model shares a layer.
+
+        Raises:
+            InvalidValueError: a negative rate or weight, NaN, an unknown ``by``.
+        """
+
+    @abstractmethod
+    def best_ancestors(
+        self,
+        graphs: Sequence[ArchitectureGraph],
+        *,
+        by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+        threads: int | None = None,
+    ) -> BestAncestors:
+        """Answers many queries in one call, on several threads.
+
+        Args:
+            graphs: the candidates' architectures.
+            by: see ``best_ancestor``, as are the next three.
+            quality_rate: see there.
+            min_quality: see there.
+            exclude: see there.
+            threads: how many; all cores when None.
+
+        Returns:
+            Arrays with one value for each candidate. Nothing is pinned: a model that is retired
+            afterwards cannot be read any more.
         """
 
     @abstractmethod
@@ -228,7 +296,23 @@ class ModelStore(ABC):
 
     @abstractmethod
     def stats(self) -> dict[str, int]:
-        """Returns counts and bytes: models, layers, references, live bytes, segments, index."""
+        """Returns counts and bytes.
+
+        ``models``, ``layers`` (with weights, each owned once), ``layer_references``, ``segments``,
+        ``bytes_live`` (weights that living models hold), ``bytes_segments`` (the files they lie
+        in), ``bytes_log``, ``bytes_snapshot``, and the memory of the prefix index:
+        ``bytes_index_shared`` is mapped once for all processes of the node,
+        ``bytes_index_private`` is this process's share for the ``changes_since_snapshot``.
+        """
+
+    @abstractmethod
+    def compact(self) -> CompactReport:
+        """Gives the space of retired models back to the file system.
+
+        Files of weights that still hold layers of living models are written anew without the
+        rest, and so is the log. Others read on meanwhile; arrays that were read stay valid. Who
+        writes waits while the log is rewritten.
+        """
 
     @abstractmethod
     def verify(self) -> VerifyReport:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +46,3 @@ def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     contiguous = np.ascontiguousarray(array, dtype=native)
     return contiguous.reshape(-1).view(np.uint8)
 
-
-def from_bytes(data: NDArray[np.uint8], dtype: str, shape: Sequence[int]) -> NDArray[np.generic]:
-    """Returns a view of the bytes with the given dtype and shape; read-only like the bytes."""
-    return data.view(dtype_of(dtype)).reshape(tuple(shape))

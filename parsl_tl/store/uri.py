@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 from parsl_tl.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from parsl_tl.store.embedded import Durability
+    from parsl_tl.store.embedded import Compression, Durability
     from parsl_tl.store.model_store import ModelStore
 
 EMBEDDED = "embedded:"
 
 
-def open_store(uri: str, *, read_only: bool = False, durability: Durability = "os") -> ModelStore:
+def open_store(
+    uri: str,
+    *,
+    read_only: bool = False,
+    durability: Durability = "os",
+    checksums: bool = True,
+    compression: Compression | None = None,
+) -> ModelStore:
     """Opens a model store.
 
     Args:
@@ -21,6 +28,9 @@ def open_store(uri: str, *, read_only: bool = False, durability: Durability = "o
             open at once; it is made if it is missing or empty.
         read_only: neither make nor change anything.
         durability: ``"os"`` survives the death of any process, ``"disk"`` also a power cut.
+        checksums: of weights: computed when they are written, verified when they are first read.
+        compression: ``"none"``, ``"lz4"`` or ``"zstd"`` for the weights of a new store; an
+            existing one is what it was made as.
 
     Returns:
         The store; a context manager.
@@ -41,4 +51,10 @@ def open_store(uri: str, *, read_only: bool = False, durability: Durability = "o
         )
     from parsl_tl.store.embedded import EmbeddedStore
 
-    return EmbeddedStore(folder, read_only=read_only, durability=durability)
+    return EmbeddedStore(
+        folder,
+        read_only=read_only,
+        durability=durability,
+        checksums=checksums,
+        compression=compression,
+    )

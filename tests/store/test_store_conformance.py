@@ -234,7 +234,11 @@ def test_everything_is_there_after_opening_again(uri, tools):
         table, stats = store.models(), store.stats()
     with open_store(uri) as store:
         assert store.models().equals(table)
-        assert store.stats() == stats
+        # What memory the index takes in this process depends on what happened in it.
+        history = {"bytes_index_private"}
+        assert {k: v for k, v in store.stats().items() if k not in history} == {
+            k: v for k, v in stats.items() if k not in history
+        }
         assert tools.same(store.read(1), weights)
         assert tools.same(store.read(2), child)
         assert store.verify().ok

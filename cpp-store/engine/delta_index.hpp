@@ -1,0 +1,56 @@
+// The inverted index of the models that no snapshot holds yet: small, private, mutable.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "prefix_search.hpp"
+
+namespace parsl_tl {
+
+class DeltaIndex {
+ public:
+  struct Entry {
+    std::uint64_t key;
+    std::uint64_t bytes;  // size of the layer's tensors
+  };
+
+  void add(std::uint64_t model_id, double quality, std::uint64_t sequence,
+           std::span<const Entry> layers);
+  /// Leaves no trace of the model: lists that become empty go, the slot is used again.
+  void remove(std::uint64_t model_id);
+
+  void search(const Query& query, Winner& winner) const;
+
+  std::size_t num_models() const noexcept { return slot_of_.size(); }
+  std::size_t num_keys() const noexcept { return postings_.size(); }
+  std::size_t num_postings() const noexcept { return num_postings_; }
+  /// An estimate of the memory in use.
+  std::size_t num_bytes() const noexcept;
+
+ private:
+  friend struct DeltaView;
+  struct Slot {
+    std::uint64_t model_id = 0;
+    double quality = 0.0;
+    std::uint64_t sequence = 0;
+    std::vector<std::uint64_t> keys;
+  };
+  struct Posting {
+    std::uint64_t bytes = 0;
+    std::vector<std::uint32_t> slots;  // best first
+  };
+  using Slots = std::vector<std::uint32_t>;
+
+  Slots::iterator place_of(Slots& slots, std::uint32_t slot);
+
+  std::unordered_map<std::uint64_t, Posting> postings_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
+  std::size_t num_postings_ = 0;
+};
+
+}  // namespace parsl_tl

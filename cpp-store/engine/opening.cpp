@@ -1,0 +1,247 @@
+// How the engine comes to its state: opening, replaying the log, and taking turns at writing.
+#include <arrow/buffer.h>
+#include <unistd.h>
+
+#include "engine.hpp"
+#include "errors.hpp"
+#include "parallel.hpp"
+#include "snapshot_writer.hpp"
+
+namespace parsl_tl {
+namespace {
+
+constexpr std::size_t kFramesAtOnce = 1024;
+
+struct Frames {
+  std::vector<std::shared_ptr<arrow::Buffer>> payloads;
+  std::vector<std::uint64_t> offsets;
+  bool whole = true;  // false: what follows is no frame
+};
+
+Frames read_frames(Log& log) {
+  Frames frames;
+  while (frames.payloads.size() < kFramesAtOnce) {
+    const std::uint64_t offset = log.position();
+    if (log.size() <= offset) break;
+    auto payload = log.next();
+    frames.whole = payload != nullptr;
+    if (!frames.whole) break;
+    frames.payloads.push_back(std::move(payload));
+    frames.offsets.push_back(offset);
+  }
+  return frames;
+}
+
+/// Frames are decoded beside each other, and applied one after the other.
+std::vector<Catalog::Change> read_changes(const Frames& frames, std::uint64_t sequence) {
+  std::vector<std::vector<Record>> decoded(frames.payloads.size());
+  const unsigned threads = frames.payloads.size() < 32 ? 1 : std::thread::hardware_concurrency();
+  parallel_for(decoded.size(), threads,
+               [&](std::size_t i) { decoded[i] = decode(frames.payloads[i]); });
+  std::vector<Catalog::Change> changes;
+  for (std::size_t i = 0; i < decoded.size(); ++i) {
+    for (std::uint32_t row = 0; row < decoded[i].size(); ++row) {
+      const bool is_put = decoded[i][row].operation == Operation::kPut;
+      changes.push_back(
+          Catalog::prepare(std::move(decoded[i][row]), {frames.offsets[i], row}, sequence));
+      if (is_put) ++sequence;
+    }
+  }
+  return changes;
+}
+
+}  // namespace
+
+Engine::Engine(const std::string& folder, EngineOptions options)
+    : options_(options),
+      folder_(folder, !options.read_only, options.codec),
+      state_(State{Catalog(), nullptr, 0}) {
+  if (!options_.read_only) intent_.emplace(folder_.intent_path());
+  const FileLock lock(folder_.lock_path(), !options_.read_only);
+  const std::lock_guard guard(catch_up_mutex_);
+  State state = load();
+  if (!options_.read_only) fold_long_tail(state);
+  log_ = state.log;
+  state_.update([&](State& side) { side = state; });
+  replay_all_locked();
+  if (!options_.read_only) {
+    recover_intent();
+    folder_.sweep_temporary();
+  }
+}
+
+Engine::~Engine() { close(); }
+
+void Engine::close() {
+  closed_ = true;
+  stop_ = true;
+  std::thread folder_thread;
+  {
+    const std::lock_guard guard(fold_mutex_);
+    fold_wanted_.notify_all();
+    folder_thread = std::move(folder_thread_);
+  }
+  if (folder_thread.joinable()) folder_thread.join();
+}
+
+void Engine::require_open() const {
+  if (closed_) {
+    throw StoreException(ErrorCode::kClosed, "the store in " + folder_.path() + " was closed");
+  }
+}
+
+void Engine::require_writable() const {
+  if (options_.read_only) {
+    throw StoreException(ErrorCode::kPermission,
+                         "the store in " + folder_.path() + " was opened with read_only=True");
+  }
+}
+
+void Engine::warn(std::string text) {
+  const std::lock_guard guard(cache_mutex_);
+  warnings_.push_back(std::move(text));
+}
+
+std::vector<std::string> Engine::take_warnings() {
+  const std::lock_guard guard(cache_mutex_);
+  return std::exchange(warnings_, {});
+}
+
+Engine::State Engine::load() {
+  auto log = std::make_shared<Log>(folder_.log_path(), !options_.read_only);
+  std::shared_ptr<const Snapshot> snapshot;
+  try {
+    snapshot = Snapshot::open(folder_.snapshot_path(), log->generation());
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kCorrupt) throw;
+    warn(std::string(error.what()) + " (it was passed over)");
+  }
+  // A log that is shorter was put back from a copy: the snapshot is not of its time.
+  if (snapshot && snapshot->header().position > log->size()) snapshot = nullptr;
+  const std::uint64_t position = snapshot ? snapshot->header().position : log->position();
+  log->seek(position);
+  return {Catalog(std::move(snapshot)), std::move(log), position};
+}
+
+void Engine::fold_long_tail(State& state) {
+  for (;;) {
+    const std::size_t models = state.catalog.num_models();
+    const std::size_t most = std::max<std::size_t>(65536, models / 2);
+    replay_into(state, most);
+    if (state.catalog.num_changes() < most) return;
+    try {
+      write_snapshot(state.catalog, {state.log->generation(), state.position},
+                     folder_.temporary_path(), folder_.snapshot_path(), stop_);
+      state = load();
+    } catch (const StoreException& error) {
+      // Without a snapshot the state is as right, and takes more memory.
+      warn(std::string("no snapshot was made: ") + error.what());
+      return;
+    }
+  }
+}
+
+void Engine::replay_into(State& state, std::size_t most_changes) const {
+  while (!stop_ && state.catalog.num_changes() < most_changes) {
+    const Frames frames = read_frames(*state.log);
+    for (const auto& change : read_changes(frames, state.catalog.next_sequence())) {
+      state.catalog.apply(change);
+    }
+    state.position = state.log->position();
+    if (frames.payloads.empty() || !frames.whole) return;
+  }
+}
+
+bool Engine::replay() {
+  if (log_->was_replaced()) {
+    State state = load();
+    log_ = state.log;
+    state_.update([&](State& side) { side = state; });
+  }
+  for (;;) {
+    const std::uint64_t before = log_->position();
+    const Frames frames = read_frames(*log_);
+    if (!frames.payloads.empty()) {
+      try {
+        const auto changes =
+            read_changes(frames, state_.read()->catalog.next_sequence());
+        state_.update([&](State& state) {
+          for (const Catalog::Change& change : changes) state.catalog.apply(change);
+          state.position = log_->position();
+        });
+      } catch (...) {
+        log_->seek(before);  // the next call meets the same error, and not half a state
+        throw;
+      }
+    }
+    if (!frames.whole) return false;
+    if (frames.payloads.empty()) return true;
+  }
+}
+
+void Engine::replay_all_locked() {
+  if (replay()) return;
+  const std::string where = folder_.log_path() + ": " +
+                            std::to_string(log_->size() - log_->position()) +
+                            " bytes of a record that was never acknowledged";
+  if (!options_.read_only) {
+    log_->cut_torn_tail();
+    sweep_due_ = true;  // what else was lost with it, nobody knows
+  }
+  warn(where + (options_.read_only ? " were passed over" : " were cut off"));
+}
+
+void Engine::catch_up() {
+  std::unique_lock lock(catch_up_mutex_, std::defer_lock);
+  while (!lock.try_lock()) {
+    if (appending_) return;
+    std::this_thread::yield();
+  }
+  if (replay() || options_.read_only) return;
+  // Bytes that are no frame belong to a writer at work or to one that died: the lock tells.
+  if (const auto file_lock = FileLock::try_lock(folder_.lock_path(), true)) replay_all_locked();
+}
+
+Engine::View Engine::refreshed() {
+  {
+    View state = state_.read();
+    require_open();
+    if (state->log->is_current(state->position)) return state;
+  }
+  // The writer has replayed all that others have acknowledged before it said so.
+  if (!appending_) catch_up();
+  fold_if_due();
+  return state_.read();
+}
+
+void Engine::recover_intent() {
+  if (std::exchange(sweep_due_, false)) {
+    const View state = state_.read();
+    folder_.sweep_segments(
+        [&](std::uint64_t owner) { return state->catalog.segment_bytes(owner) > 0; });
+  }
+  const auto pending = intent_->pending();
+  if (pending.empty()) return;
+  {
+    const View state = state_.read();
+    for (const std::uint64_t owner : pending) {
+      if (state->catalog.segment_bytes(owner) == 0) ::unlink(folder_.segment_path(owner).c_str());
+    }
+  }
+  intent_->clear();
+}
+
+Engine::Turn::Turn(Engine& engine)
+    : engine_(engine),
+      writer_(engine.writer_mutex_),
+      file_lock_(engine.folder_.lock_path(), true),
+      catch_up_(engine.catch_up_mutex_) {
+  engine_.require_open();
+  engine_.replay_all_locked();
+  engine_.recover_intent();
+  engine_.appending_ = true;
+}
+
+Engine::Turn::~Turn() { engine_.appending_ = false; }
+
+}  // namespace parsl_tl

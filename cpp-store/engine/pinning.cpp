@@ -1,0 +1,82 @@
+// Pinned models: compositions with their segments mapped.
+#include "engine.hpp"
+#include "errors.hpp"
+
+namespace parsl_tl {
+
+std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
+  {
+    const std::lock_guard guard(cache_mutex_);
+    if (const auto found = segments_.find(owner); found != segments_.end()) {
+      if (auto opened = found->second.lock()) return opened;
+    }
+  }
+  auto opened =
+      std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
+  const std::lock_guard guard(cache_mutex_);
+  auto& cached = segments_[owner];
+  if (auto first = cached.lock()) return first;  // another thread was faster
+  cached = opened;
+  // Entries that nobody holds any more are dropped now and then, so the map stays small.
+  if (segments_.size() > 4096) {
+    std::erase_if(segments_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  return opened;
+}
+
+std::shared_ptr<PinnedModel> Engine::find_pinned(std::uint64_t id) {
+  const std::lock_guard guard(cache_mutex_);
+  const auto found = pins_.find(id);
+  return found == pins_.end() ? nullptr : found->second.lock();
+}
+
+std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
+  auto pinned = std::make_shared<PinnedModel>();
+  pinned->id = model.id;
+  pinned->quality = model.quality;
+  std::shared_ptr<Segment> last;  // layers of one owner often stand together
+  for (const LayerRecord& record : model.layers) {
+    PinnedModel::Layer layer{record.name, record.key, record.owner, record.bytes, {}, {}};
+    if (record.has_weights) {
+      if (last == nullptr || last->model_id() != record.owner) last = segment(record.owner);
+      const auto range = last->find(record.key);
+      if (!range) {
+        throw StoreException(ErrorCode::kNotFound, "layer " + record.name + " is not in the segment of " +
+                                                       hex_id(record.owner));
+      }
+      layer.segment = last;
+      layer.tensors = *range;
+    }
+    pinned->layers.push_back(std::move(layer));
+  }
+  const std::lock_guard guard(cache_mutex_);
+  if (pins_.size() > 1024) {
+    std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  pins_[model.id] = pinned;
+  return pinned;
+}
+
+std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {
+  for (int attempt = 0;; ++attempt) {
+    std::shared_ptr<const Model> model;
+    {
+      const View state = refreshed();
+      if (auto pinned = find_pinned(id)) return pinned;
+      model = state->catalog.get(id);
+    }
+    try {
+      return pin_living(*model);
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      // Retired by another process between the refresh and the mapping: the next refresh sees it,
+      // unless the file was removed by somebody else.
+      if (attempt >= 2) {
+        throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) + ": a segment is missing (" +
+                                                      error.what() + "); restore it from a copy");
+      }
+    }
+  }
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,259 @@
+#include "snapshot.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
+
+#include "checksum.hpp"
+#include "errors.hpp"
+#include "layer_name.hpp"
+
+namespace parsl_tl {
+namespace {
+
+struct SnapshotView {
+  std::span<const std::uint64_t> ids;
+  std::span<const double> qualities;
+  std::span<const std::uint64_t> sequences;
+  std::span<const std::uint64_t> share_starts;
+  std::span<const std::uint32_t> share_terms;
+  const RetiredBits& retired;
+
+  std::uint64_t id(std::uint32_t slot) const { return ids[slot]; }
+  double quality(std::uint32_t slot) const { return qualities[slot]; }
+  std::uint64_t sequence(std::uint32_t slot) const { return sequences[slot]; }
+  bool is_alive(std::uint32_t slot) const {
+    return retired.empty() || ((retired[slot / 64] >> (slot % 64)) & 1) == 0;
+  }
+  double max_quality() const { return qualities[0]; }
+  std::uint64_t score(std::uint32_t slot, const TokenWeights& weights) const {
+    std::uint64_t sum = 0;
+    for (std::uint64_t i = share_starts[slot]; i < share_starts[slot + 1]; ++i) {
+      sum += weights[share_terms[i]];
+    }
+    return sum;
+  }
+};
+
+template <typename T>
+std::optional<std::uint32_t> find_sorted(std::span<const T> values, T value) {
+  const auto found = std::lower_bound(values.begin(), values.end(), value);
+  if (found == values.end() || *found != value) return std::nullopt;
+  return static_cast<std::uint32_t>(found - values.begin());
+}
+
+}  // namespace
+
+std::shared_ptr<const Snapshot> Snapshot::open(const std::string& path, std::uint64_t generation) {
+  std::shared_ptr<const Snapshot> snapshot;
+  try {
+    const File file(path, O_RDONLY);
+    snapshot.reset(new Snapshot(file, path));
+  } catch (const StoreException& error) {
+    if (error.code() == ErrorCode::kNotFound) return nullptr;
+    throw;
+  }
+  if (snapshot->header_.generation != generation) return nullptr;
+  snapshot->check_table();
+  for (std::size_t i = 0; i < kFirstSearchSection; ++i) snapshot->check_section(i);
+  return snapshot;
+}
+
+Snapshot::Snapshot(const File& file, const std::string& path)
+    : path_(path), identity_(file.identity()), mapping_(file) {
+  constexpr std::size_t kTableBytes = kNumSections * sizeof(SectionEntry);
+  if (mapping_.size() < sizeof header_ + kTableBytes) damaged("is cut off");
+  std::memcpy(&header_, mapping_.data(), sizeof header_);
+  if (std::memcmp(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic) != 0) damaged("is no snapshot");
+  table_ = {reinterpret_cast<const SectionEntry*>(mapping_.data() + sizeof header_), kNumSections};
+}
+
+void Snapshot::damaged(const std::string& why) const {
+  throw StoreException(ErrorCode::kCorrupt,
+                       path_ + " " + why + "; remove it: it is made anew from the log");
+}
+
+void Snapshot::check_table() const {
+  // The table's checksum covers the header's counts too.
+  ChecksumStream stream;
+  stream.update(&header_, offsetof(SnapshotHeader, table_checksum));
+  stream.update(table_.data(), table_.size_bytes());
+  if (stream.digest() != header_.table_checksum) damaged("has a damaged table");
+  for (const SectionEntry& entry : table_) {
+    if (entry.offset > mapping_.size() || entry.size > mapping_.size() - entry.offset ||
+        entry.offset % kSnapshotAlignment != 0) {
+      damaged("is cut off");
+    }
+  }
+  check_sizes();
+}
+
+void Snapshot::check_sizes() const {
+  const auto expect = [this](std::uint64_t count, std::size_t width, auto... sections) {
+    for (const Section which : {sections...}) {
+      if (table_[static_cast<std::size_t>(which)].size != count * width) {
+        damaged("has a section of the wrong size");
+      }
+    }
+  };
+  using enum Section;
+  const SnapshotHeader& n = header_;
+  expect(n.models, 8, kIds, kCreated, kDonors, kFrames, kQualities, kSequences);
+  expect(n.models, 4, kRows);
+  expect(n.models, 1, kHasDonor);
+  expect(n.models + 1, 8, kShareStarts, kAttributeStarts);
+  expect(n.shares, 4, kShareLayers, kShareTerms);
+  expect(n.owners, 8, kOwnerIds, kOwnerSegments);
+  expect(n.owners + 1, 8, kOwnerStarts);
+  expect(n.layers, 4, kLayerTerms, kLayerReferences);
+  expect(n.layers, 8, kLayerBytes);
+  expect(n.used, 8, kUsedIds, kUsedParents);
+  expect(n.used, 4, kUsedModels);
+  expect(n.used, 1, kUsedHasParent);
+  expect(n.terms, 8, kTermKeys, kTermBytes);
+  expect(n.terms, 4, kTermNames);
+  expect(n.terms + 1, 8, kPostingStarts);
+  expect(n.postings, 4, kPostings);
+  expect(n.num_names + 1, 8, kNameStarts);
+}
+
+void Snapshot::check_section(std::size_t which) const {
+  const SectionEntry& entry = table_[which];
+  if (checksum(mapping_.data() + entry.offset, entry.size) != entry.checksum) {
+    damaged("has a damaged section");
+  }
+}
+
+void Snapshot::verify_index() const {
+  std::call_once(index_verified_, [this] {
+    for (std::size_t i = kFirstSearchSection; i < kNumSections; ++i) check_section(i);
+  });
+}
+
+std::uint64_t Snapshot::index_bytes() const noexcept {
+  using enum Section;
+  std::uint64_t bytes = 0;
+  for (const Section which : {kIds, kQualities, kSequences, kShareStarts, kShareTerms, kTermKeys,
+                              kBuckets, kTermBytes, kPostingStarts, kPostings}) {
+    bytes += table_[static_cast<std::size_t>(which)].size;
+  }
+  return bytes;
+}
+
+std::optional<Snapshot::Used> Snapshot::find_used(std::uint64_t id) const {
+  const auto place = find_sorted(section<std::uint64_t>(Section::kUsedIds), id);
+  if (!place) return std::nullopt;
+  Used used{{}, section<std::uint32_t>(Section::kUsedModels)[*place]};
+  if (section<std::uint8_t>(Section::kUsedHasParent)[*place] != 0) {
+    used.parent = section<std::uint64_t>(Section::kUsedParents)[*place];
+  }
+  return used;
+}
+
+std::optional<std::uint32_t> Snapshot::find_owner(std::uint64_t id) const {
+  return find_sorted(section<std::uint64_t>(Section::kOwnerIds), id);
+}
+
+std::optional<std::uint32_t> Snapshot::find_term(std::uint64_t key) const {
+  const auto keys = section<std::uint64_t>(Section::kTermKeys);
+  const auto buckets = section<std::uint32_t>(Section::kBuckets);
+  // 2^b + 1 bucket starts, for the first b bits of a key.
+  const int bits = std::bit_width(buckets.size() - 1) - 1;
+  const std::size_t bucket = bits == 0 ? 0 : key >> (64 - bits);
+  const auto begin = keys.begin() + buckets[bucket];
+  const auto end = keys.begin() + buckets[bucket + 1];
+  const auto found = std::lower_bound(begin, end, key);
+  if (found == end || *found != key) return std::nullopt;
+  return static_cast<std::uint32_t>(found - keys.begin());
+}
+
+std::optional<std::uint32_t> Snapshot::find_layer(std::uint32_t owner, std::uint64_t key) const {
+  const auto term = find_term(key);
+  if (!term) return std::nullopt;
+  const auto starts = section<std::uint64_t>(Section::kOwnerStarts);
+  const auto terms = section<std::uint32_t>(Section::kLayerTerms)
+                         .subspan(starts[owner], starts[owner + 1] - starts[owner]);
+  const auto place = find_sorted(terms, *term);
+  if (!place) return std::nullopt;
+  return static_cast<std::uint32_t>(starts[owner] + *place);
+}
+
+std::uint32_t Snapshot::owner_of_layer(std::uint32_t layer) const {
+  const auto starts = section<std::uint64_t>(Section::kOwnerStarts);
+  const auto behind = std::upper_bound(starts.begin(), starts.end(), layer);
+  return static_cast<std::uint32_t>(behind - starts.begin() - 1);
+}
+
+std::string Snapshot::layer_name(std::uint32_t term) const {
+  const std::uint32_t code = section<std::uint32_t>(Section::kTermNames)[term];
+  const bool odd = (code & kOddName) != 0;
+  const std::uint64_t name = odd ? header_.num_classes + (code & ~kOddName) : code;
+  const auto starts = section<std::uint64_t>(Section::kNameStarts);
+  const auto text = section<char>(Section::kNames).subspan(starts[name], starts[name + 1] - starts[name]);
+  if (odd) return {text.data(), text.size()};
+  return format_layer_name({text.data(), text.size()},
+                           section<std::uint64_t>(Section::kTermKeys)[term]);
+}
+
+Model Snapshot::model(std::uint32_t slot, bool with_names) const {
+  Model model;
+  model.id = section<std::uint64_t>(Section::kIds)[slot];
+  model.sequence = section<std::uint64_t>(Section::kSequences)[slot];
+  model.created_ns = section<std::int64_t>(Section::kCreated)[slot];
+  model.quality = section<double>(Section::kQualities)[slot];
+  model.parent = find_used(model.id)->parent;
+  if (section<std::uint8_t>(Section::kHasDonor)[slot] != 0) {
+    model.donor = section<std::uint64_t>(Section::kDonors)[slot];
+  }
+  model.place = {section<std::uint64_t>(Section::kFrames)[slot],
+                 section<std::uint32_t>(Section::kRows)[slot]};
+  const auto texts = section<std::uint64_t>(Section::kAttributeStarts);
+  const auto text = section<char>(Section::kAttributes).subspan(texts[slot], texts[slot + 1] - texts[slot]);
+  model.attributes.assign(text.data(), text.size());
+
+  const auto starts = section<std::uint64_t>(Section::kShareStarts);
+  const auto terms = section<std::uint32_t>(Section::kShareTerms);
+  const auto layers = section<std::uint32_t>(Section::kShareLayers);
+  const auto keys = section<std::uint64_t>(Section::kTermKeys);
+  model.layers.reserve(starts[slot + 1] - starts[slot]);
+  for (std::uint64_t i = starts[slot]; i < starts[slot + 1]; ++i) {
+    LayerRecord layer{keys[terms[i]], {}, model.id, 0, layers[i] != kNone};
+    if (with_names) layer.name = layer_name(terms[i]);
+    if (layers[i] != kNone) {
+      layer.owner = section<std::uint64_t>(Section::kOwnerIds)[owner_of_layer(layers[i])];
+      layer.bytes = section<std::uint64_t>(Section::kLayerBytes)[layers[i]];
+    }
+    model.bytes_total += layer.bytes;
+    if (layer.owner == model.id) model.bytes_owned += layer.bytes;
+    model.layers.push_back(std::move(layer));
+  }
+  return model;
+}
+
+void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& winner) const {
+  verify_index();
+  const auto starts = section<std::uint64_t>(Section::kPostingStarts);
+  const auto postings = section<std::uint32_t>(Section::kPostings);
+  const auto bytes = section<std::uint64_t>(Section::kTermBytes);
+  std::vector<QueryTerm> terms;
+  terms.reserve(query.keys().size());
+  for (const Query::Key& key : query.keys()) {
+    const auto term = find_term(key.key);
+    if (!term) continue;
+    terms.push_back({*term, query.weight(key, bytes[*term]),
+                     postings.subspan(starts[*term], starts[*term + 1] - starts[*term])});
+  }
+  if (terms.empty()) return;
+  const SnapshotView view{section<std::uint64_t>(Section::kIds),
+                          section<double>(Section::kQualities),
+                          section<std::uint64_t>(Section::kSequences),
+                          section<std::uint64_t>(Section::kShareStarts),
+                          section<std::uint32_t>(Section::kShareTerms),
+                          retired};
+  parsl_tl::search(view, terms, query, winner);
+}
+
+}  // namespace parsl_tl

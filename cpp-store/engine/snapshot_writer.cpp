@@ -1,0 +1,473 @@
+#include "snapshot_writer.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <tuple>
+
+#include "checksum.hpp"
+#include "errors.hpp"
+#include "layer_name.hpp"
+
+namespace parsl_tl {
+
+/// Merges a catalog's snapshot and its delta into the sections of a new one. Everything that is
+/// sorted in the old snapshot stays so, and old numbers map to new ones by arrays: no hashing over
+/// all models.
+class SnapshotWriter {
+ public:
+  SnapshotWriter(const Catalog& catalog, const LogStamp& stamp, const std::string& path)
+      : catalog_(catalog), base_(catalog.base_.get()), file_(path, O_WRONLY | O_CREAT | O_EXCL) {
+    file_.try_lock();  // tells a clean-up that this file's writer is alive
+    std::memcpy(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic);
+    header_.generation = stamp.generation;
+    header_.position = stamp.position;
+    header_.next_sequence = catalog.next_sequence();
+    header_.bytes_live = catalog.bytes_live();
+    header_.bytes_segments = catalog.bytes_segments();
+    offset_ = sizeof header_ + sizeof table_;
+  }
+
+  bool write(const std::atomic<bool>& stop) {
+    using Step = void (SnapshotWriter::*)();
+    for (const Step step : {&SnapshotWriter::rank_models, &SnapshotWriter::collect_terms,
+                            &SnapshotWriter::write_terms, &SnapshotWriter::write_owners,
+                            &SnapshotWriter::write_models, &SnapshotWriter::write_used,
+                            &SnapshotWriter::write_shares, &SnapshotWriter::write_postings}) {
+      if (stop) return false;
+      (this->*step)();
+    }
+    ChecksumStream stream;
+    stream.update(&header_, offsetof(SnapshotHeader, table_checksum));
+    stream.update(table_, sizeof table_);
+    header_.table_checksum = stream.digest();
+    file_.write_at(0, &header_, sizeof header_);
+    file_.write_at(sizeof header_, table_, sizeof table_);
+    file_.sync_data();  // or a power cut could leave a name without its bytes
+    return true;
+  }
+
+ private:
+  /// A model to write: one of the old snapshot's, or one of the delta's.
+  struct Source {
+    double quality;
+    std::uint64_t sequence;
+    std::uint32_t old_slot;  // kNone for one of the delta's
+    const Model* model;
+  };
+
+  template <typename T>
+  void put(Section which, const std::vector<T>& values) {
+    const std::uint64_t size = values.size() * sizeof(T);
+    offset_ = (offset_ + kSnapshotAlignment - 1) / kSnapshotAlignment * kSnapshotAlignment;
+    table_[static_cast<std::size_t>(which)] = {offset_, size, checksum(values.data(), size)};
+    file_.write_at(offset_, values.data(), size);
+    offset_ += size;
+  }
+
+  template <typename T>
+  std::span<const T> old(Section which) const {
+    return base_ ? base_->section<T>(which) : std::span<const T>();
+  }
+
+  void rank_models();
+  void collect_terms();
+  void write_terms();
+  void write_buckets();
+  std::uint32_t name_code(const std::string& name, std::uint64_t key);
+  void write_owners();
+  void write_models();
+  void write_used();
+  void write_shares();
+  void write_postings();
+  std::uint32_t term_of(std::uint64_t key) const;
+
+  const Catalog& catalog_;
+  const Snapshot* base_;
+  File file_;
+  SnapshotHeader header_{};
+  SectionEntry table_[kNumSections] = {};
+  std::uint64_t offset_ = 0;
+
+  std::vector<Source> sources_;              // by rank
+  std::vector<std::uint64_t> keys_;          // of the new terms
+  std::vector<std::uint32_t> new_terms_;     // old term -> new one, kNone if gone
+  std::vector<std::uint32_t> new_layers_;    // old owned layer -> new one, kNone if gone
+  std::unordered_map<std::uint64_t, std::string> delta_names_;  // key -> name
+  std::unordered_map<std::uint64_t, std::unordered_map<std::uint64_t, std::uint32_t>>
+      delta_layers_;  // owner -> key -> new owned layer, for what the delta owns
+  std::vector<std::uint64_t> share_starts_;
+  std::vector<std::uint32_t> share_terms_;
+  std::vector<std::uint64_t> term_bytes_;
+  std::unordered_map<std::string, std::uint32_t> classes_;
+  std::vector<std::string> class_names_;
+  std::vector<std::string> odd_names_;
+};
+
+void SnapshotWriter::rank_models() {
+  const auto qualities = old<double>(Section::kQualities);
+  const auto sequences = old<std::uint64_t>(Section::kSequences);
+  const auto better = [](const Source& a, const Source& b) {
+    return std::tuple(a.quality, a.sequence) > std::tuple(b.quality, b.sequence);
+  };
+  sources_.reserve(catalog_.num_models());
+  for (std::uint32_t slot = 0; slot < qualities.size(); ++slot) {
+    if (!catalog_.is_retired(slot)) {
+      sources_.push_back({qualities[slot], sequences[slot], slot, nullptr});
+    }
+  }
+  const auto middle = static_cast<std::ptrdiff_t>(sources_.size());
+  for (const auto& [id, model] : catalog_.models_) {
+    sources_.push_back({model->quality, model->sequence, kNone, model.get()});
+  }
+  std::sort(sources_.begin() + middle, sources_.end(), better);
+  std::inplace_merge(sources_.begin(), sources_.begin() + middle, sources_.end(), better);
+  if (sources_.size() >= kNone) {
+    throw StoreException(ErrorCode::kFull, "a store holds fewer than 2^32 models");
+  }
+  header_.models = sources_.size();
+}
+
+void SnapshotWriter::collect_terms() {
+  // Old terms that a living model holds, and those of the delta: two ascending runs to merge.
+  const auto old_keys = old<std::uint64_t>(Section::kTermKeys);
+  const auto old_starts = old<std::uint64_t>(Section::kShareStarts);
+  const auto old_terms = old<std::uint32_t>(Section::kShareTerms);
+  std::vector<bool> living(old_keys.size());
+  std::vector<std::uint64_t> added;
+  for (const Source& source : sources_) {
+    if (source.model != nullptr) {
+      for (const LayerRecord& layer : source.model->layers) {
+        if (delta_names_.emplace(layer.key, layer.name).second) added.push_back(layer.key);
+      }
+      header_.shares += source.model->layers.size();
+      continue;
+    }
+    for (auto i = old_starts[source.old_slot]; i < old_starts[source.old_slot + 1]; ++i) {
+      living[old_terms[i]] = true;
+    }
+    header_.shares += old_starts[source.old_slot + 1] - old_starts[source.old_slot];
+  }
+  std::sort(added.begin(), added.end());
+  new_terms_.assign(old_keys.size(), kNone);
+  std::size_t next_added = 0;
+  for (std::size_t term = 0; term < old_keys.size(); ++term) {
+    while (next_added < added.size() && added[next_added] < old_keys[term]) {
+      keys_.push_back(added[next_added++]);
+    }
+    const bool also_added = next_added < added.size() && added[next_added] == old_keys[term];
+    if (also_added) ++next_added;
+    if (!living[term] && !also_added) continue;
+    new_terms_[term] = static_cast<std::uint32_t>(keys_.size());
+    keys_.push_back(old_keys[term]);
+  }
+  keys_.insert(keys_.end(), added.begin() + static_cast<std::ptrdiff_t>(next_added), added.end());
+  header_.terms = keys_.size();
+}
+
+std::uint32_t SnapshotWriter::term_of(std::uint64_t key) const {
+  return static_cast<std::uint32_t>(std::lower_bound(keys_.begin(), keys_.end(), key) -
+                                    keys_.begin());
+}
+
+std::uint32_t SnapshotWriter::name_code(const std::string& name, std::uint64_t key) {
+  const auto parsed = parse_layer_name(name);
+  if (!parsed || parsed->twin != 0 || parsed->prefix_hash != key) {
+    odd_names_.push_back(name);
+    return kOddName | static_cast<std::uint32_t>(odd_names_.size() - 1);
+  }
+  const auto [found, is_new] = classes_.emplace(
+      std::string(parsed->class_name), static_cast<std::uint32_t>(class_names_.size()));
+  if (is_new) class_names_.emplace_back(parsed->class_name);
+  return found->second;
+}
+
+void SnapshotWriter::write_terms() {
+  std::vector<std::uint32_t> names(keys_.size(), kNone);
+  const auto old_codes = old<std::uint32_t>(Section::kTermNames);
+  std::vector<std::uint32_t> new_codes(base_ ? base_->header().num_classes : 0, kNone);
+  for (std::uint32_t term = 0; term < new_terms_.size(); ++term) {
+    if (new_terms_[term] == kNone) continue;
+    const std::uint32_t code = old_codes[term];
+    std::uint32_t& name = names[new_terms_[term]];
+    if ((code & kOddName) != 0) {
+      name = name_code(base_->layer_name(term), keys_[new_terms_[term]]);
+    } else {
+      if (new_codes[code] == kNone) {
+        new_codes[code] = name_code(base_->layer_name(term), keys_[new_terms_[term]]);
+      }
+      name = new_codes[code];
+    }
+  }
+  for (const auto& [key, name] : delta_names_) {
+    std::uint32_t& code = names[term_of(key)];
+    if (code == kNone) code = name_code(name, key);
+  }
+  put(Section::kTermKeys, keys_);
+  put(Section::kTermNames, names);
+  write_buckets();
+  std::vector<std::uint64_t> starts{0};
+  std::vector<char> texts;
+  for (const auto* list : {&class_names_, &odd_names_}) {
+    for (const std::string& name : *list) {
+      texts.insert(texts.end(), name.begin(), name.end());
+      starts.push_back(texts.size());
+    }
+  }
+  header_.num_classes = class_names_.size();
+  header_.num_names = class_names_.size() + odd_names_.size();
+  put(Section::kNameStarts, starts);
+  put(Section::kNames, texts);
+}
+
+void SnapshotWriter::write_buckets() {
+  // About eight keys to a bucket: a lookup touches two cache lines.
+  const int bits = std::max(0, static_cast<int>(std::bit_width(keys_.size())) - 3);
+  std::vector<std::uint32_t> buckets((std::size_t{1} << bits) + 1, 0);
+  for (const std::uint64_t key : keys_) ++buckets[(bits == 0 ? 0 : key >> (64 - bits)) + 1];
+  for (std::size_t i = 1; i < buckets.size(); ++i) buckets[i] += buckets[i - 1];
+  put(Section::kBuckets, buckets);
+}
+
+void SnapshotWriter::write_owners() {
+  struct Layer {
+    std::uint32_t term, references;
+    std::uint64_t bytes;
+  };
+  std::vector<std::uint64_t> ids, segments, starts{0}, bytes;
+  std::vector<std::uint32_t> terms, references;
+  const auto add = [&](std::uint64_t id, std::uint64_t segment_bytes) {
+    ids.push_back(id);
+    segments.push_back(segment_bytes);
+    starts.push_back(terms.size());
+  };
+  const auto add_layer = [&](const Layer& layer) {
+    terms.push_back(layer.term);
+    references.push_back(layer.references);
+    bytes.push_back(layer.bytes);
+    return static_cast<std::uint32_t>(terms.size() - 1);
+  };
+
+  std::vector<std::uint64_t> fresh;
+  for (const auto& [id, owner] : catalog_.owners_) fresh.push_back(id);
+  std::sort(fresh.begin(), fresh.end());
+  std::size_t next_fresh = 0;
+  const auto add_fresh = [&](std::uint64_t id) {
+    const Catalog::Owner& owner = catalog_.owners_.at(id);
+    std::vector<std::pair<std::uint64_t, LayerUse>> layers(owner.layers.begin(), owner.layers.end());
+    std::sort(layers.begin(), layers.end(), [](auto& a, auto& b) { return a.first < b.first; });
+    for (const auto& [key, use] : layers) {
+      delta_layers_[id][key] =
+          add_layer({term_of(key), static_cast<std::uint32_t>(use.references), use.bytes});
+    }
+    add(id, owner.segment_bytes);
+  };
+
+  const auto old_ids = old<std::uint64_t>(Section::kOwnerIds);
+  const auto old_starts = old<std::uint64_t>(Section::kOwnerStarts);
+  const auto old_terms = old<std::uint32_t>(Section::kLayerTerms);
+  const auto old_bytes = old<std::uint64_t>(Section::kLayerBytes);
+  new_layers_.assign(old_terms.size(), kNone);
+  for (std::uint32_t owner = 0; owner < old_ids.size(); ++owner) {
+    while (next_fresh < fresh.size() && fresh[next_fresh] < old_ids[owner]) {
+      add_fresh(fresh[next_fresh++]);
+    }
+    const std::size_t before = terms.size();
+    for (auto layer = static_cast<std::uint32_t>(old_starts[owner]); layer < old_starts[owner + 1];
+         ++layer) {
+      const std::uint32_t uses = catalog_.base_references(layer);
+      if (uses > 0) new_layers_[layer] = add_layer({new_terms_[old_terms[layer]], uses, old_bytes[layer]});
+    }
+    if (terms.size() > before) add(old_ids[owner], catalog_.base_segment(owner));
+  }
+  while (next_fresh < fresh.size()) add_fresh(fresh[next_fresh++]);
+
+  if (terms.size() >= kNone) {
+    throw StoreException(ErrorCode::kFull, "a store holds fewer than 2^32 layers with weights");
+  }
+  header_.owners = ids.size();
+  header_.layers = terms.size();
+  put(Section::kOwnerIds, ids);
+  put(Section::kOwnerSegments, segments);
+  put(Section::kOwnerStarts, starts);
+  put(Section::kLayerTerms, terms);
+  put(Section::kLayerReferences, references);
+  put(Section::kLayerBytes, bytes);
+}
+
+void SnapshotWriter::write_models() {
+  const auto column = [this]<typename T>(Section which, std::span<const T> before, auto get) {
+    std::vector<T> values;
+    values.reserve(sources_.size());
+    for (const Source& source : sources_) {
+      values.push_back(source.model != nullptr ? static_cast<T>(get(*source.model))
+                                               : before[source.old_slot]);
+    }
+    put(which, values);
+  };
+  using enum Section;
+  column(kIds, old<std::uint64_t>(kIds), [](const Model& m) { return m.id; });
+  column(kQualities, old<double>(kQualities), [](const Model& m) { return m.quality; });
+  column(kSequences, old<std::uint64_t>(kSequences), [](const Model& m) { return m.sequence; });
+  column(kCreated, old<std::int64_t>(kCreated), [](const Model& m) { return m.created_ns; });
+  column(kDonors, old<std::uint64_t>(kDonors), [](const Model& m) { return m.donor.value_or(0); });
+  column(kHasDonor, old<std::uint8_t>(kHasDonor),
+         [](const Model& m) { return m.donor.has_value(); });
+  column(kFrames, old<std::uint64_t>(kFrames), [](const Model& m) { return m.place.offset; });
+  column(kRows, old<std::uint32_t>(kRows), [](const Model& m) { return m.place.row; });
+
+  const auto old_starts = old<std::uint64_t>(kAttributeStarts);
+  const auto old_texts = old<char>(kAttributes);
+  std::vector<std::uint64_t> starts{0};
+  std::vector<char> texts;
+  for (const Source& source : sources_) {
+    if (source.model != nullptr) {
+      const std::string& text = source.model->attributes;
+      texts.insert(texts.end(), text.begin(), text.end());
+    } else {
+      const auto text = old_texts.subspan(
+          old_starts[source.old_slot], old_starts[source.old_slot + 1] - old_starts[source.old_slot]);
+      texts.insert(texts.end(), text.begin(), text.end());
+    }
+    starts.push_back(texts.size());
+  }
+  put(kAttributeStarts, starts);
+  put(kAttributes, texts);
+}
+
+void SnapshotWriter::write_used() {
+  // Where the old snapshot's models went, and where the delta's did.
+  std::vector<std::uint32_t> new_slots(base_ ? base_->num_models() : 0, kNone);
+  std::unordered_map<std::uint64_t, std::uint32_t> delta_slots;
+  for (std::uint32_t slot = 0; slot < sources_.size(); ++slot) {
+    const Source& source = sources_[slot];
+    if (source.model == nullptr) {
+      new_slots[source.old_slot] = slot;
+    } else {
+      delta_slots[source.model->id] = slot;
+    }
+  }
+  std::vector<std::uint64_t> added;
+  for (const auto& [id, parent] : catalog_.parent_of_) added.push_back(id);
+  std::sort(added.begin(), added.end());
+
+  std::vector<std::uint64_t> ids, parents;
+  std::vector<std::uint8_t> has_parent;
+  std::vector<std::uint32_t> models;
+  std::size_t next = 0;
+  const auto add_fresh = [&] {
+    const std::uint64_t id = added[next++];
+    const auto& parent = catalog_.parent_of_.at(id);
+    const auto slot = delta_slots.find(id);
+    ids.push_back(id);
+    parents.push_back(parent.value_or(0));
+    has_parent.push_back(parent.has_value());
+    models.push_back(slot == delta_slots.end() ? kNone : slot->second);
+  };
+  const auto old_ids = old<std::uint64_t>(Section::kUsedIds);
+  const auto old_parents = old<std::uint64_t>(Section::kUsedParents);
+  const auto old_has_parent = old<std::uint8_t>(Section::kUsedHasParent);
+  const auto old_models = old<std::uint32_t>(Section::kUsedModels);
+  for (std::size_t i = 0; i < old_ids.size(); ++i) {
+    while (next < added.size() && added[next] < old_ids[i]) add_fresh();
+    ids.push_back(old_ids[i]);
+    parents.push_back(old_parents[i]);
+    has_parent.push_back(old_has_parent[i]);
+    models.push_back(old_models[i] == kNone ? kNone : new_slots[old_models[i]]);
+  }
+  while (next < added.size()) add_fresh();
+  header_.used = ids.size();
+  put(Section::kUsedIds, ids);
+  put(Section::kUsedParents, parents);
+  put(Section::kUsedHasParent, has_parent);
+  put(Section::kUsedModels, models);
+}
+
+void SnapshotWriter::write_shares() {
+  const auto old_starts = old<std::uint64_t>(Section::kShareStarts);
+  const auto old_terms = old<std::uint32_t>(Section::kShareTerms);
+  const auto old_layers = old<std::uint32_t>(Section::kShareLayers);
+  const auto old_bytes = old<std::uint64_t>(Section::kTermBytes);
+  std::vector<std::uint32_t> layers;
+  share_starts_.reserve(sources_.size() + 1);
+  share_terms_.reserve(header_.shares);
+  layers.reserve(header_.shares);
+  term_bytes_.assign(keys_.size(), 0);
+  for (std::size_t term = 0; term < new_terms_.size(); ++term) {
+    if (new_terms_[term] != kNone) term_bytes_[new_terms_[term]] = old_bytes[term];
+  }
+  std::unordered_map<std::uint64_t, std::uint32_t> terms;  // of the delta's keys
+  for (const auto& [key, name] : delta_names_) terms[key] = term_of(key);
+
+  const auto add_delta = [&](const LayerRecord& layer) {
+    const std::uint32_t term = terms.at(layer.key);
+    share_terms_.push_back(term);
+    term_bytes_[term] = std::max(term_bytes_[term], layer.bytes);
+    if (!layer.has_weights) {
+      layers.push_back(kNone);
+    } else if (const auto owner = delta_layers_.find(layer.owner); owner != delta_layers_.end()) {
+      layers.push_back(owner->second.at(layer.key));
+    } else {
+      layers.push_back(new_layers_[*catalog_.base_layer(layer.owner, layer.key)]);
+    }
+  };
+  for (const Source& source : sources_) {
+    share_starts_.push_back(share_terms_.size());
+    if (source.model != nullptr) {
+      for (const LayerRecord& layer : source.model->layers) add_delta(layer);
+      continue;
+    }
+    for (auto i = old_starts[source.old_slot]; i < old_starts[source.old_slot + 1]; ++i) {
+      share_terms_.push_back(new_terms_[old_terms[i]]);
+      layers.push_back(old_layers[i] == kNone ? kNone : new_layers_[old_layers[i]]);
+    }
+  }
+  share_starts_.push_back(share_terms_.size());
+  put(Section::kShareStarts, share_starts_);
+  put(Section::kShareTerms, share_terms_);
+  put(Section::kShareLayers, layers);
+  put(Section::kTermBytes, term_bytes_);
+}
+
+void SnapshotWriter::write_postings() {
+  std::vector<std::uint64_t> starts(keys_.size() + 1, 0);
+  for (const std::uint32_t term : share_terms_) ++starts[term + 1];
+  for (std::size_t term = 0; term < keys_.size(); ++term) starts[term + 1] += starts[term];
+  put(Section::kPostingStarts, starts);
+  std::vector<std::uint32_t> postings(share_terms_.size());
+  for (std::uint32_t slot = 0; slot < sources_.size(); ++slot) {
+    for (auto i = share_starts_[slot]; i < share_starts_[slot + 1]; ++i) {
+      postings[starts[share_terms_[i]]++] = slot;
+    }
+  }
+  header_.postings = postings.size();
+  put(Section::kPostings, postings);
+}
+
+bool write_snapshot(const Catalog& catalog, const LogStamp& stamp, const std::string& folder,
+                    const std::string& path, const std::atomic<bool>& stop) {
+  static std::atomic<std::uint64_t> counter{0};
+  const std::string temporary =
+      folder + "/tmp-snapshot-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  try {
+    SnapshotWriter writer(catalog, stamp, temporary);
+    if (writer.write(stop)) {
+      if (std::rename(temporary.c_str(), path.c_str()) != 0) {
+        throw_errno(errno, "cannot publish", path);
+      }
+      return true;
+    }
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  ::unlink(temporary.c_str());
+  return false;
+}
+
+}  // namespace parsl_tl
