@@ -1,1 +1,1 @@
-"""What the benchmarks share: large catalogs, the ways to compare with, and reports."""
+"""Measurements of the store beside the alternatives; what ``parsl-tl bench`` runs."""
