@@ -1,6 +1,8 @@
 #include "graph_walk.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -10,41 +12,36 @@ namespace {
 
 constexpr std::uint32_t kNone = UINT32_MAX;
 
-}  // namespace
+/// Layers of the query that are equal with equal histories.
+struct Group {
+  std::uint64_t digest;
+  std::vector<std::uint32_t> inputs;    // groups, in order
+  std::vector<std::uint32_t> children;  // groups that have this one among their inputs
+  std::uint32_t count;                  // how many twins
+};
 
-GraphWalk::Adjacency GraphWalk::adjacency(const WalkInput& graph) {
-  const auto count = static_cast<Vertex>(graph.digests.size());
-  Adjacency made;
-  made.out_edges.reserve(count);
-  made.in_edges.reserve(count);
-  made.digests.reserve(count);
-  for (Vertex v = 0; v < count; ++v) made.digests.emplace(v, graph.digests[v]);
-  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
-    const Vertex source = graph.edges[i];
-    const Vertex target = graph.edges[i + 1];
-    if (source >= count || target >= count) {
-      throw std::invalid_argument("an edge from layer " + std::to_string(source) + " to layer " +
-                                  std::to_string(target) + " of a graph of " +
-                                  std::to_string(count));
-    }
-    made.out_edges[source].push_back(target);
-    made.in_edges[target].push_back(source);
-  }
-  for (Vertex v = 0; v < count; ++v) {
-    if (!made.in_edges.contains(v)) made.roots.push_back(v);
-  }
-  return made;
-}
+struct Query {
+  std::vector<Group> groups;
+  std::vector<std::uint32_t> roots;
+};
+
+/// Memory that one query uses again for every stored graph.
+struct Scratch {
+  std::vector<std::uint32_t> group_of;  // of visited vertices
+  std::vector<std::uint32_t> visits;    // in-edges seen so far
+  std::vector<std::uint32_t> taken;     // layers matched per group
+  std::vector<Vertex> frontier;
+};
 
 /// Walks the query's own graph once, so that twins are known before the stored graphs are walked.
-GraphWalk::Query GraphWalk::prepare(const Adjacency& graph) {
+Query prepare(const ArrayGraph& graph) {
   Query query;
-  std::vector<std::uint32_t> group_of(graph.digests.size(), kNone);
-  std::vector<std::uint32_t> visits(graph.digests.size(), 0);
+  std::vector<std::uint32_t> group_of(graph.size(), kNone);
+  std::vector<std::uint32_t> visits(graph.size(), 0);
   std::vector<Vertex> frontier;
 
   const auto enter = [&](Vertex v, std::vector<std::uint32_t> inputs) {
-    const std::uint64_t digest = graph.digests.at(v);
+    const std::uint64_t digest = graph.digest(v);
     auto& siblings = inputs.empty() ? query.roots : query.groups[inputs.front()].children;
     std::uint32_t group = kNone;
     for (const std::uint32_t other : siblings) {
@@ -66,12 +63,10 @@ GraphWalk::Query GraphWalk::prepare(const Adjacency& graph) {
     frontier.push_back(v);
   };
 
-  for (const Vertex root : graph.roots) enter(root, {});
+  for (const Vertex root : graph.roots()) enter(root, {});
   for (std::size_t head = 0; head < frontier.size(); ++head) {
-    const auto followers = graph.out_edges.find(frontier[head]);
-    if (followers == graph.out_edges.end()) continue;
-    for (const Vertex v : followers->second) {
-      const auto& sources = graph.in_edges.at(v);
+    for (const Vertex v : graph.followers(frontier[head])) {
+      const auto sources = graph.sources(v);
       if (++visits[v] != sources.size()) continue;
       std::vector<std::uint32_t> inputs(sources.size());
       std::transform(sources.begin(), sources.end(), inputs.begin(),
@@ -82,9 +77,11 @@ GraphWalk::Query GraphWalk::prepare(const Adjacency& graph) {
   return query;
 }
 
-std::uint32_t GraphWalk::walk(const Query& query, const Adjacency& stored, Scratch& scratch) {
-  scratch.group_of.assign(stored.digests.size(), kNone);
-  scratch.visits.assign(stored.digests.size(), 0);
+/// Returns the number of common layers.
+template <class Graph>
+std::uint32_t walk(const Query& query, const Graph& stored, Scratch& scratch) {
+  scratch.group_of.assign(stored.size(), kNone);
+  scratch.visits.assign(stored.size(), 0);
   scratch.taken.assign(query.groups.size(), 0);
   scratch.frontier.clear();
   std::uint32_t prefix = 0;
@@ -96,8 +93,8 @@ std::uint32_t GraphWalk::walk(const Query& query, const Adjacency& stored, Scrat
     scratch.frontier.push_back(v);
   };
 
-  for (const Vertex root : stored.roots) {
-    const std::uint64_t digest = stored.digests.find(root)->second;
+  for (const Vertex root : stored.roots()) {
+    const std::uint64_t digest = stored.digest(root);
     for (const std::uint32_t group : query.roots) {
       if (query.groups[group].digest == digest) enter(root, group);
     }
@@ -106,12 +103,10 @@ std::uint32_t GraphWalk::walk(const Query& query, const Adjacency& stored, Scrat
     const Vertex u = scratch.frontier[head];
     const auto& candidates = query.groups[scratch.group_of[u]].children;
     if (candidates.empty()) continue;
-    const auto followers = stored.out_edges.find(u);
-    if (followers == stored.out_edges.end()) continue;
-    for (const Vertex v : followers->second) {
-      const auto& sources = stored.in_edges.find(v)->second;
+    for (const Vertex v : stored.followers(u)) {
+      const auto sources = stored.sources(v);
       if (++scratch.visits[v] != sources.size()) continue;
-      const std::uint64_t digest = stored.digests.find(v)->second;
+      const std::uint64_t digest = stored.digest(v);
       for (const std::uint32_t candidate : candidates) {
         const Group& group = query.groups[candidate];
         if (group.digest == digest &&
@@ -128,12 +123,71 @@ std::uint32_t GraphWalk::walk(const Query& query, const Adjacency& stored, Scrat
   return prefix;
 }
 
-void GraphWalk::add(std::uint64_t model_id, double quality, const WalkInput& graph) {
-  models_.push_back({model_id, quality, adjacency(graph)});
+}  // namespace
+
+void WalkInput::check() const {
+  for (std::size_t i = 0; i + 1 < edges.size(); i += 2) {
+    if (edges[i] >= digests.size() || edges[i + 1] >= digests.size()) {
+      throw std::invalid_argument("an edge from layer " + std::to_string(edges[i]) + " to layer " +
+                                  std::to_string(edges[i + 1]) + " of a graph of " +
+                                  std::to_string(digests.size()));
+    }
+  }
 }
 
-std::optional<GraphWalk::Best> GraphWalk::best(const WalkInput& graph) const {
-  const Query query = prepare(adjacency(graph));
+HashMapGraph::HashMapGraph(const WalkInput& graph) {
+  graph.check();
+  const auto count = static_cast<Vertex>(graph.digests.size());
+  out_edges_.reserve(count);
+  in_edges_.reserve(count);
+  digests_.reserve(count);
+  for (Vertex v = 0; v < count; ++v) digests_.emplace(v, graph.digests[v]);
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    out_edges_[graph.edges[i]].push_back(graph.edges[i + 1]);
+    in_edges_[graph.edges[i + 1]].push_back(graph.edges[i]);
+  }
+  for (Vertex v = 0; v < count; ++v) {
+    if (!in_edges_.contains(v)) roots_.push_back(v);
+  }
+}
+
+ArrayGraph::ArrayGraph(const WalkInput& graph)
+    : digests_(graph.digests.begin(), graph.digests.end()) {
+  graph.check();
+  const std::size_t count = digests_.size();
+  std::vector<std::uint32_t> sizes(2 * count);  // out-degrees, then in-degrees
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    ++sizes[graph.edges[i]];
+    ++sizes[count + graph.edges[i + 1]];
+  }
+  const auto num_roots =
+      static_cast<std::uint32_t>(std::count(sizes.begin() + count, sizes.end(), 0u));
+  const std::size_t offset = 2 * count + 1;
+  numbers_.resize(offset + num_roots + graph.edges.size());
+  numbers_[0] = num_roots;
+  std::inclusive_scan(sizes.begin(), sizes.end(), numbers_.begin() + 1, std::plus<>(), num_roots);
+
+  std::size_t root = offset;
+  for (Vertex v = 0; v < count; ++v) {
+    if (sizes[count + v] == 0) numbers_[root++] = v;
+  }
+  std::vector<std::uint32_t> next(numbers_.begin(), numbers_.begin() + 2 * count);
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    const Vertex source = graph.edges[i];
+    const Vertex target = graph.edges[i + 1];
+    numbers_[offset + next[source]++] = target;
+    numbers_[offset + next[count + target]++] = source;
+  }
+}
+
+template <class Graph>
+void BasicGraphWalk<Graph>::add(std::uint64_t model_id, double quality, const WalkInput& graph) {
+  models_.push_back({model_id, quality, Graph(graph)});
+}
+
+template <class Graph>
+std::optional<WalkBest> BasicGraphWalk<Graph>::best(const WalkInput& graph) const {
+  const Query query = prepare(ArrayGraph(graph));
   Scratch scratch;
   const Model* winner = nullptr;
   std::uint32_t longest = 0;
@@ -147,7 +201,10 @@ std::optional<GraphWalk::Best> GraphWalk::best(const WalkInput& graph) const {
     }
   }
   if (winner == nullptr) return std::nullopt;
-  return Best{winner->id, longest};
+  return WalkBest{winner->id, longest};
 }
+
+template class BasicGraphWalk<HashMapGraph>;
+template class BasicGraphWalk<ArrayGraph>;
 
 }  // namespace parsl_tl

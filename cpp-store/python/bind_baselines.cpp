@@ -64,7 +64,8 @@ WalkInput one_graph(const Array<std::uint64_t>& digests, const Array<std::uint32
   return {view(digests), view(edges)};
 }
 
-void add_many(GraphWalk& walk, const Array<std::uint64_t>& model_ids,
+template <class Walk>
+void add_many(Walk& walk, const Array<std::uint64_t>& model_ids,
               const Array<double>& qualities, const Array<std::int64_t>& layer_starts,
               const Array<std::uint64_t>& digests, const Array<std::int64_t>& edge_starts,
               const Array<std::uint32_t>& edges) {
@@ -78,7 +79,8 @@ void add_many(GraphWalk& walk, const Array<std::uint64_t>& model_ids,
   for (std::size_t i = 0; i < graphs.size(); ++i) walk.add(ids[i], values[i], graphs[i]);
 }
 
-py::tuple best_many(const GraphWalk& walk, const Array<std::int64_t>& layer_starts,
+template <class Walk>
+py::tuple best_many(const Walk& walk, const Array<std::int64_t>& layer_starts,
                     const Array<std::uint64_t>& digests, const Array<std::int64_t>& edge_starts,
                     const Array<std::uint32_t>& edges, unsigned threads) {
   const Graphs queries(layer_starts, digests, edge_starts, edges);
@@ -114,28 +116,26 @@ py::tuple best_many(const GraphWalk& walk, const Array<std::int64_t>& layer_star
   return py::make_tuple(ids, lengths);
 }
 
-}  // namespace
-
-void bind_baselines(py::module_& module) {
-  py::class_<GraphWalk>(module, "GraphWalk",
-                        "Longest common prefixes by walking every stored graph; see graph_walk.hpp.")
+template <class Walk>
+void bind_walk(py::module_& module, const char* name, const char* documentation) {
+  py::class_<Walk>(module, name, documentation)
       .def(py::init<>())
-      .def("__len__", &GraphWalk::size)
+      .def("__len__", &Walk::size)
       .def(
           "add",
-          [](GraphWalk& walk, std::uint64_t model_id, double quality,
+          [](Walk& walk, std::uint64_t model_id, double quality,
              const Array<std::uint64_t>& digests, const Array<std::uint32_t>& edges) {
             const WalkInput graph = one_graph(digests, edges);
             const py::gil_scoped_release release;
             walk.add(model_id, quality, graph);
           },
           py::arg("model_id"), py::arg("quality"), py::arg("layer_digests"), py::arg("edges"))
-      .def("add_many", &add_many, py::arg("model_ids"), py::arg("qualities"),
+      .def("add_many", &add_many<Walk>, py::arg("model_ids"), py::arg("qualities"),
            py::arg("layer_starts"), py::arg("layer_digests"), py::arg("edge_starts"),
            py::arg("edges"))
       .def(
           "best",
-          [](const GraphWalk& walk, const Array<std::uint64_t>& digests,
+          [](const Walk& walk, const Array<std::uint64_t>& digests,
              const Array<std::uint32_t>& edges)
               -> std::optional<std::pair<std::uint64_t, std::uint32_t>> {
             const WalkInput query = one_graph(digests, edges);
@@ -146,9 +146,18 @@ void bind_baselines(py::module_& module) {
           },
           py::arg("layer_digests"), py::arg("edges"),
           "Returns (model id, number of common layers), or None.")
-      .def("best_many", &best_many, py::arg("layer_starts"), py::arg("layer_digests"),
+      .def("best_many", &best_many<Walk>, py::arg("layer_starts"), py::arg("layer_digests"),
            py::arg("edge_starts"), py::arg("edges"), py::arg("threads") = 1,
            "Returns model ids (uint64) and numbers of layers (uint32, 0: no model) of all queries.");
+}
+
+}  // namespace
+
+void bind_baselines(py::module_& module) {
+  bind_walk<GraphWalk>(module, "GraphWalk",
+                       "Longest common prefixes by walking every stored graph, kept in hash maps; "
+                       "see graph_walk.hpp.");
+  bind_walk<ArrayGraphWalk>(module, "ArrayGraphWalk", "GraphWalk on graphs kept in arrays.");
 }
 
 }  // namespace parsl_tl

@@ -22,9 +22,12 @@ def flat(catalog):
     )
 
 
-@pytest.fixture(scope="module")
-def walk(catalog, model_ids):
-    made = native.GraphWalk()
+WALKS = (native.GraphWalk, native.ArrayGraphWalk)
+
+
+@pytest.fixture(scope="module", params=WALKS)
+def walk(catalog, model_ids, request):
+    made = request.param()
     made.add_many(model_ids, catalog.qualities, *flat(catalog))
     return made
 
@@ -53,7 +56,7 @@ def test_many_queries_give_what_single_ones_give(walk, queries, threads):
 
 
 def test_models_added_one_by_one_are_the_same(walk, catalog, model_ids):
-    single = native.GraphWalk()
+    single = type(walk)()
     for index, model_id in enumerate(model_ids[:100].tolist()):
         single.add(
             model_id,
@@ -63,7 +66,7 @@ def test_models_added_one_by_one_are_the_same(walk, catalog, model_ids):
         )
     assert len(single) == 100
     assert len(walk) == len(catalog)
-    many = native.GraphWalk()
+    many = type(walk)()
     head = catalog.head(100)
     many.add_many(model_ids[:100], head.qualities, *flat(head))
     queries = mutated_queries(head, 20, seed=2)
@@ -106,29 +109,32 @@ def prefix_hashes(digests, edges, call_digests=None):
 @settings(max_examples=500)
 def test_twins_repeated_inputs_and_their_order_count_as_in_hashes(left, right):
     stored, query = to_arrays(left), to_arrays(right)
-    walk = native.GraphWalk()
-    walk.add(1, 0.0, *stored)
     # As many of each hash as both have: what numbered twins make of an intersection of sets.
     common = (
         Counter(prefix_hashes(*stored).tolist()) & Counter(prefix_hashes(*query).tolist())
     ).total()
-    assert walk.best(*query) == ((1, common) if common else None)
+    for kind in WALKS:
+        walk = kind()
+        walk.add(1, 0.0, *stored)
+        assert walk.best(*query) == ((1, common) if common else None)
 
 
-def test_the_order_in_which_layers_are_listed_does_not_count():
+@pytest.mark.parametrize("kind", WALKS)
+def test_the_order_in_which_layers_are_listed_does_not_count(kind):
     digests = np.array([100, 1, 2, 3, 3], np.uint64)
     edges = np.array([[0, 1], [0, 2], [1, 3], [2, 3], [3, 4]], np.uint32)
     place = np.array([4, 2, 0, 3, 1])
-    walk = native.GraphWalk()
+    walk = kind()
     moved = np.empty_like(digests)
     moved[place] = digests
     walk.add(1, 0.0, moved, place[edges])
     assert walk.best(digests, edges) == (1, 5)
 
 
-def test_ties_go_to_the_quality_and_then_to_the_latest():
+@pytest.mark.parametrize("kind", WALKS)
+def test_ties_go_to_the_quality_and_then_to_the_latest(kind):
     graph = np.array([100, 1], np.uint64), np.array([[0, 1]], np.uint32)
-    walk = native.GraphWalk()
+    walk = kind()
     assert walk.best(*graph) is None
     for model_id, quality in ((7, 0.5), (9, 0.8), (8, 0.8), (6, 0.1)):
         walk.add(model_id, quality, *graph)
@@ -136,7 +142,8 @@ def test_ties_go_to_the_quality_and_then_to_the_latest():
     assert walk.best(np.array([5], np.uint64), np.empty((0, 2), np.uint32)) is None
 
 
-def test_what_edges_cannot_tell_is_where_walk_and_hashes_differ():
+@pytest.mark.parametrize("kind", WALKS)
+def test_what_edges_cannot_tell_is_where_walk_and_hashes_differ(kind):
     """The form of a call (two tensors in one list, or as two arguments) is in the hashes only, as
     are further calls of one layer and a layer's second output. The dense-skip space has none of
     these: there every class has one form for each number of inputs."""
@@ -145,21 +152,23 @@ def test_what_edges_cannot_tell_is_where_walk_and_hashes_differ():
     as_list = prefix_hashes(digests, edges, np.array([0, 0, 11], np.uint64))
     as_arguments = prefix_hashes(digests, edges, np.array([0, 0, 12], np.uint64))
     assert len(np.intersect1d(as_list, as_arguments)) == 2
-    walk = native.GraphWalk()
+    walk = kind()
     walk.add(1, 0.0, digests, edges)
     assert walk.best(digests, edges) == (1, 3)
 
 
-def test_a_walk_never_reaches_layers_on_a_cycle():
+@pytest.mark.parametrize("kind", WALKS)
+def test_a_walk_never_reaches_layers_on_a_cycle(kind):
     digests = np.array([100, 1, 2], np.uint64)
     edges = np.array([[0, 1], [2, 1], [1, 2]], np.uint32)
-    walk = native.GraphWalk()
+    walk = kind()
     walk.add(1, 0.0, digests, edges)
     assert walk.best(digests, edges) == (1, 1)
 
 
-def test_arrays_that_do_not_fit_are_refused(catalog):
-    walk = native.GraphWalk()
+@pytest.mark.parametrize("kind", WALKS)
+def test_arrays_that_do_not_fit_are_refused(catalog, kind):
+    walk = kind()
     with pytest.raises(ValueError, match="edge from layer 0 to layer 2 of a graph of 2"):
         walk.add(1, 0.0, np.array([1, 2], np.uint64), np.array([[0, 2]], np.uint32))
     head = catalog.head(3)
