@@ -1,5 +1,6 @@
 // The published way to find the stored model with the longest common prefix, to compare with: a
-// walk over every stored graph (B. Nicolae et al., "DStore", and R. Underwood et al., "EvoStore").
+// walk over every stored graph (M. Madhyastha et al., "DStore", 2023, and R. Underwood et al.,
+// "EvoStore", 2024).
 //
 // Each graph is kept as adjacency in hash maps. The query walks every stored graph breadth-first
 // from its inputs together with the query's own graph; a layer joins the prefix when all of its

@@ -53,7 +53,8 @@ struct Graphs {
   WalkInput operator[](std::size_t i) const {
     const auto cut = [i](auto items, std::span<const std::int64_t> starts, std::size_t width) {
       const auto first = static_cast<std::size_t>(starts[i]);
-      return items.subspan(first * width, (static_cast<std::size_t>(starts[i + 1]) - first) * width);
+      const auto last = static_cast<std::size_t>(starts[i + 1]);
+      return items.subspan(first * width, (last - first) * width);
     };
     return {cut(digests, layer_starts, 1), cut(edges, edge_starts, 2)};
   }
@@ -148,7 +149,7 @@ void bind_walk(py::module_& module, const char* name, const char* documentation)
           "Returns (model id, number of common layers), or None.")
       .def("best_many", &best_many<Walk>, py::arg("layer_starts"), py::arg("layer_digests"),
            py::arg("edge_starts"), py::arg("edges"), py::arg("threads") = 1,
-           "Returns model ids (uint64) and numbers of layers (uint32, 0: no model) of all queries.");
+           "Returns model ids (uint64) and numbers of layers (uint32, 0: no model), one per query.");
 }
 
 }  // namespace
