@@ -149,7 +149,7 @@ void bind_walk(py::module_& module, const char* name, const char* documentation)
           "Returns (model id, number of common layers), or None.")
       .def("best_many", &best_many<Walk>, py::arg("layer_starts"), py::arg("layer_digests"),
            py::arg("edge_starts"), py::arg("edges"), py::arg("threads") = 1,
-           "Returns model ids (uint64) and numbers of layers (uint32, 0: no model), one per query.");
+           "Returns model ids (uint64) and numbers of layers (uint32, 0: no model) per query.");
 }
 
 }  // namespace
