@@ -54,6 +54,10 @@ class EvaluationTimeoutError(EvaluationError):
     """An evaluation took longer than it was allowed to."""
 
 
+class BenchmarkError(ParslTLError):
+    """A benchmark cannot run here: a program or a package is missing, or does not start."""
+
+
 class StoreError(ParslTLError):
     """Base of everything that goes wrong in the model store."""
 

@@ -5,6 +5,7 @@
 
 namespace parsl_tl {
 
+void bind_baselines(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
 void bind_hash(pybind11::module_& module);
 

@@ -28,7 +28,7 @@ const char* python_class(parsl_tl::ErrorCode code) {
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "The C++ side of parsl_tl: prefix hashes and the model store's engine.";
+  module.doc() = "The C++ side of parsl_tl: prefix hashes, the model store's engine, baselines.";
   // The Arrow ABI is that of one release of pyarrow; parsl_tl.native compares it at import.
   module.attr("PYARROW_VERSION") = PARSL_TL_PYARROW_VERSION;
 
@@ -42,6 +42,7 @@ PYBIND11_MODULE(_native, module) {
     }
   });
 
+  parsl_tl::bind_baselines(module);
   parsl_tl::bind_hash(module);
   parsl_tl::bind_engine(module);
 }

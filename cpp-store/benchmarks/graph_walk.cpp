@@ -1,0 +1,210 @@
+#include "graph_walk.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+namespace parsl_tl {
+namespace {
+
+constexpr std::uint32_t kNone = UINT32_MAX;
+
+/// Layers of the query that are equal with equal histories.
+struct Group {
+  std::uint64_t digest;
+  std::vector<std::uint32_t> inputs;    // groups, in order
+  std::vector<std::uint32_t> children;  // groups that have this one among their inputs
+  std::uint32_t count;                  // how many twins
+};
+
+struct Query {
+  std::vector<Group> groups;
+  std::vector<std::uint32_t> roots;
+};
+
+/// Memory that one query uses again for every stored graph.
+struct Scratch {
+  std::vector<std::uint32_t> group_of;  // of visited vertices
+  std::vector<std::uint32_t> visits;    // in-edges seen so far
+  std::vector<std::uint32_t> taken;     // layers matched per group
+  std::vector<Vertex> frontier;
+};
+
+/// Walks the query's own graph once, so that twins are known before the stored graphs are walked.
+Query prepare(const ArrayGraph& graph) {
+  Query query;
+  std::vector<std::uint32_t> group_of(graph.size(), kNone);
+  std::vector<std::uint32_t> visits(graph.size(), 0);
+  std::vector<Vertex> frontier;
+
+  const auto enter = [&](Vertex v, std::vector<std::uint32_t> inputs) {
+    const std::uint64_t digest = graph.digest(v);
+    auto& siblings = inputs.empty() ? query.roots : query.groups[inputs.front()].children;
+    std::uint32_t group = kNone;
+    for (const std::uint32_t other : siblings) {
+      if (query.groups[other].digest == digest && query.groups[other].inputs == inputs) {
+        group = other;
+      }
+    }
+    if (group == kNone) {
+      group = static_cast<std::uint32_t>(query.groups.size());
+      if (inputs.empty()) query.roots.push_back(group);
+      for (const std::uint32_t input : inputs) {
+        auto& children = query.groups[input].children;
+        if (children.empty() || children.back() != group) children.push_back(group);
+      }
+      query.groups.push_back({digest, std::move(inputs), {}, 0});
+    }
+    ++query.groups[group].count;
+    group_of[v] = group;
+    frontier.push_back(v);
+  };
+
+  for (const Vertex root : graph.roots()) enter(root, {});
+  for (std::size_t head = 0; head < frontier.size(); ++head) {
+    for (const Vertex v : graph.followers(frontier[head])) {
+      const auto sources = graph.sources(v);
+      if (++visits[v] != sources.size()) continue;
+      std::vector<std::uint32_t> inputs(sources.size());
+      std::transform(sources.begin(), sources.end(), inputs.begin(),
+                     [&](Vertex source) { return group_of[source]; });
+      enter(v, std::move(inputs));
+    }
+  }
+  return query;
+}
+
+/// Returns the number of common layers.
+template <class Graph>
+std::uint32_t walk(const Query& query, const Graph& stored, Scratch& scratch) {
+  scratch.group_of.assign(stored.size(), kNone);
+  scratch.visits.assign(stored.size(), 0);
+  scratch.taken.assign(query.groups.size(), 0);
+  scratch.frontier.clear();
+  std::uint32_t prefix = 0;
+
+  const auto enter = [&](Vertex v, std::uint32_t group) {
+    scratch.group_of[v] = group;
+    // A twin that the query has no partner for adds nothing, but leads to layers that may.
+    if (scratch.taken[group]++ < query.groups[group].count) ++prefix;
+    scratch.frontier.push_back(v);
+  };
+
+  for (const Vertex root : stored.roots()) {
+    const std::uint64_t digest = stored.digest(root);
+    for (const std::uint32_t group : query.roots) {
+      if (query.groups[group].digest == digest) enter(root, group);
+    }
+  }
+  for (std::size_t head = 0; head < scratch.frontier.size(); ++head) {
+    const Vertex u = scratch.frontier[head];
+    const auto& candidates = query.groups[scratch.group_of[u]].children;
+    if (candidates.empty()) continue;
+    for (const Vertex v : stored.followers(u)) {
+      const auto sources = stored.sources(v);
+      if (++scratch.visits[v] != sources.size()) continue;
+      const std::uint64_t digest = stored.digest(v);
+      for (const std::uint32_t candidate : candidates) {
+        const Group& group = query.groups[candidate];
+        if (group.digest == digest &&
+            std::equal(sources.begin(), sources.end(), group.inputs.begin(), group.inputs.end(),
+                       [&](Vertex source, std::uint32_t input) {
+                         return scratch.group_of[source] == input;
+                       })) {
+          enter(v, candidate);
+          break;
+        }
+      }
+    }
+  }
+  return prefix;
+}
+
+}  // namespace
+
+void WalkInput::check() const {
+  for (std::size_t i = 0; i + 1 < edges.size(); i += 2) {
+    if (edges[i] >= digests.size() || edges[i + 1] >= digests.size()) {
+      throw std::invalid_argument("an edge from layer " + std::to_string(edges[i]) + " to layer " +
+                                  std::to_string(edges[i + 1]) + " of a graph of " +
+                                  std::to_string(digests.size()));
+    }
+  }
+}
+
+HashMapGraph::HashMapGraph(const WalkInput& graph) {
+  graph.check();
+  const auto count = static_cast<Vertex>(graph.digests.size());
+  out_edges_.reserve(count);
+  in_edges_.reserve(count);
+  digests_.reserve(count);
+  for (Vertex v = 0; v < count; ++v) digests_.emplace(v, graph.digests[v]);
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    out_edges_[graph.edges[i]].push_back(graph.edges[i + 1]);
+    in_edges_[graph.edges[i + 1]].push_back(graph.edges[i]);
+  }
+  for (Vertex v = 0; v < count; ++v) {
+    if (!in_edges_.contains(v)) roots_.push_back(v);
+  }
+}
+
+ArrayGraph::ArrayGraph(const WalkInput& graph)
+    : digests_(graph.digests.begin(), graph.digests.end()) {
+  graph.check();
+  const std::size_t count = digests_.size();
+  std::vector<std::uint32_t> sizes(2 * count);  // out-degrees, then in-degrees
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    ++sizes[graph.edges[i]];
+    ++sizes[count + graph.edges[i + 1]];
+  }
+  const auto num_roots =
+      static_cast<std::uint32_t>(std::count(sizes.begin() + count, sizes.end(), 0u));
+  const std::size_t offset = 2 * count + 1;
+  numbers_.resize(offset + num_roots + graph.edges.size());
+  numbers_[0] = num_roots;
+  std::inclusive_scan(sizes.begin(), sizes.end(), numbers_.begin() + 1, std::plus<>(), num_roots);
+
+  std::size_t root = offset;
+  for (Vertex v = 0; v < count; ++v) {
+    if (sizes[count + v] == 0) numbers_[root++] = v;
+  }
+  std::vector<std::uint32_t> next(numbers_.begin(), numbers_.begin() + 2 * count);
+  for (std::size_t i = 0; i + 1 < graph.edges.size(); i += 2) {
+    const Vertex source = graph.edges[i];
+    const Vertex target = graph.edges[i + 1];
+    numbers_[offset + next[source]++] = target;
+    numbers_[offset + next[count + target]++] = source;
+  }
+}
+
+template <class Graph>
+void BasicGraphWalk<Graph>::add(std::uint64_t model_id, double quality, const WalkInput& graph) {
+  models_.push_back({model_id, quality, Graph(graph)});
+}
+
+template <class Graph>
+std::optional<WalkBest> BasicGraphWalk<Graph>::best(const WalkInput& graph) const {
+  const Query query = prepare(ArrayGraph(graph));
+  Scratch scratch;
+  const Model* winner = nullptr;
+  std::uint32_t longest = 0;
+  for (const Model& model : models_) {
+    const std::uint32_t length = walk(query, model.graph, scratch);
+    // Models stand in the order in which they were added, so that an equal one is a later one.
+    if (length > 0 && (winner == nullptr || std::tuple(length, model.quality) >=
+                                                std::tuple(longest, winner->quality))) {
+      winner = &model;
+      longest = length;
+    }
+  }
+  if (winner == nullptr) return std::nullopt;
+  return WalkBest{winner->id, longest};
+}
+
+template class BasicGraphWalk<HashMapGraph>;
+template class BasicGraphWalk<ArrayGraph>;
+
+}  // namespace parsl_tl

@@ -1,0 +1,1 @@
+"""Measurements of the store beside the alternatives; what ``parsl-tl bench`` runs."""

@@ -1,0 +1,121 @@
+"""The baselines in Python and Redis against the intersection of key sets."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from parsl_tl.benchmarks import lcp_baselines
+from parsl_tl.benchmarks.catalog import mutated_queries, random_queries
+from parsl_tl.benchmarks.lcp_baselines import (
+    NetworkxWalk,
+    RedisCatalog,
+    networkx_missing,
+    redis_missing,
+)
+from parsl_tl.errors import BenchmarkError
+
+needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
+needs_networkx = pytest.mark.skipif(networkx_missing() is not None, reason=str(networkx_missing()))
+
+
+@needs_networkx
+def test_networkx_walks_find_the_model_of_the_set_intersection(catalog, model_ids, oracle):
+    head = catalog.head(250)
+    walk = NetworkxWalk()
+    walk.add_many(model_ids[:250], head)
+    assert len(walk) == 250
+    small = type(oracle)(head, model_ids)
+    for queries in (mutated_queries(head, 20, seed=4), random_queries(20, seed=4), head.head(5)):
+        keys = queries.layer_keys()
+        for index in range(len(queries)):
+            layers = queries.layers_of(index)
+            found = walk.best(queries.layer_digests[layers], queries.edges[queries.edges_of(index)])
+            assert found == small.best(keys[layers])
+
+
+@needs_networkx
+def test_networkx_without_a_common_layer_finds_nothing():
+    walk = NetworkxWalk()
+    no_edges = np.empty((0, 2), np.uint32)
+    walk.add(1, 0.0, np.array([1], np.uint64), no_edges)
+    assert walk.best(np.array([2], np.uint64), no_edges) is None
+    # Twice the same input is one edge of a DiGraph, but not the same as once.
+    walk.add(2, 0.0, np.array([1, 5], np.uint64), np.array([[0, 1], [0, 1]], np.uint32))
+    assert walk.best(np.array([1, 5], np.uint64), np.array([[0, 1]], np.uint32)) == (2, 1)
+
+
+@needs_redis
+def test_redis_finds_the_model_of_the_set_intersection(catalog, model_ids, oracle, queries):
+    keys = catalog.layer_keys()
+    with RedisCatalog(batch=300) as store:
+        assert store.best(keys[:5]) is None
+        # In two parts: the second is numbered behind the first.
+        first = catalog.head(700)
+        store.add_many(model_ids[:700], first, keys[: first.layer_starts[-1]])
+        store.add_many(model_ids[700:], *rest_of(catalog, keys, 700))
+        for group in queries:
+            own = group.layer_keys()
+            for index in range(0, len(group), 5):
+                layer_keys = own[group.layers_of(index)]
+                assert store.best(layer_keys) == oracle.best(layer_keys)
+        assert store.best(np.array([1, 2], np.uint64)) is None
+
+
+def rest_of(catalog, keys, first):
+    layers, edges = catalog.layer_starts[first], catalog.edge_starts[first]
+    rest = type(catalog)(
+        arch_seqs=catalog.arch_seqs[first:],
+        parents=catalog.parents[first:],
+        qualities=catalog.qualities[first:],
+        layer_starts=catalog.layer_starts[first:] - layers,
+        prefix_hashes=catalog.prefix_hashes[layers:],
+        class_ids=catalog.class_ids[layers:],
+        edge_starts=catalog.edge_starts[first:] - edges,
+        edges=catalog.edges[edges:],
+        layer_digests=catalog.layer_digests[layers:],
+        layer_bytes=catalog.layer_bytes[layers:],
+        num_layers=catalog.num_layers,
+        seed=catalog.seed,
+    )
+    return rest, keys[layers:]
+
+
+@needs_redis
+def test_the_server_ends_with_the_block_and_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    def fail():
+        with RedisCatalog() as store:
+            process = Path(f"/proc/{store.pid}")
+            seen.extend([store, process, process.exists()])
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fail()
+    store, process, existed = seen
+    assert existed
+    assert not process.exists()
+    assert store.pid is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_redis
+def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
+    program = tmp_path / "redis-server"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(BenchmarkError, match="exit status 3"), RedisCatalog():
+        pass
+
+
+def test_missing_programs_are_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(lcp_baselines.shutil, "which", lambda name: None)
+    with pytest.raises(BenchmarkError, match="redis-server is not installed"):
+        RedisCatalog()
+    monkeypatch.setattr(lcp_baselines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BenchmarkError, match="networkx is not installed"):
+        NetworkxWalk()
