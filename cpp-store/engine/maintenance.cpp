@@ -48,7 +48,9 @@ void Engine::run_folds() {
     if (stop_) return;
     lock.unlock();
     try {
-      fold_once(due_changes(state_.read()->catalog.num_models()));
+      // In two statements: whoever still reads a state must not replace it.
+      const std::size_t models = state_.read()->catalog.num_models();
+      fold_once(due_changes(models));
     } catch (const std::exception& error) {
       warn(std::string("no snapshot was made: ") + error.what());
     }
