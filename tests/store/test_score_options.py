@@ -1,4 +1,4 @@
-"""Every option of the query against an oracle that looks at every model, wherever the model lies."""
+"""Every option of the query against an oracle that looks at every model, wherever it lies."""
 
 import math
 import tempfile

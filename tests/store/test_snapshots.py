@@ -133,7 +133,7 @@ LAUNDERED = "the search's sections of a snapshot are looked at when it is too la
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("place", HEADER_BYTES + [HEADER + 1, HEADER + 9, HEADER + 17])
+@pytest.mark.parametrize("place", [*HEADER_BYTES, HEADER + 1, HEADER + 9, HEADER + 17])
 def test_a_damaged_head_is_passed_over(folded, place):
     folder, living = folded
     data = bytearray((folder / "snapshot").read_bytes())
@@ -227,6 +227,23 @@ def test_a_truncated_snapshot_is_passed_over(folded, keep):
         store = open_store(f"embedded:{folder}")
     with store:
         check_answers(store, living)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="empty sections at the end of a snapshot lie behind the end of its file"
+)
+def test_the_snapshot_of_an_empty_store_is_whole(tmp_path):
+    folder = tmp_path / "s"
+    with open_store(f"embedded:{folder}") as store:
+        population.put_population(store, [1])
+        store.retire(1)
+        store.fold()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store = open_store(f"embedded:{folder}")
+    with store:
+        assert store.stats()["changes_since_snapshot"] == 0
+        assert 1 not in store
 
 
 def test_a_foreign_snapshot_is_none(folded, tmp_path):
