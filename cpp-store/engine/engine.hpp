@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -167,6 +168,7 @@ class Engine {
   void fold_long_tail(State& state);
   void replay_into(State& state, std::size_t most_changes) const;
   RetireResult append(std::vector<Record> records);  // in a turn
+  void put_group(std::span<const PutRequest> requests);
 
   void validate(const PutRequest& request) const;
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
@@ -176,9 +178,10 @@ class Engine {
 
   void shrink_segments(CompactReport& report);
   void rewrite_log(CompactReport& report);
+  std::size_t due_changes(std::size_t models) const;
   void fold_if_due();
   void run_folds();
-  void fold_once(std::size_t least_changes);
+  void fold_locked(std::size_t least_changes);  // with the snapshot's lock
   void adopt();
 
   EngineOptions options_;
@@ -195,6 +198,7 @@ class Engine {
   // True while a writer of this process appends: it has replayed everything, and nobody else can
   // append, so that what readers see is complete.
   std::atomic<bool> appending_ = false;
+  std::atomic<int> bulk_writers_ = 0;
 
   std::mutex cache_mutex_;  // guards the next three
   std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;

@@ -67,6 +67,7 @@ Engine::Engine(const std::string& folder, EngineOptions options)
   if (!options_.read_only) {
     recover_intent();
     folder_.sweep_temporary();
+    fold_if_due();
   }
 }
 

