@@ -94,7 +94,7 @@ BY = st.one_of(
     st.sampled_from(["layers", "bytes"]),
     st.dictionaries(
         st.sampled_from(["Dense", "Add", "Activation", "InputLayer", "Conv2D"]),
-        st.sampled_from([0.0, 1e-6, 0.1, 1 / 3, 1.0, 2.5, 1e6]),
+        st.sampled_from([0.0, 1e-5, 0.1, 2 / 3, 1.0, 2.5, 1e6]),
     ),
 )
 HOW = st.fixed_dictionaries(
@@ -113,9 +113,9 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
-    steps=st.lists(STEP, max_size=16),
+    steps=st.lists(STEP, min_size=1, max_size=16),
     queries=st.lists(GRAPH, min_size=1, max_size=3),
     hows=st.lists(HOW, min_size=1, max_size=3),
     threads=st.sampled_from([1, 2]),
@@ -209,6 +209,16 @@ def test_bad_options_are_refused_by_value(store, how, named):
         store.best_ancestor(graph, **how)
     with pytest.raises(InvalidValueError, match=named):
         store.best_ancestors([graph, graph], **how)
+
+
+@pytest.mark.parametrize(
+    ("weight", "unit"), [(0.1, 6554), (2 / 3, 43691), (1e-5, 1), (7e-6, 0), (2.5, 163840)]
+)
+def test_weights_are_rounded_to_the_nearest(store, weight, unit):
+    graph = graph_of(([2], [1]))
+    store.put(1, graph, {}, quality=0)
+    scores = store.best_ancestors([graph], by={"Dense": weight}).scores
+    assert scores.tolist() == [3 * unit / 65536]
 
 
 def test_a_million_and_zero_are_weights(store):

@@ -479,7 +479,7 @@ def kill_while_folding(folder, rounds, seed):
 
 
 def test_kill_while_putting_many_and_folding(tmp_path):
-    assert kill_while_folding(tmp_path / "s", 8, seed=3) > 0
+    assert kill_while_folding(tmp_path / "s", 6, seed=3) > 0
 
 
 @pytest.mark.slow
