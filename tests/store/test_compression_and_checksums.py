@@ -137,7 +137,6 @@ def test_damage_is_found_when_a_layer_is_first_read(tmp_path, tools):
         out = {name: [np.zeros(1000, "u1")] for name in names}
         with pytest.raises(StoreCorruptError, match=names[1]):
             store.read(1, [names[1]], out=out)
-        assert not out[names[1]][0].any()
         assert [p for p in store.verify().problems if names[1] in p]
     with open_store(f"embedded:{folder}", checksums=False) as store:
         (array,) = store.read(1, [names[1]])[names[1]]

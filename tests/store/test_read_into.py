@@ -119,7 +119,6 @@ def test_a_layer_without_arrays_is_named(filled):
         store.read(2, out=out)
 
 
-@pytest.mark.xfail(strict=True, reason="layers are filled one by one, before the next is looked at")
 def test_nothing_is_written_if_a_later_layer_does_not_fit(filled):
     store, _, weights = filled
     out = like(weights)
@@ -129,7 +128,6 @@ def test_nothing_is_written_if_a_later_layer_does_not_fit(filled):
     assert not any(array.astype("f8").any() for arrays in out.values() for array in arrays)
 
 
-@pytest.mark.xfail(strict=True, reason="numpy's own error for a read-only array comes through")
 def test_arrays_that_cannot_be_written_are_refused(filled):
     store, _, weights = filled
     name = next(iter(weights))
@@ -241,17 +239,51 @@ def test_a_match_outlives_retirement_and_compaction_by_another_process(filled, t
     strict=True,
     reason="of two matches of one model that are made at once, only the later is remembered",
 )
-def test_every_match_keeps_its_weights(store, tools):
+def test_every_match_keeps_its_weights(uri, tools):
     graph = tools.graph(1, 2, 3)
     weights = tools.weights(graph)
     lost = 0
-    for model_id in range(2000):
-        store.put(model_id, graph, weights, quality=0)
-        barrier, matches = threading.Barrier(3), []
+    with open_store(uri, compression="zstd") as store:
+        for model_id in range(2000):
+            store.put(model_id, graph, weights, quality=0)
+            barrier, matches = threading.Barrier(3), []
 
-        def ask(barrier=barrier, matches=matches):
+            def ask(barrier=barrier, matches=matches):
+                barrier.wait()
+                matches.append(store.best_ancestor(graph))
+
+            threads = [threading.Thread(target=ask) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            store.retire(model_id)
+            match = matches[model_id % 3]
+            matches.clear()
+            try:
+                store.read(match.model_id)
+            except ModelNotFoundError:
+                lost += 1
+                break
+            finally:
+                del match
+    assert lost == 0
+
+
+@pytest.mark.xfail(
+    strict=True, reason="of two pins of one model that are kept, a retirement takes one away"
+)
+def test_who_was_retired_is_not_remembered(store, tools):
+    """However many read it at once just before."""
+    graph = tools.graph(1, 2, 3)
+    weights = tools.weights(graph)
+    for model_id in range(300):
+        store.put(model_id, graph, weights, quality=0)
+        barrier = threading.Barrier(3)
+
+        def ask(barrier=barrier, model_id=model_id):
             barrier.wait()
-            matches.append(store.best_ancestor(graph))
+            store.read(model_id)
 
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
@@ -259,13 +291,5 @@ def test_every_match_keeps_its_weights(store, tools):
         for thread in threads:
             thread.join()
         store.retire(model_id)
-        match = matches[model_id % 3]
-        matches.clear()
-        try:
-            store.read(match.model_id)
-        except ModelNotFoundError:
-            lost += 1
-            break
-        finally:
-            del match
-    assert lost == 0
+        with pytest.raises(ModelNotFoundError):
+            store.read(model_id)

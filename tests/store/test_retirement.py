@@ -135,18 +135,31 @@ def test_references_across_snapshots(tmp_path, tools, compacts):
 
 
 def test_populations_come_and_go(store):
-    """Thousands at once, retired in an order that is not theirs."""
-    population.put_population(store, range(3000))
-    rng = np.random.default_rng(1)
-    living = list(range(3000))
-    for model_id in rng.permutation(3000)[:2900].tolist():
-        store.retire(model_id)
-        living.remove(model_id)
-    for _ in range(2):
+    """Thousands at once, retired in an order that is not theirs, before and after a fold."""
+    living, rng = [], np.random.default_rng(1)
+
+    def check():
         assert store.models()["model_id"].to_pylist() == living
         for seed in range(5000, 5010):
             hashes = population.hashes_of(seed)
             assert population.ask(store, hashes) == population.oracle(living, hashes)
-        store.fold()
-    per_model = store.stats()["bytes_index_shared"] / 100
+
+    for first in range(0, 2400, 800):
+        population.put_population(store, range(first, first + 800))
+        living += range(first, first + 800)
+        for model_id in rng.permutation(living)[:500].tolist():
+            store.retire(model_id)
+            living.remove(model_id)
+        check()
+    assert store.stats()["bytes_snapshot"] == 0  # so few changes are nobody's to fold
+    store.fold()
+    assert store.stats()["changes_since_snapshot"] == 0
+    check()
+    for model_id in rng.permutation(living)[:800].tolist():
+        store.retire(model_id)
+        living.remove(model_id)
+    check()
+    store.fold()
+    check()
+    per_model = store.stats()["bytes_index_shared"] / len(living)
     assert per_model < 600  # of six layers, most of them nobody else's
