@@ -168,12 +168,14 @@ RetireResult Engine::append(std::vector<Record> records) {
       changes.push_back(Catalog::prepare(std::move(records[row]), {offset, row}, sequence));
       if (is_put) ++sequence;
     }
-    return state_.update([&](State& state) {
-      RetireResult result;
-      for (const Catalog::Change& change : changes) result = state.catalog.apply(change);
+    RetireResult result = state_.update([&](State& state) {
+      RetireResult last;
+      for (const Catalog::Change& change : changes) last = state.catalog.apply(change);
       state.position = log_->position();
-      return result;
+      return last;
     });
+    forget(changes);
+    return result;
   } catch (...) {
     log_->seek(offset);  // it is stored; the next look at the log takes it in
     throw;

@@ -174,6 +174,10 @@ class Engine {
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
   std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
+  void keep_pinned(const std::shared_ptr<PinnedModel>& pinned);
+  /// Lets go of what these changes made vanish.
+  void forget(std::span<const Catalog::Change> changes);
+  void forget_all();
   std::shared_ptr<Segment> segment(std::uint64_t owner);
 
   void shrink_segments(CompactReport& report);
@@ -200,9 +204,12 @@ class Engine {
   std::atomic<bool> appending_ = false;
   std::atomic<int> bulk_writers_ = 0;
 
-  std::mutex cache_mutex_;  // guards the next three
+  std::mutex cache_mutex_;  // guards the next four
   std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
   std::unordered_map<std::uint64_t, std::weak_ptr<PinnedModel>> pins_;
+  // The models that were read last, latest at the end: who reads one again finds its segments
+  // mapped and verified. Only of uncompressed stores, where that takes no memory.
+  std::vector<std::shared_ptr<PinnedModel>> recent_pins_;
   std::vector<std::string> warnings_;
 
   std::mutex fold_mutex_;  // guards the next three

@@ -105,6 +105,7 @@ void Engine::adopt() {
   }
   log_ = fresh.log;
   state_.update([&](State& side) { side = fresh; });
+  forget_all();
 }
 
 CompactReport Engine::compact() {
@@ -246,6 +247,7 @@ void Engine::rewrite_log(CompactReport& report) {
   replay_into(state, ~std::size_t{0});
   log_ = state.log;
   state_.update([&](State& side) { side = state; });
+  forget_all();
 }
 
 }  // namespace parsl_tl
