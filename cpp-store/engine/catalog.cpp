@@ -9,6 +9,13 @@
 namespace parsl_tl {
 namespace {
 
+/// Not from the log, where every owner is checked: a snapshot that contradicts itself.
+[[noreturn]] void unknown_layer(const LayerRecord& layer) {
+  throw StoreException(ErrorCode::kCorrupt, "the snapshot counts no reference to layer " +
+                                                hex_id(layer.key) + " of " + hex_id(layer.owner) +
+                                                "; remove it: it is made anew from the log");
+}
+
 [[noreturn]] void contradiction(std::uint64_t id, const std::string& why) {
   throw StoreException(ErrorCode::kCorrupt, "the log's record of model " + hex_id(id) + " " + why);
 }
@@ -186,6 +193,7 @@ void Catalog::drop_reference(const LayerRecord& layer, RetireResult& result) {
   if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
     Owner& owner = found->second;
     const auto use = owner.layers.find(layer.key);
+    if (use == owner.layers.end() || use->second.references == 0) unknown_layer(layer);
     if (--use->second.references > 0) return;
     result.bytes_freed += use->second.bytes;
     owner.layers.erase(use);
@@ -194,11 +202,12 @@ void Catalog::drop_reference(const LayerRecord& layer, RetireResult& result) {
     owners_.erase(found);
     return;
   }
-  const auto owner = base_->find_owner(layer.owner);
-  const auto place = base_->find_layer(*owner, layer.key);
+  const auto place = base_layer(layer.owner, layer.key);
+  if (!place || base_references(*place) == 0) unknown_layer(layer);
   const std::uint32_t left = base_references(*place) - 1;
   base_references_[*place] = left;
   if (left > 0) return;
+  const auto owner = base_->find_owner(layer.owner);
   result.bytes_freed += base_->section<std::uint64_t>(Section::kLayerBytes)[*place];
   const auto starts = base_->section<std::uint64_t>(Section::kOwnerStarts);
   for (auto other = starts[*owner]; other < starts[*owner + 1]; ++other) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kFormatTitle = "parsl_tl model store\nformat ";
+constexpr std::string_view kCompression = "\ncompression ";
 
 /// The name of the network file system that holds the path, or nullptr for a local one.
 const char* network_file_system(const std::string& path) {
@@ -47,7 +49,47 @@ bool is_empty_or_half_made(const std::string& path) {
   return !fs::exists(path + "/segments") || fs::is_empty(path + "/segments");
 }
 
+/// The line behind the title, without it: "2\n".
+std::optional<int> parse_version(std::string_view text) {
+  int version = 0;
+  const char* end = text.data() + text.size();
+  const auto [behind, error] = std::from_chars(text.data(), end, version);
+  if (error != std::errc() || version < 1 || behind == end || *behind != '\n') return std::nullopt;
+  return version;
+}
+
 }  // namespace
+
+std::string format_text(Codec codec) {
+  return std::string(kFormatTitle) + std::to_string(kFormatVersion) + std::string(kCompression) +
+         name_of(codec) + "\n";
+}
+
+Codec parse_format(std::string_view text, const std::string& where) {
+  std::optional<int> version;
+  if (text.starts_with(kFormatTitle)) version = parse_version(text.substr(kFormatTitle.size()));
+  if (!version) {
+    throw StoreException(ErrorCode::kFormat, where + "/FORMAT is not a parsl_tl store's");
+  }
+  if (*version != kFormatVersion) {
+    throw StoreException(ErrorCode::kFormat,
+                         where + " is a store of format " + std::to_string(*version) +
+                             "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
+                             (*version > kFormatVersion
+                                  ? ": install a newer parsl_tl"
+                                  : ": export its models with the version that made it"));
+  }
+  const std::size_t line = text.find(kCompression);
+  if (line == std::string_view::npos) return Codec::kRaw;
+  const std::string_view behind = text.substr(line + kCompression.size());
+  const std::string name(behind.substr(0, behind.find('\n')));
+  const auto codec = codec_named(name);
+  if (!codec) {
+    throw StoreException(ErrorCode::kFormat, where + "/FORMAT names an unknown compression, " +
+                                                 name + ": install a newer parsl_tl");
+  }
+  return *codec;
+}
 
 Folder::Folder(const std::string& path, bool writable, std::optional<Codec> codec) : path_(path) {
   try {
@@ -107,8 +149,7 @@ void Folder::create(Codec codec) const {
   fs::remove(log_path());  // of a creation that was interrupted
   Log::create(log_path());
   const std::string temporary = path_ + "/FORMAT.tmp";
-  const std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) +
-                           "\ncompression " + name_of(codec) + "\n";
+  const std::string text = format_text(codec);
   File format(temporary, O_WRONLY | O_CREAT | O_TRUNC);
   format.write_at(0, text.data(), text.size());
   format.sync_data();
@@ -122,29 +163,7 @@ void Folder::read_format() {
   const File file(path_ + "/FORMAT", O_RDONLY);
   std::string text(256, '\0');
   text.resize(file.read_at(0, text.data(), text.size()));
-  int version = 0;
-  if (!text.starts_with(kFormatTitle) ||
-      std::sscanf(text.c_str() + kFormatTitle.size(), "%d", &version) != 1 || version < 1) {
-    throw StoreException(ErrorCode::kFormat, path_ + "/FORMAT is not a parsl_tl store's");
-  }
-  if (version != kFormatVersion) {
-    throw StoreException(ErrorCode::kFormat,
-                         path_ + " is a store of format " + std::to_string(version) +
-                             "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
-                             (version > kFormatVersion
-                                  ? ": install a newer parsl_tl"
-                                  : ": export its models with the version that made it"));
-  }
-  char name[16] = "none";
-  const std::size_t line = text.find("\ncompression ");
-  if (line != std::string::npos) std::sscanf(text.c_str() + line, "\ncompression %15s", name);
-  const auto codec = codec_named(name);
-  if (!codec) {
-    throw StoreException(ErrorCode::kFormat,
-                         path_ + "/FORMAT names an unknown compression, " + name +
-                             ": install a newer parsl_tl");
-  }
-  codec_ = *codec;
+  codec_ = parse_format(text, path_);
   for (const std::string& part : {log_path(), segments_path(), temporary_path(), lock_path(),
                                   snapshot_lock_path(), intent_path()}) {
     if (!fs::exists(part)) {

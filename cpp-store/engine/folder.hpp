@@ -15,12 +15,18 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "segment.hpp"
 
 namespace parsl_tl {
 
 constexpr int kFormatVersion = 2;
+
+/// What FORMAT says.
+std::string format_text(Codec codec);
+/// The codec that it names. Throws kFormat, naming `where`, for anything else and other formats.
+Codec parse_format(std::string_view text, const std::string& where);
 
 class Folder {
  public:

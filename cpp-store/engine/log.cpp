@@ -90,7 +90,7 @@ Log::Log(const std::string& path, bool writable) : file_(path, writable ? O_RDWR
 
 std::optional<Log::Frame> Log::frame_at(std::uint64_t offset, std::uint64_t file_size) const {
   FrameHeader header{};
-  if (offset + sizeof header > file_size) return std::nullopt;
+  if (offset > file_size || file_size - offset < sizeof header) return std::nullopt;
   if (file_.read_at(offset, &header, sizeof header) != sizeof header) return std::nullopt;
   if (std::memcmp(header.magic, kFrameMagic, sizeof kFrameMagic) != 0) return std::nullopt;
   const std::uint64_t begin = offset + sizeof header;

@@ -151,7 +151,9 @@ void Engine::shrink_segments(CompactReport& report) {
     group.clear();
   };
   std::vector<Shrunk> group;
-  for (const auto& [owner, keys] : living) {
+  for (const auto& entry : living) {
+    const std::uint64_t owner = entry.first;
+    const auto& keys = entry.second;
     std::shared_ptr<Segment> source;
     try {
       source = std::make_shared<Segment>(folder_.segment_path(owner), owner, false);

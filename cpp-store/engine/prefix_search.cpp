@@ -22,6 +22,7 @@ Query::Query(std::span<const std::uint64_t> keys, std::span<const double> weight
     refuse("the worth of quality is " + std::to_string(options_.quality_rate) +
            "; it must be a finite number of at least 0");
   }
+  if (options_.min_quality && std::isnan(*options_.min_quality)) refuse("the least quality is NaN");
   const bool weighted = options_.by == ScoreBy::kWeights;
   if (weights.size() != (weighted ? keys.size() : 0)) refuse("one weight for each key is needed");
   for (std::size_t i = 0; i < keys.size(); ++i) {

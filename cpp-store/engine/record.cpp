@@ -3,8 +3,10 @@
 #include <arrow/api.h>
 #include <arrow/io/memory.h>
 #include <arrow/ipc/api.h>
+#include <arrow/memory_pool.h>
 #include <arrow/util/compression.h>
 
+#include <cmath>
 #include <string_view>
 
 #include "errors.hpp"
@@ -91,6 +93,11 @@ class Columns {
   std::vector<std::shared_ptr<arrow::Array>> columns_;
 };
 
+/// Arrow allocates what a compressed buffer claims to hold. No input of this length can hold more
+/// than the limit: a block of 128 KiB takes four bytes at the least.
+constexpr std::int64_t kMostExpansion = 1 << 16;
+constexpr std::int64_t kLeastLimit = 1 << 20;
+
 /// A column of the expected type; batches are read with our schema, so the cast cannot fail.
 template <typename ArrayType>
 const ArrayType& column(const arrow::RecordBatch& batch, const char* name) {
@@ -154,6 +161,7 @@ class RowReader {
     if (donor_.IsValid(row)) record.donor = donor_.Value(row);
     record.segment_bytes = segment_bytes_.Value(row);
     read_layers(row, record);
+    refuse_nonsense(record, quality_.IsValid(row));
     const std::size_t ends = edges_.size(row);
     if (ends % 2 != 0) refuse("an odd number of edge ends");
     record.edges.reserve(ends);
@@ -169,6 +177,18 @@ class RowReader {
   }
 
  private:
+  /// What the catalog, the ranking and the reference counts rely on.
+  static void refuse_nonsense(const Record& record, bool has_quality) {
+    const bool put = record.operation == Operation::kPut;
+    if (put && !has_quality) refuse("a model without a quality");
+    if (!std::isfinite(record.quality)) refuse("a quality that is no finite number");
+    for (const LayerRecord& layer : record.layers) {
+      const bool own = layer.owner == record.model_id;
+      if (!layer.has_weights && (layer.bytes != 0 || !own)) refuse("a layer without tensors has bytes");
+      if (!put && !own) refuse("a model that is gone holds another's layer");
+    }
+  }
+
   void read_layers(std::int64_t row, Record& record) const {
     const std::size_t layers = keys_.size(row);
     if (names_.size(row) != layers || owners_.size(row) != layers ||
@@ -273,6 +293,9 @@ std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message) {
   const arrow::ipc::DictionaryMemo no_dictionaries;
   auto options = arrow::ipc::IpcReadOptions::Defaults();
   options.use_threads = false;  // many frames are decoded beside each other instead
+  arrow::ProxyMemoryPool counted(arrow::default_memory_pool());  // of this message alone
+  arrow::CappedMemoryPool pool(&counted, kLeastLimit + message->size() * kMostExpansion);
+  options.memory_pool = &pool;
   const auto batch =
       check(arrow::ipc::ReadRecordBatch(record_schema(), &no_dictionaries, options, &stream));
   check(batch->ValidateFull());

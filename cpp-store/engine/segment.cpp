@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <thread>
 
 #include "checksum.hpp"
@@ -81,6 +82,18 @@ std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensor
   return bytes;
 }
 
+/// Whether so many elements, of whatever type, can take so many bytes.
+bool fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
+  std::uint64_t elements = 1;
+  for (const std::int64_t dimension : shape) {
+    if (dimension < 0) return false;
+    if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(dimension), &elements)) {
+      return false;
+    }
+  }
+  return elements == 0 ? size == 0 : size % elements == 0;
+}
+
 [[noreturn]] void refuse(const char* why) {
   throw StoreException(ErrorCode::kCorrupt, std::string("segment directory: ") + why);
 }
@@ -100,10 +113,15 @@ std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
     const std::size_t rest = padded(shape_bytes + entry.dtype_length, 8);
     if (bytes.size() - at < rest) refuse("an entry is cut off");
     if (entry.codec > static_cast<std::uint8_t>(Codec::kZstd)) refuse("unknown codec");
+    const std::span reserved(entry.reserved);
+    if (entry.checked > 1 || std::any_of(reserved.begin(), reserved.end(), std::identity())) {
+      refuse("an entry of a newer format");
+    }
     if (entry.offset > tensors_end || entry.stored_size > tensors_end - entry.offset ||
         entry.offset < sizeof(Header)) {
       refuse("a tensor lies outside the file");
     }
+    if (entry.offset % kSegmentAlignment != 0) refuse("a tensor is not aligned");
     TensorInfo tensor{entry.key,      entry.offset,
                       entry.stored_size, entry.size,
                       entry.checksum, static_cast<Codec>(entry.codec),
@@ -113,9 +131,7 @@ std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
       refuse("a raw tensor of two sizes");
     }
     if (shape_bytes > 0) std::memcpy(tensor.shape.data(), bytes.data() + at, shape_bytes);
-    for (const std::int64_t dimension : tensor.shape) {
-      if (dimension < 0) refuse("a negative dimension");
-    }
+    if (!fits(tensor.shape, tensor.size)) refuse("a shape that does not fit its bytes");
     const auto* dtype = reinterpret_cast<const char*>(bytes.data() + at + shape_bytes);
     tensor.dtype.assign(dtype, entry.dtype_length);
     at += rest;
@@ -265,8 +281,12 @@ Segment::Segment(const std::string& path, std::uint64_t model_id, bool verify)
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.model_id != model_id) {
     refuse_segment("is not its segment");
   }
+  const std::span reserved(header.reserved);
+  if (std::any_of(reserved.begin(), reserved.end(), std::identity())) {
+    refuse_segment("is of a newer format");
+  }
   if (header.directory_offset > mapping_.size() ||
-      header.directory_size > mapping_.size() - header.directory_offset) {
+      header.directory_size != mapping_.size() - header.directory_offset) {
     refuse_segment("is cut off");
   }
   const std::span directory(mapping_.data() + header.directory_offset, header.directory_size);
@@ -283,6 +303,10 @@ Segment::Segment(const std::string& path, std::uint64_t model_id, bool verify)
   }
   std::sort(layers_.begin(), layers_.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
+  const auto same_key = [](const auto& a, const auto& b) { return a.first == b.first; };
+  if (std::adjacent_find(layers_.begin(), layers_.end(), same_key) != layers_.end()) {
+    refuse_segment("has a layer in two places");
+  }
 }
 
 std::optional<Segment::Range> Segment::find(std::uint64_t key) const {

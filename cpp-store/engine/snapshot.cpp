@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstddef>
 #include <cstring>
 
-#include "checksum.hpp"
 #include "errors.hpp"
 #include "layer_name.hpp"
 
@@ -57,8 +55,7 @@ std::shared_ptr<const Snapshot> Snapshot::open(const std::string& path, std::uin
     throw;
   }
   if (snapshot->header_.generation != generation) return nullptr;
-  snapshot->check_table();
-  for (std::size_t i = 0; i < kFirstSearchSection; ++i) snapshot->check_section(i);
+  snapshot->verify_catalog();
   return snapshot;
 }
 
@@ -74,63 +71,6 @@ Snapshot::Snapshot(const File& file, const std::string& path)
 void Snapshot::damaged(const std::string& why) const {
   throw StoreException(ErrorCode::kCorrupt,
                        path_ + " " + why + "; remove it: it is made anew from the log");
-}
-
-void Snapshot::check_table() const {
-  // The table's checksum covers the header's counts too.
-  ChecksumStream stream;
-  stream.update(&header_, offsetof(SnapshotHeader, table_checksum));
-  stream.update(table_.data(), table_.size_bytes());
-  if (stream.digest() != header_.table_checksum) damaged("has a damaged table");
-  for (const SectionEntry& entry : table_) {
-    if (entry.offset > mapping_.size() || entry.size > mapping_.size() - entry.offset ||
-        entry.offset % kSnapshotAlignment != 0) {
-      damaged("is cut off");
-    }
-  }
-  check_sizes();
-}
-
-void Snapshot::check_sizes() const {
-  const auto expect = [this](std::uint64_t count, std::size_t width, auto... sections) {
-    for (const Section which : {sections...}) {
-      if (table_[static_cast<std::size_t>(which)].size != count * width) {
-        damaged("has a section of the wrong size");
-      }
-    }
-  };
-  using enum Section;
-  const SnapshotHeader& n = header_;
-  expect(n.models, 8, kIds, kCreated, kDonors, kFrames, kQualities, kSequences);
-  expect(n.models, 4, kRows);
-  expect(n.models, 1, kHasDonor);
-  expect(n.models + 1, 8, kShareStarts, kAttributeStarts);
-  expect(n.shares, 4, kShareLayers, kShareTerms);
-  expect(n.owners, 8, kOwnerIds, kOwnerSegments);
-  expect(n.owners + 1, 8, kOwnerStarts);
-  expect(n.layers, 4, kLayerTerms, kLayerReferences);
-  expect(n.layers, 8, kLayerBytes);
-  expect(n.used, 8, kUsedIds, kUsedParents);
-  expect(n.used, 4, kUsedModels);
-  expect(n.used, 1, kUsedHasParent);
-  expect(n.terms, 8, kTermKeys, kTermBytes);
-  expect(n.terms, 4, kTermNames);
-  expect(n.terms + 1, 8, kPostingStarts);
-  expect(n.postings, 4, kPostings);
-  expect(n.num_names + 1, 8, kNameStarts);
-}
-
-void Snapshot::check_section(std::size_t which) const {
-  const SectionEntry& entry = table_[which];
-  if (checksum(mapping_.data() + entry.offset, entry.size) != entry.checksum) {
-    damaged("has a damaged section");
-  }
-}
-
-void Snapshot::verify_index() const {
-  std::call_once(index_verified_, [this] {
-    for (std::size_t i = kFirstSearchSection; i < kNumSections; ++i) check_section(i);
-  });
 }
 
 std::uint64_t Snapshot::index_bytes() const noexcept {

@@ -107,7 +107,8 @@ using RetiredBits = std::vector<std::uint64_t>;
 
 class Snapshot {
  public:
-  /// Maps the file and verifies the catalog's sections. Nothing if there is no such file, or it is
+  /// Maps the file and verifies the catalog's sections: their checksums, and that every number in
+  /// them names something that is there. Nothing if there is no such file, or it is
   /// of another generation of the log. Throws kCorrupt if it is damaged.
   static std::shared_ptr<const Snapshot> open(const std::string& path, std::uint64_t generation);
 
@@ -145,9 +146,17 @@ class Snapshot {
 
  private:
   Snapshot(const File& file, const std::string& path);
+  // See snapshot_check.cpp.
+  void verify_catalog() const;
   void check_table() const;
-  void check_section(std::size_t which) const;
+  void check_counts() const;
   void check_sizes() const;
+  void check_section(std::size_t which) const;
+  void check_models() const;
+  void check_owners() const;
+  void check_used() const;
+  void check_terms() const;
+  void check_postings() const;
   [[noreturn]] void damaged(const std::string& why) const;
 
   std::string path_;

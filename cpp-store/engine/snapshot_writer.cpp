@@ -34,6 +34,8 @@ class SnapshotWriter {
   }
 
   bool write(const std::atomic<bool>& stop) {
+    // Or damage there would go into the new snapshot, under a checksum that is right.
+    if (base_ != nullptr) base_->verify_index();
     using Step = void (SnapshotWriter::*)();
     for (const Step step : {&SnapshotWriter::rank_models, &SnapshotWriter::collect_terms,
                             &SnapshotWriter::write_terms, &SnapshotWriter::write_owners,
@@ -42,6 +44,7 @@ class SnapshotWriter {
       if (stop) return false;
       (this->*step)();
     }
+    file_.truncate(offset_);  // empty sections at the end have a place too
     ChecksumStream stream;
     stream.update(&header_, offsetof(SnapshotHeader, table_checksum));
     stream.update(table_, sizeof table_);

@@ -1,0 +1,125 @@
+// The search against looking at every model: in the delta, in the snapshot, and in both.
+#include "prefix_search.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "check.hpp"
+#include "history.hpp"
+#include "scratch.hpp"
+#include "snapshot_writer.hpp"
+
+namespace parsl_tl::testing {
+namespace {
+
+Query random_query(History& history, const Catalog& catalog) {
+  Random& random = history.random();
+  const std::vector<std::uint64_t> keys = history.query_keys();
+  std::vector<double> weights;
+  QueryOptions options;
+  options.by = static_cast<ScoreBy>(random.below(3));
+  if (options.by == ScoreBy::kWeights) {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      weights.push_back(static_cast<double>(random.below(5)) / 3.0);
+    }
+  }
+  const double rates[] = {0.0, 0.0, 0.1, 3.0, 100.0};
+  options.quality_rate = rates[random.below(5)];
+  if (random.chance(0.3)) options.min_quality = static_cast<double>(random.below(6)) / 4.0 - 0.5;
+  while (random.chance(0.5)) {
+    const Winner winner = catalog.best(Query(keys, weights, options));
+    if (!winner.found) break;
+    options.exclude.insert(winner.model_id);
+  }
+  return Query(keys, weights, options);
+}
+
+void check_queries(History& history, const Catalog& catalog, int count) {
+  for (int i = 0; i < count; ++i) {
+    const Query query = random_query(history, catalog);
+    const Winner expected = brute_force(catalog, history, query);
+    const Winner winner = catalog.best(query);
+    CHECK_EQ(winner.found, expected.found);
+    CHECK_EQ(winner.model_id, expected.model_id);
+    CHECK_EQ(winner.score, expected.score);
+    CHECK_EQ(winner.total, expected.total);
+    CHECK_EQ(winner.quality, expected.quality);
+    CHECK_EQ(winner.sequence, expected.sequence);
+  }
+}
+
+Catalog folded(const Catalog& catalog, const Scratch& scratch) {
+  const std::atomic<bool> stop{false};
+  write_snapshot(catalog, {1, 16}, scratch.path(), scratch / "snapshot", stop);
+  return Catalog(Snapshot::open(scratch / "snapshot", 1));
+}
+
+CASE(prefix_search_is_exact) {
+  const Scratch scratch;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    History history({.seed = seed, .num_layers = 5 + 10 * seed});
+    Catalog catalog;
+    check_queries(history, catalog, 5);
+    for (std::uint64_t step = 0; step < 60; ++step) {  // the delta alone
+      apply(catalog, history.next(catalog), 16 + 8 * step);
+      if (step % 10 == 9) check_queries(history, catalog, 20);
+    }
+    for (int fold = 0; fold < 3; ++fold) {
+      catalog = folded(catalog, scratch);  // the snapshot alone
+      check_queries(history, catalog, 40);
+      for (std::uint64_t step = 0; step < 40; ++step) {  // both, and some of the snapshot retired
+        apply(catalog, history.next(catalog), 16 + 8 * step);
+        if (step % 8 == 7) check_queries(history, catalog, 20);
+      }
+    }
+  }
+}
+
+CASE(prefix_search_after_everything_was_retired) {
+  const Scratch scratch;
+  History history({.seed = 50, .retire = 0.0, .depart = 0.0});
+  Catalog catalog;
+  for (int i = 0; i < 30; ++i) apply(catalog, history.next(catalog), 16);
+  catalog = folded(catalog, scratch);
+  for (int i = 0; i < 30; ++i) apply(catalog, history.next(catalog), 16);
+  std::vector<std::uint64_t> ids;
+  catalog.for_each_model(false, [&](const Model& model) { ids.push_back(model.id); });
+  for (const std::uint64_t id : ids) {
+    Record record;
+    record.operation = Operation::kRetire;
+    record.model_id = id;
+    apply(catalog, {record}, 16);
+    check_queries(history, catalog, 3);
+  }
+  CHECK_EQ(catalog.num_models(), 0U);
+  CHECK(!catalog.best(Query(history.query_keys(), {}, {})).found);
+  catalog = folded(catalog, scratch);
+  CHECK(!catalog.best(Query(history.query_keys(), {}, {})).found);
+}
+
+CASE(query_refuses) {
+  const std::vector<std::uint64_t> keys{1, 2};
+  const auto refused = [&](std::vector<double> weights, QueryOptions options) {
+    CHECK_THROWS(Query(keys, weights, options), ErrorCode::kInvalidValue);
+  };
+  const double nan = std::nan("");
+  refused({1.0, 2.0}, {});
+  for (const auto& weights : std::vector<std::vector<double>>{
+           {}, {1.0}, {1.0, -1.0}, {1.0, nan}, {1.0, 1e7}}) {
+    QueryOptions options;
+    options.by = ScoreBy::kWeights;
+    refused(weights, options);
+  }
+  for (const double rate : {-1.0, nan, std::numeric_limits<double>::infinity()}) {
+    QueryOptions options;
+    options.quality_rate = rate;
+    refused({}, options);
+  }
+  QueryOptions options;
+  options.min_quality = nan;
+  refused({}, options);
+  CHECK_EQ(Query(std::vector<std::uint64_t>{3, 1, 3, 2}, {}, {}).keys().size(), 3U);
+}
+
+}  // namespace
+}  // namespace parsl_tl::testing
