@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shutil
-import subprocess
-import tempfile
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.catalog import Catalog
+from parsl_tl.benchmarks.redis_server import RedisServer
+from parsl_tl.benchmarks.redis_server import redis_missing as redis_missing  # found here, too
 from parsl_tl.errors import BenchmarkError
 
-_START_SECONDS = 10.0
 # In front of a model's keys: its id and its quality, 8 bytes each.
 _HEADER_WORDS = 2
 
@@ -136,15 +132,6 @@ def _walk(graph: Any, find: Callable[[Group], int | None]) -> Iterator[int]:
                 frontier.append(target)
 
 
-def redis_missing() -> str | None:
-    """Returns why ``RedisCatalog`` cannot be used, in one line, or None."""
-    if shutil.which("redis-server") is None:
-        return "redis-server is not installed: apt-get install redis-server"
-    if importlib.util.find_spec("redis") is None:
-        return "the redis package is not installed: pip install redis"
-    return None
-
-
 class RedisCatalog:
     """Models in a Redis server, which this object starts and ends: use it in a ``with``.
 
@@ -162,38 +149,18 @@ class RedisCatalog:
         Raises:
             BenchmarkError: redis-server or its Python package is not installed.
         """
-        missing = redis_missing()
-        if missing is not None:
-            raise BenchmarkError(missing)
         self._batch = batch
-        self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server = RedisServer()
         self._client: Any = None
 
     def __enter__(self) -> RedisCatalog:
-        """Starts the server on a socket in a temporary folder; it never writes to disk.
+        """Starts the server.
 
         Raises:
             BenchmarkError: it does not come up.
         """
-        socket = str(Path(self._folder.name) / "redis.sock")
-        command = ["redis-server", "--port", "0", "--unixsocket", socket, "--dir"]
-        command += [self._folder.name, "--save", "", "--appendonly", "no"]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            redis: Any = importlib.import_module("redis")
-            # The client's own retries wait for seconds, which a start does not take.
-            retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-            self._client = redis.Redis(unix_socket_path=socket, retry=retry)
-            self._wait_for_start(redis)
-        except BaseException:
-            self.close()
-            raise
+        self._server.__enter__()
+        self._client = self._server.connect()
         return self
 
     def __exit__(
@@ -207,37 +174,19 @@ class RedisCatalog:
     @property
     def pid(self) -> int | None:
         """The server's process id, or None when it does not run."""
-        return None if self._process is None else self._process.pid
+        return self._server.pid
 
-    def _wait_for_start(self, redis: Any) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + _START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            try:
-                self._client.ping()
-            except (redis.ConnectionError, FileNotFoundError):
-                time.sleep(0.02)
-            else:
-                return
-        raise BenchmarkError(
-            f"redis-server did not answer (exit status {self._process.poll()}); "
-            "run `redis-server --port 0` to see why"
-        )
+    @property
+    def used_bytes(self) -> int:
+        """Memory that the server holds, as it tells it."""
+        return int(self._client.info("memory")["used_memory"])
 
     def close(self) -> None:
         """Ends the server and removes its folder."""
         if self._client is not None:
             self._client.close()
             self._client = None
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=_START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-        self._folder.cleanup()
+        self._server.close()
 
     def add_many(
         self,

@@ -6,14 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parsl_tl.benchmarks import lcp_baselines
+from parsl_tl.benchmarks import lcp_baselines, redis_server
 from parsl_tl.benchmarks.catalog import mutated_queries, random_queries
-from parsl_tl.benchmarks.lcp_baselines import (
-    NetworkxWalk,
-    RedisCatalog,
-    networkx_missing,
-    redis_missing,
-)
+from parsl_tl.benchmarks.lcp_baselines import NetworkxWalk, RedisCatalog, networkx_missing
+from parsl_tl.benchmarks.redis_server import redis_missing
 from parsl_tl.errors import BenchmarkError
 
 needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
@@ -113,7 +109,7 @@ def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
 
 
 def test_missing_programs_are_told_in_one_line(monkeypatch):
-    monkeypatch.setattr(lcp_baselines.shutil, "which", lambda name: None)
+    monkeypatch.setattr(redis_server.shutil, "which", lambda name: None)
     with pytest.raises(BenchmarkError, match="redis-server is not installed"):
         RedisCatalog()
     monkeypatch.setattr(lcp_baselines.importlib.util, "find_spec", lambda name: None)

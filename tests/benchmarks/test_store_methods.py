@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from parsl_tl.benchmarks import store_workers
-from parsl_tl.benchmarks.lcp_baselines import redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.store_embedded import Embedded
 from parsl_tl.benchmarks.store_methods import Memcpy, PlainFile, Safetensors
 from parsl_tl.benchmarks.store_models import destination, flat, make_model, same_bytes, width_of
-from parsl_tl.benchmarks.store_redis import Redis, RedisServer
+from parsl_tl.benchmarks.store_redis import Redis
 from parsl_tl.errors import BenchmarkError
 
 

@@ -1,0 +1,118 @@
+"""A Redis server of a benchmark's own, started and ended by it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from parsl_tl.errors import BenchmarkError
+
+_START_SECONDS = 10.0
+
+
+def redis_missing() -> str | None:
+    """Returns why ``RedisServer`` cannot be used, in one line, or None."""
+    if shutil.which("redis-server") is None:
+        return "redis-server is not installed: apt-get install redis-server"
+    if importlib.util.find_spec("redis") is None:
+        return "the redis package is not installed: pip install redis"
+    return None
+
+
+class RedisServer:
+    """A server on a socket in a temporary folder; never writes to disk. Use it in a ``with``."""
+
+    def __init__(self) -> None:
+        """Nothing is started yet.
+
+        Raises:
+            BenchmarkError: redis-server or its Python package is not installed.
+        """
+        missing = redis_missing()
+        if missing is not None:
+            raise BenchmarkError(missing)
+        self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> str:
+        """Path of the socket on which the server listens."""
+        return str(Path(self._folder.name) / "redis.sock")
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, or None when it does not run."""
+        return None if self._process is None else self._process.pid
+
+    def __enter__(self) -> RedisServer:
+        """Starts the server.
+
+        Raises:
+            BenchmarkError: it does not come up.
+        """
+        command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
+        command += ["--dir", self._folder.name, "--save", "", "--appendonly", "no"]
+        quiet = subprocess.DEVNULL
+        try:
+            # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.
+            self._process = subprocess.Popen(
+                command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+            )
+            self._wait_for_start(self._process)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def connect(self) -> Any:
+        """Returns a new client; who asks for it closes it."""
+        redis: Any = importlib.import_module("redis")
+        # The client's own retries wait for seconds, which a start does not take.
+        retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+        return redis.Redis(unix_socket_path=self.socket, retry=retry)
+
+    def _wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
+        redis: Any = importlib.import_module("redis")
+        client = self.connect()
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                try:
+                    client.ping()
+                except (redis.ConnectionError, FileNotFoundError):
+                    time.sleep(0.02)
+                else:
+                    return
+        finally:
+            client.close()
+        raise BenchmarkError(
+            f"redis-server did not start (exit status {process.poll()}); "
+            "run `redis-server --port 0` to see why, or leave redis out of --methods"
+        )
+
+    def close(self) -> None:
+        """Ends the server and removes its folder."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=_START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        self._folder.cleanup()
