@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.cli.bench_output import Progress, make_console, make_out, show_progress
 from parsl_tl.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from parsl_tl.benchmarks.store import Progress, StoreSettings
+    from parsl_tl.benchmarks.store import StoreSettings
 
 _METHODS = ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
-_PIPED_WIDTH = 100
 _EXAMPLES = """\
 examples:
   parsl-tl bench store --quick
@@ -71,24 +67,20 @@ def add_store_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from parsl_tl.benchmarks.report import print_table, write_machine_facts, write_rows
     from parsl_tl.benchmarks.store import check, missing_methods, run_store_bench
     from parsl_tl.benchmarks.store_report import save_plots, storage_table, summary_tables
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    console = make_console()
     # Before anything takes time: a wrong value, or a folder for results that cannot be.
     settings = check(_settings(args))
-    out = _make_out(Path(args.out))
+    out = make_out(Path(args.out))
     if args.methods is None:
         for method, reason in missing_methods().items():
             console.print(f"without {method}: {reason}", markup=False)
-    with _progress(console, "bandwidth") as progress:
+    with show_progress(console, "bandwidth") as progress:
         rows = run_store_bench(settings, progress)
-    with _progress(console, "storage") as progress:
+    with show_progress(console, "storage") as progress:
         storage = _measure_storage(settings, args.quick, progress)
     write_rows(rows, out, "store")
     write_rows(storage, out, "storage")
@@ -125,14 +117,6 @@ def _settings(args: argparse.Namespace) -> StoreSettings:
     return replace(settings, seed=args.seed, **given)
 
 
-def _make_out(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchmarkError(f"--out {folder}: {error.strerror}; name another folder") from error
-    return folder
-
-
 def _measure_storage(
     settings: StoreSettings, quick: bool, progress: Progress
 ) -> list[dict[str, Any]]:
@@ -148,23 +132,3 @@ def _measure_storage(
             rows.append(measure_storage(folder, num_models, settings.seed, factor))
     progress(1.0, "done")
     return rows
-
-
-@contextlib.contextmanager
-def _progress(console: Console, what: str) -> Iterator[Progress]:
-    """Shows a bar on a terminal, and one line per step elsewhere."""
-    if not console.is_terminal:
-        yield _lines(console, what)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda share, text: bar.update(task, completed=share, description=f"{what}: {text}")
-
-
-def _lines(console: Console, what: str) -> Callable[[float, str], None]:
-    return lambda share, text: console.print(
-        f"{what}: {share:4.0%} {text}", markup=False, highlight=False, soft_wrap=True
-    )
