@@ -144,7 +144,7 @@ std::uint64_t Catalog::segment_bytes(std::uint64_t owner) const {
 
 void Catalog::add_reference(const LayerRecord& layer) {
   if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
-    ++found->second.layers.at(layer.key).references;
+    if (found->second.layers.at(layer.key).references++ == 0) --num_unreferenced_;
     return;
   }
   const std::uint32_t place = *base_layer(layer.owner, layer.key);
@@ -256,6 +256,7 @@ void Catalog::depart(const Record& record) {
   // The models that hold these layers follow in the log and count themselves.
   for (const LayerRecord& layer : record.layers) {
     owner.layers[layer.key] = {layer.bytes, 0};
+    ++num_unreferenced_;
     bytes_live_ += layer.bytes;
   }
   owner.segment_bytes = record.segment_bytes;

@@ -68,6 +68,9 @@ class Catalog {
   std::uint64_t bytes_live() const noexcept { return bytes_live_; }
   std::uint64_t bytes_segments() const noexcept { return bytes_segments_; }
   std::uint64_t next_sequence() const noexcept { return next_sequence_; }
+  /// Whether layers of retired owners still wait for the models that hold them: in the middle of a
+  /// compacted log.
+  bool has_unreferenced() const noexcept { return num_unreferenced_ > 0; }
   /// Records applied since the snapshot.
   std::size_t num_changes() const noexcept { return num_changes_; }
   const Snapshot* base() const noexcept { return base_.get(); }
@@ -110,6 +113,7 @@ class Catalog {
   std::uint64_t bytes_live_ = 0;
   std::uint64_t bytes_segments_ = 0;
   std::size_t num_changes_ = 0;
+  std::size_t num_unreferenced_ = 0;
 };
 
 }  // namespace parsl_tl

@@ -23,7 +23,14 @@ struct DeltaView {
   double max_quality() const { return std::numeric_limits<double>::max(); }
   std::uint64_t score(std::uint32_t slot, const TokenWeights& weights) const {
     std::uint64_t sum = 0;
-    for (const std::uint64_t key : index.slots_[slot].keys) sum += weights[key];
+    for (const auto& layer : index.slots_[slot].layers) sum += weights[layer.key];
+    return sum;
+  }
+  std::uint64_t bytes(std::uint32_t slot, const TokenWeights& weights) const {
+    std::uint64_t sum = 0;
+    for (const auto& layer : index.slots_[slot].layers) {
+      if (weights[layer.key] > 0) sum += layer.bytes;
+    }
     return sum;
   }
 };
@@ -61,16 +68,14 @@ void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t seque
     free_slots_.pop_back();
   }
   Slot& slot = slots_[index];
-  slot = {model_id, quality, sequence, {}};
-  slot.keys.reserve(layers.size());
+  slot = {model_id, quality, sequence, {layers.begin(), layers.end()}};
   for (const Entry& layer : layers) {
-    slot.keys.push_back(layer.key);
     Posting& posting = postings_[layer.key];
     posting.bytes = std::max(posting.bytes, layer.bytes);
     posting.recent.push_back(index);
     if (posting.recent.size() > most_recent(posting.ranked.size())) rank_recent(posting);
   }
-  num_postings_ += slot.keys.size();
+  num_postings_ += layers.size();
   slot_of_[model_id] = index;
 }
 
@@ -78,12 +83,12 @@ void DeltaIndex::remove(std::uint64_t model_id) {
   const auto found = slot_of_.find(model_id);
   if (found == slot_of_.end()) return;
   const std::uint32_t index = found->second;
-  for (const std::uint64_t key : slots_[index].keys) {
-    const auto posting = postings_.find(key);
+  for (const Entry& layer : slots_[index].layers) {
+    const auto posting = postings_.find(layer.key);
     erase(posting->second, index);
     if (posting->second.ranked.empty() && posting->second.recent.empty()) postings_.erase(posting);
   }
-  num_postings_ -= slots_[index].keys.size();
+  num_postings_ -= slots_[index].layers.size();
   slots_[index] = {};
   free_slots_.push_back(index);
   slot_of_.erase(found);
@@ -105,7 +110,7 @@ std::size_t DeltaIndex::num_bytes() const noexcept {
   // A node of a hash map has a link and, with the allocator's header, 16 more bytes around it.
   constexpr std::size_t kNode = 24;
   return postings_.size() * (sizeof(std::uint64_t) + sizeof(Posting) + kNode) +
-         num_postings_ * (sizeof(std::uint32_t) + sizeof(std::uint64_t)) +
+         num_postings_ * (sizeof(std::uint32_t) + sizeof(Entry)) +
          slots_.capacity() * (sizeof(Slot) + kNode) + slot_of_.size() * (2 * sizeof(std::uint64_t) + kNode);
 }
 

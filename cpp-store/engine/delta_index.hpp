@@ -36,11 +36,11 @@ class DeltaIndex {
     std::uint64_t model_id = 0;
     double quality = 0.0;
     std::uint64_t sequence = 0;
-    std::vector<std::uint64_t> keys;
+    std::vector<Entry> layers;
   };
   using Slots = std::vector<std::uint32_t>;
   struct Posting {
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;  // the most that the layer takes in a model
     Slots ranked;  // best first
     Slots recent;  // in any order, and few: they are ranked many at a time
   };

@@ -90,6 +90,16 @@ std::vector<TensorView> by_layer(const PutRequest& request) {
   return views;
 }
 
+std::vector<std::uint64_t> owners_of(const Model& model) {
+  std::vector<std::uint64_t> owners;
+  for (const LayerRecord& layer : model.layers) {
+    if (layer.has_weights) owners.push_back(layer.owner);
+  }
+  std::sort(owners.begin(), owners.end());
+  owners.erase(std::unique(owners.begin(), owners.end()), owners.end());
+  return owners;
+}
+
 /// Counts a writer of thousands of models while it is at work.
 class BulkWriting {
  public:
@@ -158,14 +168,14 @@ void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult
 
 RetireResult Engine::append(std::vector<Record> records) {
   const auto payload = encode(records);
-  const std::uint64_t offset = log_->position();
+  const LogStamp before = log_->stamp();
   log_->append(*payload, options_.sync);
   try {
     std::vector<Catalog::Change> changes;
     std::uint64_t sequence = state_.read()->catalog.next_sequence();
     for (std::uint32_t row = 0; row < records.size(); ++row) {
       const bool is_put = records[row].operation == Operation::kPut;
-      changes.push_back(Catalog::prepare(std::move(records[row]), {offset, row}, sequence));
+      changes.push_back(Catalog::prepare(std::move(records[row]), {before.position, row}, sequence));
       if (is_put) ++sequence;
     }
     RetireResult result = state_.update([&](State& state) {
@@ -177,7 +187,7 @@ RetireResult Engine::append(std::vector<Record> records) {
     forget(changes);
     return result;
   } catch (...) {
-    log_->seek(offset);  // it is stored; the next look at the log takes it in
+    log_->seek(before);  // it is stored; the next look at the log takes it in
     throw;
   }
 }
@@ -260,28 +270,38 @@ std::uint64_t Engine::retire(std::uint64_t id) {
   RetireResult result;
   {
     const Turn turn(*this);
-    state_.read()->catalog.get(id);  // throws if there is none
+    // Should this process die before the last segment is gone, the next writer removes the rest of
+    // those that died.
+    intent_->declare(owners_of(*state_.read()->catalog.get(id)));
     Record record;
     record.operation = Operation::kRetire;
     record.model_id = id;
     record.created_ns = now_ns();
     result = append({std::move(record)});
-    // Should this process die before the last of them is gone, the next writer removes the rest.
-    if (!result.dead_segments.empty()) {
-      intent_->declare(result.dead_segments);
-      for (const std::uint64_t owner : result.dead_segments) {
-        ::unlink(folder_.segment_path(owner).c_str());
-      }
-      intent_->clear();
+    for (const std::uint64_t owner : result.dead_segments) {
+      ::unlink(folder_.segment_path(owner).c_str());
     }
+    intent_->clear();
   }
   fold_if_due();
   return result.bytes_freed;
 }
 
+template <typename Question>
+auto Engine::ask(Question question) {
+  try {
+    return question(refreshed()->catalog);
+  } catch (const StoreException& error) {
+    // The index of a snapshot is verified by the first question that needs it.
+    if (error.code() != ErrorCode::kCorrupt) throw;
+    leave_snapshot(error.what());
+  }
+  return question(refreshed()->catalog);
+}
+
 std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {
   for (;;) {
-    const Winner winner = refreshed()->catalog.best(query);
+    const Winner winner = ask([&](const Catalog& catalog) { return catalog.best(query); });
     if (!winner.found) return nullptr;
     try {
       return pin(winner.model_id);
@@ -297,9 +317,11 @@ std::vector<Winner> Engine::best_ancestors(const std::vector<Query>& queries, un
   // In pieces, so that no reader stays in one state for long.
   constexpr std::size_t kPiece = 64;
   parallel_for((queries.size() + kPiece - 1) / kPiece, threads, [&](std::size_t piece) {
-    const View state = refreshed();
-    const std::size_t last = std::min(queries.size(), (piece + 1) * kPiece);
-    for (std::size_t i = piece * kPiece; i < last; ++i) winners[i] = state->catalog.best(queries[i]);
+    const std::size_t first = piece * kPiece;
+    const std::size_t last = std::min(queries.size(), first + kPiece);
+    ask([&](const Catalog& catalog) {
+      for (std::size_t i = first; i < last; ++i) winners[i] = catalog.best(queries[i]);
+    });
   });
   return winners;
 }

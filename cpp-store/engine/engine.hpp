@@ -8,6 +8,7 @@
 #pragma once
 
 #include <arrow/type_fwd.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -158,7 +159,12 @@ class Engine {
   void require_writable() const;
   void warn(std::string text);
 
-  State load();
+  State load(bool use_snapshot = true);
+  /// Goes on without a snapshot that turned out to be damaged.
+  void leave_snapshot(const std::string& why);
+  /// What the catalog answers.
+  template <typename Question>
+  auto ask(Question question);
   void catch_up();
   bool replay();             // with catch_up_mutex_; false if bytes are left that are no frame
   void replay_all_locked();  // with the file lock as well: what is left is a torn tail
@@ -174,12 +180,14 @@ class Engine {
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
   std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
-  void keep_pinned(const std::shared_ptr<PinnedModel>& pinned);
+  /// The model as it stays in use: another thread may have pinned it first.
+  std::shared_ptr<PinnedModel> keep_pinned(std::shared_ptr<PinnedModel> pinned);
   /// Lets go of what these changes made vanish.
   void forget(std::span<const Catalog::Change> changes);
   void forget_all();
   std::shared_ptr<Segment> segment(std::uint64_t owner);
 
+  class ShrunkGroup;
   void shrink_segments(CompactReport& report);
   void rewrite_log(CompactReport& report);
   std::size_t due_changes(std::size_t models) const;
@@ -212,10 +220,15 @@ class Engine {
   std::vector<std::shared_ptr<PinnedModel>> recent_pins_;
   std::vector<std::string> warnings_;
 
-  std::mutex fold_mutex_;  // guards the next three
-  std::condition_variable fold_wanted_;
-  bool fold_due_ = false;
-  std::thread folder_thread_;
+  /// The thread that makes snapshots, started when the first one is due.
+  struct Folding {
+    std::mutex mutex;  // guards the next three
+    std::condition_variable wanted;
+    bool due = false;
+    std::thread thread;
+  };
+  std::unique_ptr<Folding> folding_ = std::make_unique<Folding>();
+  const ::pid_t process_ = ::getpid();
 };
 
 }  // namespace parsl_tl

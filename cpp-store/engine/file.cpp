@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "errors.hpp"
@@ -66,15 +68,13 @@ void File::close() noexcept {
   fd_ = -1;
 }
 
-std::uint64_t File::size() const { return status().size; }
-
-File::Status File::status() const {
+std::uint64_t File::size() const {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
-  return {static_cast<std::uint64_t>(info.st_size), info.st_nlink};
+  return static_cast<std::uint64_t>(info.st_size);
 }
 
-std::pair<std::uint64_t, std::uint64_t> File::identity() const {
+File::Identity File::identity() const {
   struct stat info {};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
   return {info.st_dev, info.st_ino};
@@ -135,6 +135,16 @@ void File::sync_data() {
   if (::fdatasync(fd_) != 0) throw_errno(errno, "cannot sync", path_);
 }
 
+void File::copy_access(const File& other) const {
+  struct stat info {};
+  if (::fstat(other.fd_, &info) != 0) throw_errno(errno, "cannot stat", other.path_);
+  if (::fchmod(fd_, info.st_mode & 07777) != 0) throw_errno(errno, "cannot set the mode of", path_);
+  // Only root may give files away; anybody else's are his own already, or stay his.
+  if (::geteuid() == 0 && ::fchown(fd_, info.st_uid, info.st_gid) != 0) {
+    throw_errno(errno, "cannot set the owner of", path_);
+  }
+}
+
 bool File::try_lock() {
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return true;
   if (errno == EWOULDBLOCK) return false;
@@ -147,6 +157,11 @@ FileLock::FileLock(const std::string& path, bool exclusive) : file_(path, O_RDON
   }
 }
 
+FileLock::~FileLock() {
+  // Closing is not enough: a child that was forked meanwhile has the descriptor too.
+  if (file_.is_open()) ::flock(file_.fd(), LOCK_UN);
+}
+
 std::optional<FileLock> FileLock::try_lock(const std::string& path, bool exclusive) {
   File file(path, O_RDONLY);
   while (::flock(file.fd(), (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
@@ -154,6 +169,24 @@ std::optional<FileLock> FileLock::try_lock(const std::string& path, bool exclusi
     if (errno != EINTR) throw_errno(errno, "cannot lock", path);
   }
   return FileLock(std::move(file));
+}
+
+std::string unique_path(const std::string& folder, const std::string& prefix) {
+  static const std::uint64_t process = [] {
+    std::random_device source;
+    return (static_cast<std::uint64_t>(source()) << 32) | source();
+  }();
+  static std::atomic<std::uint64_t> counter{0};
+  return folder + "/tmp-" + prefix + "-" + hex_id(process + counter.fetch_add(1));
+}
+
+File create_temporary(const std::string& folder, const std::string& prefix) {
+  for (;;) {
+    const std::string path = unique_path(folder, prefix);
+    File file(path, O_WRONLY | O_CREAT | O_EXCL);
+    // A clean-up may have found it between the two.
+    if (file.try_lock() && ::access(path.c_str(), F_OK) == 0) return file;
+  }
 }
 
 Mapping::Mapping(const File& file) : size_(file.size()) {

@@ -27,13 +27,9 @@ class File {
   bool is_open() const noexcept { return fd_ >= 0; }
   const std::string& path() const noexcept { return path_; }
   std::uint64_t size() const;
-  struct Status {
-    std::uint64_t size;
-    std::uint64_t links;  // 0: removed, or replaced by a rename
-  };
-  Status status() const;
   /// Which file this is, whatever its name: device and inode.
-  std::pair<std::uint64_t, std::uint64_t> identity() const;
+  using Identity = std::pair<std::uint64_t, std::uint64_t>;
+  Identity identity() const;
   void close() noexcept;
 
   /// Reads exactly `size` bytes, or fewer only at the end of the file. Returns bytes read.
@@ -43,6 +39,8 @@ class File {
   void write_all(std::span<iovec> buffers);
   void truncate(std::uint64_t size);
   void sync_data();
+  /// Takes over another file's mode and, where that is allowed, owner.
+  void copy_access(const File& other) const;
   /// True when the advisory lock (flock, exclusive) was free and is now held by this descriptor.
   bool try_lock();
 
@@ -56,6 +54,9 @@ class File {
 class FileLock {
  public:
   FileLock(const std::string& path, bool exclusive);
+  ~FileLock();
+  FileLock(FileLock&&) noexcept = default;
+  FileLock& operator=(FileLock&&) = delete;
   /// The lock, or nothing when somebody else holds it.
   static std::optional<FileLock> try_lock(const std::string& path, bool exclusive);
 
@@ -82,5 +83,12 @@ class Mapping {
 };
 
 void sync_folder(const std::string& path);
+
+/// A name in `folder` that nobody else has, whatever machine or container they run in.
+std::string unique_path(const std::string& folder, const std::string& prefix);
+
+/// A new file for writing under a name that nobody else has; locked, which tells a clean-up
+/// that its writer is alive.
+File create_temporary(const std::string& folder, const std::string& prefix);
 
 }  // namespace parsl_tl

@@ -120,11 +120,13 @@ void Folder::prepare(bool writable, std::optional<Codec> codec) {
   }
   if (writable && ::access(path.c_str(), W_OK) != 0) throw_errno(errno, "cannot write in", path);
   if (!fs::exists(path + "/FORMAT")) {
-    if (!writable || !is_empty_or_half_made(path)) {
+    const bool is_ours = writable && is_empty_or_half_made(path);
+    // Another process may have finished making it while this one looked.
+    if (!is_ours && !fs::exists(path + "/FORMAT")) {
       throw StoreException(ErrorCode::kFormat, path + " holds no parsl_tl store (there is no file "
                                                       "FORMAT); name an empty or a new folder");
     }
-    create(codec.value_or(Codec::kRaw));
+    if (is_ours) create(codec.value_or(Codec::kRaw));
   }
   read_format();
   if (codec && *codec != codec_) {

@@ -4,6 +4,7 @@
 #include <arrow/ipc/api.h>
 #include <arrow/result.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <random>
@@ -73,15 +74,15 @@ void Log::create(const std::string& path) {
   file.sync_data();
 }
 
-Log::Log(const std::string& path, bool writable) : file_(path, writable ? O_RDWR : O_RDONLY) {
+Log::Log(const std::string& path, bool writable)
+    : file_(path, writable ? O_RDWR : O_RDONLY), identity_(file_.identity()) {
   FileHeader header{};
   const std::size_t got = file_.read_at(0, &header, sizeof header);
   if (got != sizeof header || std::memcmp(header.magic, kFileMagic, sizeof kFileMagic) != 0) {
     throw StoreException(ErrorCode::kCorrupt,
                          path + " does not begin as a store's log; restore it from a copy");
   }
-  generation_ = header.generation;
-  position_ = sizeof header;
+  stamp_ = {header.generation, sizeof header, 0, 0};
   if (next() == nullptr) {
     throw StoreException(ErrorCode::kCorrupt,
                          path + ": the schema frame is damaged; restore the file from a copy");
@@ -103,13 +104,36 @@ std::optional<Log::Frame> Log::frame_at(std::uint64_t offset, std::uint64_t file
       checksum(payload->data(), header.length) != header.checksum) {
     return std::nullopt;
   }
-  return Frame{std::move(payload), end};
+  return Frame{std::move(payload), end, header.checksum};
+}
+
+bool Log::is_current(std::uint64_t position) const {
+  struct stat info {};
+  return ::stat(file_.path().c_str(), &info) == 0 &&
+         File::Identity{info.st_dev, info.st_ino} == identity_ &&
+         static_cast<std::uint64_t>(info.st_size) <= position;
+}
+
+bool Log::was_replaced() const {
+  struct stat info {};
+  return ::stat(file_.path().c_str(), &info) != 0 ||
+         File::Identity{info.st_dev, info.st_ino} != identity_;
+}
+
+bool Log::has(const LogStamp& stamp) const {
+  if (stamp.generation != generation() || stamp.last_frame >= stamp.position) return false;
+  FrameHeader header{};
+  return stamp.position <= file_.size() &&
+         file_.read_at(stamp.last_frame, &header, sizeof header) == sizeof header &&
+         std::memcmp(header.magic, kFrameMagic, sizeof kFrameMagic) == 0 &&
+         stamp.last_frame + sizeof header + padded(header.length) == stamp.position &&
+         header.checksum == stamp.last_checksum;
 }
 
 std::shared_ptr<arrow::Buffer> Log::next() {
-  auto frame = frame_at(position_, file_.size());
+  auto frame = frame_at(position(), file_.size());
   if (!frame) return nullptr;
-  position_ = frame->end;
+  stamp_ = {generation(), frame->end, position(), frame->checksum};
   return std::move(frame->payload);
 }
 
@@ -124,30 +148,32 @@ std::shared_ptr<arrow::Buffer> Log::read_frame(std::uint64_t offset) const {
 
 std::uint64_t Log::cut_torn_tail() {
   const std::uint64_t end = file_.size();
-  if (end <= position_) return 0;
+  if (end <= position()) return 0;
   // Frames begin at multiples of 8, so a whole one behind the damage would be found here.
-  for (std::uint64_t offset = padded(position_ + 1); offset < end; offset += 8) {
+  for (std::uint64_t offset = padded(position() + 1); offset < end; offset += 8) {
     if (frame_at(offset, end)) {
       throw StoreException(ErrorCode::kCorrupt,
-                           file_.path() + ": the record at byte " + std::to_string(position_) +
+                           file_.path() + ": the record at byte " + std::to_string(position()) +
                                " is damaged, and whole records follow it; restore the file from "
                                "a copy. Nothing was changed");
     }
   }
-  file_.truncate(position_);
-  return end - position_;
+  file_.truncate(position());
+  return end - position();
 }
 
 void Log::append(const arrow::Buffer& payload, bool sync) {
   const auto frame = make_frame(payload);
   try {
-    file_.write_at(position_, frame.data(), frame.size());
+    file_.write_at(position(), frame.data(), frame.size());
     if (sync) file_.sync_data();
   } catch (...) {
-    file_.truncate(position_);  // a half-written frame would be a torn tail for the next writer
+    file_.truncate(position());  // a half-written frame would be a torn tail for the next writer
     throw;
   }
-  position_ += frame.size();
+  FrameHeader header{};
+  std::memcpy(&header, frame.data(), sizeof header);
+  stamp_ = {generation(), position() + frame.size(), position(), header.checksum};
 }
 
 }  // namespace parsl_tl

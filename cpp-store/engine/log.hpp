@@ -22,6 +22,15 @@
 
 namespace parsl_tl {
 
+/// A place in a log between two frames, and the frame that ends there: another log, or one that was
+/// put back from a copy and went on differently, does not have it.
+struct LogStamp {
+  std::uint64_t generation = 0;
+  std::uint64_t position = 0;
+  std::uint64_t last_frame = 0;  // where it begins
+  std::uint64_t last_checksum = 0;
+};
+
 class Log {
  public:
   /// Creates the file with its header and schema frame; fails if it exists.
@@ -34,16 +43,16 @@ class Log {
   std::shared_ptr<arrow::Buffer> next();
 
   /// True when there is nothing behind `position`, and no other log has taken this one's place
-  /// (compaction). Costs one fstat.
-  bool is_current(std::uint64_t position) const {
-    const File::Status status = file_.status();
-    return status.links > 0 && status.size <= position;
-  }
-  bool was_replaced() const { return file_.status().links == 0; }
+  /// (compaction). Costs one stat.
+  bool is_current(std::uint64_t position) const;
+  bool was_replaced() const;
   void sync() { file_.sync_data(); }
 
+  /// Where the next frame is read or appended.
+  const LogStamp& stamp() const noexcept { return stamp_; }
+  bool has(const LogStamp& stamp) const;
   /// Goes on reading behind the frames that a snapshot holds.
-  void seek(std::uint64_t offset) { position_ = offset; }
+  void seek(const LogStamp& stamp) { stamp_ = stamp; }
 
   /// With the exclusive lock held and `next()` exhausted: cuts off what a writer that died left
   /// behind and returns its size in bytes. Throws kCorrupt, and changes nothing, if whole frames
@@ -53,9 +62,10 @@ class Log {
   /// With the exclusive lock held and `next()` exhausted. On failure the file is as before.
   void append(const arrow::Buffer& payload, bool sync);
 
-  std::uint64_t position() const noexcept { return position_; }
+  std::uint64_t position() const noexcept { return stamp_.position; }
   std::uint64_t size() const { return file_.size(); }
-  std::uint64_t generation() const noexcept { return generation_; }
+  std::uint64_t generation() const noexcept { return stamp_.generation; }
+  const File& file() const noexcept { return file_; }
 
   /// Reads one frame again, by the offset it began at.
   std::shared_ptr<arrow::Buffer> read_frame(std::uint64_t offset) const;
@@ -64,12 +74,13 @@ class Log {
   struct Frame {
     std::shared_ptr<arrow::Buffer> payload;
     std::uint64_t end;
+    std::uint64_t checksum;
   };
   std::optional<Frame> frame_at(std::uint64_t offset, std::uint64_t file_size) const;
 
   File file_;
-  std::uint64_t position_ = 0;
-  std::uint64_t generation_ = 0;
+  File::Identity identity_;
+  LogStamp stamp_;
 };
 
 }  // namespace parsl_tl

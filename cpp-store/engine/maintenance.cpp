@@ -14,12 +14,79 @@
 namespace parsl_tl {
 namespace {
 
-constexpr std::size_t kGroup = 256;  // records that go into one frame of a compacted log
+// What goes into one frame of a compacted log, or is published in one turn.
+constexpr std::size_t kGroup = 256;
+constexpr std::uint64_t kGroupBytes = 64 << 20;
 
 std::uint64_t file_bytes(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) throw_errno(errno, "cannot stat", path);
   return static_cast<std::uint64_t>(info.st_size);
+}
+
+/// Appends records in groups.
+class GroupedLog {
+ public:
+  explicit GroupedLog(Log& log) : log_(log) {}
+
+  void add(Record record) {
+    bytes_ += record.architecture.size() + record.attributes.size();
+    group_.push_back(std::move(record));
+    if (group_.size() == kGroup || bytes_ >= kGroupBytes) flush();
+  }
+  void flush() {
+    if (!group_.empty()) log_.append(*encode(group_), false);
+    group_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  Log& log_;
+  std::vector<Record> group_;
+  std::uint64_t bytes_ = 0;
+};
+
+/// What stands for the models that were retired. False if there are none.
+bool add_departed(const Catalog& catalog, GroupedLog& out) {
+  std::unordered_map<std::uint64_t, std::vector<LayerRecord>> left;  // layers that others hold
+  catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
+    if (!catalog.contains(owner)) left[owner].push_back({key, "", owner, use.bytes, true});
+  });
+  bool any = false;
+  catalog.for_each_used([&](std::uint64_t id, std::optional<std::uint64_t> parent, bool living) {
+    if (living) return;
+    any = true;
+    Record record;
+    record.operation = Operation::kDeparted;
+    record.model_id = id;
+    record.parent = parent;
+    if (const auto layers = left.find(id); layers != left.end()) {
+      record.layers = std::move(layers->second);
+      record.segment_bytes = catalog.segment_bytes(id);
+    }
+    out.add(std::move(record));
+  });
+  return any;
+}
+
+/// Copies the records of living models, and of retired ones what others need. False, and `to` is of
+/// no use, if `from` holds nothing else.
+bool copy_needed_records(const Catalog& catalog, const Log& from, Log& to) {
+  GroupedLog out(to);
+  if (!add_departed(catalog, out)) return false;
+  std::uint64_t offset = 0;
+  std::vector<Record> frame;
+  catalog.for_each_model(false, [&](const Model& model) {
+    if (model.place.offset != offset || frame.empty()) {
+      offset = model.place.offset;
+      frame = decode(from.read_frame(offset));
+    }
+    Record record = frame.at(model.place.row);
+    record.segment_bytes = catalog.segment_bytes(model.id);
+    out.add(std::move(record));
+  });
+  out.flush();
+  return true;
 }
 
 }  // namespace
@@ -38,17 +105,19 @@ void Engine::fold_if_due() {
     const Catalog& catalog = state->catalog;
     if (catalog.num_changes() < due_changes(catalog.num_models())) return;
   }
-  const std::lock_guard guard(fold_mutex_);
-  if (fold_due_ || stop_) return;
-  fold_due_ = true;
-  if (!folder_thread_.joinable()) folder_thread_ = std::thread([this] { run_folds(); });
-  fold_wanted_.notify_all();
+  if (process_ != ::getpid()) return;  // a fork leaves it to the others
+  const std::lock_guard guard(folding_->mutex);
+  if (folding_->due || stop_) return;
+  folding_->due = true;
+  if (!folding_->thread.joinable()) folding_->thread = std::thread([this] { run_folds(); });
+  folding_->wanted.notify_all();
 }
 
 void Engine::run_folds() {
-  std::unique_lock lock(fold_mutex_);
+  Folding& folding = *folding_;
+  std::unique_lock lock(folding.mutex);
   while (!stop_) {
-    fold_wanted_.wait(lock, [this] { return fold_due_ || stop_; });
+    folding.wanted.wait(lock, [&] { return folding.due || stop_; });
     if (stop_) return;
     lock.unlock();
     try {
@@ -62,8 +131,8 @@ void Engine::run_folds() {
     }
     lock.lock();
     // The disk may be full: not again at once.
-    fold_wanted_.wait_for(lock, std::chrono::milliseconds(200), [this] { return stop_.load(); });
-    fold_due_ = false;
+    folding.wanted.wait_for(lock, std::chrono::milliseconds(200), [this] { return stop_.load(); });
+    folding.due = false;
   }
 }
 
@@ -79,12 +148,19 @@ void Engine::fold_locked(std::size_t least_changes) {
   if (!options_.read_only) {
     // From the files, not from the state in use: nobody waits for this.
     State state = load();
+    try {
+      if (const Snapshot* base = state.catalog.base()) base->verify_index();
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kCorrupt) throw;
+      warn(std::string(error.what()) + " (it was passed over)");
+      state = load(false);
+    }
     replay_into(state, ~std::size_t{0});
     if (stop_) return;
     if (state.catalog.num_changes() >= least_changes) {
       state.log->sync();  // a snapshot must not outlive, in a power cut, what it was made from
-      if (!write_snapshot(state.catalog, {state.log->generation(), state.position},
-                          folder_.temporary_path(), folder_.snapshot_path(), stop_)) {
+      if (!write_snapshot(state.catalog, state.log->stamp(), folder_.temporary_path(),
+                          folder_.snapshot_path(), stop_)) {
         return;
       }
     }
@@ -117,61 +193,110 @@ CompactReport Engine::compact() {
   return report;
 }
 
-void Engine::shrink_segments(CompactReport& report) {
-  struct Shrunk {
-    std::uint64_t owner;
-    std::uint64_t before;
-    std::unique_ptr<SegmentWriter> writer;
-  };
-  std::unordered_map<std::uint64_t, std::unordered_set<std::uint64_t>> living;
-  {
-    const View state = refreshed();
-    state->catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse&) {
-      living[owner].insert(key);
-    });
+/// Segments that were written anew without what died, and wait for being published together.
+class Engine::ShrunkGroup {
+ public:
+  ShrunkGroup(Engine& engine, CompactReport& report) : engine_(engine), report_(report) {}
+
+  void add(const Segment& source, const std::unordered_set<std::uint64_t>& keys) {
+    try {
+      write(source, keys);
+    } catch (const StoreException& error) {
+      // What is published gives its space back, which may be enough.
+      if (error.code() != ErrorCode::kFull || waiting_.empty()) throw;
+      publish();
+      write(source, keys);
+    }
+    bytes_ += waiting_.back().writer->file_bytes();
+    if (waiting_.size() == kGroup || bytes_ >= kGroupBytes) publish();
   }
-  const auto publish = [&](std::vector<Shrunk>& group) {
+
+  /// For a segment that was written anew by somebody who died before he could say so.
+  void add_size(std::uint64_t owner, std::uint64_t file_bytes) {
+    waiting_.push_back({owner, file_bytes, file_bytes, nullptr});
+    if (waiting_.size() == kGroup) publish();
+  }
+
+  void publish() {
+    if (waiting_.empty()) return;
     std::vector<Record> records;
-    const Turn turn(*this);
-    for (Shrunk& shrunk : group) {
+    const Turn turn(engine_);
+    for (Shrunk& shrunk : waiting_) {
       // Layers may have died since, none can have come back.
-      if (state_.read()->catalog.segment_bytes(shrunk.owner) == 0) continue;
+      if (engine_.state_.read()->catalog.segment_bytes(shrunk.owner) == 0) continue;
       Record record;
       record.operation = Operation::kShrink;
       record.model_id = shrunk.owner;
-      record.segment_bytes = shrunk.writer->file_bytes();
-      shrunk.writer->publish(folder_.segment_path(shrunk.owner));
-      report.bytes_freed += shrunk.before - record.segment_bytes;
-      ++report.segments_rewritten;
+      record.segment_bytes = shrunk.after;
       records.push_back(std::move(record));
-      const std::lock_guard guard(cache_mutex_);
-      segments_.erase(shrunk.owner);
+      if (shrunk.writer == nullptr) continue;
+      shrunk.writer->publish(engine_.folder_.segment_path(shrunk.owner));
+      report_.bytes_freed += shrunk.before - shrunk.after;
+      ++report_.segments_rewritten;
+      const std::lock_guard guard(engine_.cache_mutex_);
+      engine_.segments_.erase(shrunk.owner);
     }
-    if (!records.empty()) append(std::move(records));
-    group.clear();
+    if (!records.empty()) engine_.append(std::move(records));
+    waiting_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  struct Shrunk {
+    std::uint64_t owner;
+    std::uint64_t before;
+    std::uint64_t after;
+    std::unique_ptr<SegmentWriter> writer;
   };
-  std::vector<Shrunk> group;
+
+  void write(const Segment& source, const std::unordered_set<std::uint64_t>& keys) {
+    auto writer = std::make_unique<SegmentWriter>(engine_.folder_.temporary_path(), source, keys,
+                                                  engine_.options_.sync);
+    const std::uint64_t after = writer->file_bytes();
+    waiting_.push_back({source.model_id(), source.file_bytes(), after, std::move(writer)});
+  }
+
+  Engine& engine_;
+  CompactReport& report_;
+  std::vector<Shrunk> waiting_;
+  std::uint64_t bytes_ = 0;
+};
+
+void Engine::shrink_segments(CompactReport& report) {
+  struct Living {
+    std::unordered_set<std::uint64_t> keys;
+    std::uint64_t segment_bytes = 0;
+  };
+  std::unordered_map<std::uint64_t, Living> living;
+  {
+    const View state = refreshed();
+    state->catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse&) {
+      living[owner].keys.insert(key);
+    });
+    for (auto& entry : living) {
+      entry.second.segment_bytes = state->catalog.segment_bytes(entry.first);
+    }
+  }
+  ShrunkGroup group(*this, report);
   for (const auto& entry : living) {
     const std::uint64_t owner = entry.first;
-    const auto& keys = entry.second;
-    std::shared_ptr<Segment> source;
+    const auto& keys = entry.second.keys;
+    std::unique_ptr<Segment> source;
     try {
-      source = std::make_shared<Segment>(folder_.segment_path(owner), owner, false);
+      source = std::make_unique<Segment>(folder_.segment_path(owner), owner, false);
     } catch (const StoreException& error) {
       if (error.code() == ErrorCode::kNotFound) continue;  // retired meanwhile
       throw;
     }
     const auto& directory = source->directory();
-    const bool all_living = std::all_of(directory.begin(), directory.end(), [&](const auto& tensor) {
-      return keys.contains(tensor.key);
-    });
-    if (all_living) continue;
-    group.push_back({owner, source->file_bytes(),
-                     std::make_unique<SegmentWriter>(folder_.temporary_path(), *source, keys,
-                                                     options_.sync)});
-    if (group.size() == kGroup) publish(group);
+    if (!std::all_of(directory.begin(), directory.end(),
+                     [&](const TensorInfo& tensor) { return keys.contains(tensor.key); })) {
+      group.add(*source, keys);
+    } else if (source->file_bytes() != entry.second.segment_bytes) {
+      group.add_size(owner, source->file_bytes());
+    }
   }
-  if (!group.empty()) publish(group);
+  group.publish();
 
   const Turn turn(*this);
   const View state = state_.read();
@@ -182,55 +307,19 @@ void Engine::shrink_segments(CompactReport& report) {
 void Engine::rewrite_log(CompactReport& report) {
   const FileLock no_snapshots(folder_.snapshot_lock_path(), true);
   const Turn turn(*this);
-  const std::string temporary = folder_.temporary_path() + "/tmp-log-" + std::to_string(::getpid());
   const std::uint64_t before = log_->size();
-  ::unlink(temporary.c_str());
+  const std::string temporary = unique_path(folder_.temporary_path(), "log");
   try {
     Log::create(temporary);
     Log rewritten(temporary, true);
-    std::vector<Record> group;
-    const auto flush = [&] {
-      if (!group.empty()) rewritten.append(*encode(group), false);
-      group.clear();
-    };
     {
       const View state = state_.read();
-      const Catalog& catalog = state->catalog;
-      bool retired = false;
-      std::unordered_map<std::uint64_t, std::vector<LayerRecord>> left;  // of retired owners
-      catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
-        if (!catalog.contains(owner)) left[owner].push_back({key, "", owner, use.bytes, true});
-      });
-      catalog.for_each_used([&](std::uint64_t id, std::optional<std::uint64_t> parent, bool living) {
-        if (living) return;
-        retired = true;
-        Record record;
-        record.operation = Operation::kDeparted;
-        record.model_id = id;
-        record.parent = parent;
-        record.layers = left[id];
-        record.segment_bytes = record.layers.empty() ? 0 : catalog.segment_bytes(id);
-        group.push_back(std::move(record));
-        if (group.size() == kGroup) flush();
-      });
-      flush();
-      if (!retired) {  // nothing that the log could do without
+      if (!copy_needed_records(state->catalog, *log_, rewritten)) {
         ::unlink(temporary.c_str());
         return;
       }
-      std::uint64_t offset = 0;
-      std::vector<Record> frame;
-      catalog.for_each_model(false, [&](const Model& model) {
-        if (model.place.offset != offset || frame.empty()) {
-          offset = model.place.offset;
-          frame = decode(log_->read_frame(offset));
-        }
-        group.push_back(frame.at(model.place.row));
-        group.back().segment_bytes = catalog.segment_bytes(model.id);
-        if (group.size() == kGroup) flush();
-      });
-      flush();
     }
+    rewritten.file().copy_access(log_->file());
     rewritten.sync();
     if (std::rename(temporary.c_str(), folder_.log_path().c_str()) != 0) {
       throw_errno(errno, "cannot publish", folder_.log_path());
@@ -239,14 +328,20 @@ void Engine::rewrite_log(CompactReport& report) {
     ::unlink(temporary.c_str());
     throw;
   }
+  if (options_.sync) sync_folder(folder_.path());
   const std::uint64_t after = file_bytes(folder_.log_path());
   report.bytes_freed += before > after ? before - after : 0;
   State state = load();
   replay_into(state, ~std::size_t{0});
-  write_snapshot(state.catalog, {state.log->generation(), state.position},
-                 folder_.temporary_path(), folder_.snapshot_path(), stop_);
-  state = load();
-  replay_into(state, ~std::size_t{0});
+  try {
+    write_snapshot(state.catalog, state.log->stamp(), folder_.temporary_path(),
+                   folder_.snapshot_path(), stop_);
+    state = load();
+    replay_into(state, ~std::size_t{0});
+  } catch (const StoreException& error) {
+    // Without a snapshot the state is as right, and takes more memory.
+    warn(std::string("no snapshot was made: ") + error.what());
+  }
   log_ = state.log;
   state_.update([&](State& side) { side = state; });
   forget_all();

@@ -76,13 +76,20 @@ Engine::~Engine() { close(); }
 void Engine::close() {
   closed_ = true;
   stop_ = true;
-  std::thread folder_thread;
-  {
-    const std::lock_guard guard(fold_mutex_);
-    fold_wanted_.notify_all();
-    folder_thread = std::move(folder_thread_);
+  if (folding_ == nullptr) return;
+  if (process_ != ::getpid()) {
+    // A fork of the process that opened the store: the thread is not here, and what it waited on,
+    // or held, when the process was copied can be neither used nor destroyed.
+    static_cast<void>(folding_.release());
+    return;
   }
-  if (folder_thread.joinable()) folder_thread.join();
+  std::thread thread;
+  {
+    const std::lock_guard guard(folding_->mutex);
+    folding_->wanted.notify_all();
+    thread = std::move(folding_->thread);
+  }
+  if (thread.joinable()) thread.join();
 }
 
 void Engine::require_open() const {
@@ -108,31 +115,48 @@ std::vector<std::string> Engine::take_warnings() {
   return std::exchange(warnings_, {});
 }
 
-Engine::State Engine::load() {
+Engine::State Engine::load(bool use_snapshot) {
   auto log = std::make_shared<Log>(folder_.log_path(), !options_.read_only);
   std::shared_ptr<const Snapshot> snapshot;
   try {
-    snapshot = Snapshot::open(folder_.snapshot_path(), log->generation());
+    if (use_snapshot) snapshot = Snapshot::open(folder_.snapshot_path(), log->generation());
   } catch (const StoreException& error) {
-    if (error.code() != ErrorCode::kCorrupt) throw;
+    if (error.code() != ErrorCode::kCorrupt && error.code() != ErrorCode::kPermission) throw;
     warn(std::string(error.what()) + " (it was passed over)");
   }
-  // A log that is shorter was put back from a copy: the snapshot is not of its time.
-  if (snapshot && snapshot->header().position > log->size()) snapshot = nullptr;
-  const std::uint64_t position = snapshot ? snapshot->header().position : log->position();
-  log->seek(position);
+  // A log that was put back from a copy: the snapshot is not of its time.
+  if (snapshot && !log->has(snapshot->header().stamp)) snapshot = nullptr;
+  if (snapshot) log->seek(snapshot->header().stamp);
+  const std::uint64_t position = log->position();
   return {Catalog(std::move(snapshot)), std::move(log), position};
+}
+
+void Engine::leave_snapshot(const std::string& why) {
+  const std::lock_guard guard(catch_up_mutex_);
+  if (state_.read()->catalog.base() == nullptr) return;  // another thread was first
+  warn(why + " (it was passed over)");
+  if (!options_.read_only) ::unlink(folder_.snapshot_path().c_str());
+  State fresh = load(false);
+  replay_into(fresh, ~std::size_t{0});
+  log_ = fresh.log;
+  state_.update([&](State& side) { side = fresh; });
+  forget_all();
 }
 
 void Engine::fold_long_tail(State& state) {
   for (;;) {
     const std::size_t models = state.catalog.num_models();
-    const std::size_t most = std::max<std::size_t>(65536, models / 2);
+    std::size_t most = std::max<std::size_t>(65536, models / 2);
     replay_into(state, most);
+    // A snapshot has no place for layers that nobody holds yet.
+    while (state.catalog.num_changes() >= most && state.catalog.has_unreferenced()) {
+      most = state.catalog.num_changes() + 1;
+      replay_into(state, most);
+    }
     if (state.catalog.num_changes() < most) return;
     try {
-      write_snapshot(state.catalog, {state.log->generation(), state.position},
-                     folder_.temporary_path(), folder_.snapshot_path(), stop_);
+      write_snapshot(state.catalog, state.log->stamp(), folder_.temporary_path(),
+                     folder_.snapshot_path(), stop_);
       state = load();
     } catch (const StoreException& error) {
       // Without a snapshot the state is as right, and takes more memory.
@@ -161,7 +185,7 @@ bool Engine::replay() {
     forget_all();
   }
   for (;;) {
-    const std::uint64_t before = log_->position();
+    const LogStamp before = log_->stamp();
     const Frames frames = read_frames(*log_);
     if (!frames.payloads.empty()) {
       try {

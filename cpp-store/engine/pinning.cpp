@@ -44,21 +44,24 @@ std::shared_ptr<PinnedModel> Engine::find_pinned(std::uint64_t id) {
   return found == pins_.end() ? nullptr : found->second.lock();
 }
 
-void Engine::keep_pinned(const std::shared_ptr<PinnedModel>& pinned) {
+std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pinned) {
   std::shared_ptr<PinnedModel> oldest;  // unmapped when nobody has to wait for it
   const std::lock_guard guard(cache_mutex_);
   if (pins_.size() > 1024) {
     std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
   }
-  pins_[pinned->id] = pinned;
-  if (folder_.codec() != Codec::kRaw) return;
+  auto& known = pins_[pinned->id];
+  if (auto first = known.lock()) return first;
+  known = pinned;
+  if (folder_.codec() != Codec::kRaw) return pinned;
   // Retired since it was looked up? Who retires it from now on will find it here.
-  if (!state_.read()->catalog.contains(pinned->id)) return;
+  if (!state_.read()->catalog.contains(pinned->id)) return pinned;
   if (recent_pins_.size() >= kRecentPins) {
     oldest = std::move(recent_pins_.front());
     recent_pins_.erase(recent_pins_.begin());
   }
   recent_pins_.push_back(pinned);
+  return pinned;
 }
 
 void Engine::forget(std::span<const Catalog::Change> changes) {
@@ -103,8 +106,7 @@ std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
     }
     pinned->layers.push_back(std::move(layer));
   }
-  keep_pinned(pinned);
-  return pinned;
+  return keep_pinned(std::move(pinned));
 }
 
 std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {

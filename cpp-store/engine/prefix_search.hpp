@@ -121,7 +121,8 @@ class TokenWeights {
 };
 
 /// Improves `winner` by the models of one index. `View` gives, for a slot: id, quality, sequence,
-/// is_alive, score(slot, TokenWeights), and max_quality() over all slots.
+/// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all slots.
+/// By bytes, a term's weight is the most that its layer takes in any model.
 template <typename View>
 void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
@@ -139,7 +140,9 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
     if (!winner.loses_to(query.total(bound, quality), quality, sequence)) return false;
     if (!view.is_alive(slot)) return true;
     if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) return true;
-    const std::uint64_t score = view.score(slot, weights);
+    // Weights by bytes are bounds: the bytes that count are those of the model itself.
+    const std::uint64_t score = options.by == ScoreBy::kBytes ? view.bytes(slot, weights)
+                                                              : view.score(slot, weights);
     const double total = query.total(score, quality);
     if (winner.loses_to(total, quality, sequence)) {
       winner = {true, total, quality, sequence, view.id(slot), score};

@@ -104,7 +104,11 @@ VerifyReport Engine::verify() {
                                     std::to_string(use.references) + " references, " +
                                     std::to_string(holders) + " models hold it");
         });
-    if (const Snapshot* snapshot = state->catalog.base()) snapshot->verify_index();
+    try {
+      if (const Snapshot* snapshot = state->catalog.base()) snapshot->verify_index();
+    } catch (const StoreException& error) {
+      report.problems.emplace_back(error.what());
+    }
   }
   std::unordered_map<std::uint64_t, std::unordered_set<std::uint64_t>> checked;
   std::uint64_t offset = 0;  // of the frame that was decoded last: models come in its order

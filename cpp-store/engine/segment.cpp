@@ -52,11 +52,6 @@ constexpr std::uint64_t kManyBytes = 4 << 20;
 
 std::uint64_t padded(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
-std::string temporary_name(const std::string& folder) {
-  static std::atomic<std::uint64_t> counter{0};
-  return folder + "/tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-}
-
 std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensors) {
   std::vector<std::uint8_t> bytes;
   const auto append = [&bytes](const void* data, std::size_t size) {
@@ -142,7 +137,7 @@ std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
 
 SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
                              const std::vector<TensorView>& tensors, const SegmentOptions& options)
-    : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
+    : file_(create_temporary(folder, "segment")), path_(file_.path()) {
   try {
     begin();
     if (options.codec == Codec::kRaw) {
@@ -159,7 +154,7 @@ SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
 
 SegmentWriter::SegmentWriter(const std::string& folder, const Segment& source,
                              const std::unordered_set<std::uint64_t>& keys, bool sync)
-    : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
+    : file_(create_temporary(folder, "segment")), path_(file_.path()) {
   try {
     begin();
     for (std::uint32_t i = 0; i < source.directory().size(); ++i) {
@@ -221,8 +216,7 @@ SegmentWriter::~SegmentWriter() {
 
 void SegmentWriter::begin() {
   static constexpr std::array<std::uint8_t, sizeof(Header)> kBlank{};
-  file_.try_lock();  // tells a clean-up that this file's writer is alive
-  write(kBlank);     // the header follows when the directory's place is known
+  write(kBlank);  // the header follows when the directory's place is known
 }
 
 void SegmentWriter::write(std::span<const std::uint8_t> bytes) {

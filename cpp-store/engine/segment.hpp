@@ -97,8 +97,8 @@ class SegmentWriter {
   void flush();
   void finish(std::uint64_t model_id, bool sync);
 
-  std::string path_;
   File file_;
+  std::string path_;
   std::vector<TensorInfo> directory_;
   std::vector<iovec> pending_;  // views on the caller's memory, written in large pieces
   std::uint64_t pending_bytes_ = 0;

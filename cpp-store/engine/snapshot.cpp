@@ -18,6 +18,8 @@ struct SnapshotView {
   std::span<const std::uint64_t> sequences;
   std::span<const std::uint64_t> share_starts;
   std::span<const std::uint32_t> share_terms;
+  std::span<const std::uint32_t> share_layers;
+  std::span<const std::uint64_t> layer_bytes;
   const RetiredBits& retired;
 
   std::uint64_t id(std::uint32_t slot) const { return ids[slot]; }
@@ -31,6 +33,15 @@ struct SnapshotView {
     std::uint64_t sum = 0;
     for (std::uint64_t i = share_starts[slot]; i < share_starts[slot + 1]; ++i) {
       sum += weights[share_terms[i]];
+    }
+    return sum;
+  }
+  std::uint64_t bytes(std::uint32_t slot, const TokenWeights& weights) const {
+    std::uint64_t sum = 0;
+    for (std::uint64_t i = share_starts[slot]; i < share_starts[slot + 1]; ++i) {
+      if (share_layers[i] != kNone && weights[share_terms[i]] > 0) {
+        sum += layer_bytes[share_layers[i]];
+      }
     }
     return sum;
   }
@@ -54,7 +65,7 @@ std::shared_ptr<const Snapshot> Snapshot::open(const std::string& path, std::uin
     if (error.code() == ErrorCode::kNotFound) return nullptr;
     throw;
   }
-  if (snapshot->header_.generation != generation) return nullptr;
+  if (snapshot->header_.stamp.generation != generation) return nullptr;
   snapshot->verify_catalog();
   return snapshot;
 }
@@ -192,6 +203,8 @@ void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& wi
                           section<std::uint64_t>(Section::kSequences),
                           section<std::uint64_t>(Section::kShareStarts),
                           section<std::uint32_t>(Section::kShareTerms),
+                          section<std::uint32_t>(Section::kShareLayers),
+                          section<std::uint64_t>(Section::kLayerBytes),
                           retired};
   parsl_tl::search(view, terms, query, winner);
 }

@@ -5,8 +5,9 @@
 // that it touches. The file is immutable and replaced by rename.
 //
 //   snapshot := header | section table | sections, each aligned to 64 bytes
-//   header   := "PTLSNAP1" | generation and position of the log | sequence of the next model
-//               | counts and sums (see SnapshotHeader) | XXH3-64 of all this and the table
+//   header   := "PTLSNAP2" | the log's stamp: generation, position, and offset and checksum of the
+//               frame that ends there | sequence of the next model | counts and sums (see
+//               SnapshotHeader) | XXH3-64 of all this and the table
 //   table    := (offset | size | XXH3-64 of the section)*, in the order of `Section`
 //
 // Models are numbered by rank (quality, then recency, best first): the order in which ties are
@@ -23,6 +24,7 @@
 #include <string_view>
 
 #include "file.hpp"
+#include "log.hpp"
 #include "model.hpp"
 #include "prefix_search.hpp"
 
@@ -71,15 +73,14 @@ enum class Section : std::uint32_t {
 constexpr std::size_t kNumSections = static_cast<std::size_t>(Section::kPostings) + 1;
 constexpr std::size_t kFirstSearchSection = static_cast<std::size_t>(Section::kTermBytes);
 
-constexpr char kSnapshotMagic[8] = {'P', 'T', 'L', 'S', 'N', 'A', 'P', '1'};
+constexpr char kSnapshotMagic[8] = {'P', 'T', 'L', 'S', 'N', 'A', 'P', '2'};
 constexpr std::uint64_t kSnapshotAlignment = 64;
 constexpr std::uint32_t kNone = 0xFFFFFFFF;
 constexpr std::uint32_t kOddName = 0x80000000;
 
 struct SnapshotHeader {
   char magic[8];
-  std::uint64_t generation;
-  std::uint64_t position;
+  LogStamp stamp;
   std::uint64_t next_sequence;
   std::uint64_t models;
   std::uint64_t shares;
@@ -94,7 +95,7 @@ struct SnapshotHeader {
   std::uint64_t bytes_segments;
   std::uint64_t table_checksum;
 };
-static_assert(sizeof(SnapshotHeader) == 128);
+static_assert(sizeof(SnapshotHeader) == 144);
 
 struct SectionEntry {
   std::uint64_t offset;

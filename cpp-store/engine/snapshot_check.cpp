@@ -106,7 +106,7 @@ void Snapshot::check_counts() const {
     if (count > mapping_.size()) damaged("counts more than it holds");
   }
   if (n.models >= kNone || n.layers >= kNone || n.terms >= kNone || n.num_classes > n.num_names ||
-      n.postings != n.shares || n.position % 8 != 0) {
+      n.postings != n.shares || n.stamp.position % 8 != 0) {
     damaged("has counts that do not go together");
   }
 }

@@ -1,10 +1,10 @@
 #include "snapshot_writer.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -21,17 +21,21 @@ namespace parsl_tl {
 /// all models.
 class SnapshotWriter {
  public:
-  SnapshotWriter(const Catalog& catalog, const LogStamp& stamp, const std::string& path)
-      : catalog_(catalog), base_(catalog.base_.get()), file_(path, O_WRONLY | O_CREAT | O_EXCL) {
-    file_.try_lock();  // tells a clean-up that this file's writer is alive
+  SnapshotWriter(const Catalog& catalog, const LogStamp& stamp, File file)
+      : catalog_(catalog), base_(catalog.base_.get()), file_(std::move(file)) {
     std::memcpy(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic);
-    header_.generation = stamp.generation;
-    header_.position = stamp.position;
+    header_.stamp = stamp;
     header_.next_sequence = catalog.next_sequence();
     header_.bytes_live = catalog.bytes_live();
     header_.bytes_segments = catalog.bytes_segments();
     offset_ = sizeof header_ + sizeof table_;
   }
+
+  ~SnapshotWriter() {
+    if (!published_) ::unlink(file_.path().c_str());
+  }
+  SnapshotWriter(const SnapshotWriter&) = delete;
+  SnapshotWriter& operator=(const SnapshotWriter&) = delete;
 
   bool write(const std::atomic<bool>& stop) {
     // Or damage there would go into the new snapshot, under a checksum that is right.
@@ -53,6 +57,13 @@ class SnapshotWriter {
     file_.write_at(sizeof header_, table_, sizeof table_);
     file_.sync_data();  // or a power cut could leave a name without its bytes
     return true;
+  }
+
+  bool publish(const std::string& path) {
+    if (std::rename(file_.path().c_str(), path.c_str()) != 0) {
+      throw_errno(errno, "cannot publish", path);
+    }
+    return published_ = true;
   }
 
  private:
@@ -96,6 +107,7 @@ class SnapshotWriter {
   SnapshotHeader header_{};
   SectionEntry table_[kNumSections] = {};
   std::uint64_t offset_ = 0;
+  bool published_ = false;
 
   std::vector<Source> sources_;              // by rank
   std::vector<std::uint64_t> keys_;          // of the new terms
@@ -454,23 +466,8 @@ void SnapshotWriter::write_postings() {
 
 bool write_snapshot(const Catalog& catalog, const LogStamp& stamp, const std::string& folder,
                     const std::string& path, const std::atomic<bool>& stop) {
-  static std::atomic<std::uint64_t> counter{0};
-  const std::string temporary =
-      folder + "/tmp-snapshot-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-  try {
-    SnapshotWriter writer(catalog, stamp, temporary);
-    if (writer.write(stop)) {
-      if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-        throw_errno(errno, "cannot publish", path);
-      }
-      return true;
-    }
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  ::unlink(temporary.c_str());
-  return false;
+  SnapshotWriter writer(catalog, stamp, create_temporary(folder, "snapshot"));
+  return writer.write(stop) && writer.publish(path);
 }
 
 }  // namespace parsl_tl

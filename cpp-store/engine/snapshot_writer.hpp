@@ -8,14 +8,8 @@
 
 namespace parsl_tl {
 
-/// What of the log the catalog holds.
-struct LogStamp {
-  std::uint64_t generation = 0;
-  std::uint64_t position = 0;
-};
-
-/// Writes a temporary file in `folder` and gives it the name `path`. False, and nothing is left
-/// behind, if `stop` became true. Throws kFull and the like; what was there before stays.
+/// Writes what the catalog holds of the log up to the stamp, as a temporary file in `folder`, and
+/// gives it the name `path`. False, and nothing is left behind, if `stop` became true. Throws kFull and the like; what was there before stays.
 bool write_snapshot(const Catalog& catalog, const LogStamp& stamp, const std::string& folder,
                     const std::string& path, const std::atomic<bool>& stop);
 

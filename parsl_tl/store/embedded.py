@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Durability = Literal["os", "disk"]
 Compression = Literal["none", "lz4", "zstd"]
+_MOST_WEIGHT = 1e6
 
 
 class EmbeddedStore(ModelStore):
@@ -179,10 +180,9 @@ class EmbeddedStore(ModelStore):
         count = threads if threads is not None else len(os.sched_getaffinity(0))
         if count < 1:
             raise InvalidValueError(f"threads={threads!r} must be at least 1")
+        weights = _weights(graphs, by)
         return BestAncestors(
-            *self._engine.best_ancestors(
-                flat, starts, _weights(graphs, by), **how, threads=count
-            )
+            *self._engine.best_ancestors(flat, starts, weights, **how, threads=count)
         )
 
     def put_architectures(
@@ -217,9 +217,15 @@ class EmbeddedStore(ModelStore):
             InvalidValueError: arrays that do not fit each other.
             ModelExistsError: an id was used before; the message tells how many were stored.
         """
-        given = np.asarray(parents if parents is not None else np.full(len(model_ids), -1))
-        has_parent = given >= 0
         ids = np.asarray(model_ids, np.uint64)
+        given = np.asarray(parents if parents is not None else np.full(len(ids), -1))
+        wrong = (given < -1) | (given >= len(ids))
+        if given.shape != ids.shape or wrong.any():
+            raise InvalidValueError(
+                f"parents holds {given[wrong][0] if wrong.any() else f'{given.shape} values'}; "
+                f"one position from 0 to {len(ids) - 1}, or -1, is needed for each model"
+            )
+        has_parent = given >= 0
         self._engine.put_architectures(
             ids,
             qualities,
@@ -364,6 +370,16 @@ def _how(
     if not isinstance(by, Mapping) and by not in ("layers", "bytes"):
         raise InvalidValueError(
             f"by={by!r}; choose 'layers', 'bytes', or weights such as {{'Dense': 1.0}}"
+        )
+    if isinstance(by, Mapping):
+        for name, weight in by.items():
+            if not 0 <= weight <= _MOST_WEIGHT:  # false for NaN too
+                raise InvalidValueError(
+                    f"by={{{name!r}: {weight!r}}}: a weight must lie between 0 and a million"
+                )
+    if not 0 <= quality_rate < math.inf:
+        raise InvalidValueError(
+            f"quality_rate={quality_rate!r} must be a finite number of at least 0"
         )
     if min_quality is not None and math.isnan(min_quality):
         raise InvalidValueError("min_quality is NaN; give a number, or None for no limit")

@@ -14,7 +14,9 @@ def dtype_name(dtype: np.dtype[np.generic]) -> str:
     Raises:
         InvalidValueError: the dtype holds Python objects, fields, or text.
     """
-    if dtype.hasobject or dtype.names is not None or dtype.kind in "SUmM":
+    # Kind V is raw memory, and also what ml_dtypes adds (bfloat16, ...), which has names.
+    is_raw = dtype.kind == "V" and dtype.type is np.void
+    if dtype.hasobject or dtype.names is not None or dtype.kind in "SUmM" or is_raw:
         raise InvalidValueError(f"weights of dtype {dtype} cannot be stored; use numbers")
     return dtype.name
 
@@ -45,4 +47,3 @@ def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     native = array.dtype.newbyteorder("=")
     contiguous = np.ascontiguousarray(array, dtype=native)
     return contiguous.reshape(-1).view(np.uint8)
-

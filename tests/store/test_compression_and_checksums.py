@@ -189,7 +189,6 @@ def test_damaged_compressed_weights(tmp_path, tools, codec):
                 assert read.nbytes == array.nbytes
 
 
-@pytest.mark.xfail(strict=True, reason="raw memory of no known dtype is stored and cannot be read")
 def test_what_is_stored_can_be_read(store, tools):
     graph = tools.graph(1)
     with pytest.raises(InvalidValueError, match="dtype"):

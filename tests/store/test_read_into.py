@@ -235,10 +235,6 @@ def test_a_match_outlives_retirement_and_compaction_by_another_process(filled, t
         store.read(1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="of two matches of one model that are made at once, only the later is remembered",
-)
 def test_every_match_keeps_its_weights(uri, tools):
     graph = tools.graph(1, 2, 3)
     weights = tools.weights(graph)
@@ -270,9 +266,6 @@ def test_every_match_keeps_its_weights(uri, tools):
     assert lost == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of two pins of one model that are kept, a retirement takes one away"
-)
 def test_who_was_retired_is_not_remembered(store, tools):
     """However many read it at once just before."""
     graph = tools.graph(1, 2, 3)

@@ -228,7 +228,6 @@ def test_a_million_and_zero_are_weights(store):
     assert store.best_ancestors([graph], by=by).scores.tolist() == [3e6]
 
 
-@pytest.mark.xfail(strict=True, reason="weights of classes that the query lacks are not checked")
 def test_a_bad_weight_is_refused_whatever_the_candidate(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
@@ -236,21 +235,16 @@ def test_a_bad_weight_is_refused_whatever_the_candidate(store):
         store.best_ancestor(graph, by={"Conv2D": -1.0})
 
 
-@pytest.mark.xfail(strict=True, reason="six decimals show a small negative number as -0.000000")
 def test_a_small_bad_rate_is_named(store):
     with pytest.raises(InvalidValueError, match="1e-09"):
         store.best_ancestor(graph_of(([2], [1])), quality_rate=-1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="options are only checked once there is a query")
 def test_bad_options_are_refused_without_queries_too(store):
     with pytest.raises(InvalidValueError):
         store.best_ancestors([], quality_rate=-1.0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a layer counts the most bytes that any model of the index gave it"
-)
 def test_only_bytes_that_the_donor_holds_count(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, weights_of(graph), quality=0.0)
@@ -258,9 +252,6 @@ def test_only_bytes_that_the_donor_holds_count(store):
     assert store.best_ancestor(graph, by="bytes").model_id == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a layer's bytes are those of its own index: the snapshot's or the delta's"
-)
 def test_bytes_do_not_depend_on_what_was_folded(store):
     graph = graph_of(([2], [1]))
     store.put(2, graph, {}, quality=1.0)

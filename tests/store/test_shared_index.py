@@ -198,9 +198,6 @@ def test_processes_that_use_one_id_do_not_both_get_it(tmp_path, tools):
         store.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a folder that another process finishes making looks like a foreign one"
-)
 def test_a_new_store_can_be_opened_by_many_at_once(tmp_path):
     failures = []
     for number in range(1500):
@@ -224,7 +221,6 @@ def test_a_new_store_can_be_opened_by_many_at_once(tmp_path):
     assert failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="names in tmp/ are only unique within one pid namespace")
 def test_a_temporary_name_that_is_taken_is_passed_over(store, uri, tools):
     """Containers that share a folder may each have a process of this number."""
     folder = Path(uri.removeprefix("embedded:"))
@@ -248,7 +244,6 @@ def wait_for(pid, seconds):
     return None
 
 
-@pytest.mark.xfail(strict=True, reason="a child waits for a thread that only its parent has")
 def test_a_fork_can_close_what_it_inherited(tmp_path):
     store = open_store(f"embedded:{tmp_path / 's'}")
     population.put_population(store, range(6000))
@@ -268,7 +263,6 @@ def test_a_fork_can_close_what_it_inherited(tmp_path):
     store.close()
 
 
-@pytest.mark.xfail(strict=True, reason="a lock lives as long as a child that was forked under it")
 def test_a_fork_takes_no_lock_with_it(tmp_path):
     import fcntl
 
