@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import parsl_tl
+from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.listings import add_listing_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_store_command(commands)
+    add_bench_command(commands)
     add_listing_commands(commands)
     return parser
 
