@@ -14,6 +14,8 @@ std::size_t most_recent(std::size_t ranked) { return std::max<std::size_t>(64, r
 }  // namespace
 
 struct DeltaView {
+  static constexpr bool kAscending = false;
+
   const DeltaIndex& index;
 
   std::uint64_t id(std::uint32_t slot) const { return index.slots_[slot].model_id; }

@@ -79,6 +79,9 @@ struct Winner {
   }
 };
 
+/// From here on a list is walked together with the longer ones.
+constexpr std::size_t kLongList = 64;
+
 /// A key of the query that an index knows.
 struct QueryTerm {
   std::uint64_t token;  // how the index names the key in a model's list of keys
@@ -120,9 +123,54 @@ class TokenWeights {
   std::size_t mask_;
 };
 
+/// Tells in a walk through one ascending list which of its models may stand in enough of the longer
+/// lists to win. Those lists are walked along, in steps that double: a few nanoseconds for each
+/// model, where looking at the model itself is a miss of the cache.
+class LongListFilter {
+ public:
+  /// `rest`: the lists behind the walked one. `bound`: the most that a model in all of them scores.
+  LongListFilter(std::span<const QueryTerm> rest, std::uint64_t bound)
+      : rest_(rest), bound_(bound), places_(rest.size(), 0) {}
+
+  /// `wins(score)` tells whether a model could win that scores so much at most.
+  template <typename Wins>
+  bool passes(std::uint32_t slot, const Wins& wins) {
+    std::uint64_t most = bound_;
+    for (std::size_t i = 0; i < rest_.size(); ++i) {
+      if (advance(i, slot)) continue;
+      most -= rest_[i].weight;
+      if (!wins(most)) return false;
+    }
+    return true;
+  }
+
+ private:
+  bool advance(std::size_t list, std::uint32_t slot) {
+    const std::span<const std::uint32_t> slots = rest_[list].slots;
+    std::size_t& place = places_[list];
+    std::size_t step = 1;
+    std::size_t end = place;
+    while (end < slots.size() && slots[end] < slot) {
+      place = end + 1;
+      end += step;
+      step *= 2;
+    }
+    const auto last = slots.begin() + static_cast<std::ptrdiff_t>(std::min(end, slots.size()));
+    const auto found =
+        std::lower_bound(slots.begin() + static_cast<std::ptrdiff_t>(place), last, slot);
+    place = static_cast<std::size_t>(found - slots.begin());
+    return place < slots.size() && slots[place] == slot;
+  }
+
+  std::span<const QueryTerm> rest_;
+  std::uint64_t bound_;
+  std::vector<std::size_t> places_;
+};
+
 /// Improves `winner` by the models of one index. `View` gives, for a slot: id, quality, sequence,
 /// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all slots.
-/// By bytes, a term's weight is the most that its layer takes in any model.
+/// By bytes, a term's weight is the most that its layer takes in any model. `kAscending` tells that
+/// lists are sorted by slot.
 template <typename View>
 void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
@@ -133,11 +181,15 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
   std::uint64_t bound = 0;  // the most that a model first met in the current list can score
   for (const QueryTerm& term : terms) bound += term.weight;
   // False if the model, and so every one that ranks lower, cannot win.
-  const auto try_model = [&](std::uint32_t slot) {
+  const auto try_model = [&](std::uint32_t slot, LongListFilter* filter) {
     const double quality = view.quality(slot);
     if (options.min_quality && quality < *options.min_quality) return false;
     const std::uint64_t sequence = view.sequence(slot);
     if (!winner.loses_to(query.total(bound, quality), quality, sequence)) return false;
+    const auto wins = [&](std::uint64_t score) {
+      return winner.loses_to(query.total(score, quality), quality, sequence);
+    };
+    if (filter != nullptr && !filter->passes(slot, wins)) return true;
     if (!view.is_alive(slot)) return true;
     if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) return true;
     // Weights by bytes are bounds: the bytes that count are those of the model itself.
@@ -149,12 +201,17 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
     }
     return true;
   };
-  for (const QueryTerm& term : terms) {
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    const QueryTerm& term = terms[i];
     // On equality the search goes on: such a model could win by its quality.
     if (winner.found && query.total(bound, view.max_quality()) < winner.total) return;
-    for (const std::uint32_t slot : term.recent) try_model(slot);
+    for (const std::uint32_t slot : term.recent) try_model(slot, nullptr);
+    std::optional<LongListFilter> filter;
+    if (View::kAscending && winner.found && term.slots.size() >= kLongList) {
+      filter.emplace(std::span(terms).subspan(i + 1), bound);
+    }
     for (const std::uint32_t slot : term.slots) {
-      if (!try_model(slot)) break;
+      if (!try_model(slot, filter ? &*filter : nullptr)) break;
     }
     bound -= term.weight;
   }

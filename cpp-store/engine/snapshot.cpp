@@ -13,6 +13,8 @@ namespace parsl_tl {
 namespace {
 
 struct SnapshotView {
+  static constexpr bool kAscending = true;
+
   std::span<const std::uint64_t> ids;
   std::span<const double> qualities;
   std::span<const std::uint64_t> sequences;
