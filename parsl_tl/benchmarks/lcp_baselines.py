@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.catalog import Catalog
 from parsl_tl.benchmarks.redis_server import RedisServer
-from parsl_tl.benchmarks.redis_server import redis_missing as redis_missing  # found here, too
 from parsl_tl.errors import BenchmarkError
 
 # In front of a model's keys: its id and its quality, 8 bytes each.

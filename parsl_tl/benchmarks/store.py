@@ -22,10 +22,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.benchmarks.lcp_baselines import redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.store_methods import WRITE
 from parsl_tl.benchmarks.store_models import MB
-from parsl_tl.benchmarks.store_redis import RedisServer
 from parsl_tl.benchmarks.store_workers import Case, Measured, Workers
 from parsl_tl.errors import BenchmarkError
 

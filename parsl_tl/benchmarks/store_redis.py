@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.redis_server import RedisServer as RedisServer  # found here, too
 from parsl_tl.benchmarks.store_methods import READ, WRITE, Method, Operation, as_bytes
 from parsl_tl.benchmarks.store_models import PARTS, WHOLE, Array, BenchModel
 

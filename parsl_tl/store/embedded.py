@@ -412,7 +412,8 @@ def _read_into(pinned: Any, names: list[str] | None, out: Weights) -> dict[str, 
             )
         if not all(target.flags.writeable for target in targets[name]):
             raise InvalidValueError(f"out[{name!r}] holds a read-only array; give one to write to")
-    direct, others = [], []
+    direct: list[str] = []
+    others: list[str] = []
     for name, arrays in targets.items():
         contiguous = all(array.flags.c_contiguous for array in arrays)
         (direct if contiguous else others).append(name)
