@@ -5,6 +5,13 @@
 #include <tuple>
 
 namespace parsl_tl {
+namespace {
+
+/// Recent models are looked through one by one in every search, so they stay few; they are ranked
+/// many at once, so that a model costs no merge of a long list for itself alone.
+std::size_t most_recent(std::size_t ranked) { return std::max<std::size_t>(64, ranked / 8); }
+
+}  // namespace
 
 struct DeltaView {
   const DeltaIndex& index;
@@ -21,12 +28,26 @@ struct DeltaView {
   }
 };
 
-DeltaIndex::Slots::iterator DeltaIndex::place_of(Slots& slots, std::uint32_t slot) {
-  const auto rank = [this](std::uint32_t s) {
-    return std::tuple(slots_[s].quality, slots_[s].sequence);
-  };
-  return std::lower_bound(slots.begin(), slots.end(), slot,
-                          [&](std::uint32_t a, std::uint32_t b) { return rank(a) > rank(b); });
+bool DeltaIndex::is_better(std::uint32_t a, std::uint32_t b) const {
+  return std::tuple(slots_[a].quality, slots_[a].sequence) >
+         std::tuple(slots_[b].quality, slots_[b].sequence);
+}
+
+void DeltaIndex::rank_recent(Posting& posting) {
+  const auto better = [this](std::uint32_t a, std::uint32_t b) { return is_better(a, b); };
+  const auto middle = static_cast<std::ptrdiff_t>(posting.ranked.size());
+  posting.ranked.insert(posting.ranked.end(), posting.recent.begin(), posting.recent.end());
+  posting.recent.clear();
+  const auto begin = posting.ranked.begin();
+  std::sort(begin + middle, posting.ranked.end(), better);
+  std::inplace_merge(begin, begin + middle, posting.ranked.end(), better);
+}
+
+void DeltaIndex::erase(Posting& posting, std::uint32_t slot) {
+  if (std::erase(posting.recent, slot) > 0) return;
+  posting.ranked.erase(std::lower_bound(
+      posting.ranked.begin(), posting.ranked.end(), slot,
+      [this](std::uint32_t a, std::uint32_t b) { return is_better(a, b); }));
 }
 
 void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t sequence,
@@ -46,7 +67,8 @@ void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t seque
     slot.keys.push_back(layer.key);
     Posting& posting = postings_[layer.key];
     posting.bytes = std::max(posting.bytes, layer.bytes);
-    posting.slots.insert(place_of(posting.slots, index), index);
+    posting.recent.push_back(index);
+    if (posting.recent.size() > most_recent(posting.ranked.size())) rank_recent(posting);
   }
   num_postings_ += slot.keys.size();
   slot_of_[model_id] = index;
@@ -58,9 +80,8 @@ void DeltaIndex::remove(std::uint64_t model_id) {
   const std::uint32_t index = found->second;
   for (const std::uint64_t key : slots_[index].keys) {
     const auto posting = postings_.find(key);
-    Slots& slots = posting->second.slots;
-    slots.erase(place_of(slots, index));
-    if (slots.empty()) postings_.erase(posting);
+    erase(posting->second, index);
+    if (posting->second.ranked.empty() && posting->second.recent.empty()) postings_.erase(posting);
   }
   num_postings_ -= slots_[index].keys.size();
   slots_[index] = {};
@@ -74,7 +95,8 @@ void DeltaIndex::search(const Query& query, Winner& winner) const {
   for (const Query::Key& key : query.keys()) {
     const auto posting = postings_.find(key.key);
     if (posting == postings_.end()) continue;
-    terms.push_back({key.key, query.weight(key, posting->second.bytes), posting->second.slots});
+    terms.push_back({key.key, query.weight(key, posting->second.bytes), posting->second.ranked,
+                     posting->second.recent});
   }
   if (!terms.empty()) parsl_tl::search(DeltaView{*this}, terms, query, winner);
 }

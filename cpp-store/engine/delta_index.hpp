@@ -38,13 +38,16 @@ class DeltaIndex {
     std::uint64_t sequence = 0;
     std::vector<std::uint64_t> keys;
   };
+  using Slots = std::vector<std::uint32_t>;
   struct Posting {
     std::uint64_t bytes = 0;
-    std::vector<std::uint32_t> slots;  // best first
+    Slots ranked;  // best first
+    Slots recent;  // in any order, and few: they are ranked many at a time
   };
-  using Slots = std::vector<std::uint32_t>;
 
-  Slots::iterator place_of(Slots& slots, std::uint32_t slot);
+  bool is_better(std::uint32_t a, std::uint32_t b) const;
+  void rank_recent(Posting& posting);
+  void erase(Posting& posting, std::uint32_t slot);
 
   std::unordered_map<std::uint64_t, Posting> postings_;
   std::vector<Slot> slots_;

@@ -90,6 +90,18 @@ std::vector<TensorView> by_layer(const PutRequest& request) {
   return views;
 }
 
+/// Counts a writer of thousands of models while it is at work.
+class BulkWriting {
+ public:
+  explicit BulkWriting(std::atomic<int>& writers) : writers_(writers) { ++writers_; }
+  ~BulkWriting() { --writers_; }
+  BulkWriting(const BulkWriting&) = delete;
+  BulkWriting& operator=(const BulkWriting&) = delete;
+
+ private:
+  std::atomic<int>& writers_;
+};
+
 void refuse_used(const Catalog& catalog, std::uint64_t id) {
   if (catalog.was_used(id)) {
     throw StoreException(ErrorCode::kExists,
@@ -156,12 +168,14 @@ RetireResult Engine::append(std::vector<Record> records) {
       changes.push_back(Catalog::prepare(std::move(records[row]), {offset, row}, sequence));
       if (is_put) ++sequence;
     }
-    return state_.update([&](State& state) {
-      RetireResult result;
-      for (const Catalog::Change& change : changes) result = state.catalog.apply(change);
+    RetireResult result = state_.update([&](State& state) {
+      RetireResult last;
+      for (const Catalog::Change& change : changes) last = state.catalog.apply(change);
       state.position = log_->position();
-      return result;
+      return last;
     });
+    forget(changes);
+    return result;
   } catch (...) {
     log_->seek(offset);  // it is stored; the next look at the log takes it in
     throw;
@@ -208,28 +222,36 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
     validate(request);
     refuse_if(!request.tensors.empty(), "models that are put together have no tensors");
   }
-  for (std::size_t first = 0; first < requests.size(); first += kGroup) {
-    const std::size_t last = std::min(requests.size(), first + kGroup);
-    try {
-      const Turn turn(*this);
-      std::unordered_set<std::uint64_t> ids;
-      std::vector<Record> records;
-      for (std::size_t i = first; i < last; ++i) {
-        refuse_used(state_.read()->catalog, requests[i].model_id);
-        refuse_if(!ids.insert(requests[i].model_id).second,
-                  "model id " + hex_id(requests[i].model_id) + " is given twice");
-        records.push_back(make_record(requests[i]));
-        PutResult ignored;
-        inherit_layers(requests[i], records.back(), ignored);
+  {
+    const BulkWriting bulk(bulk_writers_);
+    for (std::size_t first = 0; first < requests.size(); first += kGroup) {
+      const std::size_t size = std::min(requests.size() - first, kGroup);
+      try {
+        put_group(std::span(requests).subspan(first, size));
+        fold_if_due();
+      } catch (const StoreException& error) {
+        if (first == 0) throw;
+        throw StoreException(error.code(), std::string(error.what()) + " (the first " +
+                                               std::to_string(first) + " models were stored)");
       }
-      append(std::move(records));
-    } catch (const StoreException& error) {
-      if (first == 0) throw;
-      throw StoreException(error.code(), std::string(error.what()) + " (the first " +
-                                             std::to_string(first) + " models were stored)");
     }
-    fold_if_due();
   }
+  fold_if_due();
+}
+
+void Engine::put_group(std::span<const PutRequest> requests) {
+  std::vector<Record> records;
+  for (const PutRequest& request : requests) records.push_back(make_record(request));
+  const Turn turn(*this);
+  std::unordered_set<std::uint64_t> ids;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    refuse_used(state_.read()->catalog, requests[i].model_id);
+    refuse_if(!ids.insert(requests[i].model_id).second,
+              "model id " + hex_id(requests[i].model_id) + " is given twice");
+    PutResult ignored;
+    inherit_layers(requests[i], records[i], ignored);
+  }
+  append(std::move(records));
 }
 
 std::uint64_t Engine::retire(std::uint64_t id) {

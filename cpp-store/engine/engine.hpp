@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -167,18 +168,24 @@ class Engine {
   void fold_long_tail(State& state);
   void replay_into(State& state, std::size_t most_changes) const;
   RetireResult append(std::vector<Record> records);  // in a turn
+  void put_group(std::span<const PutRequest> requests);
 
   void validate(const PutRequest& request) const;
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
   std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
+  void keep_pinned(const std::shared_ptr<PinnedModel>& pinned);
+  /// Lets go of what these changes made vanish.
+  void forget(std::span<const Catalog::Change> changes);
+  void forget_all();
   std::shared_ptr<Segment> segment(std::uint64_t owner);
 
   void shrink_segments(CompactReport& report);
   void rewrite_log(CompactReport& report);
+  std::size_t due_changes(std::size_t models) const;
   void fold_if_due();
   void run_folds();
-  void fold_once(std::size_t least_changes);
+  void fold_locked(std::size_t least_changes);  // with the snapshot's lock
   void adopt();
 
   EngineOptions options_;
@@ -195,10 +202,14 @@ class Engine {
   // True while a writer of this process appends: it has replayed everything, and nobody else can
   // append, so that what readers see is complete.
   std::atomic<bool> appending_ = false;
+  std::atomic<int> bulk_writers_ = 0;
 
-  std::mutex cache_mutex_;  // guards the next three
+  std::mutex cache_mutex_;  // guards the next four
   std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
   std::unordered_map<std::uint64_t, std::weak_ptr<PinnedModel>> pins_;
+  // The models that were read last, latest at the end: who reads one again finds its segments
+  // mapped and verified. Only of uncompressed stores, where that takes no memory.
+  std::vector<std::shared_ptr<PinnedModel>> recent_pins_;
   std::vector<std::string> warnings_;
 
   std::mutex fold_mutex_;  // guards the next three

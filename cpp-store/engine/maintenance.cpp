@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t kGroup = 256;  // records that go into one frame of a compacted log
 
-/// A delta is private memory of every process, a snapshot is shared: folding early keeps eight
-/// processes near the memory of one, folding late keeps the work of writing snapshots small.
-std::size_t due_changes(std::size_t models) { return std::max<std::size_t>(4096, models / 128); }
-
 std::uint64_t file_bytes(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) throw_errno(errno, "cannot stat", path);
@@ -27,6 +23,14 @@ std::uint64_t file_bytes(const std::string& path) {
 }
 
 }  // namespace
+
+/// A delta is private memory of every process, a snapshot is shared: folding early keeps eight
+/// processes near the memory of one, folding late keeps the work of writing snapshots small. While
+/// models come by the thousand, the work counts more.
+std::size_t Engine::due_changes(std::size_t models) const {
+  return bulk_writers_ > 0 ? std::max<std::size_t>(65536, models / 8)
+                           : std::max<std::size_t>(4096, models / 128);
+}
 
 void Engine::fold_if_due() {
   {
@@ -48,12 +52,16 @@ void Engine::run_folds() {
     if (stop_) return;
     lock.unlock();
     try {
-      fold_once(due_changes(state_.read()->catalog.num_models()));
+      // In two statements: whoever still reads a state must not replace it.
+      const std::size_t models = state_.read()->catalog.num_models();
+      // Another process may be at it: then there is nothing to do here.
+      const auto folding = FileLock::try_lock(folder_.snapshot_lock_path(), true);
+      if (folding) fold_locked(due_changes(models));
     } catch (const std::exception& error) {
       warn(std::string("no snapshot was made: ") + error.what());
     }
     lock.lock();
-    // Another process may be at it, or the disk may be full: not again at once.
+    // The disk may be full: not again at once.
     fold_wanted_.wait_for(lock, std::chrono::milliseconds(200), [this] { return stop_.load(); });
     fold_due_ = false;
   }
@@ -63,12 +71,11 @@ void Engine::fold() {
   require_open();
   require_writable();
   refreshed();
-  fold_once(1);
+  const FileLock lock(folder_.snapshot_lock_path(), true);
+  fold_locked(1);
 }
 
-void Engine::fold_once(std::size_t least_changes) {
-  const auto lock = FileLock::try_lock(folder_.snapshot_lock_path(), true);
-  if (!lock) return;
+void Engine::fold_locked(std::size_t least_changes) {
   if (!options_.read_only) {
     // From the files, not from the state in use: nobody waits for this.
     State state = load();
@@ -98,6 +105,7 @@ void Engine::adopt() {
   }
   log_ = fresh.log;
   state_.update([&](State& side) { side = fresh; });
+  forget_all();
 }
 
 CompactReport Engine::compact() {
@@ -241,6 +249,7 @@ void Engine::rewrite_log(CompactReport& report) {
   replay_into(state, ~std::size_t{0});
   log_ = state.log;
   state_.update([&](State& side) { side = state; });
+  forget_all();
 }
 
 }  // namespace parsl_tl

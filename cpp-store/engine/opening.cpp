@@ -67,6 +67,7 @@ Engine::Engine(const std::string& folder, EngineOptions options)
   if (!options_.read_only) {
     recover_intent();
     folder_.sweep_temporary();
+    fold_if_due();
   }
 }
 
@@ -157,6 +158,7 @@ bool Engine::replay() {
     State state = load();
     log_ = state.log;
     state_.update([&](State& side) { side = state; });
+    forget_all();
   }
   for (;;) {
     const std::uint64_t before = log_->position();
@@ -169,6 +171,7 @@ bool Engine::replay() {
           for (const Catalog::Change& change : changes) state.catalog.apply(change);
           state.position = log_->position();
         });
+        forget(changes);
       } catch (...) {
         log_->seek(before);  // the next call meets the same error, and not half a state
         throw;

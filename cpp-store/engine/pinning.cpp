@@ -1,8 +1,16 @@
 // Pinned models: compositions with their segments mapped.
+#include <algorithm>
+
 #include "engine.hpp"
 #include "errors.hpp"
 
 namespace parsl_tl {
+namespace {
+
+// Few enough that what retired models leave in a process that sleeps is little.
+constexpr std::size_t kRecentPins = 64;
+
+}  // namespace
 
 std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
   {
@@ -26,8 +34,54 @@ std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
 
 std::shared_ptr<PinnedModel> Engine::find_pinned(std::uint64_t id) {
   const std::lock_guard guard(cache_mutex_);
+  const auto recent = std::find_if(recent_pins_.begin(), recent_pins_.end(),
+                                   [id](const auto& pinned) { return pinned->id == id; });
+  if (recent != recent_pins_.end()) {
+    std::rotate(recent, recent + 1, recent_pins_.end());
+    return recent_pins_.back();
+  }
   const auto found = pins_.find(id);
   return found == pins_.end() ? nullptr : found->second.lock();
+}
+
+void Engine::keep_pinned(const std::shared_ptr<PinnedModel>& pinned) {
+  std::shared_ptr<PinnedModel> oldest;  // unmapped when nobody has to wait for it
+  const std::lock_guard guard(cache_mutex_);
+  if (pins_.size() > 1024) {
+    std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  pins_[pinned->id] = pinned;
+  if (folder_.codec() != Codec::kRaw) return;
+  // Retired since it was looked up? Who retires it from now on will find it here.
+  if (!state_.read()->catalog.contains(pinned->id)) return;
+  if (recent_pins_.size() >= kRecentPins) {
+    oldest = std::move(recent_pins_.front());
+    recent_pins_.erase(recent_pins_.begin());
+  }
+  recent_pins_.push_back(pinned);
+}
+
+void Engine::forget(std::span<const Catalog::Change> changes) {
+  for (const Catalog::Change& change : changes) {
+    if (change.record.operation == Operation::kPut) continue;
+    // A segment that was written anew may be part of any of them.
+    if (change.record.operation == Operation::kShrink) return forget_all();
+    std::shared_ptr<PinnedModel> retired;
+    const std::lock_guard guard(cache_mutex_);
+    const auto found =
+        std::find_if(recent_pins_.begin(), recent_pins_.end(), [&](const auto& pinned) {
+          return pinned->id == change.record.model_id;
+        });
+    if (found == recent_pins_.end()) continue;
+    retired = std::move(*found);
+    recent_pins_.erase(found);
+  }
+}
+
+void Engine::forget_all() {
+  std::vector<std::shared_ptr<PinnedModel>> all;
+  const std::lock_guard guard(cache_mutex_);
+  all.swap(recent_pins_);
 }
 
 std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
@@ -49,11 +103,7 @@ std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
     }
     pinned->layers.push_back(std::move(layer));
   }
-  const std::lock_guard guard(cache_mutex_);
-  if (pins_.size() > 1024) {
-    std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
-  }
-  pins_[model.id] = pinned;
+  keep_pinned(pinned);
   return pinned;
 }
 

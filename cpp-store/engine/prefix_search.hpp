@@ -83,7 +83,10 @@ struct Winner {
 struct QueryTerm {
   std::uint64_t token;  // how the index names the key in a model's list of keys
   std::uint64_t weight;
-  std::span<const std::uint32_t> slots;  // models that hold it, best first
+  std::span<const std::uint32_t> slots;   // models that hold it, best first
+  std::span<const std::uint32_t> recent;  // more of them, in any order
+
+  std::size_t size() const noexcept { return slots.size() + recent.size(); }
 };
 
 /// Token -> weight for the few tokens of one query: open addressing, all in the first-level cache.
@@ -122,28 +125,33 @@ class TokenWeights {
 template <typename View>
 void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
-    return a.slots.size() != b.slots.size() ? a.slots.size() < b.slots.size() : a.token < b.token;
+    return a.size() != b.size() ? a.size() < b.size() : a.token < b.token;
   });
   const QueryOptions& options = query.options();
   const TokenWeights weights(terms);
   std::uint64_t bound = 0;  // the most that a model first met in the current list can score
   for (const QueryTerm& term : terms) bound += term.weight;
+  // False if the model, and so every one that ranks lower, cannot win.
+  const auto try_model = [&](std::uint32_t slot) {
+    const double quality = view.quality(slot);
+    if (options.min_quality && quality < *options.min_quality) return false;
+    const std::uint64_t sequence = view.sequence(slot);
+    if (!winner.loses_to(query.total(bound, quality), quality, sequence)) return false;
+    if (!view.is_alive(slot)) return true;
+    if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) return true;
+    const std::uint64_t score = view.score(slot, weights);
+    const double total = query.total(score, quality);
+    if (winner.loses_to(total, quality, sequence)) {
+      winner = {true, total, quality, sequence, view.id(slot), score};
+    }
+    return true;
+  };
   for (const QueryTerm& term : terms) {
     // On equality the search goes on: such a model could win by its quality.
     if (winner.found && query.total(bound, view.max_quality()) < winner.total) return;
+    for (const std::uint32_t slot : term.recent) try_model(slot);
     for (const std::uint32_t slot : term.slots) {
-      const double quality = view.quality(slot);
-      if (options.min_quality && quality < *options.min_quality) break;
-      const std::uint64_t sequence = view.sequence(slot);
-      // All that follow in this list rank lower still.
-      if (!winner.loses_to(query.total(bound, quality), quality, sequence)) break;
-      if (!view.is_alive(slot)) continue;
-      if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) continue;
-      const std::uint64_t score = view.score(slot, weights);
-      const double total = query.total(score, quality);
-      if (winner.loses_to(total, quality, sequence)) {
-        winner = {true, total, quality, sequence, view.id(slot), score};
-      }
+      if (!try_model(slot)) break;
     }
     bound -= term.weight;
   }

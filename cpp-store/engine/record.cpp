@@ -24,6 +24,8 @@ T check(arrow::Result<T> result) {
   return std::move(result).ValueUnsafe();
 }
 
+constexpr std::size_t kManyRecords = 8;
+
 [[noreturn]] void refuse(const std::string& why) {
   throw StoreException(ErrorCode::kCorrupt, "record: " + why);
 }
@@ -278,8 +280,11 @@ std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
       [](const Record& r) { return std::string_view(r.attributes); });
   auto options = arrow::ipc::IpcWriteOptions::Defaults();
   options.use_threads = false;
-  // Keras JSON repeats itself: compressed, a record takes about a tenth.
-  options.codec = check(arrow::util::Codec::Create(arrow::Compression::ZSTD));
+  // Keras JSON repeats itself: compressed, a record takes about a fifth (a tenth by Zstandard, whose
+  // contexts take longer to make than one record takes to store).
+  const bool are_many = records.size() >= kManyRecords;
+  options.codec = check(arrow::util::Codec::Create(are_many ? arrow::Compression::ZSTD
+                                                            : arrow::Compression::LZ4_FRAME));
   return check(arrow::ipc::SerializeRecordBatch(*columns.batch(), options));
 }
 

@@ -2,7 +2,7 @@
 // encoding.
 //
 // A frame of the log is one Arrow record batch with a row for each record (many when models are put
-// together), its buffers compressed by Zstandard. The schema is the store's metadata format;
+// together), its buffers compressed by LZ4, or by Zstandard where there are many. The schema is the store's metadata format;
 // nested data is flattened into parallel lists:
 //
 //   op              uint8              see Operation

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <thread>
 
 #include "checksum.hpp"
 #include "compression.hpp"
@@ -42,9 +43,12 @@ struct Entry {
 };
 static_assert(sizeof(Entry) == 48);
 
-// Large enough for few system calls, small enough that a piece that was just summed is still in
-// the cache when the kernel copies it.
-constexpr std::uint64_t kPiece = 512 * 1024;
+// Large enough for few system calls and for the file system to take whole runs of pages.
+constexpr std::uint64_t kWritePiece = 8 << 20;
+// Small enough that a piece that was just summed is still in the cache when it is copied.
+constexpr std::size_t kCachePiece = 128 << 10;
+// From here on a second thread computes checksums while this one writes.
+constexpr std::uint64_t kManyBytes = 4 << 20;
 
 std::uint64_t padded(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
@@ -141,17 +145,10 @@ SegmentWriter::SegmentWriter(const std::string& folder, std::uint64_t model_id,
     : path_(temporary_name(folder)), file_(path_, O_WRONLY | O_CREAT | O_EXCL) {
   try {
     begin();
-    std::vector<std::uint8_t> compressed;
-    for (const TensorView& view : tensors) {
-      TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, options.checksums,
-                      view.dtype, view.shape};
-      std::span<const std::uint8_t> bytes = view.bytes;
-      if (options.codec != Codec::kRaw && compress(options.codec, view.bytes, compressed)) {
-        info.codec = options.codec;
-        bytes = compressed;
-      }
-      append(std::move(info), bytes, options.checksums);
-      if (bytes.data() == compressed.data()) flush();  // before the buffer is used again
+    if (options.codec == Codec::kRaw) {
+      append_raw(tensors, options.checksums);
+    } else {
+      append_compressed(tensors, options);
     }
     finish(model_id, options.sync);
   } catch (...) {
@@ -167,12 +164,54 @@ SegmentWriter::SegmentWriter(const std::string& folder, const Segment& source,
     begin();
     for (std::uint32_t i = 0; i < source.directory().size(); ++i) {
       const TensorInfo& info = source.directory()[i];
-      if (keys.contains(info.key)) append(info, source.stored(i), false);
+      if (keys.contains(info.key)) append(info, source.stored(i));
     }
     finish(source.model_id(), sync);
   } catch (...) {
     ::unlink(path_.c_str());
     throw;
+  }
+}
+
+void SegmentWriter::append_raw(const std::vector<TensorView>& tensors, bool checksums) {
+  std::vector<std::uint64_t> sums(tensors.size());
+  std::uint64_t bytes = 0;
+  for (const TensorView& view : tensors) bytes += view.bytes.size();
+  {
+    const auto compute = [&] {
+      for (std::size_t i = 0; i < tensors.size(); ++i) {
+        sums[i] = checksum(tensors[i].bytes.data(), tensors[i].bytes.size());
+      }
+    };
+    std::jthread helper;
+    if (checksums && bytes >= kManyBytes && std::thread::hardware_concurrency() > 1) {
+      helper = std::jthread(compute);
+    } else if (checksums) {
+      compute();
+    }
+    for (const TensorView& view : tensors) {
+      append({view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, checksums, view.dtype, view.shape},
+             view.bytes);
+    }
+    flush();
+  }
+  for (std::size_t i = 0; i < tensors.size(); ++i) directory_[i].checksum = sums[i];
+}
+
+void SegmentWriter::append_compressed(const std::vector<TensorView>& tensors,
+                                      const SegmentOptions& options) {
+  std::vector<std::uint8_t> compressed;
+  for (const TensorView& view : tensors) {
+    TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, options.checksums,
+                    view.dtype, view.shape};
+    std::span<const std::uint8_t> bytes = view.bytes;
+    if (compress(options.codec, view.bytes, compressed)) {
+      info.codec = options.codec;
+      bytes = compressed;
+    }
+    if (options.checksums) info.checksum = checksum(bytes.data(), bytes.size());
+    append(std::move(info), bytes);
+    if (bytes.data() == compressed.data()) flush();  // before the buffer is used again
   }
 }
 
@@ -191,7 +230,7 @@ void SegmentWriter::write(std::span<const std::uint8_t> bytes) {
   pending_.push_back({const_cast<std::uint8_t*>(bytes.data()), bytes.size()});
   pending_bytes_ += bytes.size();
   offset_ += bytes.size();
-  if (pending_bytes_ >= kPiece || pending_.size() >= 512) flush();
+  if (pending_bytes_ >= kWritePiece || pending_.size() >= 512) flush();
 }
 
 void SegmentWriter::flush() {
@@ -200,25 +239,11 @@ void SegmentWriter::flush() {
   pending_bytes_ = 0;
 }
 
-void SegmentWriter::append(TensorInfo info, std::span<const std::uint8_t> bytes,
-                           bool compute_checksum) {
+void SegmentWriter::append(TensorInfo info, std::span<const std::uint8_t> bytes) {
   static constexpr std::array<std::uint8_t, kSegmentAlignment> kZeros{};
   info.offset = offset_;
   info.stored_size = bytes.size();
-  if (compute_checksum && bytes.size() <= kPiece) {
-    info.checksum = checksum(bytes.data(), bytes.size());
-    write(bytes);
-  } else if (compute_checksum) {
-    ChecksumStream stream;
-    for (std::size_t done = 0; done < bytes.size(); done += kPiece) {
-      const auto piece = bytes.subspan(done, std::min<std::size_t>(kPiece, bytes.size() - done));
-      stream.update(piece.data(), piece.size());
-      write(piece);
-    }
-    info.checksum = stream.digest();
-  } else {
-    write(bytes);
-  }
+  write(bytes);
   write(std::span(kZeros).first(padded(offset_, kSegmentAlignment) - offset_));
   directory_.push_back(std::move(info));
 }
@@ -312,11 +337,30 @@ void Segment::check(std::uint32_t index, const std::string& layer) const {
 }
 
 std::span<const std::uint8_t> Segment::tensor(std::uint32_t index, const std::string& layer) {
-  if (verify_ && !verified_[index].load(std::memory_order_acquire)) {
+  if (is_unverified(index)) {
     check(index, layer);
     verified_[index].store(true, std::memory_order_release);
   }
   return directory_[index].codec == Codec::kRaw ? stored(index) : uncompressed(index, layer);
+}
+
+void Segment::copy(std::uint32_t index, const std::string& layer, std::span<std::uint8_t> out) {
+  const TensorInfo& info = directory_[index];
+  if (info.codec != Codec::kRaw || !info.checked || !is_unverified(index)) {
+    const auto bytes = tensor(index, layer);
+    std::copy(bytes.begin(), bytes.end(), out.begin());
+    return;
+  }
+  // Summed and copied piece by piece, so that the bytes come from memory once.
+  const auto bytes = stored(index);
+  ChecksumStream sum;
+  for (std::size_t done = 0; done < bytes.size(); done += kCachePiece) {
+    const auto piece = bytes.subspan(done, std::min(kCachePiece, bytes.size() - done));
+    sum.update(piece.data(), piece.size());
+    std::copy(piece.begin(), piece.end(), out.begin() + static_cast<std::ptrdiff_t>(done));
+  }
+  if (sum.digest() != info.checksum) throw damaged(layer, "wrong checksum");
+  verified_[index].store(true, std::memory_order_release);
 }
 
 std::span<const std::uint8_t> Segment::uncompressed(std::uint32_t index, const std::string& layer) {

@@ -90,7 +90,9 @@ class SegmentWriter {
 
  private:
   void begin();
-  void append(TensorInfo info, std::span<const std::uint8_t> bytes, bool compute_checksum);
+  void append(TensorInfo info, std::span<const std::uint8_t> bytes);
+  void append_raw(const std::vector<TensorView>& tensors, bool checksums);
+  void append_compressed(const std::vector<TensorView>& tensors, const SegmentOptions& options);
   void write(std::span<const std::uint8_t> bytes);
   void flush();
   void finish(std::uint64_t model_id, bool sync);
@@ -125,6 +127,15 @@ class Segment {
   /// The tensor's bytes: in the mapping, or uncompressed once for all readers. Throws kCorrupt,
   /// naming model and layer, if they fail the checksum.
   std::span<const std::uint8_t> tensor(std::uint32_t index, const std::string& layer);
+
+  /// Copies the tensor's bytes, and verifies them on the way where that is due. Throws as `tensor`
+  /// does; `out`, of the tensor's size, then holds nothing of use.
+  void copy(std::uint32_t index, const std::string& layer, std::span<std::uint8_t> out);
+
+  /// Whether a first access has still to compute the tensor's checksum.
+  bool is_unverified(std::uint32_t index) const noexcept {
+    return verify_ && !verified_[index].load(std::memory_order_acquire);
+  }
 
   /// As stored, not verified.
   std::span<const std::uint8_t> stored(std::uint32_t index) const;

@@ -184,7 +184,7 @@ void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& wi
     const auto term = find_term(key.key);
     if (!term) continue;
     terms.push_back({*term, query.weight(key, bytes[*term]),
-                     postings.subspan(starts[*term], starts[*term + 1] - starts[*term])});
+                     postings.subspan(starts[*term], starts[*term + 1] - starts[*term]), {}});
   }
   if (terms.empty()) return;
   const SnapshotView view{section<std::uint64_t>(Section::kIds),

@@ -13,6 +13,7 @@
 #include "engine.hpp"
 #include "errors.hpp"
 #include "layer_name.hpp"
+#include "reading.hpp"
 
 namespace py = pybind11;
 
@@ -174,14 +175,6 @@ py::array array_over(const TensorInfo& tensor, std::span<const std::uint8_t> byt
   return array;
 }
 
-std::vector<std::span<const std::uint8_t>> bytes_of(const PinnedModel::Layer& layer) {
-  std::vector<std::span<const std::uint8_t>> bytes;
-  for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
-    bytes.push_back(layer.segment->tensor(layer.tensors.first + i, layer.name));
-  }
-  return bytes;
-}
-
 /// Places of the named layers, in the order of the names; of all that have tensors without names.
 std::vector<std::size_t> places_of(const PinnedModel& pinned,
                                    const std::optional<std::vector<std::string>>& names) {
@@ -210,11 +203,11 @@ std::vector<std::size_t> places_of(const PinnedModel& pinned,
 py::dict views(const std::shared_ptr<PinnedModel>& pinned,
                const std::optional<std::vector<std::string>>& names) {
   std::vector<std::size_t> places;
-  std::vector<std::vector<std::span<const std::uint8_t>>> bytes;
+  std::vector<LayerBytes> bytes;
   {
     const py::gil_scoped_release release;  // checksums are computed on first access
     places = places_of(*pinned, names);
-    for (const std::size_t place : places) bytes.push_back(bytes_of(pinned->layers[place]));
+    bytes = view_layers(*pinned, places);
   }
   const py::capsule owner(new std::shared_ptr<PinnedModel>(pinned), [](void* pointer) {
     delete static_cast<std::shared_ptr<PinnedModel>*>(pointer);
@@ -232,20 +225,33 @@ py::dict views(const std::shared_ptr<PinnedModel>& pinned,
   return result;
 }
 
-/// Copies a layer's tensors into memory of exactly their sizes.
-void copy_into(const PinnedModel& pinned, const std::string& name, std::vector<Bytes> targets) {
-  const PinnedModel::Layer& layer = pinned.layers[places_of(pinned, {{name}}).front()];
-  std::vector<std::span<std::uint8_t>> memory;
-  for (Bytes& target : targets) {
-    memory.emplace_back(target.mutable_data(), static_cast<std::size_t>(target.size()));
+/// [(layer name, [(dtype, shape)])], without reading any tensor.
+py::list types(const PinnedModel& pinned, const std::optional<std::vector<std::string>>& names) {
+  py::list result;
+  for (const std::size_t place : places_of(pinned, names)) {
+    const PinnedModel::Layer& layer = pinned.layers[place];
+    py::list tensors(layer.tensors.count);
+    for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
+      const TensorInfo& tensor = layer.segment->directory()[layer.tensors.first + i];
+      tensors[i] = py::make_tuple(dtype_of(tensor.dtype), py::tuple(py::cast(tensor.shape)));
+    }
+    result.append(py::make_tuple(layer.name, std::move(tensors)));
+  }
+  return result;
+}
+
+/// Copies layers into memory of exactly their tensors' sizes.
+void copy_into(const PinnedModel& pinned, const std::vector<std::string>& names,
+               std::vector<std::vector<Bytes>> targets) {
+  std::vector<LayerMemory> memory;
+  for (std::vector<Bytes>& layer : targets) {
+    memory.emplace_back();
+    for (Bytes& target : layer) {
+      memory.back().emplace_back(target.mutable_data(), static_cast<std::size_t>(target.size()));
+    }
   }
   const py::gil_scoped_release release;
-  const auto bytes = bytes_of(layer);
-  if (bytes.size() != memory.size()) throw std::invalid_argument("another number of tensors");
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (bytes[i].size() != memory[i].size()) throw std::invalid_argument("another size");
-    std::copy(bytes[i].begin(), bytes[i].end(), memory[i].begin());
-  }
+  copy_layers(pinned, places_of(pinned, names), memory);
 }
 
 py::list layers_of(const PinnedModel& pinned) {
@@ -321,7 +327,8 @@ void bind_engine(py::module_& module) {
       .def_readonly("quality", &PinnedModel::quality)
       .def("layers", &layers_of)
       .def("views", &views, py::arg("names"))
-      .def("copy_into", &copy_into, py::arg("name"), py::arg("targets"));
+      .def("types", &types, py::arg("names"))
+      .def("copy_into", &copy_into, py::arg("names"), py::arg("targets"));
 
   py::class_<Engine>(module, "Engine")
       .def(py::init([](const std::string& folder, bool read_only, bool sync, bool checksums,

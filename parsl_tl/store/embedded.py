@@ -243,10 +243,11 @@ class EmbeddedStore(ModelStore):
     ) -> dict[str, Arrays]:
         """See ``ModelStore.read``."""
         pinned = self._engine.pin(check_model_id(model_id))
-        views: dict[str, Arrays] = pinned.views(None if layer_names is None else list(layer_names))
-        if out is None:
-            return views
-        return {name: _copy_into(pinned, name, arrays, out) for name, arrays in views.items()}
+        names = None if layer_names is None else list(layer_names)
+        if out is not None:
+            return _read_into(pinned, names, out)
+        views: dict[str, Arrays] = pinned.views(names)
+        return views
 
     def shapes(
         self, model_id: int, layer_names: Collection[str] | None = None
@@ -382,19 +383,30 @@ def _weights(graphs: Sequence[ArchitectureGraph], by: ScoreBy) -> NDArray[np.flo
     return np.fromiter(counts, np.float64)
 
 
-def _copy_into(pinned: Any, name: str, views: Arrays, out: Weights) -> Arrays:
-    """Copies a layer's tensors into the caller's arrays."""
-    targets = list(out.get(name, ()))
-    stored = [(view.shape, view.dtype) for view in views]
-    given = [(target.shape, target.dtype) for target in targets]
-    if stored != given:
-        raise InvalidValueError(
-            f"out[{name!r}] holds {given}, but the stored arrays are {stored}; "
-            "store.shapes(model_id) tells what to allocate"
-        )
-    if all(target.flags.c_contiguous and target.flags.writeable for target in targets):
-        pinned.copy_into(name, [target.reshape(-1).view(np.uint8) for target in targets])
-    else:
-        for view, target in zip(views, targets, strict=True):
+def _read_into(pinned: Any, names: list[str] | None, out: Weights) -> dict[str, Arrays]:
+    """Copies layers into the caller's arrays, none of which is touched unless all fit."""
+    targets: dict[str, Arrays] = {}
+    for name, stored in pinned.types(names):
+        targets[name] = list(out.get(name, ()))
+        given = [(target.dtype, target.shape) for target in targets[name]]
+        if stored != given:
+            raise InvalidValueError(
+                f"out[{name!r}] holds {_show(given)}, but the stored arrays are {_show(stored)}; "
+                "store.shapes(model_id) tells what to allocate"
+            )
+        if not all(target.flags.writeable for target in targets[name]):
+            raise InvalidValueError(f"out[{name!r}] holds a read-only array; give one to write to")
+    direct, others = [], []
+    for name, arrays in targets.items():
+        contiguous = all(array.flags.c_contiguous for array in arrays)
+        (direct if contiguous else others).append(name)
+    memory = [[array.reshape(-1).view(np.uint8) for array in targets[name]] for name in direct]
+    pinned.copy_into(direct, memory)
+    for name, views in pinned.views(others).items():
+        for view, target in zip(views, targets[name], strict=True):
             np.copyto(target, view)
     return targets
+
+
+def _show(types: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> str:
+    return str([f"{dtype.name}{list(shape)}" for dtype, shape in types])

@@ -1,0 +1,318 @@
+"""The store benchmark: a tiny real one, its command, wrong options, and what it leaves behind."""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from rich.console import Console
+
+from parsl_tl.benchmarks import store as bench
+from parsl_tl.benchmarks.report import print_table
+from parsl_tl.benchmarks.store import StoreSettings, run_store_bench
+from parsl_tl.benchmarks.store_report import save_plots, storage_table, summary_tables
+from parsl_tl.benchmarks.store_storage import measure_storage
+from parsl_tl.benchmarks.store_workers import Case, Workers
+from parsl_tl.cli.bench_store import add_store_bench
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.store import open_store
+
+LIGHT = ("memcpy", "plain", "store")
+COLUMNS = [
+    "folder_kind",
+    "method",
+    "operation",
+    "part",
+    "how",
+    "model_mb",
+    "layers",
+    "processes",
+    "bytes",
+    "seconds_median",
+    "seconds_min",
+    "gb_per_s",
+    "ratio_to_baseline",
+    "repeats",
+]
+
+
+def tiny(tmp_path, **changes):
+    given = {
+        "sizes": (1.0,),
+        "layers": (5,),
+        "processes": (1, 2),
+        "folders": (tmp_path,),
+        "min_rounds": 2,
+        "max_rounds": 3,
+        "case_seconds": 0.1,
+        **changes,
+    }
+    return StoreSettings(**given)
+
+
+def children():
+    found = psutil.Process().children(recursive=True)
+    names = [" ".join(child.cmdline()) for child in found if child.is_running()]
+    return [name for name in names if "spawn_main" in name or "redis-server" in name]
+
+
+def nothing_left(folder):
+    return list(folder.iterdir()) == [] and children() == []
+
+
+def parse(*options):
+    parser = argparse.ArgumentParser()
+    add_store_bench(parser.add_subparsers(required=True))
+    return parser.parse_args(["store", *options])
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Rows of all methods that are installed, with one process and two, on all folders there are.
+
+    The benchmark itself compares what every operation delivers with what was written.
+    """
+    folder = tmp_path_factory.mktemp("bench")
+    folders = [folder]
+    shm = Path("/dev/shm")
+    if bench.folder_kind(folder) == bench.DISK and shm.is_dir() and os.access(shm, os.W_OK):
+        folders.append(shm)
+    shares = []
+    rows = run_store_bench(
+        tiny(folder, folders=tuple(folders)), lambda share, text: shares.append(share)
+    )
+    assert nothing_left(folder)
+    assert shares == sorted(shares)
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    return rows, [bench.folder_kind(folder) for folder in folders]
+
+
+def test_every_combination_has_a_row(everything):
+    rows, kinds = everything
+    assert all(list(row) == COLUMNS for row in rows)
+    found = pd.DataFrame(rows)
+    methods = set(bench.METHODS) - set(bench.missing_methods())
+    per_case = 2 + 2 * 2 * len(methods - {"memcpy", "store"}) + 2 * (2 + 12)
+    for kind in kinds:
+        for processes in (1, 2):
+            case = found[(found.folder_kind == kind) & (found.processes == processes)]
+            assert len(case) == per_case
+            assert set(case.method) == methods
+            assert not case.duplicated(["method", "operation", "part", "how"]).any()
+            whole, tenth = (case[case.part == part].bytes.unique() for part in ("whole", "tenth"))
+            assert whole.item() == pytest.approx(processes * 1e6, rel=0.03)
+            assert tenth.item() * 5 == whole.item()  # at least one layer, here of five
+    assert len(found) == per_case * 2 * len(kinds)
+
+
+def test_figures_fit_each_other(everything):
+    rows = pd.DataFrame(everything[0])
+    assert (rows.repeats >= 2).all()
+    assert (rows.seconds_min > 0).all()
+    assert (rows.seconds_min <= rows.seconds_median).all()
+    assert (rows.gb_per_s * rows.seconds_median * 1e9 / rows.bytes).between(0.999, 1.001).all()
+    baselines = rows[rows.method.isin(["plain", "memcpy"]) & (rows.ratio_to_baseline == 1.0)]
+    assert set(zip(baselines.method, baselines.operation, strict=True)) == {
+        ("plain", "write"),
+        ("memcpy", "read"),
+    }
+    case = ["folder_kind", "operation", "part", "processes"]
+    joined = rows.merge(baselines[[*case, "seconds_median"]], on=case, suffixes=("", "_base"))
+    assert len(joined) == len(rows)
+    ratios = joined.seconds_median_base / joined.seconds_median
+    assert (ratios / joined.ratio_to_baseline).between(0.999, 1.001).all()
+
+
+def test_tables_fit_a_hundred_columns(everything, tmp_path):
+    rows = [{**row, "model_mb": 256.0, "layers": 200, "gb_per_s": 123.4} for row in everything[0]]
+    rows += [{**row, "processes": 16} for row in rows]
+    tables = summary_tables(rows)
+    assert len(tables) == 4 * len(everything[1]) + 1
+    for title, table in tables:
+        output = io.StringIO()
+        print_table(title, table, Console(file=output, width=100))
+        lines = output.getvalue().splitlines()
+        assert "…" not in output.getvalue()
+        assert max(map(len, lines)) <= 100
+        # No cell is broken: a line per row, besides title, head and borders.
+        if "views" not in title:
+            assert len(lines) == len(table) + 6
+    assert len(save_plots(everything[0], tmp_path)) == 4 * len(everything[1])
+
+
+def test_the_command_writes_results(tmp_path, capsys):
+    out = tmp_path / "results" / "store"
+    options = ["--quick", "--out", str(out), "--sizes", "0.1", "--layers", "5", "--seed", "4"]
+    args = parse(*options, "--folders", str(tmp_path), "--methods", *LIGHT)
+    assert args.run(args) == 0
+    printed = capsys.readouterr().out
+    assert "bandwidth:   0% 0.1 MB, 5 layers, 1 process" in printed
+    assert "evolved models" in printed
+    rows = pd.read_csv(out / "store.csv")
+    assert list(rows.columns) == COLUMNS
+    assert len(rows) == len(pd.read_parquet(out / "store.parquet")) == 2 + 4 + 28
+    storage = pd.read_csv(out / "storage.csv").iloc[0]
+    assert storage.bytes_stored == storage.bytes_trained
+    assert "numpy" in json.loads((out / "machine.json").read_text())["packages"]
+    assert (out / f"write_whole_{rows.folder_kind[0]}.png").stat().st_size > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": (0.0,)}, r"sizes \[0.0\] must be"),
+        ({"sizes": (float("nan"),)}, "sizes"),
+        ({"layers": ()}, r"layers \[\] must be"),
+        ({"processes": (1, -4)}, r"processes \[1, -4\]"),
+        ({"seed": -1}, "seed -1"),
+        ({"methods": ("tape",)}, "'tape' is unknown; choose from memcpy, plain"),
+        ({"methods": ()}, "no method"),
+        ({"folders": ()}, "name one on tmpfs"),
+        ({"folders": (Path("/nowhere"),)}, "'/nowhere' does not exist"),
+        ({"sizes": (900_000.0,)}, "choose smaller sizes"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message, tmp_path):
+    with pytest.raises(BenchmarkError, match=message):
+        run_store_bench(tiny(tmp_path, **changes))
+
+
+def test_two_folders_of_one_kind_are_refused(tmp_path):
+    with pytest.raises(BenchmarkError, match="name one on tmpfs, one on a disk"):
+        bench.check(tiny(tmp_path, folders=(tmp_path, tmp_path)))
+
+
+def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "redis_missing", lambda: "redis-server is not installed: fetch it")
+    methods = bench.check(tiny(tmp_path)).methods
+    assert methods is not None
+    assert "redis" not in methods
+    assert "plain" in methods
+    with pytest.raises(BenchmarkError, match="'redis': redis-server is not installed: fetch it"):
+        bench.check(tiny(tmp_path, methods=("redis", "plain")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--methods", "tape"], ["--sizes", "big"], ["--quick", "--full"], ["--layers"]],
+)
+def test_wrong_options_are_refused(options, capsys):
+    with pytest.raises(SystemExit):
+        parse(*options)
+    assert options[0] in capsys.readouterr().err
+
+
+def test_results_need_a_folder_that_can_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    args = parse("--quick", "--out", str(tmp_path / "file" / "results"))
+    with pytest.raises(BenchmarkError, match="name another folder"):
+        args.run(args)
+
+
+def test_a_worker_that_dies_ends_the_benchmark(tmp_path):
+    def kill_one(share, text):
+        if share > 0:
+            victims = [c for c in multiprocessing.active_children() if c.is_alive()]
+            os.kill(victims[0].pid, signal.SIGKILL)
+
+    with pytest.raises(BenchmarkError, match=r"a worker process ended.*-9"):
+        run_store_bench(tiny(tmp_path, processes=(1, 2), methods=LIGHT), kill_one)
+    assert nothing_left(tmp_path)
+
+
+def test_an_error_in_one_of_two_workers_is_told(tmp_path):
+    case = Case(tmp_path, 0.1, 5, 2, LIGHT, None, 0)
+    (tmp_path / "plain-1").mkdir()  # where the second one wants to write
+    with Workers([2]) as workers:
+        with pytest.raises(BenchmarkError, match=r"prepare: FileExistsError: .*plain-1"):
+            workers.prepare(case)
+        pids = workers.pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert workers.pids == []
+
+
+_PROGRAM = """
+import sys
+from argparse import ArgumentParser
+from parsl_tl.cli.bench_store import add_store_bench
+parser = ArgumentParser()
+add_store_bench(parser.add_subparsers())
+args = parser.parse_args(sys.argv[1:])
+try:
+    args.run(args)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    def interrupt(share, text):
+        if share > 0:
+            raise KeyboardInterrupt
+
+    methods = tuple(set(bench.METHODS) - {"hdf5"} - set(bench.missing_methods()))
+    with pytest.raises(KeyboardInterrupt):
+        run_store_bench(tiny(tmp_path, methods=methods), interrupt)
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-c", _PROGRAM, "store", "--out", str(tmp_path / "out")]
+    command += ["--folders", str(tmp_path), "--sizes", "1", "4", "--processes", "1", "2"]
+    command += ["--methods", *LIGHT]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert "bandwidth" in process.stdout.readline()
+    process.stdout.readline()  # the second case has begun
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 5
+    while any(child.is_running() for child in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(child.is_running() for child in family)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_search_stores_what_it_trained(tmp_path):
+    row = measure_storage(tmp_path, 200, seed=1)
+    assert row["bytes_trained"] == row["bytes_stored"] == row["bytes_live"]
+    assert row["tensor_overhead_percent"] == 0.0
+    assert row["bytes_trained"] < 0.8 * row["full_copies_bytes"]
+    rest = row["bytes_headers"] + row["bytes_padding"] + row["bytes_directories"]
+    assert row["bytes_in_segment_files"] == row["bytes_trained"] + rest
+    assert rest < 0.05 * row["bytes_trained"]
+    with open_store(f"embedded:{tmp_path}") as store:
+        models = store.models()
+        assert sum(models["bytes_total"].to_pylist()) == row["full_copies_bytes"]
+        assert sum(models["bytes_owned"].to_pylist()) == row["bytes_trained"]
+        assert store.stats()["bytes_segments"] == row["bytes_in_segment_files"]
+        # Every child can be read whole, from the segments of several owners.
+        last = models["model_id"].to_pylist()[-1]
+        assert len(set(store.composition(last).values())) > 1
+        assert sum(a.nbytes for own in store.read(last).values() for a in own) > 0
+    (line,) = storage_table([row])
+    assert line["trained"] == row["bytes_trained"] / 1e6

@@ -1,0 +1,141 @@
+"""Every method gives back the bytes it was given, and deletes what it wrote."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from parsl_tl.benchmarks import store_workers
+from parsl_tl.benchmarks.lcp_baselines import redis_missing
+from parsl_tl.benchmarks.store_embedded import Embedded
+from parsl_tl.benchmarks.store_methods import Memcpy, PlainFile, Safetensors
+from parsl_tl.benchmarks.store_models import destination, flat, make_model, same_bytes, width_of
+from parsl_tl.benchmarks.store_redis import Redis, RedisServer
+from parsl_tl.errors import BenchmarkError
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model(0.1, 5, seed=3)
+
+
+@pytest.mark.parametrize("model_mb", [1, 16, 64, 256])
+@pytest.mark.parametrize("layers", [5, 20, 50, 200])
+def test_models_have_about_the_size_that_was_asked_for(model_mb, layers):
+    width = width_of(model_mb, layers)
+    assert 4 * layers * (width * width + width) == pytest.approx(model_mb * 1e6, rel=0.03)
+
+
+@pytest.mark.parametrize(("layers", "tenth"), [(1, 1), (5, 1), (20, 2), (200, 20)])
+def test_the_tenth_are_the_last_layers(layers, tenth):
+    model = make_model(0.01, layers, seed=0)
+    assert model.names("whole") == [name for name in model.graph.layer_names if "Dense" in name]
+    assert model.names("tenth") == model.names("whole")[-tenth:]
+    assert len(model.arrays("tenth")) == 2 * tenth
+
+
+def test_same_seed_same_weights():
+    arrays = make_model(0.1, 5, seed=1).arrays("whole")
+    assert same_bytes(arrays, make_model(0.1, 5, seed=1).arrays("whole"))
+    assert not same_bytes(arrays, make_model(0.1, 5, seed=2).arrays("whole"))
+    assert not same_bytes(arrays[1:], arrays)
+    assert len({array.tobytes() for array in arrays}) == len(arrays)
+
+
+def do_all(method, model, out):
+    """Does every operation three times; returns what they are called."""
+    done = []
+    for operation in method.operations():
+        for _ in range(3):
+            for array in flat(out):
+                array.fill(-1.0)
+            operation.before()
+            found = operation.arrays(operation.run())
+            assert same_bytes(found, model.arrays(operation.part)), operation
+            del found
+            operation.after()
+        done.append((operation.operation, operation.part, operation.how))
+    method.close()
+    return done
+
+
+@pytest.mark.parametrize("kind", [PlainFile, Safetensors])
+def test_files_give_back_what_was_written(kind, model, tmp_path):
+    out = destination(model)
+    done = do_all(kind(model, out, tmp_path), model, out)
+    assert [what[:2] for what in done] == [
+        ("write", "whole"),
+        ("read", "whole"),
+        ("write", "tenth"),
+        ("read", "tenth"),
+    ]
+    assert len(list(tmp_path.iterdir())) == 1  # the one to read
+
+
+def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
+    plain = PlainFile(model, destination(model), tmp_path)
+    for part in ("whole", "tenth"):
+        plain.write(tmp_path / part, part)
+        expected = b"".join(array.tobytes() for array in model.arrays(part))
+        assert (tmp_path / part).read_bytes() == expected
+    (tmp_path / "whole").write_bytes(b"cut off")
+    with pytest.raises(EOFError, match="ends before"):
+        plain.read(tmp_path / "whole", "whole")
+
+
+def test_many_arrays_go_in_several_calls(tmp_path):
+    many = make_model(0.1, 700, seed=0)  # 1,400 arrays; a call takes 1,024
+    out = destination(many)
+    do_all(PlainFile(many, out, tmp_path), many, out)
+
+
+def test_memcpy_copies(model):
+    out = destination(model)
+    assert len(do_all(Memcpy(model, out), model, out)) == 2
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
+    out = destination(model)
+    method = Embedded(model, out, tmp_path, worker=2, checksums=checksums)
+    done = do_all(method, model, out)
+    word = f"checksums {'on' if checksums else 'off'}"
+    assert done[0] == ("write", "whole", f"put, {word}")
+    assert {how for operation, _, how in done if operation == "read"} == {
+        f"{what}, {when}, {word}"
+        for what in ("views", "views+copy", "into")
+        for when in ("first", "repeat")
+    }
+    with method._open() as store:
+        assert store.models()["model_id"].to_pylist() == [2 << 40]  # what was written is retired
+
+
+@pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
+def test_redis_gives_back_what_was_written(model):
+    out = destination(model)
+    with RedisServer() as server:
+        assert server.pid is not None
+        method = Redis(model, server.socket, worker=1)
+        count = Redis(model, server.socket, worker=2)._client
+        assert len(do_all(method, model, out)) == 4
+        assert count.dbsize() == 0
+    assert server.pid is None
+
+
+def test_a_method_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
+    def read_wrongly(self, path, part):
+        arrays = self.read_part(path, part)
+        arrays[-1][-1] = np.nextafter(arrays[-1][-1], np.float32(2.0))
+        return arrays
+
+    worker = store_workers._Worker(0, {1: threading.Barrier(1)})
+    case = store_workers.Case(tmp_path / "1", 0.1, 5, 1, ("memcpy", "plain"), None, 0)
+    case.folder.mkdir()
+    worker.prepare(case)
+    worker.clear(None)
+    monkeypatch.setattr(PlainFile, "read", read_wrongly)
+    monkeypatch.setattr(PlainFile, "found", lambda self, result, part: result)
+    case = store_workers.Case(tmp_path / "2", 0.1, 5, 1, ("plain",), None, 0)
+    case.folder.mkdir()
+    with pytest.raises(BenchmarkError, match=r"plain \(readv into, whole\) does not give back"):
+        worker.prepare(case)
