@@ -457,6 +457,10 @@ bool write_snapshot(const Catalog& catalog, const LogStamp& stamp, const std::st
   static std::atomic<std::uint64_t> counter{0};
   const std::string temporary =
       folder + "/tmp-snapshot-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  if (catalog.num_awaited() > 0) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         "the log has layers of departed models that no model holds");
+  }
   try {
     SnapshotWriter writer(catalog, stamp, temporary);
     if (writer.write(stop)) {
