@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format clean
+.PHONY: help install demo test test-fast test-cpp sanitize fuzz lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -46,6 +46,40 @@ test: $(VENV)/.installed-dev ## run every test
 
 test-fast: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+# The engine's own tests, built without the Python module; $(1) is the folder under build/.
+CPP_JOBS ?= 2
+build_cpp = $(BIN)/cmake -S . -B build/$(1) -G Ninja -DPARSL_TL_PYTHON=OFF -DPARSL_TL_TESTS=ON \
+  -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DPython_EXECUTABLE="$(abspath $(BIN)/python)" \
+  $(2) > /dev/null && $(BIN)/cmake --build build/$(1) -j $(CPP_JOBS) $(3)
+FUZZ_TARGETS := $(notdir $(wildcard cpp-store/fuzz/corpus/*))
+# What is found beyond the corpus is kept in build/.
+run_fuzz = for target in $(FUZZ_TARGETS); do \
+    mkdir -p build/$(1)/corpus/$$target; echo "fuzz $$target"; \
+    build/$(1)/cpp-store/fuzz/fuzz_$$target $(2) -artifact_prefix=build/$(1)/$$target- \
+      build/$(1)/corpus/$$target cpp-store/fuzz/corpus/$$target || exit 1; \
+  done
+
+test-cpp: $(VENV)/.installed ## run the C++ tests of the model store's engine
+	$(call build_cpp,cpp-tests,-DPARSL_TL_SANITIZE=)
+	build/cpp-tests/cpp-store/tests/engine_tests
+	build/cpp-tests/cpp-store/tests/engine_stress 3
+
+FUZZ_RUNS ?= 10000
+sanitize: $(VENV)/.installed ## run the C++ tests under the address, undefined and thread sanitizers
+	$(call build_cpp,sanitize-address,-DPARSL_TL_SANITIZE=address$(COMMA)undefined)
+	build/sanitize-address/cpp-store/tests/engine_tests
+	$(call run_fuzz,sanitize-address,-runs=$(FUZZ_RUNS) -seed=1)
+	$(call build_cpp,sanitize-thread,-DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
+	build/sanitize-thread/cpp-store/tests/left_right_tests
+	build/sanitize-thread/cpp-store/tests/engine_stress 15
+COMMA := ,
+
+SECONDS ?= 60
+FUZZ_CXX ?= $(shell command -v clang++ || echo $(CXX))
+fuzz: $(VENV)/.installed ## fuzz every parser for SECONDS=60 each, with clang's libFuzzer if it is there
+	$(call build_cpp,fuzz,-DPARSL_TL_SANITIZE=address$(COMMA)undefined -DCMAKE_CXX_COMPILER=$(FUZZ_CXX))
+	$(call run_fuzz,fuzz,-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
 
 lint: $(VENV)/.installed-dev ## check style and types
 	$(BIN)/ruff check .

@@ -144,7 +144,7 @@ std::uint64_t Catalog::segment_bytes(std::uint64_t owner) const {
 
 void Catalog::add_reference(const LayerRecord& layer) {
   if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
-    if (found->second.layers.at(layer.key).references++ == 0) --num_unreferenced_;
+    if (found->second.layers.at(layer.key).references++ == 0) --num_awaited_;
     return;
   }
   const std::uint32_t place = *base_layer(layer.owner, layer.key);
@@ -255,8 +255,10 @@ void Catalog::depart(const Record& record) {
   Owner& owner = owners_[id];
   // The models that hold these layers follow in the log and count themselves.
   for (const LayerRecord& layer : record.layers) {
-    owner.layers[layer.key] = {layer.bytes, 0};
-    ++num_unreferenced_;
+    if (!owner.layers.emplace(layer.key, LayerUse{layer.bytes, 0}).second) {
+      contradiction(id, "lists a layer twice");
+    }
+    ++num_awaited_;
     bytes_live_ += layer.bytes;
   }
   owner.segment_bytes = record.segment_bytes;

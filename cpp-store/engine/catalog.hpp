@@ -68,11 +68,10 @@ class Catalog {
   std::uint64_t bytes_live() const noexcept { return bytes_live_; }
   std::uint64_t bytes_segments() const noexcept { return bytes_segments_; }
   std::uint64_t next_sequence() const noexcept { return next_sequence_; }
-  /// Whether layers of retired owners still wait for the models that hold them: in the middle of a
-  /// compacted log.
-  bool has_unreferenced() const noexcept { return num_unreferenced_ > 0; }
   /// Records applied since the snapshot.
   std::size_t num_changes() const noexcept { return num_changes_; }
+  /// Layers of departed models whose holders are yet to come, later in the log.
+  std::size_t num_awaited() const noexcept { return num_awaited_; }
   const Snapshot* base() const noexcept { return base_.get(); }
   const DeltaIndex& index() const noexcept { return index_; }
 
@@ -113,7 +112,7 @@ class Catalog {
   std::uint64_t bytes_live_ = 0;
   std::uint64_t bytes_segments_ = 0;
   std::size_t num_changes_ = 0;
-  std::size_t num_unreferenced_ = 0;
+  std::size_t num_awaited_ = 0;
 };
 
 }  // namespace parsl_tl

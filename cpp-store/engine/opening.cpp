@@ -147,17 +147,17 @@ void Engine::fold_long_tail(State& state) {
   for (;;) {
     const std::size_t models = state.catalog.num_models();
     std::size_t most = std::max<std::size_t>(65536, models / 2);
-    replay_into(state, most);
-    // A snapshot has no place for layers that nobody holds yet.
-    while (state.catalog.num_changes() >= most && state.catalog.has_unreferenced()) {
-      most = state.catalog.num_changes() + 1;
+    do {
       replay_into(state, most);
-    }
-    if (state.catalog.num_changes() < most) return;
+      if (state.catalog.num_changes() < most) return;
+      most = state.catalog.num_changes() + 1;
+    } while (state.catalog.num_awaited() > 0);  // a snapshot has no place for these
     try {
       write_snapshot(state.catalog, state.log->stamp(), folder_.temporary_path(),
                      folder_.snapshot_path(), stop_);
-      state = load();
+      State fresh = load();
+      if (fresh.position < state.position) return;  // it could not be opened
+      state = std::move(fresh);
     } catch (const StoreException& error) {
       // Without a snapshot the state is as right, and takes more memory.
       warn(std::string("no snapshot was made: ") + error.what());

@@ -466,6 +466,10 @@ void SnapshotWriter::write_postings() {
 
 bool write_snapshot(const Catalog& catalog, const LogStamp& stamp, const std::string& folder,
                     const std::string& path, const std::atomic<bool>& stop) {
+  if (catalog.num_awaited() > 0) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         "the log has layers of departed models that no model holds");
+  }
   SnapshotWriter writer(catalog, stamp, create_temporary(folder, "snapshot"));
   return writer.write(stop) && writer.publish(path);
 }

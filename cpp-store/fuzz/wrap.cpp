@@ -46,15 +46,16 @@ Bytes log_beginning() {
 }
 
 Bytes log_frame(Input payload) {
-  Bytes frame{'P', 'T', 'L', 'R'};
-  const auto append = [&frame](auto value) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
-    frame.insert(frame.end(), bytes, bytes + sizeof value);
-  };
-  append(static_cast<std::uint32_t>(payload.size()));
-  append(checksum(payload.data(), payload.size()));
-  frame.insert(frame.end(), payload.begin(), payload.end());
-  frame.resize((frame.size() + 7) / 8 * 8, 0);
+  struct {
+    char magic[4] = {'P', 'T', 'L', 'R'};
+    std::uint32_t length;
+    std::uint64_t checksum;
+  } header;
+  header.length = static_cast<std::uint32_t>(payload.size());
+  header.checksum = checksum(payload.data(), payload.size());
+  Bytes frame((sizeof header + payload.size() + 7) / 8 * 8, 0);
+  std::memcpy(frame.data(), &header, sizeof header);
+  std::copy(payload.begin(), payload.end(), frame.begin() + sizeof header);
   return frame;
 }
 
