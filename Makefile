@@ -8,7 +8,7 @@ endif
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs/demo
-SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f)
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast test-cpp sanitize fuzz lint format clean

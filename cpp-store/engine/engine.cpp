@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <unordered_set>
 
 #include "errors.hpp"
@@ -51,6 +52,11 @@ void validate_tensors(const PutRequest& request, const std::string& who) {
     refuse_if(tensor.layer >= request.layer_keys.size(),
               who + "weights for a layer that is not there");
     refuse_if(tensor.shape.size() > 255, who + "a tensor of more than 255 dimensions");
+    for (const std::int64_t dimension : tensor.shape) {
+      refuse_if(dimension < 0 || dimension > std::numeric_limits<std::uint32_t>::max(),
+                who + "a tensor with a dimension of " + std::to_string(dimension) +
+                    "; 0 to 2^32 - 1 can be stored");
+    }
     refuse_if(tensor.dtype.size() > 255, who + "a dtype with a name of more than 255 letters");
   }
 }

@@ -17,7 +17,7 @@
 namespace parsl_tl {
 namespace {
 
-constexpr char kMagic[8] = {'P', 'T', 'L', 'S', 'E', 'G', '0', '2'};
+constexpr char kMagic[8] = {'P', 'T', 'L', 'S', 'E', 'G', '0', '3'};
 
 struct Header {
   char magic[8];
@@ -29,19 +29,18 @@ struct Header {
 };
 static_assert(sizeof(Header) == kSegmentAlignment);
 
+/// How an entry begins; what follows depends on it.
 struct Entry {
   std::uint64_t key;
-  std::uint64_t offset;
-  std::uint64_t stored_size;
-  std::uint64_t size;
   std::uint64_t checksum;
+  std::uint64_t stored_size;
   std::uint8_t codec;
   std::uint8_t checked;
   std::uint8_t rank;
   std::uint8_t dtype_length;
-  std::uint8_t reserved[4];
 };
-static_assert(sizeof(Entry) == 48);
+constexpr std::size_t kEntryBytes = 28;  // without what pads it in memory
+constexpr std::size_t kEntryAlignment = 4;
 
 // Large enough for few system calls and for the file system to take whole runs of pages.
 constexpr std::uint64_t kWritePiece = 8 << 20;
@@ -60,19 +59,20 @@ std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensor
   };
   for (const TensorInfo& tensor : tensors) {
     const Entry entry{tensor.key,
-                      tensor.offset,
-                      tensor.stored_size,
-                      tensor.size,
                       tensor.checksum,
+                      tensor.stored_size,
                       static_cast<std::uint8_t>(tensor.codec),
                       tensor.checked,
                       static_cast<std::uint8_t>(tensor.shape.size()),
-                      static_cast<std::uint8_t>(tensor.dtype.size()),
-                      {}};
-    append(&entry, sizeof entry);
-    append(tensor.shape.data(), tensor.shape.size() * sizeof(std::int64_t));
+                      static_cast<std::uint8_t>(tensor.dtype.size())};
+    append(&entry, kEntryBytes);
+    if (tensor.codec != Codec::kRaw) append(&tensor.size, sizeof tensor.size);
+    for (const std::int64_t dimension : tensor.shape) {
+      const auto narrow = static_cast<std::uint32_t>(dimension);
+      append(&narrow, sizeof narrow);
+    }
     append(tensor.dtype.data(), tensor.dtype.size());
-    bytes.resize(padded(bytes.size(), 8), 0);
+    bytes.resize(padded(bytes.size(), kEntryAlignment), 0);
   }
   return bytes;
 }
@@ -81,7 +81,6 @@ std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensor
 bool fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
   std::uint64_t elements = 1;
   for (const std::int64_t dimension : shape) {
-    if (dimension < 0) return false;
     if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(dimension), &elements)) {
       return false;
     }
@@ -98,38 +97,37 @@ bool fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
 std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
                                         std::uint64_t tensors_end) {
   std::vector<TensorInfo> tensors;
+  std::uint64_t offset = sizeof(Header);
   std::size_t at = 0;
+  const auto take = [&](void* out, std::size_t size) {
+    if (bytes.size() - at < size) refuse("an entry is cut off");
+    if (size > 0) std::memcpy(out, bytes.data() + at, size);
+    at += size;
+  };
   while (at < bytes.size()) {
     Entry entry{};
-    if (bytes.size() - at < sizeof entry) refuse("an entry is cut off");
-    std::memcpy(&entry, bytes.data() + at, sizeof entry);
-    at += sizeof entry;
-    const std::size_t shape_bytes = entry.rank * sizeof(std::int64_t);
-    const std::size_t rest = padded(shape_bytes + entry.dtype_length, 8);
-    if (bytes.size() - at < rest) refuse("an entry is cut off");
-    if (entry.codec > static_cast<std::uint8_t>(Codec::kZstd)) refuse("unknown codec");
-    const std::span reserved(entry.reserved);
-    if (entry.checked > 1 || std::any_of(reserved.begin(), reserved.end(), std::identity())) {
+    take(&entry, kEntryBytes);
+    if (entry.codec > static_cast<std::uint8_t>(Codec::kZstd) || entry.checked > 1) {
       refuse("an entry of a newer format");
     }
-    if (entry.offset > tensors_end || entry.stored_size > tensors_end - entry.offset ||
-        entry.offset < sizeof(Header)) {
+    if (offset > tensors_end || entry.stored_size > tensors_end - offset) {
       refuse("a tensor lies outside the file");
     }
-    if (entry.offset % kSegmentAlignment != 0) refuse("a tensor is not aligned");
-    TensorInfo tensor{entry.key,      entry.offset,
-                      entry.stored_size, entry.size,
-                      entry.checksum, static_cast<Codec>(entry.codec),
-                      entry.checked != 0, {},
-                      std::vector<std::int64_t>(entry.rank)};
-    if (tensor.codec == Codec::kRaw && tensor.size != tensor.stored_size) {
-      refuse("a raw tensor of two sizes");
-    }
-    if (shape_bytes > 0) std::memcpy(tensor.shape.data(), bytes.data() + at, shape_bytes);
+    TensorInfo tensor{entry.key, offset, entry.stored_size, entry.stored_size, entry.checksum,
+                      static_cast<Codec>(entry.codec), entry.checked != 0, {}, {}};
+    if (tensor.codec != Codec::kRaw) take(&tensor.size, sizeof tensor.size);
+    std::vector<std::uint32_t> shape(entry.rank);
+    take(shape.data(), shape.size() * sizeof(std::uint32_t));
+    tensor.shape.assign(shape.begin(), shape.end());
     if (!fits(tensor.shape, tensor.size)) refuse("a shape that does not fit its bytes");
-    const auto* dtype = reinterpret_cast<const char*>(bytes.data() + at + shape_bytes);
-    tensor.dtype.assign(dtype, entry.dtype_length);
-    at += rest;
+    tensor.dtype.resize(entry.dtype_length);
+    take(tensor.dtype.data(), tensor.dtype.size());
+    std::array<char, kEntryAlignment> padding{};
+    take(padding.data(), padded(at, kEntryAlignment) - at);
+    if (std::any_of(padding.begin(), padding.end(), std::identity())) {
+      refuse("an entry of a newer format");
+    }
+    offset = padded(offset + entry.stored_size, kSegmentAlignment);
     tensors.push_back(std::move(tensor));
   }
   return tensors;

@@ -1,17 +1,18 @@
 // Tensor segments: the immutable file that holds what one model trained.
 //
-//   segment   := header | tensors, each aligned to 64 bytes | directory
-//   header    := "PTLSEG02" | model id | directory offset | directory size | XXH3-64 of the
+//   segment   := header | tensors, each at the next multiple of 64 bytes | directory
+//   header    := "PTLSEG03" | model id | directory offset | directory size | XXH3-64 of the
 //                directory (u64 each) | 24 zero bytes
-//   directory := entry*, one for each tensor, layer by layer:
-//                layer key | offset | stored size | size | checksum (u64 each)
+//   directory := entry*, one for each tensor, in the tensors' order, layer by layer:
+//                layer key | checksum | stored size (u64 each)
 //                | codec (u8: 0 raw, 1 LZ4, 2 Zstandard) | checked (u8) | rank (u8)
-//                | length of the dtype name (u8) | 4 zero bytes | shape (i64 each)
-//                | dtype name (numpy's: float32, bfloat16), padded to 8 bytes
+//                | length of the dtype name (u8) | size in memory (u64), unless raw
+//                | shape (u32 each) | dtype name (numpy's: float32, bfloat16), padded to 4
 //
 // All integers are little-endian. A raw tensor lies in the file as it does in memory, so that
-// reading is mapping. The checksum is that of the stored bytes. A segment is written under a
-// temporary name and published by rename; compaction replaces it in the same way.
+// reading is mapping. The checksum is that of the stored bytes. Entries are small, since a layer may
+// be, too: a dense layer of 16 units takes 84 bytes here. A segment is written under a temporary
+// name and published by rename; compaction replaces it in the same way.
 #pragma once
 
 #include <atomic>

@@ -20,9 +20,9 @@ void read_log(Input bytes) {
       if (!log.read_frame(offset)->Equals(*payload)) std::abort();
       answer([&] { decode(payload); });
     }
-    const std::uint64_t end = log.position();
+    const LogStamp end = log.stamp();
     log.cut_torn_tail();
-    if (log.size() != end) std::abort();
+    if (log.size() != end.position) std::abort();
     log.append(arrow::Buffer("again"), false);
     log.seek(end);
     if (log.next() == nullptr) std::abort();

@@ -63,7 +63,7 @@ Bytes sealed_segment(Input file, std::uint64_t model_id) {
   Bytes sealed(file.begin(), file.end());
   if (sealed.size() < kSegmentHeader) return sealed;
   std::uint64_t numbers[4];  // model, directory's offset, size and checksum; behind the magic
-  std::memcpy(sealed.data(), "PTLSEG02", 8);
+  std::memcpy(sealed.data(), "PTLSEG03", 8);
   std::memcpy(numbers, sealed.data() + 8, sizeof numbers);
   numbers[0] = model_id;
   if (numbers[1] <= sealed.size()) {

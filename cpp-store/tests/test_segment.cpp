@@ -98,7 +98,7 @@ CASE(segment_unpublished_goes) {
   const Tensors tensors = make_tensors(random, 3);
   { SegmentWriter writer(scratch.path(), kId, tensors.views, {}); }
   { SegmentWriter writer(scratch.path(), kId, tensors.views, {}); writer.publish(scratch / "seg"); }
-  CHECK_EQ(read_file(scratch / "seg").size() % 8, 0U);
+  CHECK_EQ(read_file(scratch / "seg").size() % 4, 0U);
   CHECK_THROWS(Segment(scratch / "none", kId, true), ErrorCode::kNotFound);
   CHECK_THROWS(Segment(scratch / "seg", kId + 1, true), ErrorCode::kCorrupt);
 }
@@ -152,43 +152,46 @@ CASE(segment_damage_is_refused) {
   }
 }
 
-/// A directory entry as it stands in the file, up to the shape.
-struct Entry {
-  std::uint64_t key, offset, stored_size, size, checksum;
-  std::uint8_t codec, checked, rank, dtype_length, reserved[4];
-  std::int64_t dimension;
+/// A directory entry of a compressed tensor as it stands in the file.
+struct [[gnu::packed]] Entry {
+  std::uint64_t key, checksum, stored_size;
+  std::uint8_t codec, checked, rank, dtype_length;
+  std::uint64_t size;
+  std::uint32_t dimension;
   char dtype[8];
 };
+static_assert(sizeof(Entry) == 48);
 
 CASE(segment_directory_without_sense_is_refused) {
-  const Entry good{1, 64, 40, 40, 0, 0, 1, 1, 7, {}, 10, "float32"};
-  const auto parse = [](const Entry& entry) {
-    std::uint8_t bytes[sizeof entry];
-    std::memcpy(bytes, &entry, sizeof entry);
-    return parse_directory(bytes, 128);
+  const Entry good{1, 0, 30, 1, 1, 1, 7, 40, 10, "float32"};
+  const auto parse = [](std::vector<Entry> entries) {
+    std::vector<std::uint8_t> bytes(entries.size() * sizeof(Entry));
+    std::memcpy(bytes.data(), entries.data(), bytes.size());
+    return parse_directory(bytes, 192);
   };
-  CHECK_EQ(parse(good).size(), 1U);
+  const auto parsed = parse({good, good});
+  CHECK_EQ(parsed.size(), 2U);
+  CHECK_EQ(parsed[0].offset, 64U);
+  CHECK_EQ(parsed[1].offset, 128U);
+  CHECK_EQ(parsed[1].size, 40U);
   const auto refused = [&](auto change) {
     Entry entry = good;
     change(entry);
-    CHECK_THROWS(parse(entry), ErrorCode::kCorrupt);
+    CHECK_THROWS(parse({good, entry}), ErrorCode::kCorrupt);
   };
-  refused([](Entry& e) { e.offset = 0; });
-  refused([](Entry& e) { e.offset = 65; });
-  refused([](Entry& e) { e.offset = 192; });
-  refused([](Entry& e) { e.offset = ~std::uint64_t{63}; });
-  refused([](Entry& e) { e.stored_size = e.size = 80; });
-  refused([](Entry& e) { e.stored_size = e.size = ~std::uint64_t{0}; });
+  refused([](Entry& e) { e.stored_size = 65; });
+  refused([](Entry& e) { e.stored_size = ~std::uint64_t{0}; });
   refused([](Entry& e) { e.size = 44; });
   refused([](Entry& e) { e.codec = 3; });
+  refused([](Entry& e) { e.codec = 0; });  // then what was the size is the shape
   refused([](Entry& e) { e.checked = 2; });
-  refused([](Entry& e) { e.rank = 2; });
+  refused([](Entry& e) { e.rank = 3; });
   refused([](Entry& e) { e.dtype_length = 9; });
-  refused([](Entry& e) { e.reserved[3] = 1; });
-  refused([](Entry& e) { e.dimension = -10; });
+  refused([](Entry& e) { e.dtype[7] = 1; });
   refused([](Entry& e) { e.dimension = 9; });
   refused([](Entry& e) { e.dimension = 0; });
-  refused([](Entry& e) { e.dimension = std::int64_t{1} << 62; });
+  refused([](Entry& e) { e.dimension = ~std::uint32_t{0}; });
+  CHECK_THROWS(parse({good, good, good}), ErrorCode::kCorrupt);
 }
 
 }  // namespace
