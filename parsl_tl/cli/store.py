@@ -50,6 +50,7 @@ def add_store_command(subparsers: Any) -> None:
     ):
         add(name, run, what).add_argument("id", help="model id, or the start of one")
     add("verify", _verify, "compute every checksum, count every reference")
+    add("compact", _compact, "give the space of retired models back to the file system")
     export = add("export", _export, "write a model as a Keras file that predicts the same")
     export.add_argument("id", help="model id, or the start of one")
     export.add_argument("file", help="the file to write, ending in .keras")
@@ -241,6 +242,19 @@ def _verify(args: argparse.Namespace) -> int:
     for problem in report.problems:
         print(f"damaged: {problem}")
     return 0 if report.ok else 1
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with _open(args.where, read_only=False) as store, console.status("compacting"):
+        report = store.compact()
+    print(
+        f"{report.segments_rewritten} files of weights written anew; "
+        f"{_size(report.bytes_freed)} freed"
+    )
+    return 0
 
 
 def _export(args: argparse.Namespace) -> int:

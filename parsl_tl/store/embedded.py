@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +26,7 @@ from parsl_tl.store.model_store import (
     VerifyReport,
     Weights,
 )
+from parsl_tl.store.query_options import class_weights, query_options
 from parsl_tl.store.tensors import dtype_name, to_bytes
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 Durability = Literal["os", "disk"]
 Compression = Literal["none", "lz4", "zstd"]
-_MOST_WEIGHT = 1e6
 
 
 class EmbeddedStore(ModelStore):
@@ -144,8 +143,8 @@ class EmbeddedStore(ModelStore):
         exclude: Collection[int] = (),
     ) -> Match | None:
         """See ``ModelStore.best_ancestor``."""
-        how = _how(by, quality_rate, min_quality, exclude)
-        pinned = self._engine.best_ancestor(graph.layer_keys, _weights([graph], by), **how)
+        how = query_options(by, quality_rate, min_quality, exclude)
+        pinned = self._engine.best_ancestor(graph.layer_keys, class_weights([graph], by), **how)
         if pinned is None:
             return None
         num_bytes = {key: size for _, key, _, size, _ in pinned.layers()}
@@ -176,11 +175,11 @@ class EmbeddedStore(ModelStore):
         keys = [graph.layer_keys for graph in graphs]
         starts = np.cumsum([0, *(len(own) for own in keys)], dtype=np.int64)
         flat = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        how = _how(by, quality_rate, min_quality, exclude)
+        how = query_options(by, quality_rate, min_quality, exclude)
         count = threads if threads is not None else len(os.sched_getaffinity(0))
         if count < 1:
             raise InvalidValueError(f"threads={threads!r} must be at least 1")
-        weights = _weights(graphs, by)
+        weights = class_weights(graphs, by)
         return BestAncestors(
             *self._engine.best_ancestors(flat, starts, weights, **how, threads=count)
         )
@@ -361,42 +360,6 @@ def _to_json(attributes: Mapping[str, Any]) -> str:
         raise InvalidValueError(
             f"attributes must be what JSON can hold ({error}): {attributes!r}"
         ) from error
-
-
-def _how(
-    by: ScoreBy, quality_rate: float, min_quality: float | None, exclude: Collection[int]
-) -> dict[str, Any]:
-    """Returns the options of a query as the engine takes them."""
-    if not isinstance(by, Mapping) and by not in ("layers", "bytes"):
-        raise InvalidValueError(
-            f"by={by!r}; choose 'layers', 'bytes', or weights such as {{'Dense': 1.0}}"
-        )
-    if isinstance(by, Mapping):
-        for name, weight in by.items():
-            if not 0 <= weight <= _MOST_WEIGHT:  # false for NaN too
-                raise InvalidValueError(
-                    f"by={{{name!r}: {weight!r}}}: a weight must lie between 0 and a million"
-                )
-    if not 0 <= quality_rate < math.inf:
-        raise InvalidValueError(
-            f"quality_rate={quality_rate!r} must be a finite number of at least 0"
-        )
-    if min_quality is not None and math.isnan(min_quality):
-        raise InvalidValueError("min_quality is NaN; give a number, or None for no limit")
-    return {
-        "by": "weights" if isinstance(by, Mapping) else by,
-        "quality_rate": float(quality_rate),
-        "min_quality": min_quality,
-        "exclude": {check_model_id(model_id) for model_id in exclude},
-    }
-
-
-def _weights(graphs: Sequence[ArchitectureGraph], by: ScoreBy) -> NDArray[np.float64]:
-    """Returns what each layer counts; nothing unless classes are weighted."""
-    if not isinstance(by, Mapping):
-        return np.empty(0)
-    counts = (float(by.get(layer.class_name, 0.0)) for graph in graphs for layer in graph.layers)
-    return np.fromiter(counts, np.float64)
 
 
 def _read_into(pinned: Any, names: list[str] | None, out: Weights) -> dict[str, Arrays]:

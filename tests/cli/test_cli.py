@@ -77,6 +77,15 @@ def test_retiring_a_model(folder):
     assert main(["store", "export", str(folder), "1234", "x.keras"]) == 2
 
 
+def test_compacting_gives_space_back(folder, capsys):
+    before = sum(path.stat().st_size for path in folder.rglob("*"))
+    assert main(["store", "retire", str(folder), "1234"]) == 0
+    assert main(["store", "compact", str(folder)]) == 0
+    assert "freed" in capsys.readouterr().out
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < before
+    assert main(["store", "verify", str(folder)]) == 0
+
+
 def test_the_listings(capsys):
     for command, word in (("spaces", "dense-skip"), ("problems", "digits"), ("configs", "local")):
         assert main([command]) == 0
