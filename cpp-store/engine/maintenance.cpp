@@ -342,6 +342,7 @@ void Engine::rewrite_log(CompactReport& report) {
     // Without a snapshot the state is as right, and takes more memory.
     warn(std::string("no snapshot was made: ") + error.what());
   }
+  if (stop_) return;  // it may not have been replayed to its end
   log_ = state.log;
   state_.update([&](State& side) { side = state; });
   forget_all();

@@ -138,6 +138,7 @@ void Engine::leave_snapshot(const std::string& why) {
   if (!options_.read_only) ::unlink(folder_.snapshot_path().c_str());
   State fresh = load(false);
   replay_into(fresh, ~std::size_t{0});
+  require_open();  // or it may not have been replayed to its end
   log_ = fresh.log;
   state_.update([&](State& side) { side = fresh; });
   forget_all();
