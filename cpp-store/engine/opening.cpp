@@ -35,7 +35,7 @@ Frames read_frames(Log& log) {
 /// Frames are decoded beside each other, and applied one after the other.
 std::vector<Catalog::Change> read_changes(const Frames& frames, std::uint64_t sequence) {
   std::vector<std::vector<Record>> decoded(frames.payloads.size());
-  const unsigned threads = frames.payloads.size() < 32 ? 1 : std::thread::hardware_concurrency();
+  const unsigned threads = frames.payloads.size() < 32 ? 1 : usable_cores();
   parallel_for(decoded.size(), threads,
                [&](std::size_t i) { decoded[i] = decode(frames.payloads[i]); });
   std::vector<Catalog::Change> changes;

@@ -1,6 +1,8 @@
 // A loop over independent items on several threads.
 #pragma once
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -9,6 +11,13 @@
 #include <vector>
 
 namespace parsl_tl {
+
+/// Cores that this thread may run on: workers that share a node are often pinned to a few.
+inline unsigned usable_cores() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<unsigned>(std::max(CPU_COUNT(&set), 1));
+}
 
 /// Calls `work(i)` for every i below `count`; the caller's thread is one of the threads. The first
 /// exception ends the loop and is thrown again here.

@@ -18,7 +18,7 @@ constexpr unsigned kMostThreads = 4;
 
 unsigned threads_for(std::uint64_t bytes) {
   if (bytes < kManyBytes) return 1;
-  return std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
+  return std::min(usable_cores(), kMostThreads);
 }
 
 struct Tensor {

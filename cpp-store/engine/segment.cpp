@@ -13,6 +13,7 @@
 
 #include "checksum.hpp"
 #include "compression.hpp"
+#include "parallel.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -43,7 +44,7 @@ constexpr std::size_t kEntryBytes = 28;  // without what pads it in memory
 constexpr std::size_t kEntryAlignment = 4;
 
 // Large enough for few system calls and for the file system to take whole runs of pages.
-constexpr std::uint64_t kWritePiece = 8 << 20;
+constexpr std::uint64_t kWritePiece = 64 << 20;
 // Small enough that a piece that was just summed is still in the cache when it is copied.
 constexpr std::size_t kCachePiece = 128 << 10;
 // From here on a second thread computes checksums while this one writes.
@@ -177,7 +178,7 @@ void SegmentWriter::append_raw(const std::vector<TensorView>& tensors, bool chec
       }
     };
     std::jthread helper;
-    if (checksums && bytes >= kManyBytes && std::thread::hardware_concurrency() > 1) {
+    if (checksums && bytes >= kManyBytes && usable_cores() > 1) {
       helper = std::jthread(compute);
     } else if (checksums) {
       compute();
