@@ -14,7 +14,7 @@ std::size_t most_recent(std::size_t ranked) { return std::max<std::size_t>(64, r
 }  // namespace
 
 struct DeltaView {
-  static constexpr bool kAscending = false;
+  static constexpr bool kRanked = false;
 
   const DeltaIndex& index;
 

@@ -167,10 +167,57 @@ class LongListFilter {
   std::vector<std::size_t> places_;
 };
 
+/// Who may still win, among the models of one index.
+///
+/// Where slots are ranks (best first) and quality only decides ties, that takes no look at a model:
+/// at an equal score, those in front of the winner's place win.
+template <typename View>
+class Contest {
+ public:
+  Contest(const View& view, const Query& query, Winner& winner)
+      : view_(view), query_(query), winner_(winner) {
+    if constexpr (View::kRanked) {
+      by_rank_ = query.options().quality_rate == 0.0;
+      if (by_rank_) place_ = view.place_of(winner);
+      if (query.options().min_quality) end_ = view.num_at_least(*query.options().min_quality);
+    }
+  }
+
+  /// False if the model, and so every one that ranks lower, is below the least quality.
+  bool is_good_enough(std::uint32_t slot) const {
+    if constexpr (View::kRanked) return slot < end_;
+    const auto& least = query_.options().min_quality;
+    return !least || view_.quality(slot) >= *least;
+  }
+  /// Whether the model would win with such a score.
+  bool wins(std::uint32_t slot, std::uint64_t score) const {
+    if (!winner_.found) return true;
+    if (by_rank_) return score > winner_.score || (score == winner_.score && slot < place_);
+    const double quality = view_.quality(slot);
+    return winner_.loses_to(query_.total(score, quality), quality, view_.sequence(slot));
+  }
+  void enter(std::uint32_t slot, std::uint64_t score) {
+    if (!wins(slot, score)) return;
+    const double quality = view_.quality(slot);
+    winner_ = {true, query_.total(score, quality), quality, view_.sequence(slot), view_.id(slot),
+               score};
+    place_ = slot;
+  }
+
+ private:
+  const View& view_;
+  const Query& query_;
+  Winner& winner_;
+  bool by_rank_ = false;
+  std::uint32_t place_ = 0;
+  std::uint32_t end_ = 0xFFFFFFFF;
+};
+
 /// Improves `winner` by the models of one index. `View` gives, for a slot: id, quality, sequence,
 /// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all slots.
-/// By bytes, a term's weight is the most that its layer takes in any model. `kAscending` tells that
-/// lists are sorted by slot.
+/// By bytes, a term's weight is the most that its layer takes in any model. `kRanked` tells that
+/// slots are ranks, best first, by which lists are sorted; such a view also gives place_of(winner),
+/// the first slot that ranks no higher, and num_at_least(quality).
 template <typename View>
 void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
@@ -178,27 +225,19 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
   });
   const QueryOptions& options = query.options();
   const TokenWeights weights(terms);
+  Contest contest(view, query, winner);
   std::uint64_t bound = 0;  // the most that a model first met in the current list can score
   for (const QueryTerm& term : terms) bound += term.weight;
   // False if the model, and so every one that ranks lower, cannot win.
   const auto try_model = [&](std::uint32_t slot, LongListFilter* filter) {
-    const double quality = view.quality(slot);
-    if (options.min_quality && quality < *options.min_quality) return false;
-    const std::uint64_t sequence = view.sequence(slot);
-    if (!winner.loses_to(query.total(bound, quality), quality, sequence)) return false;
-    const auto wins = [&](std::uint64_t score) {
-      return winner.loses_to(query.total(score, quality), quality, sequence);
-    };
+    if (!contest.is_good_enough(slot) || !contest.wins(slot, bound)) return false;
+    const auto wins = [&](std::uint64_t score) { return contest.wins(slot, score); };
     if (filter != nullptr && !filter->passes(slot, wins)) return true;
     if (!view.is_alive(slot)) return true;
     if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) return true;
     // Weights by bytes are bounds: the bytes that count are those of the model itself.
-    const std::uint64_t score = options.by == ScoreBy::kBytes ? view.bytes(slot, weights)
-                                                              : view.score(slot, weights);
-    const double total = query.total(score, quality);
-    if (winner.loses_to(total, quality, sequence)) {
-      winner = {true, total, quality, sequence, view.id(slot), score};
-    }
+    contest.enter(slot, options.by == ScoreBy::kBytes ? view.bytes(slot, weights)
+                                                      : view.score(slot, weights));
     return true;
   };
   for (std::size_t i = 0; i < terms.size(); ++i) {
@@ -207,7 +246,7 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
     if (winner.found && query.total(bound, view.max_quality()) < winner.total) return;
     for (const std::uint32_t slot : term.recent) try_model(slot, nullptr);
     std::optional<LongListFilter> filter;
-    if (View::kAscending && winner.found && term.slots.size() >= kLongList) {
+    if (View::kRanked && winner.found && term.slots.size() >= kLongList) {
       filter.emplace(std::span(terms).subspan(i + 1), bound);
     }
     for (const std::uint32_t slot : term.slots) {

@@ -13,7 +13,7 @@ namespace parsl_tl {
 namespace {
 
 struct SnapshotView {
-  static constexpr bool kAscending = true;
+  static constexpr bool kRanked = true;
 
   std::span<const std::uint64_t> ids;
   std::span<const double> qualities;
@@ -31,6 +31,23 @@ struct SnapshotView {
     return retired.empty() || ((retired[slot / 64] >> (slot % 64)) & 1) == 0;
   }
   double max_quality() const { return qualities[0]; }
+  std::uint32_t num_at_least(double quality) const {
+    const auto end = std::partition_point(qualities.begin(), qualities.end(),
+                                          [&](double other) { return other >= quality; });
+    return static_cast<std::uint32_t>(end - qualities.begin());
+  }
+  std::uint32_t place_of(const Winner& winner) const {
+    std::uint32_t low = 0;
+    std::uint32_t high = winner.found ? static_cast<std::uint32_t>(ids.size()) : 0;
+    while (low < high) {
+      const std::uint32_t middle = low + (high - low) / 2;
+      const bool is_better = qualities[middle] != winner.quality
+                                 ? qualities[middle] > winner.quality
+                                 : sequences[middle] > winner.sequence;
+      (is_better ? low : high) = is_better ? middle + 1 : middle;
+    }
+    return low;
+  }
   std::uint64_t score(std::uint32_t slot, const TokenWeights& weights) const {
     std::uint64_t sum = 0;
     for (std::uint64_t i = share_starts[slot]; i < share_starts[slot + 1]; ++i) {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -12,7 +11,7 @@
 
 #include "checksum.hpp"
 #include "errors.hpp"
-#include "layer_name.hpp"
+#include "snapshot_terms.hpp"
 
 namespace parsl_tl {
 
@@ -22,7 +21,7 @@ namespace parsl_tl {
 class SnapshotWriter {
  public:
   SnapshotWriter(const Catalog& catalog, const LogStamp& stamp, File file)
-      : catalog_(catalog), base_(catalog.base_.get()), file_(std::move(file)) {
+      : catalog_(catalog), base_(catalog.base_.get()), file_(std::move(file)), terms_(base_) {
     std::memcpy(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic);
     header_.stamp = stamp;
     header_.next_sequence = catalog.next_sequence();
@@ -92,14 +91,11 @@ class SnapshotWriter {
   void rank_models();
   void collect_terms();
   void write_terms();
-  void write_buckets();
-  std::uint32_t name_code(const std::string& name, std::uint64_t key);
   void write_owners();
   void write_models();
   void write_used();
   void write_shares();
   void write_postings();
-  std::uint32_t term_of(std::uint64_t key) const;
 
   const Catalog& catalog_;
   const Snapshot* base_;
@@ -110,18 +106,13 @@ class SnapshotWriter {
   bool published_ = false;
 
   std::vector<Source> sources_;              // by rank
-  std::vector<std::uint64_t> keys_;          // of the new terms
-  std::vector<std::uint32_t> new_terms_;     // old term -> new one, kNone if gone
+  SnapshotTerms terms_;
   std::vector<std::uint32_t> new_layers_;    // old owned layer -> new one, kNone if gone
-  std::unordered_map<std::uint64_t, std::string> delta_names_;  // key -> name
   std::unordered_map<std::uint64_t, std::unordered_map<std::uint64_t, std::uint32_t>>
       delta_layers_;  // owner -> key -> new owned layer, for what the delta owns
   std::vector<std::uint64_t> share_starts_;
   std::vector<std::uint32_t> share_terms_;
   std::vector<std::uint64_t> term_bytes_;
-  std::unordered_map<std::string, std::uint32_t> classes_;
-  std::vector<std::string> class_names_;
-  std::vector<std::string> odd_names_;
 };
 
 void SnapshotWriter::rank_models() {
@@ -149,104 +140,38 @@ void SnapshotWriter::rank_models() {
 }
 
 void SnapshotWriter::collect_terms() {
-  // Old terms that a living model holds, and those of the delta: two ascending runs to merge.
-  const auto old_keys = old<std::uint64_t>(Section::kTermKeys);
   const auto old_starts = old<std::uint64_t>(Section::kShareStarts);
   const auto old_terms = old<std::uint32_t>(Section::kShareTerms);
-  std::vector<bool> living(old_keys.size());
-  std::vector<std::uint64_t> added;
   for (const Source& source : sources_) {
     if (source.model != nullptr) {
-      for (const LayerRecord& layer : source.model->layers) {
-        if (delta_names_.emplace(layer.key, layer.name).second) added.push_back(layer.key);
-      }
+      for (const LayerRecord& layer : source.model->layers) terms_.add(layer);
       header_.shares += source.model->layers.size();
       continue;
     }
     for (auto i = old_starts[source.old_slot]; i < old_starts[source.old_slot + 1]; ++i) {
-      living[old_terms[i]] = true;
+      terms_.keep(old_terms[i]);
     }
     header_.shares += old_starts[source.old_slot + 1] - old_starts[source.old_slot];
   }
-  std::sort(added.begin(), added.end());
-  new_terms_.assign(old_keys.size(), kNone);
-  std::size_t next_added = 0;
-  for (std::size_t term = 0; term < old_keys.size(); ++term) {
-    while (next_added < added.size() && added[next_added] < old_keys[term]) {
-      keys_.push_back(added[next_added++]);
-    }
-    const bool also_added = next_added < added.size() && added[next_added] == old_keys[term];
-    if (also_added) ++next_added;
-    if (!living[term] && !also_added) continue;
-    new_terms_[term] = static_cast<std::uint32_t>(keys_.size());
-    keys_.push_back(old_keys[term]);
-  }
-  keys_.insert(keys_.end(), added.begin() + static_cast<std::ptrdiff_t>(next_added), added.end());
-  header_.terms = keys_.size();
-}
-
-std::uint32_t SnapshotWriter::term_of(std::uint64_t key) const {
-  return static_cast<std::uint32_t>(std::lower_bound(keys_.begin(), keys_.end(), key) -
-                                    keys_.begin());
-}
-
-std::uint32_t SnapshotWriter::name_code(const std::string& name, std::uint64_t key) {
-  const auto parsed = parse_layer_name(name);
-  if (!parsed || parsed->twin != 0 || parsed->prefix_hash != key) {
-    odd_names_.push_back(name);
-    return kOddName | static_cast<std::uint32_t>(odd_names_.size() - 1);
-  }
-  const auto [found, is_new] = classes_.emplace(
-      std::string(parsed->class_name), static_cast<std::uint32_t>(class_names_.size()));
-  if (is_new) class_names_.emplace_back(parsed->class_name);
-  return found->second;
+  terms_.number();
+  header_.terms = terms_.keys().size();
 }
 
 void SnapshotWriter::write_terms() {
-  std::vector<std::uint32_t> names(keys_.size(), kNone);
-  const auto old_codes = old<std::uint32_t>(Section::kTermNames);
-  std::vector<std::uint32_t> new_codes(base_ ? base_->header().num_classes : 0, kNone);
-  for (std::uint32_t term = 0; term < new_terms_.size(); ++term) {
-    if (new_terms_[term] == kNone) continue;
-    const std::uint32_t code = old_codes[term];
-    std::uint32_t& name = names[new_terms_[term]];
-    if ((code & kOddName) != 0) {
-      name = name_code(base_->layer_name(term), keys_[new_terms_[term]]);
-    } else {
-      if (new_codes[code] == kNone) {
-        new_codes[code] = name_code(base_->layer_name(term), keys_[new_terms_[term]]);
-      }
-      name = new_codes[code];
-    }
-  }
-  for (const auto& [key, name] : delta_names_) {
-    std::uint32_t& code = names[term_of(key)];
-    if (code == kNone) code = name_code(name, key);
-  }
-  put(Section::kTermKeys, keys_);
-  put(Section::kTermNames, names);
-  write_buckets();
+  const SnapshotTerms::Names names = terms_.names();
+  put(Section::kTermKeys, terms_.keys());
+  put(Section::kTermNames, names.codes);
+  put(Section::kBuckets, terms_.buckets());
   std::vector<std::uint64_t> starts{0};
   std::vector<char> texts;
-  for (const auto* list : {&class_names_, &odd_names_}) {
-    for (const std::string& name : *list) {
-      texts.insert(texts.end(), name.begin(), name.end());
-      starts.push_back(texts.size());
-    }
+  for (const std::string& name : names.texts) {
+    texts.insert(texts.end(), name.begin(), name.end());
+    starts.push_back(texts.size());
   }
-  header_.num_classes = class_names_.size();
-  header_.num_names = class_names_.size() + odd_names_.size();
+  header_.num_classes = names.num_classes;
+  header_.num_names = names.texts.size();
   put(Section::kNameStarts, starts);
   put(Section::kNames, texts);
-}
-
-void SnapshotWriter::write_buckets() {
-  // About eight keys to a bucket: a lookup touches two cache lines.
-  const int bits = std::max(0, static_cast<int>(std::bit_width(keys_.size())) - 3);
-  std::vector<std::uint32_t> buckets((std::size_t{1} << bits) + 1, 0);
-  for (const std::uint64_t key : keys_) ++buckets[(bits == 0 ? 0 : key >> (64 - bits)) + 1];
-  for (std::size_t i = 1; i < buckets.size(); ++i) buckets[i] += buckets[i - 1];
-  put(Section::kBuckets, buckets);
 }
 
 void SnapshotWriter::write_owners() {
@@ -278,7 +203,7 @@ void SnapshotWriter::write_owners() {
     std::sort(layers.begin(), layers.end(), [](auto& a, auto& b) { return a.first < b.first; });
     for (const auto& [key, use] : layers) {
       delta_layers_[id][key] =
-          add_layer({term_of(key), static_cast<std::uint32_t>(use.references), use.bytes});
+          add_layer({terms_.number_of(key), static_cast<std::uint32_t>(use.references), use.bytes});
     }
     add(id, owner.segment_bytes);
   };
@@ -296,7 +221,8 @@ void SnapshotWriter::write_owners() {
     for (auto layer = static_cast<std::uint32_t>(old_starts[owner]); layer < old_starts[owner + 1];
          ++layer) {
       const std::uint32_t uses = catalog_.base_references(layer);
-      if (uses > 0) new_layers_[layer] = add_layer({new_terms_[old_terms[layer]], uses, old_bytes[layer]});
+      if (uses == 0) continue;
+      new_layers_[layer] = add_layer({terms_.renumbered(old_terms[layer]), uses, old_bytes[layer]});
     }
     if (terms.size() > before) add(old_ids[owner], catalog_.base_segment(owner));
   }
@@ -412,12 +338,11 @@ void SnapshotWriter::write_shares() {
   share_starts_.reserve(sources_.size() + 1);
   share_terms_.reserve(header_.shares);
   layers.reserve(header_.shares);
-  term_bytes_.assign(keys_.size(), 0);
-  for (std::size_t term = 0; term < new_terms_.size(); ++term) {
-    if (new_terms_[term] != kNone) term_bytes_[new_terms_[term]] = old_bytes[term];
+  term_bytes_.assign(terms_.keys().size(), 0);
+  for (std::uint32_t term = 0; term < terms_.num_old(); ++term) {
+    if (terms_.renumbered(term) != kNone) term_bytes_[terms_.renumbered(term)] = old_bytes[term];
   }
-  std::unordered_map<std::uint64_t, std::uint32_t> terms;  // of the delta's keys
-  for (const auto& [key, name] : delta_names_) terms[key] = term_of(key);
+  const auto terms = terms_.added();
 
   const auto add_delta = [&](const LayerRecord& layer) {
     const std::uint32_t term = terms.at(layer.key);
@@ -438,7 +363,7 @@ void SnapshotWriter::write_shares() {
       continue;
     }
     for (auto i = old_starts[source.old_slot]; i < old_starts[source.old_slot + 1]; ++i) {
-      share_terms_.push_back(new_terms_[old_terms[i]]);
+      share_terms_.push_back(terms_.renumbered(old_terms[i]));
       layers.push_back(old_layers[i] == kNone ? kNone : new_layers_[old_layers[i]]);
     }
   }
@@ -450,9 +375,9 @@ void SnapshotWriter::write_shares() {
 }
 
 void SnapshotWriter::write_postings() {
-  std::vector<std::uint64_t> starts(keys_.size() + 1, 0);
+  std::vector<std::uint64_t> starts(terms_.keys().size() + 1, 0);
   for (const std::uint32_t term : share_terms_) ++starts[term + 1];
-  for (std::size_t term = 0; term < keys_.size(); ++term) starts[term + 1] += starts[term];
+  for (std::size_t term = 0; term + 1 < starts.size(); ++term) starts[term + 1] += starts[term];
   put(Section::kPostingStarts, starts);
   std::vector<std::uint32_t> postings(share_terms_.size());
   for (std::uint32_t slot = 0; slot < sources_.size(); ++slot) {
