@@ -9,6 +9,7 @@ from pathlib import Path
 
 from parsl_tl.benchmarks.lcp_memory import available_bytes
 from parsl_tl.benchmarks.lcp_methods import METHODS, missing_methods
+from parsl_tl.benchmarks.method_choice import choose_methods
 from parsl_tl.benchmarks.store import TMPFS, folder_kind
 from parsl_tl.errors import BenchmarkError
 
@@ -108,25 +109,11 @@ def check(settings: LcpSettings) -> LcpSettings:
     checked = replace(
         settings,
         sizes=tuple(sorted(set(settings.sizes))),
-        methods=_check_methods(settings.methods),
+        methods=choose_methods(settings.methods, METHODS, missing_methods()),
     )
     folder = _check_room(checked)
     _check_memory(checked, folder)
     return replace(checked, folder=folder)
-
-
-def _check_methods(methods: tuple[str, ...] | None) -> tuple[str, ...]:
-    missing = missing_methods()
-    if methods is None:
-        return tuple(name for name in METHODS if name not in missing)
-    for name in methods:
-        if name not in METHODS:
-            raise BenchmarkError(f"method {name!r} is unknown; choose from {', '.join(METHODS)}")
-        if name in missing:
-            raise BenchmarkError(f"method {name!r}: {missing[name]}")
-    if not methods:
-        raise BenchmarkError(f"no method is named; choose from {', '.join(METHODS)}")
-    return tuple(name for name in METHODS if name in methods)
 
 
 def _check_room(settings: LcpSettings) -> Path:

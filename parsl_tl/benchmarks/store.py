@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.method_choice import choose_methods
 from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.store_methods import WRITE
 from parsl_tl.benchmarks.store_models import MB
@@ -103,7 +104,7 @@ def check(settings: StoreSettings) -> StoreSettings:
             raise BenchmarkError(f"{name} {list(values)} must be one or more positive numbers")
     if settings.seed < 0:
         raise BenchmarkError(f"seed {settings.seed} must not be negative")
-    methods = _check_methods(settings.methods)
+    methods = choose_methods(settings.methods, METHODS, missing_methods())
     kinds = [folder_kind(folder) for folder in settings.folders]
     if not kinds or len(set(kinds)) < len(kinds):
         names = ", ".join(map(str, settings.folders))
@@ -114,20 +115,6 @@ def check(settings: StoreSettings) -> StoreSettings:
     checked = replace(settings, methods=methods)
     _check_space(checked)
     return checked
-
-
-def _check_methods(methods: tuple[str, ...] | None) -> tuple[str, ...]:
-    missing = missing_methods()
-    if methods is None:
-        return tuple(name for name in METHODS if name not in missing)
-    for name in methods:
-        if name not in METHODS:
-            raise BenchmarkError(f"method {name!r} is unknown; choose from {', '.join(METHODS)}")
-        if name in missing:
-            raise BenchmarkError(f"method {name!r}: {missing[name]}")
-    if not methods:
-        raise BenchmarkError(f"no method is named; choose from {', '.join(METHODS)}")
-    return tuple(name for name in METHODS if name in methods)
 
 
 def _check_space(settings: StoreSettings) -> None:
