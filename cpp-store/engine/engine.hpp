@@ -165,6 +165,8 @@ class Engine {
   /// What the catalog answers.
   template <typename Question>
   auto ask(Question question);
+  /// With catch_up_mutex_: readers see this state from now on.
+  void take(const State& state);
   void catch_up();
   bool replay();             // with catch_up_mutex_; false if bytes are left that are no frame
   void replay_all_locked();  // with the file lock as well: what is left is a torn tail

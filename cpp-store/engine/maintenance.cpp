@@ -179,9 +179,7 @@ void Engine::adopt() {
     replay_into(fresh, ~std::size_t{0});
     if (fresh.position == before) return;  // nothing lost: the state in use stays
   }
-  log_ = fresh.log;
-  state_.update([&](State& side) { side = fresh; });
-  forget_all();
+  take(fresh);
 }
 
 CompactReport Engine::compact() {
@@ -343,9 +341,7 @@ void Engine::rewrite_log(CompactReport& report) {
     warn(std::string("no snapshot was made: ") + error.what());
   }
   if (stop_) return;  // it may not have been replayed to its end
-  log_ = state.log;
-  state_.update([&](State& side) { side = state; });
-  forget_all();
+  take(state);
 }
 
 }  // namespace parsl_tl

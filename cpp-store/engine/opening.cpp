@@ -61,8 +61,7 @@ Engine::Engine(const std::string& folder, EngineOptions options)
   const std::lock_guard guard(catch_up_mutex_);
   State state = load();
   if (!options_.read_only) fold_long_tail(state);
-  log_ = state.log;
-  state_.update([&](State& side) { side = state; });
+  take(state);
   replay_all_locked();
   if (!options_.read_only) {
     recover_intent();
@@ -139,8 +138,12 @@ void Engine::leave_snapshot(const std::string& why) {
   State fresh = load(false);
   replay_into(fresh, ~std::size_t{0});
   require_open();  // or it may not have been replayed to its end
-  log_ = fresh.log;
-  state_.update([&](State& side) { side = fresh; });
+  take(fresh);
+}
+
+void Engine::take(const State& state) {
+  log_ = state.log;
+  state_.update([&](State& side) { side = state; });
   forget_all();
 }
 
@@ -180,10 +183,7 @@ void Engine::replay_into(State& state, std::size_t most_changes) const {
 
 bool Engine::replay() {
   if (log_->was_replaced()) {
-    State state = load();
-    log_ = state.log;
-    state_.update([&](State& side) { side = state; });
-    forget_all();
+    take(load());
   }
   for (;;) {
     const LogStamp before = log_->stamp();
