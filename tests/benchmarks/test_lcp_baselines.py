@@ -9,6 +9,7 @@ import pytest
 from parsl_tl.benchmarks import lcp_baselines, redis_server
 from parsl_tl.benchmarks.catalog import mutated_queries, random_queries
 from parsl_tl.benchmarks.lcp_baselines import NetworkxWalk, RedisCatalog, networkx_missing
+from parsl_tl.benchmarks.lcp_methods import part_of
 from parsl_tl.benchmarks.redis_server import redis_missing
 from parsl_tl.errors import BenchmarkError
 
@@ -60,22 +61,7 @@ def test_redis_finds_the_model_of_the_set_intersection(catalog, model_ids, oracl
 
 
 def rest_of(catalog, keys, first):
-    layers, edges = catalog.layer_starts[first], catalog.edge_starts[first]
-    rest = type(catalog)(
-        arch_seqs=catalog.arch_seqs[first:],
-        parents=catalog.parents[first:],
-        qualities=catalog.qualities[first:],
-        layer_starts=catalog.layer_starts[first:] - layers,
-        prefix_hashes=catalog.prefix_hashes[layers:],
-        class_ids=catalog.class_ids[layers:],
-        edge_starts=catalog.edge_starts[first:] - edges,
-        edges=catalog.edges[edges:],
-        layer_digests=catalog.layer_digests[layers:],
-        layer_bytes=catalog.layer_bytes[layers:],
-        num_layers=catalog.num_layers,
-        seed=catalog.seed,
-    )
-    return rest, keys[layers:]
+    return part_of(catalog, first, len(catalog)), keys[catalog.layer_starts[first] :]
 
 
 @needs_redis
