@@ -1,8 +1,6 @@
 #include "catalog.hpp"
 
 #include <algorithm>
-#include <deque>
-#include <map>
 
 #include "errors.hpp"
 
@@ -22,8 +20,15 @@ namespace {
 
 }  // namespace
 
-Catalog::Catalog(std::shared_ptr<const Snapshot> base) : base_(std::move(base)) {
+Catalog::Catalog(std::shared_ptr<const Snapshot> base, Membership membership)
+    : base_(std::move(base)), membership_(membership) {
   if (base_ == nullptr) return;
+  const auto ids = base_->section<std::uint64_t>(Section::kIds);
+  for (std::uint32_t slot = 0; slot < ids.size() && !membership_.is_alone(); ++slot) {
+    if (membership_.is_home_of(ids[slot])) continue;
+    hide(hidden_, slot);
+    ++num_holds_;
+  }
   next_sequence_ = base_->header().next_sequence;
   bytes_live_ = base_->header().bytes_live;
   bytes_segments_ = base_->header().bytes_segments;
@@ -71,7 +76,12 @@ bool Catalog::is_retired(std::uint32_t slot) const {
   return !retired_.empty() && ((retired_[slot / 64] >> (slot % 64)) & 1) != 0;
 }
 
-std::size_t Catalog::num_models() const noexcept {
+void Catalog::hide(RetiredBits& bits, std::uint32_t slot) const {
+  if (bits.empty()) bits.resize(base_->num_models() / 64 + 1);
+  bits[slot / 64] |= std::uint64_t{1} << (slot % 64);
+}
+
+std::size_t Catalog::num_holders() const noexcept {
   return models_.size() + (base_ ? base_->num_models() - num_retired_ : 0);
 }
 
@@ -93,7 +103,7 @@ std::shared_ptr<const Model> Catalog::get(std::uint64_t id) const {
   return model;
 }
 
-bool Catalog::contains(std::uint64_t id) const {
+bool Catalog::is_living(std::uint64_t id) const {
   if (models_.contains(id)) return true;
   if (base_ == nullptr) return false;
   const auto used = base_->find_used(id);
@@ -125,8 +135,8 @@ std::uint64_t Catalog::base_segment(std::uint32_t owner) const {
 std::optional<LayerUse> Catalog::find_layer(std::uint64_t owner, std::uint64_t key) const {
   if (const auto found = owners_.find(owner); found != owners_.end()) {
     const auto layer = found->second.layers.find(key);
-    if (layer == found->second.layers.end()) return std::nullopt;
-    return layer->second;
+    if (layer != found->second.layers.end()) return layer->second;
+    if (membership_.is_home_of(owner)) return std::nullopt;
   }
   const auto layer = base_layer(owner, key);
   if (!layer || base_references(*layer) == 0) return std::nullopt;
@@ -143,9 +153,16 @@ std::uint64_t Catalog::segment_bytes(std::uint64_t owner) const {
 }
 
 void Catalog::add_reference(const LayerRecord& layer) {
-  if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
-    if (found->second.layers.at(layer.key).references++ == 0) --num_awaited_;
+  if (!membership_.is_home_of(layer.owner) && !find_layer(layer.owner, layer.key)) {
+    owners_[layer.owner].layers[layer.key] = {layer.bytes, 1};  // the first here to refer to it
     return;
+  }
+  if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
+    const auto use = found->second.layers.find(layer.key);
+    if (use != found->second.layers.end()) {
+      if (use->second.references++ == 0) --num_awaited_;
+      return;
+    }
   }
   const std::uint32_t place = *base_layer(layer.owner, layer.key);
   base_references_[place] = base_references(place) + 1;
@@ -153,11 +170,14 @@ void Catalog::add_reference(const LayerRecord& layer) {
 
 void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes) {
   const std::uint64_t id = model->id;
-  if (was_used(id)) contradiction(id, "comes a second time");
+  const bool is_hold = !membership_.is_home_of(id);
+  // A hold may have been released before, and its model stored after all.
+  if (is_hold ? is_living(id) : was_used(id)) contradiction(id, "comes a second time");
   std::unordered_set<std::uint64_t> keys;
   for (const LayerRecord& layer : model->layers) {
     if (!keys.insert(layer.key).second) contradiction(id, "holds a layer twice: " + layer.name);
-    if (layer.owner != id && !find_layer(layer.owner, layer.key)) {
+    const bool is_elsewhere = !is_hold && !membership_.is_home_of(layer.owner);
+    if (layer.owner != id && !is_elsewhere && !find_layer(layer.owner, layer.key)) {
       contradiction(id, "refers to a layer that " + hex_id(layer.owner) +
                             " does not hold: " + layer.name);
     }
@@ -167,7 +187,7 @@ void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_byte
   for (const LayerRecord& layer : model->layers) {
     entries.push_back({layer.key, layer.bytes});
     if (layer.owner != id) {
-      add_reference(layer);
+      if (layer.has_weights) add_reference(layer);
     } else if (layer.has_weights) {
       own.layers[layer.key] = {layer.bytes, 1};
     }
@@ -179,8 +199,12 @@ void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_byte
     owners_[id] = std::move(own);
   }
   next_sequence_ = model->sequence + 1;
-  index_.add(id, model->quality, model->sequence, entries);
-  parent_of_[id] = model->parent;
+  if (is_hold) {
+    ++num_holds_;
+  } else {
+    index_.add(id, model->quality, model->sequence, entries);
+    parent_of_[id] = model->parent;
+  }
   models_[id] = std::move(model);
 }
 
@@ -190,23 +214,27 @@ void Catalog::free_segment(std::uint64_t owner, std::uint64_t bytes, RetireResul
 }
 
 void Catalog::drop_reference(const LayerRecord& layer, RetireResult& result) {
+  const bool is_home = membership_.is_home_of(layer.owner);
   if (const auto found = owners_.find(layer.owner); found != owners_.end()) {
     Owner& owner = found->second;
     const auto use = owner.layers.find(layer.key);
-    if (use == owner.layers.end() || use->second.references == 0) unknown_layer(layer);
-    if (--use->second.references > 0) return;
-    result.bytes_freed += use->second.bytes;
-    owner.layers.erase(use);
-    if (!owner.layers.empty()) return;
-    free_segment(layer.owner, owner.segment_bytes, result);
-    owners_.erase(found);
-    return;
+    // The layers of another server's model may be partly in the snapshot.
+    if (use != owner.layers.end() || is_home) {
+      if (use == owner.layers.end() || use->second.references == 0) unknown_layer(layer);
+      if (--use->second.references > 0) return;
+      if (is_home) result.bytes_freed += use->second.bytes;
+      owner.layers.erase(use);
+      if (!owner.layers.empty()) return;
+      if (is_home) free_segment(layer.owner, owner.segment_bytes, result);
+      owners_.erase(found);
+      return;
+    }
   }
   const auto place = base_layer(layer.owner, layer.key);
   if (!place || base_references(*place) == 0) unknown_layer(layer);
   const std::uint32_t left = base_references(*place) - 1;
   base_references_[*place] = left;
-  if (left > 0) return;
+  if (left > 0 || !is_home) return;
   const auto owner = base_->find_owner(layer.owner);
   result.bytes_freed += base_->section<std::uint64_t>(Section::kLayerBytes)[*place];
   const auto starts = base_->section<std::uint64_t>(Section::kOwnerStarts);
@@ -225,12 +253,14 @@ RetireResult Catalog::retire(std::uint64_t id) {
     if (layer.has_weights) drop_reference(layer, result);
   }
   bytes_live_ -= result.bytes_freed;
+  const bool is_hold = !membership_.is_home_of(id);
+  if (is_hold) --num_holds_;
   if (models_.erase(id) > 0) {
-    index_.remove(id);
+    if (!is_hold) index_.remove(id);
   } else {
     const std::uint32_t slot = base_->find_used(id)->model;
-    if (retired_.empty()) retired_.resize(base_->num_models() / 64 + 1);
-    retired_[slot / 64] |= std::uint64_t{1} << (slot % 64);
+    hide(retired_, slot);
+    if (!membership_.is_alone()) hide(hidden_, slot);
     ++num_retired_;
   }
   return result;
@@ -267,50 +297,20 @@ void Catalog::depart(const Record& record) {
 
 Winner Catalog::best(const Query& query) const {
   Winner winner;
-  if (base_) base_->search(query, retired_, winner);
+  if (base_) base_->search(query, membership_.is_alone() ? retired_ : hidden_, winner);
   index_.search(query, winner);
   return winner;
 }
 
-std::vector<std::uint64_t> Catalog::ancestors(std::uint64_t id) const {
-  const auto parent_of = [this](std::uint64_t model) -> std::optional<std::uint64_t> {
-    if (const auto found = parent_of_.find(model); found != parent_of_.end()) return found->second;
-    const auto used = base_ ? base_->find_used(model) : std::nullopt;
-    return used ? used->parent : std::nullopt;
-  };
-  std::vector<std::uint64_t> line;
-  std::unordered_set<std::uint64_t> seen{id};
-  for (auto parent = parent_of(id); parent; parent = parent_of(*parent)) {
-    if (!seen.insert(*parent).second) break;  // ids are free-form: two models may name each other
-    line.push_back(*parent);
-  }
-  return line;
-}
-
-std::vector<std::uint64_t> Catalog::descendants(std::uint64_t id) const {
-  std::map<std::uint64_t, std::vector<std::uint64_t>> children_of;
-  for_each_used([&](std::uint64_t child, std::optional<std::uint64_t> parent, bool) {
-    if (parent) children_of[*parent].push_back(child);
-  });
-  std::vector<std::uint64_t> found;
-  std::unordered_set<std::uint64_t> seen{id};
-  std::deque<std::uint64_t> open{id};
-  while (!open.empty()) {
-    const auto children = children_of.find(open.front());
-    open.pop_front();
-    if (children == children_of.end()) continue;
-    std::sort(children->second.begin(), children->second.end());
-    for (const std::uint64_t child : children->second) {
-      if (!seen.insert(child).second) continue;
-      found.push_back(child);
-      open.push_back(child);
-    }
-  }
-  return found;
-}
-
 void Catalog::for_each_model(bool with_names,
                              const std::function<void(const Model&)>& visit) const {
+  for_each_holder(with_names, [&](const Model& model) {
+    if (membership_.is_home_of(model.id)) visit(model);
+  });
+}
+
+void Catalog::for_each_holder(bool with_names,
+                              const std::function<void(const Model&)>& visit) const {
   if (base_) {
     const auto sequences = base_->section<std::uint64_t>(Section::kSequences);
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;
@@ -355,7 +355,9 @@ void Catalog::for_each_owner(
       if (const std::uint64_t bytes = base_segment(owner)) visit(owners[owner], bytes);
     }
   }
-  for (const auto& [id, owner] : owners_) visit(id, owner.segment_bytes);
+  for (const auto& [id, owner] : owners_) {
+    if (membership_.is_home_of(id)) visit(id, owner.segment_bytes);
+  }
 }
 
 void Catalog::for_each_used(
@@ -366,6 +368,7 @@ void Catalog::for_each_used(
     const auto has_parent = base_->section<std::uint8_t>(Section::kUsedHasParent);
     const auto models = base_->section<std::uint32_t>(Section::kUsedModels);
     for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (!membership_.is_home_of(ids[i])) continue;
       visit(ids[i], has_parent[i] != 0 ? std::optional(parents[i]) : std::nullopt,
             models[i] != kNone && !is_retired(models[i]));
     }

@@ -8,11 +8,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "delta_index.hpp"
+#include "membership.hpp"
 #include "model.hpp"
 #include "record.hpp"
 #include "snapshot.hpp"
@@ -24,9 +26,17 @@ struct RetireResult {
   std::vector<std::uint64_t> dead_segments;  // owners none of whose tensors is referred to
 };
 
+struct LineageLink {
+  std::uint64_t child = 0;
+  std::uint64_t parent = 0;
+};
+
+/// The children in the links, then their children, and so on; in the order of their ids.
+std::vector<std::uint64_t> descendants_in(const std::vector<LineageLink>& links, std::uint64_t id);
+
 class Catalog {
  public:
-  explicit Catalog(std::shared_ptr<const Snapshot> base = nullptr);
+  explicit Catalog(std::shared_ptr<const Snapshot> base = nullptr, Membership membership = {});
 
   /// A record in the form in which copies of a catalog share it.
   struct Change {
@@ -38,9 +48,13 @@ class Catalog {
   /// Throws kCorrupt when a record contradicts the state (an owner that never was, say).
   RetireResult apply(const Change& change);
 
+  /// Of a model of another server, its hold.
   std::shared_ptr<const Model> find(std::uint64_t id) const;
   std::shared_ptr<const Model> get(std::uint64_t id) const;  // throws kNotFound
-  bool contains(std::uint64_t id) const;
+  /// Whether a living model, or a hold, has the id.
+  bool is_living(std::uint64_t id) const;
+  /// Whether a living model of this folder has the id.
+  bool contains(std::uint64_t id) const { return membership_.is_home_of(id) && is_living(id); }
   bool was_used(std::uint64_t id) const;
   /// Nothing for a layer without tensors, or one that is not in use.
   std::optional<LayerUse> find_layer(std::uint64_t owner, std::uint64_t key) const;
@@ -52,11 +66,13 @@ class Catalog {
 
   /// Parent, grandparent, ...; retired ones included.
   std::vector<std::uint64_t> ancestors(std::uint64_t id) const;
-  /// Children first, then their children, and so on; retired ones included.
-  std::vector<std::uint64_t> descendants(std::uint64_t id) const;
+  /// All below the given models, in no order, each with its parent; retired ones included.
+  std::vector<LineageLink> links_below(std::span<const std::uint64_t> ids) const;
 
   /// Every living model in the order of storing; without names if they are not needed.
   void for_each_model(bool with_names, const std::function<void(const Model&)>& visit) const;
+  /// Every living model and every hold, likewise.
+  void for_each_holder(bool with_names, const std::function<void(const Model&)>& visit) const;
   void for_each_layer(const std::function<void(std::uint64_t owner, std::uint64_t key,
                                                const LayerUse&)>& visit) const;
   void for_each_owner(
@@ -64,7 +80,13 @@ class Catalog {
   void for_each_used(const std::function<void(std::uint64_t id, std::optional<std::uint64_t> parent,
                                               bool living)>& visit) const;
 
-  std::size_t num_models() const noexcept;
+  const Membership& membership() const noexcept { return membership_; }
+  std::size_t num_models() const noexcept { return num_holders() - num_holds_; }
+  std::size_t num_holders() const noexcept;
+  /// Whether no id was ever used, and nothing is held.
+  bool is_empty() const noexcept {
+    return parent_of_.empty() && num_holders() == 0 && (!base_ || base_->header().used == 0);
+  }
   std::uint64_t bytes_live() const noexcept { return bytes_live_; }
   std::uint64_t bytes_segments() const noexcept { return bytes_segments_; }
   std::uint64_t next_sequence() const noexcept { return next_sequence_; }
@@ -96,8 +118,13 @@ class Catalog {
   void drop_reference(const LayerRecord& layer, RetireResult& result);
   void free_segment(std::uint64_t owner, std::uint64_t bytes, RetireResult& result);
 
+  void hide(RetiredBits& bits, std::uint32_t slot) const;
+
   std::shared_ptr<const Snapshot> base_;
+  Membership membership_;
+  std::size_t num_holds_ = 0;
   RetiredBits retired_;  // of the snapshot's models
+  RetiredBits hidden_;   // from the search: the same and the holds; empty where there are none
   std::size_t num_retired_ = 0;
   std::unordered_map<std::uint32_t, std::uint32_t> base_references_;  // layers that changed
   std::unordered_map<std::uint32_t, std::uint64_t> base_segments_;    // owners that changed

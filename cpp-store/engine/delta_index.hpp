@@ -24,6 +24,7 @@ class DeltaIndex {
 
   void search(const Query& query, Winner& winner) const;
 
+  bool contains(std::uint64_t model_id) const { return slot_of_.contains(model_id); }
   std::size_t num_models() const noexcept { return slot_of_.size(); }
   std::size_t num_keys() const noexcept { return postings_.size(); }
   std::size_t num_postings() const noexcept { return num_postings_; }

@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
 #include <unordered_set>
 
+#include "clock.hpp"
 #include "errors.hpp"
-#include "layer_name.hpp"
+#include "flat_models.hpp"
 #include "parallel.hpp"
 
 namespace parsl_tl {
@@ -18,82 +17,21 @@ namespace {
 
 constexpr std::size_t kGroup = 1024;  // models that go into one frame of the log
 
-std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 void refuse_if(bool wrong, const std::string& why) {
   if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
 }
 
-void validate_layers(const PutRequest& request, const std::string& who) {
-  const std::size_t layers = request.layer_keys.size();
-  refuse_if(layers == 0, who + "a model without layers");
-  refuse_if(request.layer_names.size() != layers, who + "as many layer names as keys are needed");
-  std::unordered_set<std::uint64_t> keys;
-  for (std::size_t i = 0; i < layers; ++i) {
-    const auto name = parse_layer_name(request.layer_names[i]);
-    refuse_if(!name || layer_key(name->prefix_hash, name->twin) != request.layer_keys[i],
-              who + "layer name " + request.layer_names[i] + " does not fit its key");
-    refuse_if(!keys.insert(request.layer_keys[i]).second,
-              who + "layer " + request.layer_names[i] + " comes twice");
+/// Writes the request's tensors; a model without any has no segment.
+void write_segment(const PutRequest& request, const std::string& folder,
+                   const SegmentOptions& options, std::optional<SegmentWriter>& writer) {
+  if (request.tensors.empty()) {
+    if (request.source == nullptr) return;
+    AnnouncedBytes(*request.source, request.model_id, 0).expect_end();
+  } else if (request.source != nullptr) {
+    writer.emplace(folder, request.model_id, announced_tensors(request), *request.source, options);
+  } else {
+    writer.emplace(folder, request.model_id, tensors_by_layer(request), options);
   }
-  refuse_if(request.edges.size() % 2 != 0, who + "edges are pairs of layers");
-  for (const std::uint32_t end : request.edges) {
-    refuse_if(end >= layers, who + "an edge names layer " + std::to_string(end) + " of " +
-                                 std::to_string(layers));
-  }
-}
-
-void validate_tensors(const PutRequest& request, const std::string& who) {
-  for (const TensorArgument& tensor : request.tensors) {
-    refuse_if(tensor.layer >= request.layer_keys.size(),
-              who + "weights for a layer that is not there");
-    refuse_if(tensor.shape.size() > 255, who + "a tensor of more than 255 dimensions");
-    for (const std::int64_t dimension : tensor.shape) {
-      refuse_if(dimension < 0 || dimension > std::numeric_limits<std::uint32_t>::max(),
-                who + "a tensor with a dimension of " + std::to_string(dimension) +
-                    "; 0 to 2^32 - 1 can be stored");
-    }
-    refuse_if(tensor.dtype.size() > 255, who + "a dtype with a name of more than 255 letters");
-  }
-}
-
-Record make_record(const PutRequest& request) {
-  Record record;
-  record.model_id = request.model_id;
-  record.created_ns = now_ns();
-  record.quality = request.quality;
-  record.parent = request.parent;
-  record.donor = request.donor;
-  record.edges = request.edges;
-  record.architecture = request.architecture;
-  record.attributes = request.attributes;
-  record.layers.reserve(request.layer_keys.size());
-  for (std::size_t i = 0; i < request.layer_keys.size(); ++i) {
-    record.layers.push_back(
-        {request.layer_keys[i], request.layer_names[i], request.model_id, 0, false});
-  }
-  for (const TensorArgument& tensor : request.tensors) {
-    record.layers[tensor.layer].bytes += tensor.bytes.size();
-    record.layers[tensor.layer].has_weights = true;
-  }
-  return record;
-}
-
-std::vector<TensorView> by_layer(const PutRequest& request) {
-  std::vector<const TensorArgument*> order;
-  for (const TensorArgument& tensor : request.tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const auto* a, const auto* b) { return a->layer < b->layer; });
-  std::vector<TensorView> views;
-  for (const TensorArgument* tensor : order) {
-    views.push_back(
-        {request.layer_keys[tensor->layer], tensor->dtype, tensor->shape, tensor->bytes});
-  }
-  return views;
 }
 
 std::vector<std::uint64_t> owners_of(const Model& model) {
@@ -127,22 +65,23 @@ void refuse_used(const Catalog& catalog, std::uint64_t id) {
 
 }  // namespace
 
+void Engine::require_home_of(std::uint64_t id) const {
+  const Membership here = folder_.membership();
+  refuse_if(!here.is_home_of(id), "model " + hex_id(id) + " does not belong on " + here.text() +
+                                      "; models are spread by their ids");
+}
+
 void Engine::validate(const PutRequest& request) const {
   require_writable();
-  const std::string who = "model " + hex_id(request.model_id) + ": ";
-  refuse_if(!std::isfinite(request.quality),
-            who + "quality is " + std::to_string(request.quality) +
-                "; it must be a finite number (negative is fine)");
-  refuse_if(request.parent == request.model_id, who + "it cannot be its own parent");
-  refuse_if(request.donor == request.model_id, who + "it cannot be its own donor");
-  validate_layers(request, who);
-  validate_tensors(request, who);
+  require_home_of(request.model_id);
+  parsl_tl::validate(request);
 }
 
 void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult& result) const {
   std::unordered_set<std::uint32_t> stored;
   for (const TensorArgument& tensor : request.tensors) stored.insert(tensor.layer);
   result.layers_stored = stored.size();
+  if (request.inherited) return inherit_named(request, record, result);
 
   const View state = state_.read();
   std::shared_ptr<const Model> source;
@@ -202,17 +141,16 @@ PutResult Engine::put(const PutRequest& request) {
   require_open();
   validate(request);
   refuse_used(refreshed()->catalog, request.model_id);  // before tensors are written for nothing
-  Record record = make_record(request);
+  Record record = make_record(request, now_ns());
   PutResult result;
   std::optional<SegmentWriter> writer;
-  if (!request.tensors.empty()) {
-    writer.emplace(folder_.temporary_path(), request.model_id, by_layer(request),
-                   SegmentOptions{folder_.codec(), options_.checksums, options_.sync});
-    for (const TensorArgument& tensor : request.tensors) result.bytes_stored += tensor.bytes.size();
-    record.segment_bytes = writer->file_bytes();
-  }
+  write_segment(request, folder_.temporary_path(),
+                {folder_.codec(), options_.checksums, options_.sync}, writer);
+  for (const TensorArgument& tensor : request.tensors) result.bytes_stored += tensor.size();
+  if (writer) record.segment_bytes = writer->file_bytes();
   {
     const Turn turn(*this);
+    require_home_of(request.model_id);  // the membership may have changed before the first model
     refuse_used(state_.read()->catalog, request.model_id);
     inherit_layers(request, record, result);
     if (writer) {
@@ -236,7 +174,8 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
   require_open();
   for (const PutRequest& request : requests) {
     validate(request);
-    refuse_if(!request.tensors.empty(), "models that are put together have no tensors");
+    refuse_if(!request.tensors.empty() || request.source != nullptr,
+              "models that are put together have no tensors");
   }
   {
     const BulkWriting bulk(bulk_writers_);
@@ -255,12 +194,15 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
   fold_if_due();
 }
 
+void Engine::put_architectures(const FlatModels& models) { put_many(requests_of(models)); }
+
 void Engine::put_group(std::span<const PutRequest> requests) {
   std::vector<Record> records;
-  for (const PutRequest& request : requests) records.push_back(make_record(request));
+  for (const PutRequest& request : requests) records.push_back(make_record(request, now_ns()));
   const Turn turn(*this);
   std::unordered_set<std::uint64_t> ids;
   for (std::size_t i = 0; i < requests.size(); ++i) {
+    require_home_of(requests[i].model_id);
     refuse_used(state_.read()->catalog, requests[i].model_id);
     refuse_if(!ids.insert(requests[i].model_id).second,
               "model id " + hex_id(requests[i].model_id) + " is given twice");
@@ -273,6 +215,11 @@ void Engine::put_group(std::span<const PutRequest> requests) {
 std::uint64_t Engine::retire(std::uint64_t id) {
   require_open();
   require_writable();
+  require_home_of(id);
+  return retire_holder(id);
+}
+
+std::uint64_t Engine::retire_holder(std::uint64_t id) {
   RetireResult result;
   {
     const Turn turn(*this);
@@ -355,8 +302,14 @@ std::vector<std::uint64_t> Engine::ancestors(std::uint64_t id) {
 std::vector<std::uint64_t> Engine::descendants(std::uint64_t id) {
   const View state = refreshed();
   if (!state->catalog.was_used(id)) state->catalog.get(id);  // throws
-  return state->catalog.descendants(id);
+  return descendants_in(state->catalog.links_below({&id, 1}), id);
 }
+
+std::vector<LineageLink> Engine::links_below(std::span<const std::uint64_t> ids) {
+  return refreshed()->catalog.links_below(ids);
+}
+
+bool Engine::was_used(std::uint64_t id) { return refreshed()->catalog.was_used(id); }
 
 std::uint64_t Engine::reference_count(std::uint64_t owner, std::uint64_t key) {
   const View state = refreshed();
@@ -372,5 +325,9 @@ std::uint64_t Engine::reference_count(std::uint64_t owner, std::uint64_t key) {
 bool Engine::contains(std::uint64_t id) { return refreshed()->catalog.contains(id); }
 
 std::uint64_t Engine::num_models() { return refreshed()->catalog.num_models(); }
+
+std::uint64_t Engine::bytes_live() { return refreshed()->catalog.bytes_live(); }
+
+std::uint64_t Engine::bytes_segments() { return refreshed()->catalog.bytes_segments(); }
 
 }  // namespace parsl_tl

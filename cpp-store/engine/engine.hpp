@@ -27,35 +27,18 @@
 #include "intent.hpp"
 #include "left_right.hpp"
 #include "log.hpp"
+#include "put_request.hpp"
 #include "segment.hpp"
 
 namespace parsl_tl {
+
+struct FlatModels;
 
 struct EngineOptions {
   bool read_only = false;
   bool sync = false;           // wait for the disk before acknowledging
   bool checksums = true;       // of tensors: written and, at the first read, verified
   std::optional<Codec> codec;  // of a new store; of an old one only the one it was made with
-};
-
-struct TensorArgument {
-  std::uint32_t layer = 0;
-  std::string dtype;
-  std::vector<std::int64_t> shape;
-  std::span<const std::uint8_t> bytes;
-};
-
-struct PutRequest {
-  std::uint64_t model_id = 0;
-  double quality = 0.0;
-  std::optional<std::uint64_t> parent;
-  std::optional<std::uint64_t> donor;
-  std::vector<std::uint64_t> layer_keys;
-  std::vector<std::string> layer_names;
-  std::vector<std::uint32_t> edges;
-  std::string architecture;
-  std::string attributes;
-  std::vector<TensorArgument> tensors;
 };
 
 struct PutResult {
@@ -72,7 +55,8 @@ struct PinnedModel {
     std::uint64_t key = 0;
     std::uint64_t owner = 0;
     std::uint64_t bytes = 0;
-    std::shared_ptr<Segment> segment;  // null without tensors
+    bool is_elsewhere = false;         // its tensors are on another server
+    std::shared_ptr<Segment> segment;  // null without tensors here
     Segment::Range tensors;            // in the segment's directory
   };
   std::uint64_t id = 0;
@@ -97,11 +81,28 @@ class Engine {
   Engine(const std::string& folder, EngineOptions options);
   ~Engine();
 
+  /// What a request's source throws goes through; then, too, nothing was stored.
   PutResult put(const PutRequest& request);
   /// Models without tensors, thousands at once. They are stored in groups; should one fail, the
   /// groups before it stay, and the error says how many models that were.
   void put_many(const std::vector<PutRequest>& requests);
+  void put_architectures(const FlatModels& models);
   std::uint64_t retire(std::uint64_t id);  // bytes freed
+
+  /// Part of a store of several servers? May change as long as nothing was stored.
+  Membership membership() const { return folder_.membership(); }
+  /// Throws kInvalidValue if models are stored under another membership.
+  void set_membership(const Membership& membership);
+  /// Keeps layers from being freed for a model of another server. Done once, however often it is
+  /// asked for: false if it was before. Throws kDonorGone if one of them is not there any more.
+  bool hold(const HoldRequest& request);
+  /// Lets go of what a model of another server holds, if it does. Returns the bytes freed.
+  std::uint64_t release(std::uint64_t model_id);
+  struct Hold {
+    std::uint64_t model_id = 0;
+    std::int64_t created_ns = 0;
+  };
+  std::vector<Hold> holds();
 
   std::shared_ptr<PinnedModel> best_ancestor(const Query& query);
   /// The best model for each query, on so many threads.
@@ -111,11 +112,18 @@ class Engine {
 
   Model model(std::uint64_t id);
   Record record(std::uint64_t id);  // edges and architecture, read from the log
+  std::string architecture(std::uint64_t id) { return record(id).architecture; }
   std::vector<std::uint64_t> ancestors(std::uint64_t id);
   std::vector<std::uint64_t> descendants(std::uint64_t id);
+  std::vector<LineageLink> links_below(std::span<const std::uint64_t> ids);
+  bool was_used(std::uint64_t id);
+  /// Whether no model was ever stored.
+  bool is_empty();
   std::uint64_t reference_count(std::uint64_t owner, std::uint64_t key);
   bool contains(std::uint64_t id);
   std::uint64_t num_models();
+  std::uint64_t bytes_live();
+  std::uint64_t bytes_segments();
   std::shared_ptr<arrow::RecordBatch> models();
   std::map<std::string, std::uint64_t> stats();
   VerifyReport verify();
@@ -178,8 +186,11 @@ class Engine {
   RetireResult append(std::vector<Record> records);  // in a turn
   void put_group(std::span<const PutRequest> requests);
 
+  void require_home_of(std::uint64_t id) const;
   void validate(const PutRequest& request) const;
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
+  void inherit_named(const PutRequest& request, Record& record, PutResult& result) const;
+  std::uint64_t retire_holder(std::uint64_t id);
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
   std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
   /// The model as it stays in use: another thread may have pinned it first.

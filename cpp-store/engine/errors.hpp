@@ -19,6 +19,9 @@ enum class ErrorCode {
   kExists,         // the id was used before
   kDonorGone,      // inherited layers were freed meanwhile
   kIo,             // anything else the operating system refuses
+  kUnreachable,    // a server did not answer in time
+  kDenied,         // a server did not accept the token
+  kBusy,           // a server has more to do than its limits allow
 };
 
 class StoreException : public std::runtime_error {

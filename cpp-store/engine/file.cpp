@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -125,6 +127,15 @@ void File::write_all(std::span<iovec> buffers) {
       if (buffer.iov_len == 0) ++first;
     }
   }
+}
+
+bool File::is_on_ext4() const noexcept {
+  struct statfs system {};
+  return ::fstatfs(fd_, &system) == 0 && system.f_type == EXT4_SUPER_MAGIC;
+}
+
+void File::reserve(std::uint64_t offset, std::uint64_t size) noexcept {
+  ::fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(size));
 }
 
 void File::truncate(std::uint64_t size) {

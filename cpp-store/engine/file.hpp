@@ -37,6 +37,10 @@ class File {
   void write_at(std::uint64_t offset, const void* data, std::size_t size);
   /// Appends all buffers at the file's position. They are consumed.
   void write_all(std::span<iovec> buffers);
+  bool is_on_ext4() const noexcept;
+  /// Has the file system set space aside for bytes to come, if it can. The file stays as long as it
+  /// is; should there be no space, writing says so.
+  void reserve(std::uint64_t offset, std::uint64_t size) noexcept;
   void truncate(std::uint64_t size);
   void sync_data();
   /// Takes over another file's mode and, where that is allowed, owner.

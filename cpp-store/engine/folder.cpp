@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::string_view kFormatTitle = "parsl_tl model store\nformat ";
 constexpr std::string_view kCompression = "\ncompression ";
+constexpr std::string_view kServer = "\nserver ";
 
 /// The name of the network file system that holds the path, or nullptr for a local one.
 const char* network_file_system(const std::string& path) {
@@ -60,12 +61,35 @@ std::optional<int> parse_version(std::string_view text) {
 
 }  // namespace
 
-std::string format_text(Codec codec) {
-  return std::string(kFormatTitle) + std::to_string(kFormatVersion) + std::string(kCompression) +
-         name_of(codec) + "\n";
+std::string format_text(const Format& format) {
+  std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) +
+                     std::string(kCompression) + name_of(format.codec);
+  if (!format.membership.is_alone()) {
+    text += std::string(kServer) + std::to_string(format.membership.index) + " of " +
+            std::to_string(format.membership.count);
+  }
+  return text + "\n";
 }
 
-Codec parse_format(std::string_view text, const std::string& where) {
+namespace {
+
+/// What follows "server ": "0 of 2\n".
+std::optional<Membership> parse_membership(std::string_view text) {
+  Membership membership;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, membership.index);
+  constexpr std::string_view kOf = " of ";
+  const std::string_view rest(index.ptr, static_cast<std::size_t>(end - index.ptr));
+  if (index.ec != std::errc() || !rest.starts_with(kOf)) return std::nullopt;
+  const auto count = std::from_chars(index.ptr + kOf.size(), end, membership.count);
+  const bool ends = count.ptr != end && *count.ptr == '\n';
+  if (count.ec != std::errc() || !ends || membership.index >= membership.count) return std::nullopt;
+  return membership;
+}
+
+}  // namespace
+
+Format parse_format(std::string_view text, const std::string& where) {
   std::optional<int> version;
   if (text.starts_with(kFormatTitle)) version = parse_version(text.substr(kFormatTitle.size()));
   if (!version) {
@@ -79,8 +103,18 @@ Codec parse_format(std::string_view text, const std::string& where) {
                                   ? ": install a newer parsl_tl"
                                   : ": export its models with the version that made it"));
   }
+  Format format;
+  if (const std::size_t line = text.find(kServer); line != std::string_view::npos) {
+    const auto membership = parse_membership(text.substr(line + kServer.size()));
+    if (!membership) {
+      throw StoreException(ErrorCode::kFormat,
+                           where + "/FORMAT does not tell which server of how many this is; "
+                                   "restore it from a copy");
+    }
+    format.membership = *membership;
+  }
   const std::size_t line = text.find(kCompression);
-  if (line == std::string_view::npos) return Codec::kRaw;
+  if (line == std::string_view::npos) return format;
   const std::string_view behind = text.substr(line + kCompression.size());
   const std::string name(behind.substr(0, behind.find('\n')));
   const auto codec = codec_named(name);
@@ -88,7 +122,8 @@ Codec parse_format(std::string_view text, const std::string& where) {
     throw StoreException(ErrorCode::kFormat, where + "/FORMAT names an unknown compression, " +
                                                  name + ": install a newer parsl_tl");
   }
-  return *codec;
+  format.codec = *codec;
+  return format;
 }
 
 Folder::Folder(const std::string& path, bool writable, std::optional<Codec> codec) : path_(path) {
@@ -103,7 +138,8 @@ void Folder::prepare(bool writable, std::optional<Codec> codec) {
   const std::string& path = path_;
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
-    if (fs::exists(path, ignored)) {
+    // Looked at again: another process may have made the folder in between.
+    if (fs::exists(path, ignored) && !fs::is_directory(path, ignored)) {
       throw StoreException(ErrorCode::kFormat, path + " is a file, not a store's folder");
     }
     if (!writable) {
@@ -129,9 +165,9 @@ void Folder::prepare(bool writable, std::optional<Codec> codec) {
     if (is_ours) create(codec.value_or(Codec::kRaw));
   }
   read_format();
-  if (codec && *codec != codec_) {
+  if (codec && *codec != this->codec()) {
     throw StoreException(ErrorCode::kInvalidValue,
-                         path + " was made with compression " + name_of(codec_) + ", not " +
+                         path + " was made with compression " + name_of(this->codec()) + ", not " +
                              name_of(*codec) + "; open it without naming one");
   }
 }
@@ -150,11 +186,20 @@ void Folder::create(Codec codec) const {
   fs::create_directory(temporary_path());
   fs::remove(log_path());  // of a creation that was interrupted
   Log::create(log_path());
+  write_format({codec, {}});
+}
+
+void Folder::set_membership(const Membership& membership) {
+  write_format({codec(), membership});
+  membership_ = std::bit_cast<std::uint64_t>(membership);
+}
+
+void Folder::write_format(const Format& format) const {
   const std::string temporary = path_ + "/FORMAT.tmp";
-  const std::string text = format_text(codec);
-  File format(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-  format.write_at(0, text.data(), text.size());
-  format.sync_data();
+  const std::string text = format_text(format);
+  File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+  file.write_at(0, text.data(), text.size());
+  file.sync_data();
   if (std::rename(temporary.c_str(), (path_ + "/FORMAT").c_str()) != 0) {
     throw_errno(errno, "cannot create", path_ + "/FORMAT");
   }
@@ -165,7 +210,9 @@ void Folder::read_format() {
   const File file(path_ + "/FORMAT", O_RDONLY);
   std::string text(256, '\0');
   text.resize(file.read_at(0, text.data(), text.size()));
-  codec_ = parse_format(text, path_);
+  const Format format = parse_format(text, path_);
+  codec_ = format.codec;
+  membership_ = std::bit_cast<std::uint64_t>(format.membership);
   for (const std::string& part : {log_path(), segments_path(), temporary_path(), lock_path(),
                                   snapshot_lock_path(), intent_path()}) {
     if (!fs::exists(part)) {

@@ -1,7 +1,7 @@
 // The folder of a store: its layout, how it comes to be, and what is swept away at opening.
 //
 //   FORMAT          "parsl_tl model store\nformat 2\ncompression none\n", written last: without it
-//                   there is no store
+//                   there is no store. "server 0 of 2\n" follows where it is part of one
 //   lock            the advisory lock of writers
 //   log             see log.hpp
 //   segments/       <model id>.seg, see segment.hpp
@@ -11,12 +11,15 @@
 //   snapshot.lock   the advisory lock of the process that makes one
 #pragma once
 
+#include <atomic>
+#include <bit>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "membership.hpp"
 #include "segment.hpp"
 
 namespace parsl_tl {
@@ -24,9 +27,14 @@ namespace parsl_tl {
 constexpr int kFormatVersion = 2;
 
 /// What FORMAT says.
-std::string format_text(Codec codec);
-/// The codec that it names. Throws kFormat, naming `where`, for anything else and other formats.
-Codec parse_format(std::string_view text, const std::string& where);
+struct Format {
+  Codec codec = Codec::kRaw;
+  Membership membership;
+  bool operator==(const Format&) const = default;
+};
+std::string format_text(const Format& format);
+/// Throws kFormat, naming `where`, for what is no such text, and for other versions.
+Format parse_format(std::string_view text, const std::string& where);
 
 class Folder {
  public:
@@ -41,6 +49,9 @@ class Folder {
   std::string lock_path() const { return path_ + "/lock"; }
   std::string log_path() const { return path_ + "/log"; }
   Codec codec() const noexcept { return codec_; }
+  Membership membership() const noexcept { return std::bit_cast<Membership>(membership_.load()); }
+  /// Writes FORMAT anew. With the exclusive lock held, and nothing stored yet.
+  void set_membership(const Membership& membership);
   std::string intent_path() const { return path_ + "/intent"; }
   std::string snapshot_path() const { return path_ + "/snapshot"; }
   std::string snapshot_lock_path() const { return path_ + "/snapshot.lock"; }
@@ -58,8 +69,11 @@ class Folder {
   void prepare(bool writable, std::optional<Codec> codec);
   void create(Codec codec) const;
   void read_format();
+  void write_format(const Format& format) const;
 
   Codec codec_ = Codec::kRaw;
+  // As one number, since others read while it changes.
+  std::atomic<std::uint64_t> membership_ = std::bit_cast<std::uint64_t>(Membership());
   std::string path_;
 };
 

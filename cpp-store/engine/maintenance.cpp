@@ -76,7 +76,7 @@ bool copy_needed_records(const Catalog& catalog, const Log& from, Log& to) {
   if (!add_departed(catalog, out)) return false;
   std::uint64_t offset = 0;
   std::vector<Record> frame;
-  catalog.for_each_model(false, [&](const Model& model) {
+  catalog.for_each_holder(false, [&](const Model& model) {
     if (model.place.offset != offset || frame.empty()) {
       offset = model.place.offset;
       frame = decode(from.read_frame(offset));

@@ -127,7 +127,7 @@ Engine::State Engine::load(bool use_snapshot) {
   if (snapshot && !log->has(snapshot->header().stamp)) snapshot = nullptr;
   if (snapshot) log->seek(snapshot->header().stamp);
   const std::uint64_t position = log->position();
-  return {Catalog(std::move(snapshot)), std::move(log), position};
+  return {Catalog(std::move(snapshot), folder_.membership()), std::move(log), position};
 }
 
 void Engine::leave_snapshot(const std::string& why) {

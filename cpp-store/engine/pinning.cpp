@@ -55,7 +55,7 @@ std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pi
   known = pinned;
   if (folder_.codec() != Codec::kRaw) return pinned;
   // Retired since it was looked up? Who retires it from now on will find it here.
-  if (!state_.read()->catalog.contains(pinned->id)) return pinned;
+  if (!state_.read()->catalog.is_living(pinned->id)) return pinned;
   if (recent_pins_.size() >= kRecentPins) {
     oldest = std::move(recent_pins_.front());
     recent_pins_.erase(recent_pins_.begin());
@@ -93,8 +93,9 @@ std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
   pinned->quality = model.quality;
   std::shared_ptr<Segment> last;  // layers of one owner often stand together
   for (const LayerRecord& record : model.layers) {
-    PinnedModel::Layer layer{record.name, record.key, record.owner, record.bytes, {}, {}};
-    if (record.has_weights) {
+    PinnedModel::Layer layer{record.name, record.key, record.owner, record.bytes, false, {}, {}};
+    layer.is_elsewhere = record.has_weights && !folder_.membership().is_home_of(record.owner);
+    if (record.has_weights && !layer.is_elsewhere) {
       if (last == nullptr || last->model_id() != record.owner) last = segment(record.owner);
       const auto range = last->find(record.key);
       if (!range) {

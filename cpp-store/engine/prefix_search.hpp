@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <unordered_set>
@@ -24,11 +25,34 @@ enum class ScoreBy {
   kWeights,  // the query's own weight for each of its layers
 };
 
+/// Ids that many queries share without a copy for each.
+class IdSet {
+ public:
+  IdSet() = default;
+  IdSet(std::unordered_set<std::uint64_t> ids)  // NOLINT: as good as the set itself
+      : ids_(std::make_shared<const std::unordered_set<std::uint64_t>>(std::move(ids))) {}
+
+  bool empty() const noexcept { return ids_ == nullptr || ids_->empty(); }
+  bool contains(std::uint64_t id) const { return ids_ != nullptr && ids_->contains(id); }
+  std::vector<std::uint64_t> values() const {
+    if (ids_ == nullptr) return {};
+    return {ids_->begin(), ids_->end()};
+  }
+  void insert(std::uint64_t id) {
+    std::unordered_set<std::uint64_t> ids = ids_ ? *ids_ : std::unordered_set<std::uint64_t>();
+    ids.insert(id);
+    *this = IdSet(std::move(ids));
+  }
+
+ private:
+  std::shared_ptr<const std::unordered_set<std::uint64_t>> ids_;
+};
+
 struct QueryOptions {
   ScoreBy by = ScoreBy::kLayers;
   double quality_rate = 0.0;  // what one unit of quality is worth, in units of the score; >= 0
   std::optional<double> min_quality;
-  std::unordered_set<std::uint64_t> exclude;
+  IdSet exclude;
 };
 
 /// What is asked for: distinct keys, ascending, each with its weight (kWeights only).

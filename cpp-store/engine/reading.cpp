@@ -37,6 +37,12 @@ std::vector<Tensor> tensors_of(const PinnedModel& model, std::span<const std::si
   std::vector<Tensor> tensors;
   for (const std::size_t place : places) {
     const PinnedModel::Layer& layer = model.layers[place];
+    if (layer.is_elsewhere) {
+      throw StoreException(ErrorCode::kInvalidValue,
+                           "layer " + layer.name + " of model " + hex_id(model.id) +
+                               " belongs to model " + hex_id(layer.owner) +
+                               ", which is on another server; open the store by naming all of them");
+    }
     for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
       tensors.push_back({layer.segment.get(), layer.tensors.first + i, &layer.name});
     }

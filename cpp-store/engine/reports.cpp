@@ -90,7 +90,7 @@ VerifyReport Engine::verify() {
   std::unordered_map<std::uint64_t, std::unordered_map<std::uint64_t, std::uint64_t>> counted;
   {
     const View state = refreshed();
-    state->catalog.for_each_model(false, [&](const Model& model) {
+    state->catalog.for_each_holder(false, [&](const Model& model) {
       ids.push_back(model.id);
       for (const LayerRecord& layer : model.layers) {
         if (layer.has_weights) ++counted[layer.owner][layer.key];
@@ -137,7 +137,7 @@ VerifyReport Engine::verify() {
       if (frame.size() <= place.row || frame[place.row].model_id != id) {
         report.problems.push_back("model " + hex_id(id) + ": its record is not where it was");
       }
-      ++report.models;
+      if (folder_.membership().is_home_of(id)) ++report.models;
     } catch (const StoreException& error) {
       if (error.code() == ErrorCode::kNotFound) continue;  // retired since
       report.problems.emplace_back(error.what());

@@ -78,8 +78,13 @@ std::vector<std::uint8_t> format_directory(const std::vector<TensorInfo>& tensor
   return bytes;
 }
 
-/// Whether so many elements, of whatever type, can take so many bytes.
-bool fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
+[[noreturn]] void refuse(const char* why) {
+  throw StoreException(ErrorCode::kCorrupt, std::string("segment directory: ") + why);
+}
+
+}  // namespace
+
+bool shape_fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
   std::uint64_t elements = 1;
   for (const std::int64_t dimension : shape) {
     if (__builtin_mul_overflow(elements, static_cast<std::uint64_t>(dimension), &elements)) {
@@ -88,12 +93,6 @@ bool fits(const std::vector<std::int64_t>& shape, std::uint64_t size) {
   }
   return elements == 0 ? size == 0 : size % elements == 0;
 }
-
-[[noreturn]] void refuse(const char* why) {
-  throw StoreException(ErrorCode::kCorrupt, std::string("segment directory: ") + why);
-}
-
-}  // namespace
 
 std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
                                         std::uint64_t tensors_end) {
@@ -120,7 +119,7 @@ std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
     std::vector<std::uint32_t> shape(entry.rank);
     take(shape.data(), shape.size() * sizeof(std::uint32_t));
     tensor.shape.assign(shape.begin(), shape.end());
-    if (!fits(tensor.shape, tensor.size)) refuse("a shape that does not fit its bytes");
+    if (!shape_fits(tensor.shape, tensor.size)) refuse("a shape that does not fit its bytes");
     tensor.dtype.resize(entry.dtype_length);
     take(tensor.dtype.data(), tensor.dtype.size());
     std::array<char, kEntryAlignment> padding{};
@@ -196,17 +195,25 @@ void SegmentWriter::append_compressed(const std::vector<TensorView>& tensors,
                                       const SegmentOptions& options) {
   std::vector<std::uint8_t> compressed;
   for (const TensorView& view : tensors) {
-    TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, options.checksums,
-                    view.dtype, view.shape};
-    std::span<const std::uint8_t> bytes = view.bytes;
-    if (compress(options.codec, view.bytes, compressed)) {
-      info.codec = options.codec;
-      bytes = compressed;
+    TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, false, view.dtype, view.shape};
+    if (append_one_compressed(std::move(info), view.bytes, compressed, options)) {
+      flush();  // before the buffer is used again
     }
-    if (options.checksums) info.checksum = checksum(bytes.data(), bytes.size());
-    append(std::move(info), bytes);
-    if (bytes.data() == compressed.data()) flush();  // before the buffer is used again
   }
+}
+
+bool SegmentWriter::append_one_compressed(TensorInfo info, std::span<const std::uint8_t> bytes,
+                                          std::vector<std::uint8_t>& compressed,
+                                          const SegmentOptions& options) {
+  const bool is_smaller = compress(options.codec, bytes, compressed);
+  if (is_smaller) {
+    info.codec = options.codec;
+    bytes = compressed;
+  }
+  info.checked = options.checksums;
+  if (options.checksums) info.checksum = checksum(bytes.data(), bytes.size());
+  append(std::move(info), bytes);
+  return is_smaller;
 }
 
 SegmentWriter::~SegmentWriter() {
@@ -233,12 +240,16 @@ void SegmentWriter::flush() {
 }
 
 void SegmentWriter::append(TensorInfo info, std::span<const std::uint8_t> bytes) {
-  static constexpr std::array<std::uint8_t, kSegmentAlignment> kZeros{};
   info.offset = offset_;
   info.stored_size = bytes.size();
   write(bytes);
-  write(std::span(kZeros).first(padded(offset_, kSegmentAlignment) - offset_));
+  pad();
   directory_.push_back(std::move(info));
+}
+
+void SegmentWriter::pad() {
+  static constexpr std::array<std::uint8_t, kSegmentAlignment> kZeros{};
+  write(std::span(kZeros).first(padded(offset_, kSegmentAlignment) - offset_));
 }
 
 void SegmentWriter::finish(std::uint64_t model_id, bool sync) {

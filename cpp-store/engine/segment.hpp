@@ -54,6 +54,9 @@ struct TensorInfo {
 std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
                                         std::uint64_t tensors_end);
 
+/// Whether so many elements, of whatever type, can take so many bytes: no directory says otherwise.
+bool shape_fits(const std::vector<std::int64_t>& shape, std::uint64_t size);
+
 /// The caller's memory of one tensor, to be written.
 struct TensorView {
   std::uint64_t key = 0;
@@ -68,6 +71,8 @@ struct SegmentOptions {
   bool sync = false;
 };
 
+class AnnouncedBytes;
+class ByteSource;
 class Segment;
 
 /// A segment under its temporary name; removed again unless it was published.
@@ -76,6 +81,11 @@ class SegmentWriter {
   /// Writes all tensors; those of a layer must stand together.
   SegmentWriter(const std::string& folder, std::uint64_t model_id,
                 const std::vector<TensorView>& tensors, const SegmentOptions& options);
+  /// Writes tensors that come from a source, one after another without anything between them. Of
+  /// the tensors, key, size, dtype and shape are given. Throws kInvalidValue if the source gives
+  /// fewer or more bytes, and what the source throws.
+  SegmentWriter(const std::string& folder, std::uint64_t model_id, std::vector<TensorInfo> tensors,
+                ByteSource& source, const SegmentOptions& options);
   /// Writes what `source` holds of the given layers, as it is stored there.
   SegmentWriter(const std::string& folder, const Segment& source,
                 const std::unordered_set<std::uint64_t>& keys, bool sync);
@@ -94,14 +104,21 @@ class SegmentWriter {
   void append(TensorInfo info, std::span<const std::uint8_t> bytes);
   void append_raw(const std::vector<TensorView>& tensors, bool checksums);
   void append_compressed(const std::vector<TensorView>& tensors, const SegmentOptions& options);
+  /// True if the tensor's bytes wait in `compressed` to be written.
+  bool append_one_compressed(TensorInfo info, std::span<const std::uint8_t> bytes,
+                             std::vector<std::uint8_t>& compressed, const SegmentOptions& options);
+  void receive_raw(std::vector<TensorInfo> tensors, AnnouncedBytes& bytes, bool checksums);
+  void receive_compressed(std::vector<TensorInfo> tensors, AnnouncedBytes& bytes,
+                          const SegmentOptions& options);
   void write(std::span<const std::uint8_t> bytes);
+  void pad();
   void flush();
   void finish(std::uint64_t model_id, bool sync);
 
   File file_;
   std::string path_;
   std::vector<TensorInfo> directory_;
-  std::vector<iovec> pending_;  // views on the caller's memory, written in large pieces
+  std::vector<iovec> pending_;  // views on others' memory, written in large pieces
   std::uint64_t pending_bytes_ = 0;
   std::uint64_t offset_ = 0;
   std::uint64_t file_bytes_ = 0;

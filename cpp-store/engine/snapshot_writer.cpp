@@ -197,15 +197,20 @@ void SnapshotWriter::write_owners() {
   for (const auto& [id, owner] : catalog_.owners_) fresh.push_back(id);
   std::sort(fresh.begin(), fresh.end());
   std::size_t next_fresh = 0;
-  const auto add_fresh = [&](std::uint64_t id) {
+  const auto fresh_layers = [&](std::uint64_t id) {
     const Catalog::Owner& owner = catalog_.owners_.at(id);
     std::vector<std::pair<std::uint64_t, LayerUse>> layers(owner.layers.begin(), owner.layers.end());
     std::sort(layers.begin(), layers.end(), [](auto& a, auto& b) { return a.first < b.first; });
-    for (const auto& [key, use] : layers) {
-      delta_layers_[id][key] =
-          add_layer({terms_.number_of(key), static_cast<std::uint32_t>(use.references), use.bytes});
-    }
-    add(id, owner.segment_bytes);
+    return layers;
+  };
+  const auto add_fresh_layer = [&](std::uint64_t id, const auto& layer) {
+    const auto& [key, use] = layer;
+    delta_layers_[id][key] =
+        add_layer({terms_.number_of(key), static_cast<std::uint32_t>(use.references), use.bytes});
+  };
+  const auto add_fresh = [&](std::uint64_t id) {
+    for (const auto& layer : fresh_layers(id)) add_fresh_layer(id, layer);
+    add(id, catalog_.owners_.at(id).segment_bytes);
   };
 
   const auto old_ids = old<std::uint64_t>(Section::kOwnerIds);
@@ -217,13 +222,24 @@ void SnapshotWriter::write_owners() {
     while (next_fresh < fresh.size() && fresh[next_fresh] < old_ids[owner]) {
       add_fresh(fresh[next_fresh++]);
     }
+    // Layers that another server's model owns: some may be known already, others be new.
+    decltype(fresh_layers(0)) more;
+    if (next_fresh < fresh.size() && fresh[next_fresh] == old_ids[owner]) {
+      more = fresh_layers(fresh[next_fresh++]);
+    }
+    auto next = more.begin();
     const std::size_t before = terms.size();
     for (auto layer = static_cast<std::uint32_t>(old_starts[owner]); layer < old_starts[owner + 1];
          ++layer) {
       const std::uint32_t uses = catalog_.base_references(layer);
       if (uses == 0) continue;
-      new_layers_[layer] = add_layer({terms_.renumbered(old_terms[layer]), uses, old_bytes[layer]});
+      const std::uint32_t term = terms_.renumbered(old_terms[layer]);
+      while (next != more.end() && terms_.number_of(next->first) < term) {
+        add_fresh_layer(old_ids[owner], *next++);
+      }
+      new_layers_[layer] = add_layer({term, uses, old_bytes[layer]});
     }
+    while (next != more.end()) add_fresh_layer(old_ids[owner], *next++);
     if (terms.size() > before) add(old_ids[owner], catalog_.base_segment(owner));
   }
   while (next_fresh < fresh.size()) add_fresh(fresh[next_fresh++]);
@@ -295,6 +311,9 @@ void SnapshotWriter::write_used() {
   }
   std::vector<std::uint64_t> added;
   for (const auto& [id, parent] : catalog_.parent_of_) added.push_back(id);
+  for (const auto& [id, slot] : delta_slots) {
+    if (!catalog_.membership().is_home_of(id)) added.push_back(id);
+  }
   std::sort(added.begin(), added.end());
 
   std::vector<std::uint64_t> ids, parents;
@@ -303,11 +322,12 @@ void SnapshotWriter::write_used() {
   std::size_t next = 0;
   const auto add_fresh = [&] {
     const std::uint64_t id = added[next++];
-    const auto& parent = catalog_.parent_of_.at(id);
+    const auto parent = catalog_.parent_of_.find(id);  // a hold has none
     const auto slot = delta_slots.find(id);
+    const bool known = parent != catalog_.parent_of_.end() && parent->second.has_value();
     ids.push_back(id);
-    parents.push_back(parent.value_or(0));
-    has_parent.push_back(parent.has_value());
+    parents.push_back(known ? *parent->second : 0);
+    has_parent.push_back(known);
     models.push_back(slot == delta_slots.end() ? kNone : slot->second);
   };
   const auto old_ids = old<std::uint64_t>(Section::kUsedIds);
@@ -316,10 +336,13 @@ void SnapshotWriter::write_used() {
   const auto old_models = old<std::uint32_t>(Section::kUsedModels);
   for (std::size_t i = 0; i < old_ids.size(); ++i) {
     while (next < added.size() && added[next] < old_ids[i]) add_fresh();
+    const std::uint32_t model = old_models[i] == kNone ? kNone : new_slots[old_models[i]];
+    // Of a hold that was released nothing is left to know; it may have been taken anew.
+    if (model == kNone && !catalog_.membership().is_home_of(old_ids[i])) continue;
     ids.push_back(old_ids[i]);
     parents.push_back(old_parents[i]);
     has_parent.push_back(old_has_parent[i]);
-    models.push_back(old_models[i] == kNone ? kNone : new_slots[old_models[i]]);
+    models.push_back(model);
   }
   while (next < added.size()) add_fresh();
   header_.used = ids.size();
@@ -344,14 +367,20 @@ void SnapshotWriter::write_shares() {
   }
   const auto terms = terms_.added();
 
+  const auto delta_layer = [this](const LayerRecord& layer) -> std::optional<std::uint32_t> {
+    const auto owner = delta_layers_.find(layer.owner);
+    if (owner == delta_layers_.end()) return std::nullopt;
+    const auto found = owner->second.find(layer.key);
+    return found == owner->second.end() ? std::nullopt : std::optional(found->second);
+  };
   const auto add_delta = [&](const LayerRecord& layer) {
     const std::uint32_t term = terms.at(layer.key);
     share_terms_.push_back(term);
     term_bytes_[term] = std::max(term_bytes_[term], layer.bytes);
     if (!layer.has_weights) {
       layers.push_back(kNone);
-    } else if (const auto owner = delta_layers_.find(layer.owner); owner != delta_layers_.end()) {
-      layers.push_back(owner->second.at(layer.key));
+    } else if (const auto added = delta_layer(layer)) {
+      layers.push_back(*added);
     } else {
       layers.push_back(new_layers_[*catalog_.base_layer(layer.owner, layer.key)]);
     }

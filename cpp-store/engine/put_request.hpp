@@ -1,0 +1,73 @@
+// What a put is asked to store, whether that can be stored, and in which order.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "byte_source.hpp"
+#include "record.hpp"
+#include "segment.hpp"
+
+namespace parsl_tl {
+
+struct TensorArgument {
+  std::uint32_t layer = 0;
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::span<const std::uint8_t> bytes;
+  std::uint64_t announced = 0;  // with a source: how many bytes of it are this tensor's
+  std::uint64_t size() const noexcept { return bytes.size() + announced; }
+};
+
+/// A layer whose tensors another model owns.
+struct InheritedLayer {
+  std::uint32_t layer = 0;
+  std::uint64_t owner = 0;
+  std::uint64_t bytes = 0;  // of its tensors; what is known of an owner in this folder counts more
+};
+
+struct PutRequest {
+  std::uint64_t model_id = 0;
+  double quality = 0.0;
+  std::optional<std::uint64_t> parent;
+  std::optional<std::uint64_t> donor;
+  std::vector<std::uint64_t> layer_keys;
+  std::vector<std::string> layer_names;
+  std::vector<std::uint32_t> edges;
+  std::string architecture;
+  std::string attributes;
+  std::vector<TensorArgument> tensors;
+  /// Where the tensors' bytes come from, if they are not in memory: one tensor after another, in
+  /// the order of the layers, without anything between them.
+  ByteSource* source = nullptr;
+  /// Which layers the model shares with their owners, where the caller knows (a model of a store of
+  /// several servers: the owners here must have these layers, the others are trusted to be held).
+  /// Nothing: those of the donor, or of the parent.
+  std::optional<std::vector<InheritedLayer>> inherited;
+};
+
+/// What a model of another server holds of the models of this folder.
+struct HoldRequest {
+  std::uint64_t model_id = 0;
+  std::vector<std::uint64_t> layer_keys;
+  std::vector<std::string> layer_names;
+  std::vector<std::uint64_t> owners;  // one for each layer
+};
+
+/// Throws kInvalidValue for a request that no store can fulfil.
+void validate(const PutRequest& request);
+void validate(const HoldRequest& request);
+
+/// The request as the log holds it, before layers are inherited.
+Record make_record(const PutRequest& request, std::int64_t created_ns);
+
+/// The tensors in memory, those of a layer together.
+std::vector<TensorView> tensors_by_layer(const PutRequest& request);
+
+/// What is known of the tensors of a source before they come.
+std::vector<TensorInfo> announced_tensors(const PutRequest& request);
+
+}  // namespace parsl_tl
