@@ -1,0 +1,52 @@
+#include "composition.hpp"
+
+#include "errors.hpp"
+
+namespace parsl_tl {
+
+std::shared_ptr<const Composition> Composition::from(std::uint64_t model_id,
+                                                     const OpenModelReply& reply) {
+  const std::size_t layers = reply.layer_keys.size();
+  if (reply.layer_names.size() != layers || reply.layer_owners.size() != layers ||
+      reply.layer_bytes.size() != layers || reply.layer_weights.size() != layers) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "malformed reply: a list of layers is shorter than its companions");
+  }
+  auto made = std::make_shared<Composition>();
+  made->model_id = model_id;
+  made->quality = reply.quality;
+  for (std::size_t i = 0; i < layers; ++i) {
+    made->layers.push_back({reply.layer_keys[i], reply.layer_names[i], reply.layer_owners[i],
+                            reply.layer_bytes[i], reply.layer_weights[i] != 0});
+  }
+  return made;
+}
+
+std::shared_ptr<const Composition> CompositionCache::find(std::uint64_t model_id) {
+  const std::lock_guard guard(mutex_);
+  const auto found = places_.find(model_id);
+  if (found == places_.end()) return nullptr;
+  order_.splice(order_.end(), order_, found->second);
+  return *found->second;
+}
+
+void CompositionCache::keep(std::shared_ptr<const Composition> composition) {
+  const std::lock_guard guard(mutex_);
+  const std::uint64_t id = composition->model_id;
+  if (places_.contains(id)) return;
+  order_.push_back(std::move(composition));
+  places_[id] = std::prev(order_.end());
+  if (order_.size() <= most_) return;
+  places_.erase(order_.front()->model_id);
+  order_.pop_front();
+}
+
+void CompositionCache::forget(std::uint64_t model_id) {
+  const std::lock_guard guard(mutex_);
+  const auto found = places_.find(model_id);
+  if (found == places_.end()) return;
+  order_.erase(found->second);
+  places_.erase(found);
+}
+
+}  // namespace parsl_tl

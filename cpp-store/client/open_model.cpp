@@ -1,0 +1,252 @@
+#include "requests/open_model.hpp"
+
+#include <algorithm>
+
+#include "errors.hpp"
+#include "remote_store.hpp"
+
+namespace parsl_tl {
+namespace {
+
+// Few enough that what retired models leave in a process that sleeps is little.
+constexpr std::size_t kRecentModels = 64;
+constexpr int kAttempts = 3;
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 60;  // as the engine has it
+
+bool is_shape_of(const TensorInfo& tensor) {
+  return std::all_of(tensor.shape.begin(), tensor.shape.end(), [](auto n) { return n >= 0; }) &&
+         shape_fits(tensor.shape, tensor.size);
+}
+
+/// Adds the tensors that a server has of the model to the layers that they belong to. The server
+/// numbers layers in its own order: that of the model at home, or of what it holds elsewhere.
+void add_tensors(RemoteModel& model, const OpenModelReply& reply,
+                 const std::vector<std::size_t>& places) {
+  const std::size_t tensors = reply.tensor_layers.size();
+  if (reply.tensor_dtypes.size() != tensors || reply.tensor_shapes.size() != tensors ||
+      reply.tensor_sizes.size() != tensors) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "malformed reply: a list of tensors is shorter than its companions");
+  }
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < tensors; ++i) {
+    if (reply.tensor_layers[i] >= places.size()) {
+      throw StoreException(ErrorCode::kInvalidValue, "malformed reply: a tensor without a layer");
+    }
+    TensorInfo tensor;
+    tensor.size = reply.tensor_sizes[i];
+    tensor.dtype = reply.tensor_dtypes[i];
+    tensor.shape = reply.tensor_shapes[i];
+    if (tensor.size > kMostBytes - bytes || !is_shape_of(tensor)) {
+      throw StoreException(ErrorCode::kInvalidValue, "malformed reply: a tensor of " +
+                                                         std::to_string(tensor.size) + " bytes");
+    }
+    bytes += tensor.size;
+    RemoteModel::Layer& layer = model.layers[places[reply.tensor_layers[i]]];
+    tensor.key = layer.key;
+    layer.fetched.push_back(std::move(tensor));
+  }
+}
+
+std::string segment_path(const std::string& folder, std::uint64_t owner) {
+  return folder + "/segments/" + hex_id(owner) + ".seg";
+}
+
+}  // namespace
+
+std::shared_ptr<Segment> RemoteStore::segment(Provider& provider, std::uint64_t owner) {
+  {
+    const std::lock_guard guard(mutex_);
+    if (const auto found = segments_.find(owner); found != segments_.end()) {
+      if (auto opened = found->second.lock()) return opened;
+    }
+  }
+  const HelloReply facts = provider.facts();
+  auto opened =
+      std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
+  const std::lock_guard guard(mutex_);
+  auto& cached = segments_[owner];
+  if (auto first = cached.lock()) return first;  // another thread was faster
+  cached = opened;
+  if (segments_.size() > 4096) {
+    std::erase_if(segments_, [](const auto& entry) { return entry.second.expired(); });
+  }
+  return opened;
+}
+
+std::shared_ptr<RemoteModel> RemoteStore::find_recent(std::uint64_t id) {
+  std::shared_ptr<RemoteModel> gone;
+  const std::lock_guard guard(mutex_);
+  const auto found = std::find_if(recent_.begin(), recent_.end(),
+                                  [id](const auto& model) { return model->id == id; });
+  if (found == recent_.end()) return nullptr;
+  if (!(*found)->is_kept()) {
+    gone = std::move(*found);
+    recent_.erase(found);
+    return nullptr;
+  }
+  recent_.splice(recent_.end(), recent_, found);
+  return recent_.back();
+}
+
+void RemoteStore::keep_recent(std::shared_ptr<RemoteModel> model) {
+  std::shared_ptr<RemoteModel> oldest;  // unmapped when nobody has to wait for it
+  const std::lock_guard guard(mutex_);
+  const auto is_same = [&](const auto& other) { return other->id == model->id; };
+  // Another thread may have opened it at the same time.
+  if (std::find_if(recent_.begin(), recent_.end(), is_same) != recent_.end()) return;
+  recent_.push_back(std::move(model));
+  if (recent_.size() <= kRecentModels) return;
+  oldest = std::move(recent_.front());
+  recent_.pop_front();
+}
+
+void RemoteStore::forget(std::uint64_t id) {
+  compositions_.forget(id);
+  std::shared_ptr<RemoteModel> gone;
+  const std::lock_guard guard(mutex_);
+  const auto found = std::find_if(recent_.begin(), recent_.end(),
+                                  [id](const auto& model) { return model->id == id; });
+  if (found == recent_.end()) return;
+  gone = std::move(*found);
+  recent_.erase(found);
+}
+
+std::shared_ptr<const Composition> RemoteStore::composition(std::uint64_t id) {
+  if (auto known = compositions_.find(id)) return known;
+  OpenModelRequest request;
+  request.model_id = id;
+  auto made = Composition::from(id, home(id).ask(request));
+  compositions_.keep(made);
+  return made;
+}
+
+std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
+  Provider& provider = home(id);
+  auto known = compositions_.find(id);
+  OpenModelRequest request;
+  request.model_id = id;
+  const auto recent = find_recent(id);
+  const std::uint64_t epoch = provider.epoch();
+  const std::uint64_t lease = recent ? recent->lease : ++parts_->leases;
+  request.let_go = parts_->let_go.take(provider.index());
+  request.lease = provider.is_mapped() ? 0 : lease;
+  request.knows_layers = known != nullptr;
+  const OpenModelReply reply = provider.ask(request);  // kNotFound if it is not living
+  if (known == nullptr) {
+    known = Composition::from(id, reply);
+    compositions_.keep(known);
+  }
+  // Its lease goes with it: should the server have been started anew just now, there is another.
+  if (recent != nullptr) return recent->is_kept() ? recent : open(id);
+  auto model = std::make_shared<RemoteModel>(id, known->quality, lease, parts_);
+  if (request.lease != 0) model->kept_by.push_back({provider.index(), epoch});
+  for (const Composition::Layer& layer : known->layers) {
+    model->layers.push_back(
+        {layer.name, layer.key, layer.owner, layer.bytes, layer.has_weights, nullptr, {}, {}});
+  }
+  open_layers(*model, *known, reply, provider.index());
+  keep_recent(model);
+  return model;
+}
+
+/// Maps the layers that lie on this machine, and asks the owners' servers for the others.
+void RemoteStore::open_layers(RemoteModel& model, const Composition& composition,
+                              const OpenModelReply& first, std::uint32_t home_index) {
+  std::vector<std::vector<std::size_t>> places(providers().size());  // of each server's layers
+  for (std::size_t i = 0; i < composition.layers.size(); ++i) {
+    const Composition::Layer& layer = composition.layers[i];
+    if (layer.has_weights) places[home(layer.owner).index()].push_back(i);
+  }
+  std::vector<std::uint32_t> others;
+  for (std::uint32_t server = 0; server < places.size(); ++server) {
+    Provider& provider = *providers()[server];
+    if (places[server].empty()) continue;
+    if (!provider.is_mapped()) {
+      if (server != home_index) others.push_back(server);
+      continue;
+    }
+    for (const std::size_t i : places[server]) {
+      RemoteModel::Layer& layer = model.layers[i];
+      layer.segment = segment(provider, layer.owner);
+      const auto range = layer.segment->find(layer.key);
+      if (!range) {
+        throw StoreException(ErrorCode::kNotFound, "layer " + layer.name +
+                                                       " is not in the segment of " +
+                                                       hex_id(layer.owner));
+      }
+      layer.tensors = *range;
+    }
+  }
+  if (!providers()[home_index]->is_mapped()) {
+    std::vector<std::size_t> all(model.layers.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    add_tensors(model, first, all);
+  }
+  for (const std::uint32_t server : others) {
+    model.kept_by.push_back({server, providers()[server]->epoch()});
+  }
+  std::vector<OpenModelReply> replies(others.size());
+  parts_->fanout->run(others.size(), [&](std::size_t i) {
+    OpenModelRequest request;
+    request.model_id = model.id;
+    request.let_go = parts_->let_go.take(others[i]);
+    request.lease = model.lease;
+    replies[i] = providers()[others[i]]->ask(request);
+  });
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    // What is held there has the order of the hold, which is the model's.
+    std::unordered_map<std::uint64_t, std::size_t> place_of;
+    for (const std::size_t place : places[others[i]]) place_of[model.layers[place].key] = place;
+    std::vector<std::size_t> held;
+    for (const std::uint64_t key : replies[i].layer_keys) {
+      const auto found = place_of.find(key);
+      if (found == place_of.end()) {
+        throw StoreException(ErrorCode::kInvalidValue, "malformed reply: a layer that the model "
+                                                       "does not have");
+      }
+      held.push_back(found->second);
+    }
+    add_tensors(model, replies[i], held);
+  }
+  for (const RemoteModel::Layer& layer : model.layers) {
+    if (!layer.has_weights || layer.segment != nullptr || !layer.fetched.empty()) continue;
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "malformed reply: nothing is told of the tensors of layer " + layer.name);
+  }
+}
+
+std::shared_ptr<RemoteModel> RemoteStore::pin(std::uint64_t id) {
+  require_open();
+  {
+    const std::lock_guard guard(mutex_);
+    const auto match = matches_.find(id);
+    if (match != matches_.end()) {
+      if (auto held = match->second.lock()) return held;
+      matches_.erase(match);
+    }
+  }
+  return open_living(id);
+}
+
+/// Throws kNotFound only if the model is not living, kCorrupt if it is and still cannot be opened.
+std::shared_ptr<RemoteModel> RemoteStore::open_living(std::uint64_t id) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return open(id);
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kNotFound) throw;
+      const bool is_there = contains(id);
+      if (!is_there) {
+        forget(id);
+        throw;
+      }
+      // Another client may have stored or retired something between two questions.
+      if (attempt < kAttempts) continue;
+      throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) + ": a segment is missing (" +
+                                                    error.what() + "); restore it from a copy");
+    }
+  }
+}
+
+}  // namespace parsl_tl

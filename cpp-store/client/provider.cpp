@@ -1,0 +1,170 @@
+#include "provider.hpp"
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+#include "requests/goodbye.hpp"
+#include "same_machine.hpp"
+
+namespace parsl_tl {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLongestPause{2'000};
+constexpr milliseconds kGoodbyeTimeout{1'000};
+// So slow a network still gets its bulk data through.
+constexpr std::uint64_t kLeastBytesPerMillisecond = 10'000;
+// Verifying or compacting a large store.
+constexpr milliseconds kLongTimeout{4 * 3'600'000};
+
+bool may_pass(ErrorCode code) {
+  return code == ErrorCode::kUnreachable || code == ErrorCode::kBusy;
+}
+
+std::uint64_t bytes_of(const Bulk& bulk) {
+  return bulk.download != nullptr ? bulk.download->size() : size_of(bulk.upload);
+}
+
+/// Clients that were cut off together must not come back together.
+milliseconds with_jitter(milliseconds pause) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return pause / 2 + milliseconds(std::uniform_int_distribution<std::int64_t>(
+                         0, pause.count() / 2)(random));
+}
+
+}  // namespace
+
+bool Provider::is_long(RequestKind kind) {
+  return kind == RequestKind::kVerify || kind == RequestKind::kCompact ||
+         kind == RequestKind::kFold;
+}
+
+RequestHeader Provider::header(RequestKind kind, bool changes, const Bulk& bulk) {
+  RequestHeader header;
+  header.kind = kind;
+  header.token = options_.token;
+  header.client = client_;
+  header.bulk_bytes = bytes_of(bulk);
+  if (changes) header.number = ++numbers_;
+  if (writes()) header.server = membership_;
+  return header;
+}
+
+std::string Provider::call_once(const std::string& message, const Bulk& bulk, bool is_long) {
+  Call call;
+  call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
+  call.upload = bulk.upload;
+  call.download = bulk.download;
+  call.timeout = is_long ? kLongTimeout
+                         : options_.timeout + milliseconds(bytes_of(bulk) / kLeastBytesPerMillisecond);
+  std::string reply = channel_->call(call);
+  note_answer(reply);
+  // What the server refused for the moment is worth another try, as an answer that did not come.
+  try {
+    parse_reply(reply);
+  } catch (const StoreException& error) {
+    if (may_pass(error.code())) throw;
+  }
+  return reply;
+}
+
+void Provider::refuse_while_resting() {
+  const std::lock_guard guard(mutex_);
+  if (steady_clock::now() >= rests_until_) return;
+  throw StoreException(ErrorCode::kUnreachable, last_failure_);
+}
+
+Provider::Replied Provider::call(const std::string& message, const Bulk& bulk, bool is_long) {
+  if (message.size() > kMostMessageBytes) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "a request of " + std::to_string(message.size()) + " bytes; at most " +
+                             std::to_string(kMostMessageBytes) + " are possible, weights apart");
+  }
+  refuse_while_resting();
+  const auto deadline = steady_clock::now() + options_.patience;
+  milliseconds pause = options_.pause;
+  for (bool repeated = false;; repeated = true) {
+    try {
+      return {call_once(message, bulk, is_long), repeated};
+    } catch (const StoreException& error) {
+      if (!may_pass(error.code())) throw;
+      if (error.code() == ErrorCode::kUnreachable) greeted_ = false;
+      if (steady_clock::now() + pause >= deadline) {
+        std::string text = error.what();
+        if (text.find(address_) == std::string::npos) text = address_ + ": " + text;
+        text = "store server " + text;
+        const std::lock_guard guard(mutex_);
+        if (error.code() == ErrorCode::kUnreachable) {
+          rests_until_ = steady_clock::now() + options_.rest;
+          last_failure_ = text;
+        }
+        throw StoreException(error.code(), text);
+      }
+    }
+    std::this_thread::sleep_for(with_jitter(pause));
+    pause = std::min(2 * pause, kLongestPause);
+  }
+}
+
+void Provider::greet() {
+  if (greeted_) return;
+  HelloReply facts = ask(HelloRequest{});
+  const Membership told{facts.server_index, facts.server_count};
+  // To a reader an empty server may be any.
+  if (!(told == membership_) && membership_.count > 0 && (writes() || !facts.is_empty)) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "store server " + address_ + " is " + told.text() +
+                             ", and was named as " + membership_.text() +
+                             "; name all servers of the store, in the order in which they were "
+                             "named when it was made");
+  }
+  const FileIdentity here = identity_of(facts.folder);
+  const std::lock_guard guard(mutex_);
+  mapped_ = options_.maps_segments && facts.boot_id == boot_id() && !facts.boot_id.empty() &&
+            here == FileIdentity{facts.folder_device, facts.folder_inode};
+  keeps_for_ = milliseconds(std::min<std::uint64_t>(facts.keeps_ms, kLongTimeout.count()));
+  facts_ = std::move(facts);
+  greeted_ = true;
+}
+
+void Provider::leave() noexcept {
+  if (!greeted_) return;
+  try {
+    std::string message = start_request(header(RequestKind::kGoodbye, false, {}));
+    encode_message(GoodbyeRequest{}, message);
+    Call call;
+    call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
+    call.timeout = std::min(options_.timeout, kGoodbyeTimeout);
+    channel_->call(call);
+  } catch (const std::exception&) {
+    // The server forgets a silent client by itself.
+  }
+}
+
+void Provider::note_answer(std::string_view reply) {
+  const auto now = steady_clock::now();
+  const auto before = heard_.exchange(now);
+  // Half of the time, since the server counts from when it heard the last request.
+  if (now - before > keeps_for_.load() / 2) ++epoch_;
+  const std::uint64_t instance = instance_of(reply);
+  if (instance_.exchange(instance) == instance) return;
+  ++epoch_;
+  greeted_ = false;
+}
+
+HelloReply Provider::facts() {
+  greet();
+  const std::lock_guard guard(mutex_);
+  return facts_;
+}
+
+bool Provider::is_mapped() {
+  greet();
+  const std::lock_guard guard(mutex_);
+  return mapped_;
+}
+
+}  // namespace parsl_tl

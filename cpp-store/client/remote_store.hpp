@@ -1,0 +1,116 @@
+// A store on one or several servers, as a client sees it: the engine's calls, spread over them.
+//
+// Model `id` lives on server `id % n`. What is asked of all of them is asked at once and reduced;
+// what one knows is asked of that one. Thread-safe. Each file of this folder that is named after
+// calls holds them.
+#pragma once
+
+#include <unistd.h>
+
+#include <list>
+#include <unordered_map>
+
+#include "engine.hpp"
+#include "flat_models.hpp"
+#include "remote_model.hpp"
+
+namespace parsl_tl {
+
+struct PutMessage;
+
+/// What is asked for; see Query, which the servers make of it.
+struct RemoteQuery {
+  std::span<const std::uint64_t> keys;
+  std::span<const double> weights;
+};
+
+class RemoteStore {
+ public:
+  /// One channel and one address for each server, in the order that the store was made with.
+  RemoteStore(std::vector<std::shared_ptr<Channel>> channels, std::vector<std::string> addresses,
+              ProviderOptions options);
+  ~RemoteStore();
+
+  // put.cpp
+  PutResult put(const PutRequest& request);
+  void put_architectures(const FlatModels& models);
+  // retire.cpp
+  std::uint64_t retire(std::uint64_t id);
+  // best_ancestor.cpp
+  std::shared_ptr<RemoteModel> best_ancestor(const RemoteQuery& query, const QueryOptions& options);
+  std::vector<Winner> best_ancestors(const std::vector<RemoteQuery>& queries,
+                                     const QueryOptions& options, std::vector<double>& scores);
+  // open_model.cpp
+  std::shared_ptr<RemoteModel> pin(std::uint64_t id);
+  // models.cpp
+  Model model(std::uint64_t id);
+  std::string architecture(std::uint64_t id);
+  std::uint64_t reference_count(std::uint64_t owner, std::uint64_t key);
+  bool contains(std::uint64_t id);
+  std::uint64_t num_models();
+  // lineage.cpp
+  std::vector<std::uint64_t> ancestors(std::uint64_t id);
+  std::vector<std::uint64_t> descendants(std::uint64_t id);
+  // reports.cpp
+  std::shared_ptr<arrow::Table> models();
+  std::map<std::string, std::uint64_t> stats();
+  VerifyReport verify();
+  // maintenance.cpp
+  CompactReport compact();
+  void fold();
+
+  std::size_t num_servers() const noexcept { return parts_->providers.size(); }
+  /// Whether the server's files are mapped here. Asks it, if nobody did before.
+  bool is_mapped(std::size_t server) { return parts_->providers.at(server)->is_mapped(); }
+  /// Servers keep nothing for this client any more; one that is gone does not matter.
+  void close();
+
+ private:
+  using Providers = std::vector<std::unique_ptr<Provider>>;
+  Providers& providers() const noexcept { return parts_->providers; }
+  Provider& home(std::uint64_t id) const { return parts_->home(id); }
+  bool is_alone() const noexcept { return parts_->providers.size() == 1; }
+  void require_open() const;
+  void require_writable() const;
+  /// The same request to all servers at once; their replies in the servers' order.
+  template <typename Request>
+  std::vector<typename Request::Reply> ask_all(const Request& request) {
+    std::vector<typename Request::Reply> replies(providers().size());
+    parts_->fanout->run(replies.size(),
+                        [&](std::size_t i) { replies[i] = providers()[i]->ask(request); });
+    return replies;
+  }
+
+  std::shared_ptr<const Composition> composition(std::uint64_t id);
+  std::vector<HoldRequest> add_inherited(PutRequest& request);
+  void take_holds(const std::vector<HoldRequest>& holds, std::vector<std::uint32_t>& holders);
+  void drop_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& holders);
+  std::uint64_t release_orphans();
+  std::uint64_t release_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& servers);
+  PutResult send(const PutRequest& request, const PutMessage& message, const Bulk& bulk);
+  bool is_stored_already(const PutRequest& request);
+  std::shared_ptr<RemoteModel> open(std::uint64_t id);
+  std::shared_ptr<RemoteModel> open_living(std::uint64_t id);
+  void open_layers(RemoteModel& model, const Composition& composition, const OpenModelReply& first,
+                   std::uint32_t home_index);
+  std::shared_ptr<Segment> segment(Provider& provider, std::uint64_t owner);
+  std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
+  void keep_recent(std::shared_ptr<RemoteModel> model);
+  void forget(std::uint64_t id);
+
+  const ProviderOptions options_;
+  std::shared_ptr<ClientParts> parts_;
+  CompositionCache compositions_;
+  std::atomic<bool> closed_ = false;
+  const ::pid_t process_ = ::getpid();
+
+  std::mutex listing_mutex_;
+  std::mutex mutex_;  // guards the next three
+  std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
+  // The models that were read last, latest at the end: who reads one again finds it open.
+  std::list<std::shared_ptr<RemoteModel>> recent_;
+  // Those that somebody holds as a match: they can be read even if they are retired.
+  std::unordered_map<std::uint64_t, std::weak_ptr<RemoteModel>> matches_;
+};
+
+}  // namespace parsl_tl

@@ -1,0 +1,50 @@
+// Which model shares the longest prefix? For one architecture, or for many at once.
+#pragma once
+
+#include "frame.hpp"
+
+namespace parsl_tl {
+
+struct BestAncestorsReply {
+  std::vector<std::uint8_t> found;
+  std::vector<std::uint64_t> model_ids;
+  std::vector<double> totals;            // what is compared
+  std::vector<double> scores;            // the prefix's part of it
+  std::vector<double> qualities;
+  std::vector<std::int64_t> created_ns;  // 0 unless asked for
+
+  static void fields(auto& self, auto&& field) {
+    field("found", self.found);
+    field("model_ids", self.model_ids);
+    field("totals", self.totals);
+    field("scores", self.scores);
+    field("qualities", self.qualities);
+    field("created_ns", self.created_ns);
+  }
+};
+
+struct BestAncestorsRequest {
+  static constexpr RequestKind kKind = RequestKind::kBestAncestors;
+  using Reply = BestAncestorsReply;
+  std::vector<std::uint64_t> starts;      // one more than there are queries
+  std::vector<std::uint64_t> layer_keys;
+  std::vector<double> weights;            // one for each key, or none
+  std::uint32_t by = 0;                   // see ScoreBy
+  double quality_rate = 0.0;
+  std::optional<double> min_quality;
+  std::vector<std::uint64_t> exclude;
+  bool with_times = false;                // several servers are asked: when it was stored decides ties
+
+  static void fields(auto& self, auto&& field) {
+    field("starts", self.starts);
+    field("layer_keys", self.layer_keys);
+    field("weights", self.weights);
+    field("by", self.by);
+    field("quality_rate", self.quality_rate);
+    field("min_quality", self.min_quality);
+    field("exclude", self.exclude);
+    field("with_times", self.with_times);
+  }
+};
+
+}  // namespace parsl_tl

@@ -1,0 +1,68 @@
+#include "handlers.hpp"
+
+namespace parsl_tl {
+namespace {
+
+void refuse_if(bool wrong, const char* why) {
+  if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
+}
+
+// So many answers fit into a reply.
+constexpr std::size_t kMostQueries = kMostMessageBytes / 64;
+
+std::vector<Query> queries_of(const BestAncestorsRequest& request) {
+  refuse_if(request.by > static_cast<std::uint32_t>(ScoreBy::kWeights), "an unknown score");
+  refuse_if(!(request.quality_rate >= 0), "the quality's rate must be at least 0");
+  refuse_if(!request.weights.empty() && request.weights.size() != request.layer_keys.size(),
+            "each layer has a weight, or none has");
+  refuse_if(request.starts.empty() || request.starts.front() != 0 ||
+                request.starts.back() != request.layer_keys.size(),
+            "queries must begin at 0 and end with the last layer");
+  refuse_if(request.starts.size() > kMostQueries, "more than 262143 queries in one request");
+  const QueryOptions options{static_cast<ScoreBy>(request.by), request.quality_rate,
+                             request.min_quality,
+                             IdSet({request.exclude.begin(), request.exclude.end()})};
+  std::vector<Query> queries;
+  queries.reserve(request.starts.size() - 1);
+  for (std::size_t i = 0; i + 1 < request.starts.size(); ++i) {
+    const std::uint64_t begin = request.starts[i];
+    refuse_if(request.starts[i + 1] < begin, "queries must not overlap");
+    const std::uint64_t size = request.starts[i + 1] - begin;
+    const std::span<const double> weights(request.weights);
+    queries.emplace_back(std::span(request.layer_keys).subspan(begin, size),
+                         weights.empty() ? weights : weights.subspan(begin, size), options);
+  }
+  return queries;
+}
+
+/// When the winner was stored; 0 if it was retired in between.
+std::int64_t time_of(Engine& engine, const Winner& winner) {
+  try {
+    return engine.model(winner.model_id).created_ns;
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return 0;
+  }
+}
+
+}  // namespace
+
+BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request) {
+  const std::vector<Query> queries = queries_of(request);
+  // One thread: other clients want an answer too.
+  const std::vector<Winner> winners = call.engine.best_ancestors(queries, 1);
+  BestAncestorsReply reply;
+  for (std::size_t i = 0; i < winners.size(); ++i) {
+    const Winner& winner = winners[i];
+    reply.found.push_back(winner.found ? 1 : 0);
+    reply.model_ids.push_back(winner.model_id);
+    reply.totals.push_back(winner.total);
+    reply.scores.push_back(queries[i].score(winner.score));
+    reply.qualities.push_back(winner.quality);
+    const bool timed = request.with_times && winner.found;
+    reply.created_ns.push_back(timed ? time_of(call.engine, winner) : 0);
+  }
+  return reply;
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,23 @@
+#include "handlers.hpp"
+
+namespace parsl_tl {
+
+DescribeModelReply handle(CallContext& call, const DescribeModelRequest& request) {
+  const Model model = call.engine.model(request.model_id);
+  DescribeModelReply reply;
+  reply.quality = model.quality;
+  reply.parent = model.parent;
+  reply.donor = model.donor;
+  reply.created_ns = model.created_ns;
+  reply.bytes_owned = model.bytes_owned;
+  reply.bytes_total = model.bytes_total;
+  reply.attributes = model.attributes;
+  for (const LayerRecord& layer : model.layers) {
+    reply.layer_keys.push_back(layer.key);
+    reply.layer_names.push_back(layer.name);
+    reply.layer_owners.push_back(layer.owner);
+  }
+  return reply;
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,98 @@
+#include "byte_source.hpp"
+#include "handlers.hpp"
+
+namespace parsl_tl {
+namespace {
+
+// Each takes some hundred bytes of memory, and few of a message.
+constexpr std::size_t kMostTensors = 1 << 20;
+
+/// The upload as the engine takes it in.
+class UploadSource final : public ByteSource {
+ public:
+  explicit UploadSource(CallContext& call) : call_(call) {}
+  std::span<const std::uint8_t> take() override {
+    const auto bytes = call_.exchange.take();
+    call_.server.count_received(bytes.size());
+    return bytes;
+  }
+
+ private:
+  CallContext& call_;
+};
+
+void refuse_if(bool wrong, const std::string& why) {
+  if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
+}
+
+void add_tensors(const PutMessage& from, std::uint64_t bulk_bytes, PutRequest& to) {
+  const std::size_t tensors = from.tensor_layers.size();
+  refuse_if(tensors > kMostTensors, "a model of " + std::to_string(tensors) +
+                                        " tensors; at most " + std::to_string(kMostTensors) +
+                                        " can be sent");
+  refuse_if(from.tensor_dtypes.size() != tensors || from.tensor_shapes.size() != tensors ||
+                from.tensor_sizes.size() != tensors,
+            "each tensor has a layer, a dtype, a shape and a size");
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < tensors; ++i) {
+    refuse_if(__builtin_add_overflow(bytes, from.tensor_sizes[i], &bytes), "tensors without end");
+    to.tensors.push_back(
+        {from.tensor_layers[i], from.tensor_dtypes[i], from.tensor_shapes[i], {}, from.tensor_sizes[i]});
+  }
+  refuse_if(bytes != bulk_bytes, std::to_string(bytes) + " bytes of tensors are announced, and " +
+                                     std::to_string(bulk_bytes) + " sent");
+}
+
+void add_inherited(const PutMessage& from, PutRequest& to) {
+  if (!from.names_inherited) return;
+  const std::size_t layers = from.inherited_layers.size();
+  refuse_if(layers > from.layer_keys.size(), "more layers are inherited than there are");
+  refuse_if(from.inherited_owners.size() != layers || from.inherited_bytes.size() != layers,
+            "each inherited layer has an owner and a size");
+  to.inherited.emplace();
+  for (std::size_t i = 0; i < layers; ++i) {
+    to.inherited->push_back(
+        {from.inherited_layers[i], from.inherited_owners[i], from.inherited_bytes[i]});
+  }
+}
+
+void refuse_beyond_memory(CallContext& call) {
+  const ServerOptions& options = call.server.options();
+  if (!options.keeps_in_memory || options.memory_limit == 0) return;
+  const std::uint64_t used = call.engine.bytes_segments();
+  if (used + call.server.clients().bytes_in_flight() <= options.memory_limit) return;
+  if (used + call.bulk_bytes <= options.memory_limit) {
+    throw StoreException(ErrorCode::kBusy,
+                         "what is on its way to or from the server leaves no room; try again later");
+  }
+  throw StoreException(ErrorCode::kFull,
+                       "the server keeps models in memory, at most " +
+                           std::to_string(options.memory_limit) + " bytes, of which " +
+                           std::to_string(used) +
+                           " are in use; retire models, or raise its --memory-limit");
+}
+
+}  // namespace
+
+PutReply handle(CallContext& call, const PutMessage& from) {
+  call.server.refuse_many_layers(from.layer_keys.size());
+  refuse_beyond_memory(call);
+  PutRequest request;
+  request.model_id = from.model_id;
+  request.quality = from.quality;
+  request.parent = from.parent;
+  request.donor = from.donor;
+  request.layer_keys = from.layer_keys;
+  request.layer_names = from.layer_names;
+  request.edges = from.edges;
+  request.architecture = from.architecture;
+  request.attributes = from.attributes;
+  add_tensors(from, call.bulk_bytes, request);
+  add_inherited(from, request);
+  UploadSource source(call);
+  request.source = &source;
+  const PutResult result = call.engine.put(request);
+  return {result.bytes_stored, result.layers_stored, result.layers_inherited};
+}
+
+}  // namespace parsl_tl

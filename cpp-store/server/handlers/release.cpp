@@ -1,0 +1,9 @@
+#include "handlers.hpp"
+
+namespace parsl_tl {
+
+ReleaseReply handle(CallContext& call, const ReleaseRequest& request) {
+  return {call.engine.release(request.model_id)};
+}
+
+}  // namespace parsl_tl

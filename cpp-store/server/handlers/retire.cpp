@@ -1,0 +1,18 @@
+#include <unordered_set>
+
+#include "handlers.hpp"
+
+namespace parsl_tl {
+
+RetireReply handle(CallContext& call, const RetireRequest& request) {
+  RetireReply reply;
+  std::unordered_set<std::uint64_t> owners;
+  for (const LayerRecord& layer : call.engine.model(request.model_id).layers) {
+    if (layer.has_weights && layer.owner != request.model_id) owners.insert(layer.owner);
+  }
+  reply.owners.assign(owners.begin(), owners.end());
+  reply.bytes_freed = call.engine.retire(request.model_id);
+  return reply;
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,92 @@
+#include "server.hpp"
+
+#include <exception>
+#include <new>
+#include <random>
+
+#include "dispatch.hpp"
+#include "errors.hpp"
+
+namespace parsl_tl {
+namespace {
+
+std::uint64_t random_number() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
+}
+
+}  // namespace
+
+Server::Server(std::shared_ptr<Engine> engine, ServerOptions options)
+    : engine_(std::move(engine)),
+      options_(std::move(options)),
+      clients_(options_.client_limits, options_.memory_limit),
+      instance_(random_number()) {}
+
+std::string Server::handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept {
+  std::string reply = answer_or_error(request, exchange);
+  set_instance(reply, instance_);
+  return reply;
+}
+
+std::string Server::answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange) {
+  try {
+    return answer(request, exchange);
+  } catch (const StoreException& error) {
+    return error_reply(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return error_reply(ErrorCode::kBusy, "the server is out of memory; try again later");
+  } catch (const std::exception& error) {
+    return error_reply(ErrorCode::kIo, error.what());
+  }
+}
+
+std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exchange) {
+  const RequestHeader header = parse_request(request);
+  if (options_.token && !are_equal(header.token, *options_.token)) {
+    throw StoreException(ErrorCode::kDenied,
+                         "the token is not the server's; name the file that the server wrote by "
+                         "token_file=... or ?token_file=...");
+  }
+  const RequestEntry& entry = find_request(header.kind);
+  rate_.add();
+  const auto begin = Clock::now();
+  bool failed = true;
+  std::string reply;
+  const auto note = [&] { latencies_[entry.place].add(Clock::now() - begin, failed); };
+  try {
+    const auto client = clients_.heard_from(header.client);
+    const Clients::Flight flight = clients_.admit(client, header.bulk_bytes);
+    if (header.server) engine_->set_membership(*header.server);
+    CallContext context{*this, *engine_, *client, exchange, header.bulk_bytes};
+    reply = recent_replies_.answer(header.client, header.number, [&] {
+      return entry.answer(context, request.subspan(kRequestHeaderBytes));
+    });
+    failed = false;
+  } catch (...) {
+    note();
+    throw;
+  }
+  note();
+  return reply;
+}
+
+void Server::refuse_many_layers(std::size_t layers) const {
+  if (layers <= options_.most_layers) return;
+  throw StoreException(ErrorCode::kInvalidValue,
+                       "a model of " + std::to_string(layers) + " layers; this server takes at most " +
+                           std::to_string(options_.most_layers));
+}
+
+void Server::request_stop() {
+  const std::lock_guard guard(stop_mutex_);
+  stop_ = true;
+  stop_wanted_.notify_all();
+}
+
+bool Server::wait_for_stop(std::chrono::milliseconds most) {
+  std::unique_lock lock(stop_mutex_);
+  return stop_wanted_.wait_for(lock, most, [this] { return stop_; });
+}
+
+}  // namespace parsl_tl
