@@ -1,0 +1,45 @@
+// Arrow Flight as one would write it for a benchmark: no handler, no checks, nothing of our own.
+// What the transport costs beyond this is what it does beyond this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "transport.hpp"
+
+namespace parsl_tl {
+
+/// Answers actions with a few bytes, throws puts away, and serves gets from memory.
+class BareServer {
+ public:
+  /// At an address such as grpc+tcp://127.0.0.1:0; batches of a get have so many bytes.
+  explicit BareServer(const std::string& address, std::size_t part_bytes = kPartBytes);
+  ~BareServer();
+
+  std::string address() const;
+  void stop();
+
+ private:
+  class Server;
+  std::unique_ptr<Server> server_;
+};
+
+/// Each call returns the seconds that it took.
+class BareClient {
+ public:
+  explicit BareClient(const std::string& address, std::size_t part_bytes = kPartBytes);
+  ~BareClient();
+
+  double rpc();
+  double put(std::span<const std::uint8_t> bytes);
+  /// The batches are received, counted and let go.
+  double get(std::uint64_t num_bytes);
+
+ private:
+  class Client;
+  std::unique_ptr<Client> client_;
+};
+
+}  // namespace parsl_tl

@@ -1,0 +1,155 @@
+#include "bare_thallium.hpp"
+
+#include <chrono>
+#include <thallium.hpp>
+#include <thallium/serialization/stl/string.hpp>
+#include <utility>
+#include <vector>
+
+#include "home.hpp"
+
+namespace parsl_tl {
+namespace tl = thallium;
+namespace {
+
+constexpr int kServerThreads = 4;
+
+/// Argobots is started by one thread for everybody in a process; see home.hpp.
+tl::engine start_engine(const std::string& address, int mode, int threads) {
+  // Without this, Margo's progress thread spins for a while after each request, and takes a core
+  // from those that work.
+  const std::string options = R"({"use_progress_thread": true, "progress_spindown_msec": 0,
+                                  "rpc_thread_count": )" + std::to_string(threads) + "}";
+  tl::engine engine;
+  mochi::Home::get().run([&] { engine = tl::engine(address, mode, options); });
+  return engine;
+}
+
+void end_engine(tl::engine& engine) {
+  mochi::Home::get().run([&] {
+    engine.finalize_and_wait();
+    engine = tl::engine();
+  });
+}
+
+/// Memory that is registered, made larger when that is needed.
+class Registered {
+ public:
+  const tl::bulk& of_size(tl::engine& engine, std::size_t size, tl::bulk_mode mode) {
+    if (memory_.size() < size) {
+      memory_.resize(size);
+      bulk_ = expose(engine, memory_.data(), memory_.size(), mode);
+    }
+    return bulk_;
+  }
+
+  static tl::bulk expose(tl::engine& engine, void* data, std::size_t size, tl::bulk_mode mode) {
+    return engine.expose({{data, size}}, mode);
+  }
+
+  void clear() { bulk_ = tl::bulk(); }
+
+ private:
+  std::vector<std::uint8_t> memory_;
+  tl::bulk bulk_;
+};
+
+template <typename Work>
+double seconds_of(Work work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+struct BareThalliumServer::State {
+  tl::engine engine;
+  tl::mutex mutex;  // guards memory: one client measures at a time
+  Registered memory;
+
+  explicit State(const std::string& address)
+      : engine(start_engine(address, THALLIUM_SERVER_MODE, kServerThreads)) {
+    engine.define("bare_rpc", [](const tl::request& request) { request.respond(0); });
+    engine.define("bare_put", [this](const tl::request& request, tl::bulk& theirs,
+                                     std::uint64_t size) {
+      const std::lock_guard guard(mutex);
+      const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
+      theirs(0, size).on(request.get_endpoint()) >> ours(0, size);
+      request.respond(0);
+    });
+    engine.define("bare_get", [this](const tl::request& request, tl::bulk& theirs,
+                                     std::uint64_t size) {
+      const std::lock_guard guard(mutex);
+      const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
+      theirs(0, size).on(request.get_endpoint()) << ours(0, size);
+      request.respond(0);
+    });
+  }
+};
+
+BareThalliumServer::BareThalliumServer(const std::string& address)
+    : state_(std::make_unique<State>(address)) {}
+
+BareThalliumServer::~BareThalliumServer() { stop(); }
+
+std::string BareThalliumServer::address() const { return state_->engine.self(); }
+
+void BareThalliumServer::stop() {
+  if (!state_) return;
+  state_->memory.clear();
+  end_engine(state_->engine);
+  state_.reset();
+}
+
+struct BareThalliumClient::State {
+  tl::engine engine;
+  tl::remote_procedure rpc;
+  tl::remote_procedure put;
+  tl::remote_procedure get;
+  tl::endpoint server;
+  Registered memory;
+  std::pair<const void*, std::size_t> exposed{};
+  tl::bulk exposure;  // of that
+
+  explicit State(const std::string& address)
+      : engine(start_engine(address.substr(0, address.find("://")), THALLIUM_CLIENT_MODE, 0)),
+        rpc(engine.define("bare_rpc")),
+        put(engine.define("bare_put")),
+        get(engine.define("bare_get")),
+        server(engine.lookup(address)) {}
+};
+
+BareThalliumClient::BareThalliumClient(const std::string& address)
+    : state_(std::make_unique<State>(address)) {}
+
+BareThalliumClient::~BareThalliumClient() {
+  tl::engine engine = state_->engine;
+  state_.reset();
+  end_engine(engine);
+}
+
+double BareThalliumClient::rpc() {
+  return seconds_of([&] { state_->rpc.on(state_->server)(); });
+}
+
+double BareThalliumClient::put(std::span<const std::uint8_t> bytes) {
+  const std::pair<const void*, std::size_t> wanted{bytes.data(), bytes.size()};
+  if (state_->exposed != wanted) {
+    state_->exposure =
+        Registered::expose(state_->engine, const_cast<std::uint8_t*>(bytes.data()),
+                           bytes.size(), tl::bulk_mode::read_only);
+    state_->exposed = wanted;
+  }
+  return seconds_of([&] {
+    state_->put.on(state_->server)(state_->exposure, std::uint64_t{bytes.size()});
+  });
+}
+
+double BareThalliumClient::get(std::uint64_t bytes) {
+  const tl::bulk& ours =
+      state_->memory.of_size(state_->engine, bytes, tl::bulk_mode::read_write);
+  return seconds_of([&] { state_->get.on(state_->server)(ours, bytes); });
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,46 @@
+// The Flight server behind a listener: turns actions, puts and gets into calls of a handler.
+//
+// gRPC gives every call a thread, so what is bounded is how many of them work (`threads`) and how
+// many there are (kMostCalls). Memory: a call has its request (kMostMessageBytes at most; gRPC
+// takes a message in whole before anybody can look at its size) and one part of its upload or two
+// of its download, which stay in memory for as long as its client does not read; what a download
+// sends belongs to its owner, of whom no copy is made. Behind that, gRPC buffers what its flow
+// control allows, some megabytes for a connection.
+#pragma once
+
+#include <arrow/flight/server.h>
+
+#include <memory>
+
+#include "permits.hpp"
+#include "transport.hpp"
+
+namespace parsl_tl {
+
+/// More calls at once are refused, with an error that says so.
+constexpr int kMostCalls = 1024;
+
+class FlightServer final : public arrow::flight::FlightServerBase {
+ public:
+  FlightServer(std::shared_ptr<Handler> handler, unsigned threads)
+      : handler_(std::move(handler)), permits_(threads) {}
+
+  arrow::Status DoAction(const arrow::flight::ServerCallContext& context,
+                         const arrow::flight::Action& action,
+                         std::unique_ptr<arrow::flight::ResultStream>* result) override;
+  arrow::Status DoPut(const arrow::flight::ServerCallContext& context,
+                      std::unique_ptr<arrow::flight::FlightMessageReader> reader,
+                      std::unique_ptr<arrow::flight::FlightMetadataWriter> writer) override;
+  arrow::Status DoGet(const arrow::flight::ServerCallContext& context,
+                      const arrow::flight::Ticket& ticket,
+                      std::unique_ptr<arrow::flight::FlightDataStream>* stream) override;
+
+  /// Refuses calls beyond so many at once before they cost more than their thread.
+  static std::shared_ptr<arrow::flight::ServerMiddlewareFactory> limit(int most_calls);
+
+ private:
+  std::shared_ptr<Handler> handler_;
+  Permits permits_;
+};
+
+}  // namespace parsl_tl

@@ -1,0 +1,105 @@
+// What the two sides say to each other in one RPC: arguments there, an answer back.
+//
+// Both are flat bytes behind a header of fixed size. Whoever reads them trusts nothing: every
+// length is compared with what is there before anything is allocated or copied.
+#pragma once
+
+#include <margo.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "memory_format.hpp"
+#include "transport.hpp"
+
+namespace parsl_tl::mochi {
+
+using Bytes = std::span<const std::uint8_t>;
+
+/// The name of the only RPC.
+constexpr const char* kRpcName = "parsl_tl";
+/// More pieces of memory than this are no request of ours: small ones travel together.
+constexpr std::size_t kMostPieces = 1 << 18;
+
+struct Arguments {
+  /// The header, in the byte order of the machine: both sides are of one cluster.
+  struct Header {
+    std::uint32_t magic = 0;
+    std::uint32_t flags = 0;
+    std::uint64_t call = 0;             // its number
+    std::uint64_t client = 0;           // who counts the calls
+    std::int64_t deadline = 0;          // of the call, in nanoseconds of the server's clock
+    std::uint64_t request_size = 0;
+    std::uint64_t upload_size = 0;
+    std::uint64_t download_size = 0;
+    std::uint32_t request_pieces = 0;   // 0: the request is in the message
+    std::uint32_t upload_pieces = 0;    // 0: so is the upload
+    std::uint32_t download_pieces = 0;  // 0: the download is to be in the answer
+    std::uint32_t reserved = 0;
+  };
+  static_assert(sizeof(Header) == 72);
+
+  Header header;
+  std::vector<RemotePiece> request_memory;
+  std::vector<RemotePiece> upload_memory;
+  std::vector<RemotePiece> download_memory;
+  Bytes request;  // in the message they came in
+  Bytes upload;
+};
+
+/// The flag of a message that is no call: it says that the call of this number is over, and is
+/// answered when no transfer of its memory is under way, nor will be.
+constexpr std::uint32_t kFence = 1;
+
+constexpr std::uint32_t kArgumentsMagic = 0x41746C70;  // "pltA"
+constexpr std::uint32_t kAnswerMagic = 0x52746C70;     // "pltR"
+
+/// Encodes all but the bytes of request and upload, which follow it in the message.
+std::string encode_head(const Arguments& arguments);
+/// Refuses what is not exactly one message. What it gives points into `message`.
+std::optional<Arguments> decode_arguments(Bytes message);
+
+enum class Outcome : std::uint32_t {
+  kAnswered,
+  kRefused,   // arguments that are none
+  kStopping,  // the server is about to end
+  kLate,      // the deadline has passed: nothing was done
+  kGone,      // the request could not be read
+};
+
+struct Answer {
+  struct Header {
+    std::uint32_t magic = 0;
+    Outcome outcome = Outcome::kAnswered;
+    std::int64_t now = 0;               // by the server's clock
+    std::uint64_t sent = 0;             // bytes that were written into the client's memory
+    std::uint64_t download_size = 0;    // bytes in the message instead
+    std::uint64_t reply_size = 0;
+  };
+  static_assert(sizeof(Header) == 40);
+
+  Header header;
+  Bytes download;
+  Bytes reply;
+};
+
+std::string encode_head(const Answer& answer);
+std::optional<Answer> decode_answer(Bytes message);
+
+/// A message as Margo encodes it: these parts, one behind the other.
+struct Outgoing {
+  std::vector<Bytes> parts;
+};
+/// And as it decodes it: `read` looks at it in place, and must not throw.
+struct Incoming {
+  void (*read)(void* reader, Bytes message);
+  void* reader;
+};
+/// For both directions of both messages; `data` is an Outgoing or an Incoming, by what Margo is
+/// doing.
+hg_return_t process_message(hg_proc_t processor, void* data);
+
+}  // namespace parsl_tl::mochi

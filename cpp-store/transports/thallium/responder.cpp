@@ -1,0 +1,65 @@
+#include "responder.hpp"
+
+namespace parsl_tl::mochi {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A client that does not fetch the rest of a long answer in this time is gone.
+constexpr double kMostMilliseconds = 30'000;
+constexpr auto kPatienceWithCancel = 500ms;
+
+}  // namespace
+
+struct Responder::OnItsWay {
+  std::shared_ptr<Responder> all;
+  std::shared_ptr<Instance> use;
+  Handle handle;
+
+  static void end(void* holder, hg_return_t /*result*/) {
+    const std::unique_ptr<OnItsWay> answer(static_cast<OnItsWay*>(holder));
+    answer->all->remove(answer->handle.get());
+  }
+};
+
+void Responder::send(Handle handle, std::shared_ptr<Instance> use, const Answer::Header& header,
+                     Bytes download, Bytes reply) {
+  Answer answer;
+  answer.header = header;
+  answer.header.magic = kAnswerMagic;
+  answer.header.now = nanos(Clock::now());
+  answer.header.download_size = download.size();
+  answer.header.reply_size = reply.size();
+  const std::string head = encode_head(answer);
+  Outgoing outgoing{
+      {{reinterpret_cast<const std::uint8_t*>(head.data()), head.size()}, download, reply}};
+  const hg_handle_t raw = handle.get();
+  auto sent = std::make_unique<OnItsWay>(
+      OnItsWay{shared_from_this(), std::move(use), std::move(handle)});
+  {
+    const std::lock_guard guard(mutex_);
+    on_their_way_.insert(raw);
+  }
+  if (margo_crespond_timed(raw, &outgoing, kMostMilliseconds, &OnItsWay::end, sent.get()) ==
+      HG_SUCCESS) {
+    sent.release();  // the callback has it
+  } else {
+    remove(raw);
+  }
+}
+
+void Responder::remove(hg_handle_t handle) {
+  const std::lock_guard guard(mutex_);
+  on_their_way_.erase(handle);
+  changed_.notify_all();
+}
+
+void Responder::finish(TimePoint deadline) {
+  std::unique_lock lock(mutex_);
+  const auto are_sent = [&] { return on_their_way_.empty(); };
+  if (changed_.wait_until(lock, deadline, are_sent)) return;
+  for (const hg_handle_t handle : on_their_way_) HG_Cancel(handle);
+  changed_.wait_until(lock, Clock::now() + kPatienceWithCancel, are_sent);
+}
+
+}  // namespace parsl_tl::mochi

@@ -1,0 +1,34 @@
+// Answers on their way from a server.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <set>
+
+#include "instance.hpp"
+#include "message.hpp"
+#include "server_clock.hpp"
+
+namespace parsl_tl::mochi {
+
+/// Sends answers without waiting for them: a client that is gone must not hold a worker.
+class Responder : public std::enable_shared_from_this<Responder> {
+ public:
+  /// `use` lasts until the answer is sent.
+  void send(Handle handle, std::shared_ptr<Instance> use, const Answer::Header& header,
+            Bytes download = {}, Bytes reply = {});
+  /// Gives up those that are not sent by then.
+  void finish(TimePoint deadline);
+
+ private:
+  struct OnItsWay;
+
+  void remove(hg_handle_t handle);
+
+  std::mutex mutex_;  // guards the rest
+  std::condition_variable changed_;
+  std::set<hg_handle_t> on_their_way_;
+};
+
+}  // namespace parsl_tl::mochi

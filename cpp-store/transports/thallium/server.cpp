@@ -1,0 +1,203 @@
+#include "server.hpp"
+
+#include <algorithm>
+
+#include "errors.hpp"
+#include "thallium_transport.hpp"
+
+namespace parsl_tl {
+namespace mochi {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// A client that states more is not believed.
+constexpr auto kMostTime = 24h;
+// What comes after `patience`: handlers that still move bulk data are cut off, and the engine ends.
+constexpr auto kPatienceAfterCut = 1000ms;
+constexpr auto kPatienceWithEngine = 5s;
+
+/// Margo keeps one with the RPC.
+using Registered = std::weak_ptr<Server>;
+
+void receive(hg_handle_t raw) {
+  Handle handle(raw);
+  const hg_info* info = margo_get_info(raw);
+  const margo_instance_id margo = margo_hg_handle_get_instance(raw);
+  if (info == nullptr || margo == MARGO_INSTANCE_NULL) return;
+  const auto* registered = static_cast<Registered*>(margo_registered_data(margo, info->id));
+  if (registered == nullptr) return;
+  if (const auto server = registered->lock()) server->receive(std::move(handle));
+}
+
+DEFINE_MARGO_RPC_HANDLER(receive)
+
+}  // namespace
+
+/// A request, from its arrival to its answer.
+struct Server::Request {
+  std::shared_ptr<Instance> use;
+  Handle handle;
+  std::shared_ptr<Peer> client;
+  std::vector<std::uint8_t> message;
+  std::optional<Arguments> arguments;  // points into the message
+  std::shared_ptr<Guarded> memory;
+  TimePoint deadline;
+
+  bool has_memory() const {
+    return arguments->header.request_pieces + std::uint64_t{arguments->header.upload_pieces} +
+               arguments->header.download_pieces >
+           0;
+  }
+  Fences::Call call() const { return {arguments->header.client, arguments->header.call}; }
+};
+
+Server::Server(const ListenOptions& options, std::shared_ptr<Handler> handler)
+    : options_(options),
+      handler_(std::move(handler)),
+      workers_(std::make_shared<Workers>(std::max(options.threads, 1U))) {
+  const std::string protocol = protocol_of(options_.address);
+  instance_ = Instance::start(options_.address, Role::kServer);
+  // Mercury names what it has chosen, such as ofi+tcp;ofi_rxm://; clients need not know.
+  const std::string chosen = instance_->engine().self();
+  address_ = protocol + chosen.substr(chosen.find("://"));
+}
+
+std::shared_ptr<Instance> Server::instance() {
+  const std::lock_guard guard(instance_mutex_);
+  return instance_;
+}
+
+void Server::open() {
+  const auto instance = this->instance();
+  const std::lock_guard guard(instance->registration());
+  const hg_id_t id = margo_provider_register_name(
+      instance->margo(), kRpcName, process_message, process_message, _handler_for_receive,
+      options_.provider_id, ABT_POOL_NULL);
+  margo_register_data(instance->margo(), id, new Registered(weak_from_this()),
+                      [](void* registered) { delete static_cast<Registered*>(registered); });
+}
+
+TimePoint Server::deadline_of(const Arguments& arguments) {
+  const TimePoint stated{std::chrono::nanoseconds(arguments.header.deadline)};
+  return std::min(stated, Clock::now() + kMostTime);
+}
+
+void Server::receive(Handle handle) {
+  auto request = std::make_shared<Request>(
+      Request{.use = nullptr, .handle = std::move(handle), .client = nullptr, .message = {},
+              .arguments = {}, .memory = nullptr, .deadline = {}});
+  const auto read = [](void* reader, Bytes message) {
+    static_cast<Request*>(reader)->message.assign(message.begin(), message.end());
+  };
+  Incoming incoming{read, request.get()};
+  const hg_handle_t raw = request->handle.get();
+  hg_addr_t from = HG_ADDR_NULL;
+  const auto instance = this->instance();
+  if (!instance) return;
+  try {
+    request->use = instance->use();
+  } catch (const StoreException&) {
+    return;  // the process is ending
+  }
+  if (margo_get_input(raw, &incoming) == HG_SUCCESS) {
+    margo_free_input(raw, &incoming);
+    request->arguments = decode_arguments(request->message);
+  }
+  if (!request->arguments ||
+      margo_addr_dup(instance->margo(), margo_get_info(raw)->addr, &from) != HG_SUCCESS) {
+    return responder_->send(std::move(request->handle), request->use,
+                            {.outcome = Outcome::kRefused});
+  }
+  request->client = std::make_shared<Peer>(instance, from);
+  request->deadline = deadline_of(*request->arguments);
+  if ((request->arguments->header.flags & kFence) != 0) return close_fence(*request);
+  if (request->has_memory()) request->memory = fences_.open(request->call());
+  const bool is_taken = !is_stopping_ && workers_->submit([self = shared_from_this(), request] {
+    self->work(*request);
+  });
+  if (is_taken) return;
+  fences_.remove(request->call());
+  responder_->send(std::move(request->handle), request->use, {.outcome = Outcome::kStopping});
+}
+
+void Server::close_fence(Request& request) {
+  const auto handle = std::make_shared<Handle>(std::move(request.handle));
+  fences_.close(request.call(), [responder = responder_, use = request.use, handle] {
+    responder->send(std::move(*handle), use, {.outcome = Outcome::kAnswered});
+  });
+}
+
+void Server::work(Request& request) {
+  Answer::Header answer{.outcome = Outcome::kAnswered};
+  std::string reply;
+  const Arguments& arguments = *request.arguments;
+  if (Clock::now() >= request.deadline) {
+    if (request.memory) fences_.remove(request.call());
+    return responder_->send(std::move(request.handle), request.use, {.outcome = Outcome::kLate});
+  }
+  ThalliumExchange exchange({request.client, workers_, request.memory, request.deadline},
+                            arguments);
+  try {
+    std::vector<std::uint8_t> pulled;
+    if (!arguments.request_memory.empty()) pulled = exchange.pull_request();
+    reply = handler_->handle(pulled.empty() ? arguments.request : Bytes(pulled), exchange);
+  } catch (const std::exception&) {
+    answer.outcome = Outcome::kGone;
+  }
+  exchange.finish();
+  if (request.memory) fences_.remove(request.call());
+  answer.sent = exchange.sent();
+  responder_->send(std::move(request.handle), request.use, answer, exchange.download(),
+                   {reinterpret_cast<const std::uint8_t*>(reply.data()), reply.size()});
+}
+
+void Server::stop(std::chrono::milliseconds patience) {
+  if (process_ != ::getpid()) return;  // a child has none of the threads
+  const std::lock_guard guard(stop_mutex_);
+  auto instance = this->instance();
+  if (!instance) return;
+  const TimePoint deadline = Clock::now() + patience;
+  is_stopping_ = true;
+  workers_->end();
+  if (!workers_->have_ended_by(deadline)) {
+    instance->begin_to_end();
+    workers_->have_ended_by(Clock::now() + kPatienceAfterCut);
+  }
+  responder_->finish(std::max(deadline, Clock::now() + 10ms));
+  const auto end = instance->end_of_engine();
+  {
+    const std::lock_guard instance_guard(instance_mutex_);
+    instance_.reset();
+  }
+  instance.reset();
+  // Unless a handler does not come to its end: then the engine ends with it.
+  end->wait_until(Clock::now() + kPatienceWithEngine);
+}
+
+namespace {
+
+class ThalliumListener : public Listener {
+ public:
+  explicit ThalliumListener(std::shared_ptr<Server> server) : server_(std::move(server)) {}
+  ~ThalliumListener() override { server_->stop(0ms); }
+
+  std::string address() const override { return server_->address(); }
+  void stop(std::chrono::milliseconds patience) override { server_->stop(patience); }
+
+ private:
+  const std::shared_ptr<Server> server_;
+};
+
+}  // namespace
+}  // namespace mochi
+
+std::shared_ptr<Listener> listen_thallium(const ListenOptions& options,
+                                          std::shared_ptr<Handler> handler) {
+  const auto server = std::make_shared<mochi::Server>(options, std::move(handler));
+  server->open();
+  return std::make_shared<mochi::ThalliumListener>(server);
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,54 @@
+// The server's side: takes requests off the engine's thread, has workers handle them, answers.
+#pragma once
+
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "exchange.hpp"
+#include "fences.hpp"
+#include "instance.hpp"
+#include "message.hpp"
+#include "responder.hpp"
+#include "transport.hpp"
+#include "workers.hpp"
+
+namespace parsl_tl::mochi {
+
+class Server : public std::enable_shared_from_this<Server> {
+ public:
+  Server(const ListenOptions& options, std::shared_ptr<Handler> handler);
+
+  /// Takes requests from now on.
+  void open();
+  std::string address() const { return address_; }
+  void stop(std::chrono::milliseconds patience);
+
+  /// On the engine's thread, which must not wait for anything.
+  void receive(Handle handle);
+
+ private:
+  struct Request;
+
+  std::shared_ptr<Instance> instance();
+  void close_fence(Request& request);
+  void work(Request& request);
+  static TimePoint deadline_of(const Arguments& arguments);
+
+  const ::pid_t process_ = ::getpid();
+  const ListenOptions options_;
+  const std::shared_ptr<Handler> handler_;
+  const std::shared_ptr<Workers> workers_;
+  const std::shared_ptr<Responder> responder_ = std::make_shared<Responder>();
+  std::mutex instance_mutex_;  // guards instance_
+  std::shared_ptr<Instance> instance_;  // null once it was stopped
+  std::string address_;
+  Fences fences_;
+  std::atomic<bool> is_stopping_ = false;
+  std::mutex stop_mutex_;  // held by the one that stops it
+};
+
+}  // namespace parsl_tl::mochi
