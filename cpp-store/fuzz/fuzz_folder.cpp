@@ -10,8 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace parsl_tl;
   fuzz::answer([&] {
     const std::string text(reinterpret_cast<const char*>(data), size);
-    const Codec codec = parse_format(text, "a store");
-    if (parse_format(format_text(codec), "a store") != codec) std::abort();
+    const Format format = parse_format(text, "a store");
+    if (parse_format(format_text(format), "a store") != format) std::abort();
   });
   fuzz::answer([&] {
     const fuzz::MemoryFile file({data, size});

@@ -34,7 +34,7 @@ void use(Catalog catalog) {
   catalog.for_each_owner([&](std::uint64_t owner, std::uint64_t) { catalog.segment_bytes(owner); });
   if (ids.empty()) return;
   catalog.ancestors(ids.front());
-  catalog.descendants(ids.front());
+  descendants_in(catalog.links_below(ids), ids.front());
   ask(catalog, keys);
   ask(catalog, {keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(keys.size() / 3)});
 

@@ -12,12 +12,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
 #include "file.hpp"
 #include "random.hpp"
 #include "scratch.hpp"
 #include "wrap.hpp"
+
+// Of the targets that have one.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data,
+                                                                     std::size_t size,
+                                                                     std::size_t most,
+                                                                     unsigned seed);
 
 namespace parsl_tl::fuzz {
 namespace {
@@ -113,6 +120,18 @@ void mutate(Bytes& bytes, const std::vector<Bytes>& others, testing::Random& ran
   }
 }
 
+// What the target's own mutator falls back on.
+std::function<void(Bytes&)> plain_mutation;
+
+/// By the target's own mutator.
+void mutate_as_target(Bytes& bytes, std::size_t most, const std::vector<Bytes>& others,
+                      testing::Random& random) {
+  plain_mutation = [&](Bytes& plain) { mutate(plain, others, random); };
+  const std::size_t size = std::min(bytes.size(), most);
+  bytes.resize(most);
+  bytes.resize(LLVMFuzzerCustomMutator(bytes.data(), size, most, static_cast<unsigned>(random())));
+}
+
 int run(const Arguments& arguments) {
   std::vector<Bytes> inputs = read_all(arguments.places);
   File in_work(arguments.artifact_prefix + "crash-in-work", O_RDWR | O_CREAT | O_TRUNC);
@@ -131,7 +150,13 @@ int run(const Arguments& arguments) {
   std::uint64_t done = 0;
   for (; done < arguments.runs && (arguments.seconds == 0 || took() < arguments.seconds); ++done) {
     Bytes bytes = random.pick(inputs);
-    for (std::uint64_t i = 0; i <= random.below(6); ++i) mutate(bytes, inputs, random);
+    for (std::uint64_t i = 0; i <= random.below(6); ++i) {
+      if (LLVMFuzzerCustomMutator != nullptr && random.chance(0.5)) {
+        mutate_as_target(bytes, arguments.max_len, inputs, random);
+      } else {
+        mutate(bytes, inputs, random);
+      }
+    }
     bytes.resize(std::min(bytes.size(), arguments.max_len));
     try_input(bytes);
   }
@@ -143,5 +168,14 @@ int run(const Arguments& arguments) {
 
 }  // namespace
 }  // namespace parsl_tl::fuzz
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most) {
+  using namespace parsl_tl::fuzz;
+  Bytes bytes(data, data + size);
+  plain_mutation(bytes);
+  bytes.resize(std::min(bytes.size(), most));
+  std::copy(bytes.begin(), bytes.end(), data);
+  return bytes.size();
+}
 
 int main(int argc, char** argv) { return parsl_tl::fuzz::run(parsl_tl::fuzz::parse(argc, argv)); }

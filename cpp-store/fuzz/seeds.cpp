@@ -10,6 +10,7 @@
 #include "history.hpp"
 #include "layer_name.hpp"
 #include "log.hpp"
+#include "protocol_seeds.hpp"
 #include "scratch.hpp"
 #include "snapshot_writer.hpp"
 #include "wrap.hpp"
@@ -88,7 +89,7 @@ void add_snapshots(const Corpus& corpus) {
 
 void add_small_ones(const Corpus& corpus) {
   for (const Codec codec : {Codec::kRaw, Codec::kLz4}) {
-    corpus.add("folder", "format-" + name_of(codec), format_text(codec));
+    corpus.add("folder", "format-" + name_of(codec), format_text({codec, {}}));
   }
   corpus.add("folder", "intent", Bytes{2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
                                        2, 0, 0, 0, 0, 0, 0, 0});
@@ -114,5 +115,8 @@ int main(int argc, char** argv) {
   add_segments(corpus);
   add_snapshots(corpus);
   add_small_ones(corpus);
+  const AddSeed add = [&](const auto&... seed) { corpus.add(seed...); };
+  add_request_seeds(add);
+  add_reply_seeds(add);
   return 0;
 }

@@ -1,4 +1,5 @@
 // Runs every case, or those whose names contain one of the arguments.
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -21,7 +22,7 @@ std::vector<Known>& cases() {
 }
 
 constexpr int kMostShown = 20;  // failures of one case; a loop may fail a thousand times
-int failures_of_case = 0;
+std::atomic<int> failures_of_case = 0;  // cases may have threads
 
 bool is_wanted(const std::string& name, int count, char** parts) {
   for (int i = 0; i < count; ++i) {

@@ -11,8 +11,9 @@
 namespace parsl_tl::testing {
 namespace fs = std::filesystem;
 
-Scratch::Scratch() {
-  path_ = fs::is_directory("/dev/shm") ? "/dev/shm/parsl-tl-XXXXXX" : "/tmp/parsl-tl-XXXXXX";
+Scratch::Scratch(const std::string& parent) : path_(parent) {
+  if (path_.empty()) path_ = fs::is_directory("/dev/shm") ? "/dev/shm" : "/tmp";
+  path_ += "/parsl-tl-XXXXXX";
   if (::mkdtemp(path_.data()) == nullptr) throw_errno(errno, "cannot make", path_);
 }
 

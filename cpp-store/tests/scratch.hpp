@@ -7,10 +7,11 @@
 
 namespace parsl_tl::testing {
 
-/// A folder of its own in memory where there is /dev/shm, removed with this object.
+/// A folder of its own, removed with this object.
 class Scratch {
  public:
-  Scratch();
+  /// In memory where there is /dev/shm, unless it is to be somewhere else.
+  explicit Scratch(const std::string& parent = "");
   ~Scratch();
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;

@@ -1,0 +1,71 @@
+// Certificates for tests only, with their keys, valid for a century. Made with:
+//   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500
+//     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE
+#pragma once
+
+namespace parsl_tl::testing {
+
+/// Of this machine.
+constexpr char kGoodCertificate[] = R"(-----BEGIN CERTIFICATE-----
+MIIBvTCCAWOgAwIBAgIUBNsPTpju+6ANfAAoiKddWiF6ja0wCgYIKoZIzj0EAwIw
+HTEbMBkGA1UEAwwScGFyc2xfdGwgdGVzdCBnb29kMCAXDTI2MTEyNDEwMTgwOVoY
+DzIxMjYxMDMxMTAxODA5WjAdMRswGQYDVQQDDBJwYXJzbF90bCB0ZXN0IGdvb2Qw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATp+S4rCBgver7mSi8qsR4wLAYw8Zxk
+uMDO0T2ypeG46Q2Il1+9NjyTbqMkCLmMSeZkx6E6E5WLKiWnXekHZc7ao38wfTAd
+BgNVHQ4EFgQUwdN6PMlVGqKAyKyF0kokspD3dpMwHwYDVR0jBBgwFoAUwdN6PMlV
+GqKAyKyF0kokspD3dpMwGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMA8GA1Ud
+EwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMAoGCCqGSM49BAMCA0gAMEUCIQDB
+ZxsNm2LcngquCb7YmwN4iqJEdzF9FX53YHjIbKhe5gIgCVQKQFa+kDJc53SIz4Hb
+TC7b7MarKybhT/UloDf6+0Y=
+-----END CERTIFICATE-----
+)";
+constexpr char kGoodKey[] = R"(-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgTHwWk8fmolt4i/fz
+iOLDJ9vmLFkW/qMQR4hZjXfuqwehRANCAATp+S4rCBgver7mSi8qsR4wLAYw8Zxk
+uMDO0T2ypeG46Q2Il1+9NjyTbqMkCLmMSeZkx6E6E5WLKiWnXekHZc7a
+-----END PRIVATE KEY-----
+)";
+
+/// Of this machine too, by another authority.
+constexpr char kStrangerCertificate[] = R"(-----BEGIN CERTIFICATE-----
+MIIBxTCCAWugAwIBAgIUSov89jTYKbZPOWDZiXhqmqaBbHkwCgYIKoZIzj0EAwIw
+ITEfMB0GA1UEAwwWcGFyc2xfdGwgdGVzdCBzdHJhbmdlcjAgFw0yNjExMjQxMDE4
+MDlaGA8yMTI2MTAzMTEwMTgwOVowITEfMB0GA1UEAwwWcGFyc2xfdGwgdGVzdCBz
+dHJhbmdlcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABK4Sg/4/pTa44sNjvnFv
+yODoipRclz6/tpBMquXI7FP2uaPaiWx/rCrDLi8+Ieq2TV6SLKkpX3xpLf+qygcf
+7I+jfzB9MB0GA1UdDgQWBBSx3sqsifKUvVLYQXAWCTBnfOPDUTAfBgNVHSMEGDAW
+gBSx3sqsifKUvVLYQXAWCTBnfOPDUTAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8A
+AAEwDwYDVR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAoQwCgYIKoZIzj0EAwID
+SAAwRQIgTLgem8z/5QyjPjfDqYKgQSDuHXj+Q+jexAix5Q7/AosCIQCN7ufoWcb9
+dU/JnJA0XUnN8d9CdlbWxiSGpw3kUwIYIg==
+-----END CERTIFICATE-----
+)";
+constexpr char kStrangerKey[] = R"(-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJsDdU6lObdGRbK7+
+TYk9/1th+w5UfmnrnIOwMWLcOl2hRANCAASuEoP+P6U2uOLDY75xb8jg6IqUXJc+
+v7aQTKrlyOxT9rmj2olsf6wqwy4vPiHqtk1ekiypKV98aS3/qsoHH+yP
+-----END PRIVATE KEY-----
+)";
+
+/// Of another machine.
+constexpr char kOtherHostCertificate[] = R"(-----BEGIN CERTIFICATE-----
+MIIBzTCCAXKgAwIBAgIURAbWJ7OfizIDGMr+ZG/l2eqCGfcwCgYIKoZIzj0EAwIw
+IzEhMB8GA1UEAwwYcGFyc2xfdGwgdGVzdCBvdGhlcl9ob3N0MCAXDTI2MTEyNDEw
+MTgwOVoYDzIxMjYxMDMxMTAxODA5WjAjMSEwHwYDVQQDDBhwYXJzbF90bCB0ZXN0
+IG90aGVyX2hvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARFhHk8ZNfyFHdr
+xwDThlFKfD52NnfY6qtop2X296YwZl8ssa+Zcgeta+8/JfeQTP+wZCKCxDL6BKP9
+QFZ0H+3Qo4GBMH8wHQYDVR0OBBYEFAq9ygR9fz3McgYv0MAO5qCBWHh7MB8GA1Ud
+IwQYMBaAFAq9ygR9fz3McgYv0MAO5qCBWHh7MBwGA1UdEQQVMBOCEWVsc2V3aGVy
+ZS5pbnZhbGlkMA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgKEMAoGCCqG
+SM49BAMCA0kAMEYCIQDUZgh3E/8K/GBvD1vCFZiV3k2oJUwt1klvnKgaV/vIUAIh
+APMrHSQZC2Wt9foDFcaBcSqrRpRo9hKDeBUM2ovszoyA
+-----END CERTIFICATE-----
+)";
+constexpr char kOtherHostKey[] = R"(-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOtu5Skc3WBnc+aDl
+u8keT7lbdvvDTI2RQ2Hga5h91ZWhRANCAARFhHk8ZNfyFHdrxwDThlFKfD52NnfY
+6qtop2X296YwZl8ssa+Zcgeta+8/JfeQTP+wZCKCxDL6BKP9QFZ0H+3Q
+-----END PRIVATE KEY-----
+)";
+
+}  // namespace parsl_tl::testing

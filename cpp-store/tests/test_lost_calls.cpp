@@ -1,0 +1,287 @@
+// Requests and replies that are lost, one at each step of each call: the same result and the same
+// state as if nothing was; and what remains when clients die or servers lose what they knew.
+#include <arrow/table.h>
+
+#include <functional>
+#include <sstream>
+#include <thread>
+
+#include "check.hpp"
+#include "cluster.hpp"
+#include "layer_name.hpp"
+#include "sample_models.hpp"
+
+namespace parsl_tl::testing {
+namespace {
+
+constexpr std::uint32_t kServers = 3;
+
+/// Three servers, with models 3, 4 and 5 that own layers on each of them, the latter two inheriting.
+class Family {
+ public:
+  Family() : cluster_(scratch_.path(), kServers) {
+    store = cluster_.connect();
+    grandparent_.add(sample_hash(0, 0), true);
+    grandparent_.add(sample_hash(1, 0), true);
+    store->put(grandparent_.request);
+    grow(parent_, 3, 1);
+    grow(child_, 4, 2);
+  }
+
+  /// Layers of all three, a fourth one of its own.
+  std::unique_ptr<SampleModel> heir(std::uint64_t id) const {
+    auto model = std::make_unique<SampleModel>(id, 1.0);
+    for (const std::uint64_t layer : {0, 1, 2, 3}) model->add(sample_hash(layer, 0), false);
+    model->add(sample_hash(4, 0), true);
+    model->request.donor = 5;
+    model->request.parent = 5;
+    return model;
+  }
+
+  Cluster& cluster() { return cluster_; }
+
+  std::string state() {
+    std::ostringstream out;
+    for (std::size_t i = 0; i < kServers; ++i) {
+      Engine& engine = cluster_.engine(i);
+      out << "server " << i;
+      for (const char* name : {"models", "layers", "layer_references", "bytes_live",
+                               "bytes_segments", "segments"}) {
+        out << " " << name << " " << engine.stats()[name];
+      }
+      for (const auto& hold : engine.holds()) out << " hold " << hold.model_id;
+      for (std::uint64_t id = 0; id < 100; ++id) {
+        if (engine.contains(id)) out << " model " << id;
+      }
+      for (const std::string& problem : engine.verify().problems) out << " problem " << problem;
+      out << "\n";
+    }
+    return out.str();
+  }
+
+  std::unique_ptr<RemoteStore> store;
+
+ private:
+  void grow(SampleModel& model, std::uint64_t donor, std::uint64_t layers) {
+    for (std::uint64_t layer = 0; layer <= layers; ++layer) {
+      model.add(sample_hash(layer, 0), false);
+    }
+    model.add(sample_hash(layers + 1, 0), true);
+    model.request.donor = donor;
+    store->put(model.request);
+  }
+
+  Scratch scratch_;
+  Cluster cluster_;
+  SampleModel grandparent_{3, 1.0}, parent_{4, 1.0}, child_{5, 1.0};
+};
+
+/// Does something in a family, and tells what came of it.
+using Act = std::function<std::string(Family&)>;
+
+/// That the act has the same result and leaves the same state, whichever of its calls fails.
+void check_act(const char* name, const Act& act) {
+  std::uint64_t calls = 0;
+  std::string expected;
+  {
+    Family family;
+    const std::uint64_t before = family.cluster().failures().calls();
+    expected = act(family);
+    calls = family.cluster().failures().calls() - before;
+    expected += "\n" + family.state();
+  }
+  CHECK(calls > 0);
+  for (const Failure failure :
+       {Failure::kBeforeRequest, Failure::kMidway, Failure::kBeforeReply, Failure::kBusy}) {
+    for (const std::uint64_t times : {1, 2}) {
+      for (std::uint64_t step = 0; step < calls; ++step) {
+        Family family;
+        family.cluster().failures().plan(failure, step, times);
+        std::string found;
+        try {
+          found = act(family);
+        } catch (const StoreException& error) {
+          found = error.what();
+        }
+        family.cluster().failures().stop();
+        found += "\n" + family.state();
+        if (found == expected) continue;
+        fail(name, static_cast<int>(step),
+             "failure " + std::to_string(static_cast<int>(failure)) + ":\n" + found +
+                 "instead of\n" + expected);
+      }
+    }
+  }
+}
+
+std::string put_heir(Family& family) {
+  const auto heir = family.heir(7);
+  const PutResult result = family.store->put(heir->request);
+  return std::to_string(result.bytes_stored) + " " + std::to_string(result.layers_stored) + " " +
+         std::to_string(result.layers_inherited);
+}
+
+CASE(lost_calls_of_put) { check_act("put", put_heir); }
+
+CASE(lost_calls_of_retire) {
+  // The last who hold layers of others: bytes are freed on several servers.
+  check_act("retire", [](Family& family) {
+    std::string freed;
+    for (const std::uint64_t id : {3, 4, 5}) freed += std::to_string(family.store->retire(id)) + " ";
+    return freed;
+  });
+}
+
+CASE(lost_calls_of_refused_requests) {
+  check_act("put of a used id", [](Family& family) -> std::string {
+    const auto heir = family.heir(4);
+    try {
+      family.store->put(heir->request);
+    } catch (const StoreException& error) {
+      return std::to_string(static_cast<int>(error.code()));
+    }
+    return "stored";
+  });
+  check_act("retire of none", [](Family& family) -> std::string {
+    try {
+      return std::to_string(family.store->retire(77));
+    } catch (const StoreException& error) {
+      return std::to_string(static_cast<int>(error.code()));
+    }
+  });
+}
+
+CASE(lost_calls_of_put_architectures) {
+  check_act("put_architectures", [](Family& family) {
+    const std::vector<std::uint64_t> ids{20, 21, 22, 23}, parents(4), hashes{1, 2, 1, 3};
+    const std::vector<double> qualities(4, 0.5);
+    const std::vector<std::uint8_t> has_parent(4, 0);
+    const std::vector<std::int64_t> starts{0, 1, 2, 3, 4}, edge_starts(5, 0);
+    const std::vector<std::uint32_t> classes(4, 0), edges;
+    const std::vector<std::string> names{"Dense"};
+    family.store->put_architectures({ids, qualities, parents, has_parent, starts, hashes, classes,
+                                     names, edge_starts, edges});
+    return std::to_string(family.store->num_models());
+  });
+}
+
+CASE(lost_calls_of_reads) {
+  check_act("read", [](Family& family) {
+    ProviderOptions options = quick_options();
+    options.maps_segments = false;
+    const auto store = family.cluster().connect(options);
+    std::string found;
+    const std::vector<std::uint64_t> keys{layer_key(sample_hash(0, 0), 0),
+                                          layer_key(sample_hash(1, 0), 0)};
+    const auto match = store->best_ancestor({keys, {}}, {});
+    const auto model = store->pin(5);
+    for (const auto& read : {match, model}) {
+      std::vector<std::size_t> places(read->layers.size());
+      for (std::size_t i = 0; i < places.size(); ++i) places[i] = i;
+      const ViewedLayers viewed = view_layers(*read, places);
+      found += std::to_string(read->id) + ":";
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        const auto& layer = read->layers[i];
+        const auto expected = layer.has_weights ? sample_tensors(layer.owner, layer.key)
+                                                : std::vector<Bytes>();
+        bool same = viewed.layers[i].size() == expected.size();
+        for (std::size_t j = 0; same && j < expected.size(); ++j) {
+          same = std::equal(expected[j].begin(), expected[j].end(), viewed.layers[i][j].begin(),
+                            viewed.layers[i][j].end());
+        }
+        found += same ? " right" : " wrong";
+      }
+    }
+    (found += " ") += std::to_string(store->models()->num_rows());
+    for (const std::uint64_t id : store->descendants(3)) (found += " ") += std::to_string(id);
+    return found;
+  });
+}
+
+/// A client that dies at any step of a put leaves holds at most, which the next compaction finds.
+CASE(orphaned_holds_are_released) {
+  for (std::uint64_t step = 0; step < 8; ++step) {
+    Family family;
+    ProviderOptions options = quick_options();
+    options.patience = std::chrono::milliseconds(0);
+    auto dying = family.cluster().connect(options);
+    family.cluster().failures().plan(Failure::kBeforeRequest, step, 1000);
+    const auto heir = family.heir(7);
+    try {
+      dying->put(heir->request);
+    } catch (const StoreException& error) {
+      CHECK_EQ(error.code(), ErrorCode::kUnreachable);
+    }
+    family.cluster().failures().stop();
+    // Young ones may belong to somebody at work.
+    const std::string before = family.state();
+    family.store->compact();
+    CHECK_EQ(family.state(), before);
+    options.young = std::chrono::seconds(0);
+    family.cluster().connect(options)->compact();
+    const bool is_stored = family.store->contains(7);
+    std::size_t holds = 0;
+    for (std::size_t i = 0; i < kServers; ++i) holds += family.cluster().engine(i).holds().size();
+    CHECK_EQ(holds, is_stored ? 5U : 3U);  // of models 4 and 5, and of 7
+    if (!is_stored) family.store->put(heir->request);
+    for (const std::uint64_t id : {3, 4, 5, 7}) family.store->retire(id);
+    CHECK_EQ(family.store->stats()["bytes_live"], 0U);
+    family.cluster().verify();
+  }
+}
+
+CASE(a_failed_put_drops_only_its_own_holds) {
+  Family family;
+  const auto heir = family.heir(7);
+  // Another attempt to store the same model is at work, and has taken its holds.
+  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0), layer_key(sample_hash(1, 0), 0)},
+                   {format_layer_name("Dense", sample_hash(0, 0), 0),
+                    format_layer_name("Dense", sample_hash(1, 0), 0)}, {3, 3}};
+  CHECK(family.cluster().engine(0).hold(hold));
+  CHECK(!family.cluster().engine(0).hold(hold));
+  const auto wrong = family.heir(7);
+  wrong->request.quality = 1.0;
+  wrong->request.tensors.back().dtype = "";
+  CHECK_THROWS(family.store->put(wrong->request), ErrorCode::kInvalidValue);
+  CHECK_EQ(family.cluster().engine(0).holds().size(), 3U);
+  family.store->put(heir->request);
+  family.cluster().verify();
+}
+
+/// The server did it, its reply is lost, and it is started anew: it does not know any more.
+CASE(lost_replies_of_servers_that_are_started_anew) {
+  for (const bool retires : {false, true}) {
+    std::uint64_t calls_before = 0;  // of a put; a retirement's first is the one
+    if (!retires) {
+      Family other;
+      const std::uint64_t first = other.cluster().failures().calls();
+      put_heir(other);
+      calls_before = other.cluster().failures().calls() - first - 1;
+    }
+    Family family;
+    const auto heir = family.heir(7);
+    if (retires) family.store->put(heir->request);
+    std::thread restarting([&] {
+      while (family.cluster().engine(1).contains(7) == retires) std::this_thread::yield();
+      family.cluster().restart(1);
+      family.cluster().failures().stop();
+    });
+    family.cluster().failures().plan(Failure::kBeforeReply, calls_before, 100'000);
+    if (retires) {
+      family.store->retire(7);
+    } else {
+      const PutResult result = family.store->put(heir->request);
+      CHECK_EQ(result.layers_stored, 1U);
+      CHECK_EQ(result.layers_inherited, 4U);
+    }
+    restarting.join();
+    CHECK_EQ(family.store->contains(7), !retires);
+    family.cluster().verify();
+    for (const std::uint64_t id : {3, 4, 5}) family.store->retire(id);
+    if (!retires) family.store->retire(7);
+    CHECK_EQ(family.store->stats()["bytes_live"], 0U);
+  }
+}
+
+}  // namespace
+}  // namespace parsl_tl::testing
