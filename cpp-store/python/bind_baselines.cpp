@@ -1,5 +1,4 @@
 // What benchmarks compare the store with, as Python sees it.
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "arrays.hpp"
 #include "bindings.hpp"
 #include "graph_walk.hpp"
 
@@ -15,14 +15,6 @@ namespace py = pybind11;
 
 namespace parsl_tl {
 namespace {
-
-template <typename T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
-
-template <typename T>
-std::span<const T> view(const Array<T>& array) {
-  return {array.data(), static_cast<std::size_t>(array.size())};
-}
 
 /// Many graphs in flat arrays, checked.
 struct Graphs {

@@ -1,8 +1,13 @@
 // Prefix hashes as Python sees them.
-#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
 
+#include <algorithm>
+
+#include "arrays.hpp"
 #include "bindings.hpp"
 #include "checksum.hpp"
+#include "flat_models.hpp"
+#include "layer_name.hpp"
 #include "prefix_hash.hpp"
 
 namespace py = pybind11;
@@ -10,19 +15,26 @@ namespace py = pybind11;
 namespace parsl_tl {
 namespace {
 
-template <typename T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
-
-template <typename T>
-std::span<const T> view(const Array<T>& array) {
-  return {array.data(), static_cast<std::size_t>(array.size())};
-}
-
-template <typename T>
-py::array_t<T> to_array(std::vector<T> values) {
-  auto* owned = new std::vector<T>(std::move(values));
-  const py::capsule owner(owned, [](void* pointer) { delete static_cast<std::vector<T>*>(pointer); });
-  return py::array_t<T>({static_cast<py::ssize_t>(owned->size())}, owned->data(), owner);
+/// One key per layer, unique in its model: the hash, combined with k for the k-th further twin.
+std::vector<std::uint64_t> layer_keys(std::span<const std::int64_t> starts,
+                                      std::span<const std::uint64_t> hashes) {
+  const std::size_t models = starts.empty() ? 0 : starts.size() - 1;
+  check_starts(starts, models, hashes.size());
+  std::vector<std::uint64_t> keys(hashes.begin(), hashes.end());
+  std::vector<std::pair<std::uint64_t, std::size_t>> sorted;
+  for (std::size_t model = 0; model < models; ++model) {
+    const auto first = static_cast<std::size_t>(starts[model]);
+    const auto end = static_cast<std::size_t>(starts[model + 1]);
+    sorted.clear();
+    for (std::size_t i = first; i < end; ++i) sorted.emplace_back(hashes[i], i);
+    std::sort(sorted.begin(), sorted.end());
+    std::uint64_t twin = 0;
+    for (std::size_t i = 1; i < sorted.size(); ++i) {
+      twin = sorted[i].first == sorted[i - 1].first ? twin + 1 : 0;
+      if (twin > 0) keys[sorted[i].second] = layer_key(sorted[i].first, twin);
+    }
+  }
+  return keys;
 }
 
 }  // namespace
@@ -49,6 +61,18 @@ void bind_hash(py::module_& module) {
       py::arg("layer_starts"), py::arg("digests"), py::arg("call_starts"), py::arg("call_digests"),
       py::arg("input_starts"), py::arg("inputs"),
       "One prefix hash per layer of a batch of graphs in flat (CSR) arrays; see prefix_hash.hpp.");
+  module.def(
+      "layer_keys",
+      [](const Array<std::int64_t>& layer_starts, const Array<std::uint64_t>& prefix_hashes) {
+        std::vector<std::uint64_t> keys;
+        {
+          const py::gil_scoped_release release;
+          keys = layer_keys(view(layer_starts), view(prefix_hashes));
+        }
+        return to_array(std::move(keys));
+      },
+      py::arg("layer_starts"), py::arg("prefix_hashes"),
+      "One key per layer of a batch of graphs in flat (CSR) arrays, unique in its graph.");
   module.def(
       "combine", [](const Array<std::uint64_t>& words) { return combine(view(words)); },
       py::arg("words"), "XXH3-64 over the little-endian words.");

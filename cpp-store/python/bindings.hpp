@@ -7,6 +7,11 @@ namespace parsl_tl {
 
 void bind_baselines(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
+void bind_remote(pybind11::module_& module);
+void bind_server(pybind11::module_& module);
+void bind_transport(pybind11::module_& module);
 void bind_hash(pybind11::module_& module);
+void bind_keras_json(pybind11::module_& module);
+void bind_prefix_index(pybind11::module_& module);
 
 }  // namespace parsl_tl

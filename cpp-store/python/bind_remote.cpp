@@ -1,0 +1,91 @@
+// A store on servers, as Python sees it: the same calls as the engine's.
+#include "bindings.hpp"
+#include "model_reading.hpp"
+#include "requests/ping.hpp"
+#include "requests/status.hpp"
+#include "requests/stop.hpp"
+#include "store_methods.hpp"
+#include "token.hpp"
+
+namespace parsl_tl {
+namespace {
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+ProviderOptions provider_options(const std::optional<py::bytes>& token, double timeout,
+                                 double patience, bool maps_segments) {
+  ProviderOptions options;
+  if (token) options.token = token_of(*token);
+  options.timeout = milliseconds_of(timeout);
+  options.patience = milliseconds_of(patience);
+  options.maps_segments = maps_segments;
+  return options;
+}
+
+/// A server's state as a dict, with one dict for each kind of request.
+py::dict describe_status(const StatusReply& reply) {
+  py::list requests;
+  for (std::size_t i = 0; i < reply.names.size(); ++i) {
+    requests.append(py::dict(
+        py::arg("request") = reply.names[i], py::arg("count") = reply.counts.at(i),
+        py::arg("errors") = reply.errors.at(i), py::arg("mean_us") = reply.mean_us.at(i),
+        py::arg("p50_us") = reply.p50_us.at(i), py::arg("p99_us") = reply.p99_us.at(i),
+        py::arg("max_us") = reply.max_us.at(i)));
+  }
+  py::dict status;
+  StatusReply::fields(reply, [&]<typename T>(const char* name, const T& value) {
+    if constexpr (!std::is_same_v<T, std::vector<std::string>> &&
+                  !std::is_same_v<T, std::vector<std::uint64_t>> &&
+                  !std::is_same_v<T, std::vector<double>>) {
+      status[name] = value;
+    }
+  });
+  status["requests"] = requests;
+  return status;
+}
+
+}  // namespace
+
+void bind_remote(py::module_& module) {
+  using Release = py::call_guard<py::gil_scoped_release>;
+  bind_model<RemoteModel>(module, "RemoteModel");
+  py::class_<RemoteStore, std::shared_ptr<RemoteStore>> store(module, "RemoteStore");
+  store
+      .def(py::init([](std::vector<std::shared_ptr<Channel>> channels,
+                       std::vector<std::string> addresses, const std::optional<py::bytes>& token,
+                       double timeout, double patience, bool read_only, bool maps_segments) {
+             auto options = provider_options(token, timeout, patience, maps_segments);
+             options.read_only = read_only;
+             const py::gil_scoped_release release;
+             return std::make_shared<RemoteStore>(std::move(channels), std::move(addresses),
+                                                  options);
+           }),
+           py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
+           py::arg("patience"), py::arg("read_only"), py::arg("maps_segments"))
+      .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release());
+  bind_store_methods(store);
+
+  // One server, for those who look after it.
+  py::class_<Provider>(module, "Provider")
+      .def(py::init([](std::shared_ptr<Channel> channel, std::string address,
+                       const std::optional<py::bytes>& token, double timeout, double patience) {
+             return std::make_unique<Provider>(std::move(channel), std::move(address), ClientId{},
+                                               Membership{0, 0},
+                                               provider_options(token, timeout, patience, false));
+           }),
+           py::arg("channel"), py::arg("address"), py::arg("token"), py::arg("timeout"),
+           py::arg("patience"))
+      .def("ping", [](Provider& provider) { provider.ask(PingRequest{}); }, Release())
+      .def("stop", [](Provider& provider) { provider.ask(StopRequest{}); }, Release())
+      .def("status", [](Provider& provider) {
+        const StatusReply reply = [&] {
+          const py::gil_scoped_release release;
+          return provider.ask(StatusRequest{});
+        }();
+        return describe_status(reply);
+      });
+}
+
+}  // namespace parsl_tl

@@ -1,0 +1,41 @@
+// A server, as Python starts it.
+#include "bindings.hpp"
+#include "server.hpp"
+#include "token.hpp"
+
+#include <pybind11/stl.h>
+
+namespace py = pybind11;
+
+namespace parsl_tl {
+
+void bind_server(py::module_& module) {
+  using Release = py::call_guard<py::gil_scoped_release>;
+  py::class_<Server, Handler, std::shared_ptr<Server>>(module, "Server")
+      .def(py::init([](std::shared_ptr<Engine> engine, const std::optional<py::bytes>& token,
+                       std::string version, std::string durability, bool read_only, bool checksums,
+                       std::uint64_t memory_limit, bool keeps_in_memory) {
+             ServerOptions options;
+             if (token) options.token = token_of(*token);
+             options.version = std::move(version);
+             options.durability = std::move(durability);
+             options.read_only = read_only;
+             options.checksums = checksums;
+             options.memory_limit = memory_limit;
+             options.keeps_in_memory = keeps_in_memory;
+             return std::make_shared<Server>(std::move(engine), std::move(options));
+           }),
+           py::arg("engine"), py::arg("token"), py::arg("version"), py::arg("durability"),
+           py::arg("read_only") = false, py::arg("checksums") = true, py::arg("memory_limit") = 0,
+           py::arg("keeps_in_memory") = false)
+      .def("request_stop", &Server::request_stop)
+      .def(
+          "wait_for_stop",
+          [](Server& server, double seconds) {
+            return server.wait_for_stop(
+                std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+          },
+          py::arg("seconds"), Release());
+}
+
+}  // namespace parsl_tl

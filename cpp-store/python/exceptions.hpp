@@ -1,0 +1,44 @@
+// StoreException as the exceptions of parsl_tl.errors.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <exception>
+
+#include "errors.hpp"
+
+namespace parsl_tl {
+
+inline const char* python_class(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidValue: return "InvalidValueError";
+    case ErrorCode::kFormat: return "StoreFormatError";
+    case ErrorCode::kCorrupt: return "StoreCorruptError";
+    case ErrorCode::kFull: return "StoreFullError";
+    case ErrorCode::kPermission: return "StorePermissionError";
+    case ErrorCode::kClosed: return "StoreClosedError";
+    case ErrorCode::kNotFound: return "ModelNotFoundError";
+    case ErrorCode::kExists: return "ModelExistsError";
+    case ErrorCode::kDonorGone: return "DonorGoneError";
+    case ErrorCode::kIo: return "StoreError";
+    case ErrorCode::kUnreachable: return "StoreUnreachableError";
+    case ErrorCode::kDenied: return "StoreDeniedError";
+    case ErrorCode::kBusy: return "StoreBusyError";
+  }
+  return "StoreError";
+}
+
+/// Each module that throws registers them for itself.
+inline void register_exceptions(pybind11::module_&) {
+  pybind11::register_local_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const StoreException& error) {
+      const pybind11::object type =
+          pybind11::module_::import("parsl_tl.errors").attr(python_class(error.code()));
+      pybind11::set_error(type, error.what());
+    }
+  });
+}
+
+}  // namespace parsl_tl
