@@ -26,6 +26,10 @@ class SpaceError(ParslTLError):
     """A search space is unknown, or an architecture sequence does not fit it."""
 
 
+class PopulationError(ParslTLError):
+    """A population cannot be generated, written or read; files from before are untouched."""
+
+
 class ProblemError(ParslTLError):
     """A problem is unknown, or its data cannot be loaded."""
 
@@ -58,6 +62,14 @@ class BenchmarkError(ParslTLError):
     """A benchmark cannot run here: a program or a package is missing, or does not start."""
 
 
+class AnalysisError(ParslTLError):
+    """What is to be analysed cannot be read, or its results cannot be written."""
+
+
+class GraphMetaError(ParslTLError):
+    """The metadata service cannot run: MPI is missing, a file is unreadable, or a rank failed."""
+
+
 class StoreError(ParslTLError):
     """Base of everything that goes wrong in the model store."""
 
@@ -80,6 +92,18 @@ class StorePermissionError(StoreError):
 
 class StoreClosedError(StoreError):
     """The store was used after ``close()``."""
+
+
+class StoreUnreachableError(StoreError):
+    """A server of the store did not answer in time; whether it did what was asked is not known."""
+
+
+class StoreDeniedError(StoreError):
+    """A server of the store did not accept the token, or the certificate is not trusted."""
+
+
+class StoreBusyError(StoreError):
+    """A server of the store has more to do than its limits allow; try again later."""
 
 
 class ModelNotFoundError(StoreError, KeyError):

@@ -8,12 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.cli.sizes import show_bytes
+from parsl_tl.cli.store_serve import add_serve_action
+from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore
 
-_WHERE = "a store's URI (embedded:/folder), its folder, or a campaign's folder"
+_WHERE = (
+    "a store's URI (embedded:/folder, or the connection strings of its servers in quotes), its "
+    "folder, its servers' address file, MODEL_SERVERS, or a campaign's folder"
+)
 _EXAMPLES = """\
 examples:
   parsl-tl store ls runs/demo --sort quality --limit 5
@@ -25,7 +31,7 @@ def add_store_command(subparsers: Any) -> None:
     """Adds the command and its actions to the program's parser."""
     parser = subparsers.add_parser(
         "store",
-        help="look into a model store",
+        help="look into a model store, or serve one",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,6 +61,8 @@ def add_store_command(subparsers: Any) -> None:
     export.add_argument("id", help="model id, or the start of one")
     export.add_argument("file", help="the file to write, ending in .keras")
     export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    add_serve_action(actions)
+    add_server_actions(actions)
 
 
 _COLUMNS = {
@@ -67,8 +75,9 @@ _COLUMNS = {
 
 def _open(where: str, *, read_only: bool = True) -> ModelStore:
     from parsl_tl.store import open_store
+    from parsl_tl.store.uri import is_remote
 
-    if ":" in where:
+    if ":" in where or is_remote(where):
         return open_store(where, read_only=read_only)
     folder = Path(where)
     config = folder / "config.json"
@@ -97,14 +106,6 @@ def _find(store: ModelStore, text: str) -> int:
     return int(found[0], 16)
 
 
-def _size(num_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} TB"
-
-
 def _info(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
@@ -116,7 +117,7 @@ def _info(args: argparse.Namespace) -> int:
         return 0
     table = Table("what", "value", title=f"Store {args.where}")
     for name, value in stats.items():
-        shown = _size(value) if name.startswith("bytes") else f"{value:,}"
+        shown = show_bytes(value) if name.startswith("bytes") else f"{value:,}"
         table.add_row(name.replace("_", " "), shown)
     Console().print(table)
     return 0
@@ -153,8 +154,8 @@ def _ls(args: argparse.Namespace) -> int:
             "" if row["parent"] is None else format_model_id(row["parent"]),
             f"{row['quality']:.4g}",
             str(row["num_layers"]),
-            _size(row["bytes_owned"]),
-            _size(row["bytes_total"]),
+            show_bytes(row["bytes_owned"]),
+            show_bytes(row["bytes_total"]),
         )
     Console().print(table)
     return 0
@@ -178,7 +179,8 @@ def _show(args: argparse.Namespace) -> int:
         console.print(f"{name:12}{shown}", highlight=False)
     console.print(f"{'quality':12}{info['quality']:.6g}", highlight=False)
     console.print(
-        f"{'bytes':12}{_size(info['bytes_total'])}, of which it owns {_size(info['bytes_owned'])}",
+        f"{'bytes':12}{show_bytes(info['bytes_total'])}, "
+        f"of which it owns {show_bytes(info['bytes_owned'])}",
         highlight=False,
     )
     console.print(
@@ -231,14 +233,16 @@ def _lineage(args: argparse.Namespace) -> int:
 def _retire(args: argparse.Namespace) -> int:
     with _open(args.where, read_only=False) as store:
         freed = store.retire(_find(store, args.id))
-    print(f"retired; {_size(freed)} freed")
+    print(f"retired; {show_bytes(freed)} freed")
     return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
     with _open(args.where) as store:
         report = store.verify()
-    print(f"{report.models} models, {report.tensors} tensors, {_size(report.num_bytes)} checked")
+    print(
+        f"{report.models} models, {report.tensors} tensors, {show_bytes(report.num_bytes)} checked"
+    )
     for problem in report.problems:
         print(f"damaged: {problem}")
     return 0 if report.ok else 1
@@ -252,7 +256,7 @@ def _compact(args: argparse.Namespace) -> int:
         report = store.compact()
     print(
         f"{report.segments_rewritten} files of weights written anew; "
-        f"{_size(report.bytes_freed)} freed"
+        f"{show_bytes(report.bytes_freed)} freed"
     )
     return 0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,34 @@ class ModelStore(ABC):
     Usable as a context manager, from several threads, and from several processes at once.
     """
 
+    @overload
+    def put(
+        self,
+        model_id: int,
+        graph: ArchitectureGraph,
+        weights: Weights,
+        *,
+        quality: float,
+        parent: int | None = None,
+        donor: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        wait: Literal[True] = True,
+    ) -> PutResult: ...
+
+    @overload
+    def put(
+        self,
+        model_id: int,
+        graph: ArchitectureGraph,
+        weights: Weights,
+        *,
+        quality: float,
+        parent: int | None = None,
+        donor: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        wait: Literal[False],
+    ) -> Future[PutResult]: ...
+
     @abstractmethod
     def put(
         self,
@@ -139,7 +168,8 @@ class ModelStore(ABC):
         parent: int | None = None,
         donor: int | None = None,
         attributes: Mapping[str, Any] | None = None,
-    ) -> PutResult:
+        wait: bool = True,
+    ) -> PutResult | Future[PutResult]:
         """Stores a model; once this returns, the model survives the death of any process.
 
         Args:
@@ -152,6 +182,9 @@ class ModelStore(ABC):
             parent: the model that this one was mutated from. Only lineage; it may be retired.
             donor: the model whose prefix came over.
             attributes: anything JSON can hold, kept with the model.
+            wait: False stores the model in the background, in the order of the calls, and gives a
+                future at once. The arrays must stay as they are until it is done, and it is the
+                future that tells what went wrong. ``close`` waits for all of them.
 
         Raises:
             InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer.

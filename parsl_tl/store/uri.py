@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.connection import SERVERS_VARIABLE
 
 if TYPE_CHECKING:
     from parsl_tl.store.embedded import Compression, Durability
@@ -13,36 +16,64 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded:"
 
 
+def is_remote(uri: str) -> bool:
+    """Tells whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
+    words = uri.split()
+    if not words or words[0].startswith(EMBEDDED):
+        return False
+    return all("://" in word or word == SERVERS_VARIABLE or Path(word).is_file() for word in words)
+
+
 def open_store(
     uri: str,
     *,
     read_only: bool = False,
-    durability: Durability = "os",
-    checksums: bool = True,
+    durability: Durability | None = None,
+    checksums: bool | None = None,
     compression: Compression | None = None,
+    token_file: str | None = None,
+    timeout: float | None = None,
+    patience: float | None = None,
 ) -> ModelStore:
     """Opens a model store.
 
     Args:
         uri: ``embedded:<folder>``, a folder on a local disk that many processes of the node may
-            open at once; it is made if it is missing or empty.
+            open at once, made if it is missing or empty; or servers: connection strings such as
+            ``ofi+tcp://10.0.0.1:4000`` or ``grpc+tcp://host:4000``, or address files that servers
+            wrote, separated by spaces; or ``MODEL_SERVERS``, for those that the environment
+            variable of this name lists.
         read_only: neither make nor change anything.
-        durability: ``"os"`` survives the death of any process, ``"disk"`` also a power cut.
-        checksums: of weights: computed when they are written, verified when they are first read.
+        durability: ``"os"`` (as None) survives the death of any process, ``"disk"`` also a power
+            cut. What servers do, they were told when they started, as in the next two.
+        checksums: of weights: computed when they are written, verified when they are first read
+            (as None).
         compression: ``"none"``, ``"lz4"`` or ``"zstd"`` for the weights of a new store; an
             existing one is what it was made as.
+        token_file: the file with the servers' token, where the connection strings name none; None
+            looks into the environment variable ``MODEL_SERVERS_TOKEN_FILE``.
+        timeout: seconds that a server may take to answer (30), see ``RemoteStore``.
+        patience: seconds for which a request is tried again (10).
 
     Returns:
         The store; a context manager.
 
     Raises:
-        InvalidValueError: the URI is of no known kind, or names no folder.
-        StoreError: see ``EmbeddedStore``.
+        InvalidValueError: the URI is of no known kind, or names no folder; an option that does
+            not go with it.
+        StoreError: see ``EmbeddedStore`` and ``RemoteStore``.
     """
+    for_folder = {"durability": durability, "checksums": checksums, "compression": compression}
+    for_servers = {"token_file": token_file, "timeout": timeout, "patience": patience}
+    if is_remote(uri):
+        _refuse(uri, for_folder, "is decided by the servers; give it to `parsl-tl store serve`")
+        return _open_remote(uri, read_only, token_file, timeout, patience)
     if not uri.startswith(EMBEDDED):
         raise InvalidValueError(
-            f"{uri!r} is no store that this version can open; use embedded:<folder>"
+            f"{uri!r} is no store; use embedded:<folder>, the connection strings of servers "
+            "(grpc+tcp://host:port, ofi+tcp://ip:port), their address files, or MODEL_SERVERS"
         )
+    _refuse(uri, for_servers, "is for servers")
     folder = uri.removeprefix(EMBEDDED).removeprefix("//")
     if not folder:
         raise InvalidValueError(
@@ -54,7 +85,32 @@ def open_store(
     return EmbeddedStore(
         folder,
         read_only=read_only,
-        durability=durability,
-        checksums=checksums,
+        durability=durability or "os",
+        checksums=True if checksums is None else checksums,
         compression=compression,
+    )
+
+
+def _refuse(uri: str, options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidValueError(f"{name}={value!r} does not go with {uri!r}: it {why}")
+
+
+def _open_remote(
+    uri: str,
+    read_only: bool,
+    token_file: str | None,
+    timeout: float | None,
+    patience: float | None,
+) -> ModelStore:
+    from parsl_tl.store.connection import find_servers
+    from parsl_tl.store.remote import RemoteStore
+
+    servers = find_servers(uri, token_file=token_file)
+    return RemoteStore(
+        servers,
+        read_only=read_only,
+        timeout=30.0 if timeout is None else timeout,
+        patience=10.0 if patience is None else patience,
     )

@@ -1,0 +1,87 @@
+"""The store on servers, one or several, on this machine or others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.native import native
+from parsl_tl.store.connection import Connection
+from parsl_tl.store.native_store import NativeStore
+from parsl_tl.store.token import read_token
+from parsl_tl.store.transports import connect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class RemoteStore(NativeStore):
+    """A store that servers keep. Model ``id`` lives on server ``id % n``.
+
+    Queries go to all servers at once; layers that ancestors on several servers own are fetched
+    from them in parallel, and mapped where a server is on this machine.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Connection],
+        *,
+        read_only: bool = False,
+        timeout: float = 30.0,
+        patience: float = 10.0,
+        maps_segments: bool = True,
+    ) -> None:
+        """Connects to all servers.
+
+        Args:
+            servers: in the order with which the store was made.
+            read_only: change nothing.
+            timeout: seconds that a server may take to answer; weights get more by their size.
+            patience: seconds for which a request that fails is tried again. After that the server
+                counts as gone for five seconds, in which requests fail at once.
+            maps_segments: read the weights of a server on this machine by mapping its files.
+
+        Raises:
+            StoreUnreachableError: a server does not answer.
+            StoreDeniedError: it does not accept the token, or its certificate is not trusted.
+            InvalidValueError: the servers are not those, or not in the order, that the store was
+                made with.
+        """
+        for name, value in (("timeout", timeout), ("patience", patience)):
+            if not 0 <= value < 1e9 or (name == "timeout" and value == 0):
+                raise InvalidValueError(f"{name}={value!r} must be a number of seconds")
+        token_files = {server.token_file for server in servers if server.token_file}
+        tokens = {read_token(file) for file in token_files}
+        if len(tokens) > 1:
+            raise InvalidValueError(
+                f"the servers' token files {sorted(token_files)} differ; servers of one store "
+                "share one token"
+            )
+        self.servers = tuple(servers)
+        self.uri = " ".join(str(server) for server in servers)
+        super().__init__(
+            native.RemoteStore(
+                [connect(server) for server in servers],
+                [server.address for server in servers],
+                token=tokens.pop() if tokens else None,
+                timeout=timeout,
+                patience=patience,
+                read_only=read_only,
+                maps_segments=maps_segments,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"RemoteStore({' '.join(server.address for server in self.servers)!r})"
+
+    def models(self) -> pa.Table:
+        """See ``ModelStore.models``."""
+        table = super().models()
+        # Each server gives its own in the order of storing.
+        return table if len(self.servers) == 1 else table.sort_by("created")
+
+    @property
+    def is_mapped(self) -> list[bool]:
+        """Whether each server's weights are read by mapping its files."""
+        return [self._engine.is_mapped(i) for i in range(len(self.servers))]
