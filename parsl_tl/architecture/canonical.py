@@ -11,7 +11,7 @@ from parsl_tl.native import native
 
 # What Keras writes beside a config that does not change what the layer computes.
 _NOT_CONFIG = frozenset({"build_config", "compile_config", "shared_object_id"})
-_NETWORKS = frozenset({"Functional", "Model", "Sequential"})
+_NETWORKS = ("Functional", "Model", "Sequential")
 
 
 def is_keras_tensor(value: Any) -> bool:
