@@ -1,0 +1,1 @@
+"""What evolution and transfer did: common prefixes, expected transfer, donors and lineages."""
