@@ -19,20 +19,24 @@ def _object(module: str, class_name: str, config: dict[str, Any]) -> dict[str, A
 
 _DTYPE = _object("keras", "DTypePolicy", {"name": "float32"})
 _COMMON = {"trainable": True, "dtype": _DTYPE}
-_GLOROT_UNIFORM = _object(
-    "keras.initializers", "GlorotUniform", {"seed": None, "input_axes": None, "output_axes": None}
-)
 _ZEROS = _object("keras.initializers", "Zeros", {})
 
 
-def dense(builder: GraphBuilder, tensor: Tensor, units: int, activation: str) -> Tensor:
-    """Adds ``keras.layers.Dense(units, activation)``."""
+def _glorot_uniform(seed: int | None) -> dict[str, Any]:
+    config = {"seed": seed, "input_axes": None, "output_axes": None}
+    return _object("keras.initializers", "GlorotUniform", config)
+
+
+def dense(
+    builder: GraphBuilder, tensor: Tensor, units: int, activation: str, seed: int | None = None
+) -> Tensor:
+    """Adds ``keras.layers.Dense(units, activation)``; ``seed`` is that of its initial weights."""
     config = {
         **_COMMON,
         "units": units,
         "activation": _ACTIVATION_NAMES.get(activation, activation),
         "use_bias": True,
-        "kernel_initializer": _GLOROT_UNIFORM,
+        "kernel_initializer": _glorot_uniform(seed),
         "bias_initializer": _ZEROS,
         "kernel_regularizer": None,
         "bias_regularizer": None,

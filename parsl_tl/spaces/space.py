@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parsl_tl.errors import SpaceError
+from parsl_tl.mpi import mpi_left_alone
 
 if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph
@@ -113,12 +114,13 @@ class SearchSpace(ABC):
         if len(output_shape) != 1 or not _is_shape(output_shape):
             raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
         return self.assemble(
-            labels, _input_shapes(input_shape), int(output_shape[0]), output_activation
+            labels, input_shapes(input_shape), int(output_shape[0]), output_activation
         )
 
     def problem(self) -> Any:
         """Returns DeepHyper's ``HpProblem`` with one hyperparameter per choice, an index."""
-        from deephyper.hpo import HpProblem
+        with mpi_left_alone():
+            from deephyper.hpo import HpProblem
 
         problem = HpProblem()
         for choice in self._choices:
@@ -134,7 +136,12 @@ def _is_shape(shape: Any) -> bool:
     )
 
 
-def _input_shapes(shape: Any) -> list[tuple[int, ...]]:
+def input_shapes(shape: Any) -> list[tuple[int, ...]]:
+    """Returns the shapes of a model's inputs, from one shape or a list of shapes.
+
+    Raises:
+        SpaceError: it is neither.
+    """
     shapes = [shape] if _is_shape(shape) and shape else shape
     if not isinstance(shapes, list | tuple) or not shapes or not all(map(_is_shape, shapes)):
         raise SpaceError(

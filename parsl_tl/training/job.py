@@ -130,6 +130,8 @@ class EvaluationJob:
         kwargs = dict(self.values.get("transfer_args") or {})
         if uri and name != "none":
             kwargs["uri"] = uri
+            if self.values.get("overlap_store"):
+                kwargs["overlap"] = True
         elif name == "store":
             raise InvalidValueError(
                 "transfer_method is 'store', but no store is named; set store to a URI such as "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 
 Phase = Literal["start", "load", "build", "transfer", "train", "store"]
@@ -38,7 +39,7 @@ class TrainingReport:
         layers_transferred: layers whose weights came from the donor.
         bytes_total: size of all weights.
         bytes_transferred: size of the weights that came from the donor.
-        bytes_stored: bytes written to the store.
+        bytes_stored: bytes written to the store; with ``store_pending``, bytes to be written.
         seconds_start: loading and setting up TensorFlow, once per worker.
         seconds_load: getting the data (nearly nothing after a worker's first evaluation).
         seconds_build: from choices to a Keras model.
@@ -48,6 +49,11 @@ class TrainingReport:
         seconds_total: all of it.
         recalled: an earlier attempt had stored this very model; it was not trained again.
         transfer_error: why there was no transfer although one was wanted.
+        store_pending: the model was still on its way to the store, in the background.
+        store_error: why the model was not stored, although the evaluation succeeded. With storing
+            in the background it is why earlier ones of the same worker were not, with
+            ``model <id>:`` before each reason.
+        not_stored: ids of these models, 16 hex digits each, separated by spaces.
         error: why the evaluation failed.
         worker: host and process, ``host:pid``.
         gpu: the device it could use, or None.
@@ -78,6 +84,9 @@ class TrainingReport:
     seconds_total: float = 0.0
     recalled: bool = False
     transfer_error: str | None = None
+    store_pending: bool = False
+    store_error: str | None = None
+    not_stored: str | None = None
     error: str | None = None
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     gpu: str | None = field(default_factory=visible_gpu)
@@ -92,6 +101,17 @@ class TrainingReport:
         finally:
             name = f"seconds_{phase}"
             setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+
+    def note_not_stored(self, reasons: Iterable[tuple[int | None, str]]) -> None:
+        """Notes models that could not be stored: why, by model id."""
+        texts, ids = [], []
+        for model_id, reason in reasons:
+            own = model_id == self.model_id
+            texts.append(reason if own else f"model {_hex(model_id)}: {reason}")
+            ids.append(_hex(model_id))
+        if texts:
+            self.store_error = _bounded("; ".join(texts))
+            self.not_stored = " ".join(ids)
 
     def metadata(self) -> dict[str, Any]:
         """Gives everything but objective and history as flat JSON-able values."""
@@ -115,7 +135,14 @@ class TrainingReport:
 
 def describe(error: BaseException) -> str:
     """Gives an error's type and message in one bounded text."""
-    text = f"{type(error).__name__}: {error}"
+    return _bounded(f"{type(error).__name__}: {error}")
+
+
+def _hex(model_id: int | None) -> str:
+    return "-" if model_id is None else format_model_id(model_id)
+
+
+def _bounded(text: str) -> str:
     return text if len(text) <= _MAX_ERROR_LENGTH else text[: _MAX_ERROR_LENGTH - 3] + "..."
 
 

@@ -53,6 +53,7 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
               problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
+            - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
             - ``transfer``: False starts from scratch; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``attributes``: kept with the stored model.

@@ -7,7 +7,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.errors import ModelExistsError, StoreError, TransferError
+from parsl_tl.errors import (
+    ModelExistsError,
+    StoreBusyError,
+    StoreError,
+    StoreUnreachableError,
+    TransferError,
+)
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
@@ -78,7 +84,7 @@ class TransferTrainer(BaseTrainer):
         """Takes over what the transfer method offers, or nothing if it fails."""
         try:
             transferred = self.transfer_method.transfer(
-                model, self.graph, model_id=self.config.model_id
+                model, self.graph, model_id=self.config.model_id, parent=self.config.parent
             )
         except (StoreError, TransferError, OSError) as error:
             logger.warning("evaluation goes on without transfer: %s", error)
@@ -114,25 +120,35 @@ class TransferTrainer(BaseTrainer):
     def store(self, model: keras.Model, quality: float, trained: Collection[str]) -> None:
         """Stores the layers that were trained, the others by reference to their owners.
 
+        A store that does not answer costs later candidates a donor, and not this one its
+        objective: the report tells why the model is not there.
+
         Args:
             model: with the weights of its best epoch.
             quality: its objective.
             trained: stable names of the layers it owns.
 
         Raises:
-            StoreError: nothing was stored.
+            StoreError: nothing was stored, for another reason.
         """
-        stored = self.transfer_method.store(
-            model,
-            self.graph,
-            trained,
-            model_id=self.config.model_id,
-            quality=quality,
-            parent=self.config.parent,
-            transferred=self._transferred,
-            attributes=self.config.attributes,
-        )
+        try:
+            stored = self.transfer_method.store(
+                model,
+                self.graph,
+                trained,
+                model_id=self.config.model_id,
+                quality=quality,
+                parent=self.config.parent,
+                transferred=self._transferred,
+                attributes=self.config.attributes,
+            )
+        except (StoreUnreachableError, StoreBusyError) as error:
+            logger.warning("the model was not stored: %s", error)
+            self.report.note_not_stored([(self.config.model_id, describe(error))])
+            return
         self.report.bytes_stored = stored.num_bytes
+        self.report.store_pending = stored.pending
+        self.report.note_not_stored(stored.failures.items())
         if stored.quality is not None and stored.quality != quality:
             # Two attempts at this evaluation ran at once, and the other one stored its model.
             self.report.objective, self.report.recalled = stored.quality, True

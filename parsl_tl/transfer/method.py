@@ -40,11 +40,16 @@ class Stored:
         layer_names: stable names of the layers that it owns.
         quality: what is on record for it. Differs from what was handed in when an earlier
             attempt at the same evaluation had already stored the model.
+        pending: the model is still on its way; the other fields are what is expected.
+        failures: why earlier models of this process, which were on their way, were not stored
+            after all, by id; each is told once.
     """
 
     num_bytes: int = 0
     layer_names: tuple[str, ...] = ()
     quality: float | None = None
+    pending: bool = False
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -61,7 +66,12 @@ class TransferMethod(Protocol):
         ...
 
     def transfer(
-        self, model: keras.Model, graph: ArchitectureGraph, *, model_id: int | None
+        self,
+        model: keras.Model,
+        graph: ArchitectureGraph,
+        *,
+        model_id: int | None,
+        parent: int | None = None,
     ) -> Transferred:
         """Sets the weights of ``model`` that an earlier model has.
 
@@ -69,6 +79,8 @@ class TransferMethod(Protocol):
             model: built; its weights are overwritten where they come over, and only there.
             graph: what the model was built from, or what was read from it.
             model_id: id of the candidate, which cannot be the donor.
+            parent: the model that the candidate is a mutation of: a hint for methods that do not
+                search.
 
         Raises:
             StoreError: the place where models are kept does not answer, or is damaged.

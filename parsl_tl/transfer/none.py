@@ -19,7 +19,12 @@ class NoTransfer:
     name = "none"
 
     def transfer(
-        self, model: keras.Model, graph: ArchitectureGraph, *, model_id: int | None
+        self,
+        model: keras.Model,
+        graph: ArchitectureGraph,
+        *,
+        model_id: int | None,
+        parent: int | None = None,
     ) -> Transferred:
         """Leaves the model as it is."""
         return Transferred()

@@ -8,14 +8,23 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from parsl_tl.errors import TransferError
+from parsl_tl.transfer.hdf5 import Hdf5Transfer
 from parsl_tl.transfer.method import TransferMethod
 from parsl_tl.transfer.none import NoTransfer
+from parsl_tl.transfer.redis import RedisTransfer
+from parsl_tl.transfer.safetensors import SafetensorsTransfer
 from parsl_tl.transfer.store import StoreTransfer
 
 ENTRY_POINT_GROUP: Final = "parsl_tl.transfer"
 """Packages add methods under this entry point group: ``name = "module:attribute"``."""
 
-_BUILT_IN: Mapping[str, Callable[..., Any]] = {"none": NoTransfer, "store": StoreTransfer}
+_BUILT_IN: Mapping[str, Callable[..., Any]] = {
+    "hdf5": Hdf5Transfer,
+    "none": NoTransfer,
+    "redis": RedisTransfer,
+    "safetensors": SafetensorsTransfer,
+    "store": StoreTransfer,
+}
 
 
 def list_transfer_methods() -> list[str]:
@@ -27,8 +36,10 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
     """Makes a transfer method.
 
     Args:
-        name: ``"none"``, ``"store"``, an installed one, or ``"module:attribute"`` of a callable.
-        **kwargs: passed on to it; ``uri`` for ``"store"``.
+        name: ``"none"``, ``"store"``, ``"hdf5"``, ``"safetensors"``, ``"redis"``, an installed one,
+            or ``"module:attribute"`` of a callable.
+        **kwargs: passed on to it: ``uri`` for ``"store"``, ``folder`` for files, ``url`` for
+            ``"redis"``.
 
     Raises:
         TransferError: no such method, it refuses the arguments, or it does not conform to

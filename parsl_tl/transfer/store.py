@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-import os
-import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import (
@@ -14,57 +11,23 @@ from parsl_tl.errors import (
     InvalidValueError,
     ModelExistsError,
     ModelNotFoundError,
-    TransferError,
+    StoreUnreachableError,
 )
+from parsl_tl.transfer.background import background_of
+from parsl_tl.transfer.connections import asking, connect, disconnect, storing
 from parsl_tl.transfer.method import Stored, Transferred
-from parsl_tl.transfer.weights import (
-    layers_with_weights,
-    read_weights,
-    signature,
-    signature_of_arrays,
-)
+from parsl_tl.transfer.takeover import Donor, take_over
+from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     from numpy.typing import NDArray
 
     from parsl_tl.architecture import ArchitectureGraph
     from parsl_tl.store import Match, ModelStore
     from parsl_tl.store.model_store import ScoreBy
 
-logger = logging.getLogger(__name__)
-
-# One connection per process and URI: workers are long-lived, and opening a store costs more than
-# a query. The process id is part of the key, because a forked child must not use its parent's.
-_connections: dict[tuple[int, str], ModelStore] = {}
-_lock = threading.Lock()
-
-
-def connect(uri: str) -> ModelStore:
-    """Gives this process's connection to a store, opened on first use.
-
-    Raises:
-        StoreError: the store cannot be opened.
-    """
-    from parsl_tl.store import open_store
-
-    key = (os.getpid(), uri)
-    with _lock:
-        if key not in _connections:
-            _connections[key] = open_store(uri)
-        return _connections[key]
-
-
-def disconnect(uri: str | None = None) -> None:
-    """Closes this process's connection to one store, or to all."""
-    with _lock:
-        for key in list(_connections):
-            if key[0] == os.getpid() and uri in (None, key[1]):
-                _connections.pop(key).close()
-
-
-atexit.register(disconnect)
+__all__ = ["StoreTransfer", "connect", "disconnect"]
 
 
 class StoreTransfer:
@@ -74,6 +37,12 @@ class StoreTransfer:
         uri: of the store, as ``open_store`` takes it.
         by: what the longest prefix is measured in, ``"layers"`` or ``"bytes"``.
         min_quality: models of less quality are no donors.
+        overlap: store in the background, while the process goes on with its next evaluation; at
+            most two models are on their way. The price: an evaluation's result may be known
+            before its model is stored, so other processes may not find it as a donor yet, and a
+            process that is killed then leaves a result without a model. A model of this process
+            that would be the best donor is waited for. What goes wrong is told with the next
+            model that is stored, as ``Stored.failures``.
 
     Raises:
         InvalidValueError: the URI is empty.
@@ -82,7 +51,12 @@ class StoreTransfer:
     name = "store"
 
     def __init__(
-        self, uri: str, *, by: ScoreBy = "layers", min_quality: float | None = None
+        self,
+        uri: str,
+        *,
+        by: ScoreBy = "layers",
+        min_quality: float | None = None,
+        overlap: bool = False,
     ) -> None:
         if not uri:
             raise InvalidValueError(
@@ -91,38 +65,66 @@ class StoreTransfer:
         self.uri = uri
         self.by = by
         self.min_quality = min_quality
+        self.overlap = overlap
 
     def transfer(
-        self, model: keras.Model, graph: ArchitectureGraph, *, model_id: int | None
+        self,
+        model: keras.Model,
+        graph: ArchitectureGraph,
+        *,
+        model_id: int | None,
+        parent: int | None = None,
     ) -> Transferred:
         """Sets the weights that the best donor has; see ``TransferMethod.transfer``."""
-        store = connect(self.uri)
-        match = store.best_ancestor(
-            graph,
-            by=self.by,
-            min_quality=self.min_quality,
-            exclude=() if model_id is None else (model_id,),
-        )
+        with asking(self.uri) as store:
+            return self._transfer(store, model, graph, model_id)
+
+    def _transfer(
+        self,
+        store: ModelStore,
+        model: keras.Model,
+        graph: ArchitectureGraph,
+        model_id: int | None,
+    ) -> Transferred:
+        match = self._best_ancestor(store, graph, model_id)
         if match is None:
             return Transferred()
-        shared = set(match.layer_names)
-        wanted = {
-            name: signature(layer)
-            for name, layer in layers_with_weights(model, graph).items()
-            if name in shared
-        }
-        # Shapes first: what does not fit need not be read.
-        offered = store.shapes(match.model_id, list(wanted))
-        fitting = [name for name in wanted if _same(offered.get(name), wanted[name])]
-        if len(fitting) < len(wanted):
-            logger.warning(
-                "model %016x: %s have equal configs but other weights; not transferred",
-                match.model_id,
-                sorted(set(wanted) - set(fitting)),
+        donor = Donor(match.model_id, match.layer_names, lease=match)
+        return take_over(
+            model,
+            graph,
+            donor,
+            lambda names: store.shapes(donor.model_id, names),
+            lambda names: store.read(donor.model_id, names),
+        )
+
+    def _best_ancestor(
+        self, store: ModelStore, graph: ArchitectureGraph, model_id: int | None
+    ) -> Match | None:
+        def ask() -> Match | None:
+            return store.best_ancestor(
+                graph,
+                by=self.by,
+                min_quality=self.min_quality,
+                exclude=() if model_id is None else (model_id,),
             )
-        if not fitting:
-            return Transferred(layers_matched=len(match.layer_names))
-        return _apply(model, graph, store.read(match.model_id, fitting), match)
+
+        match = ask()
+        if not self.overlap:
+            return match
+        # What this process has on its way may be a better donor than all that is stored.
+        background, keys = background_of(self.uri), frozenset(graph.layer_keys.tolist())
+        found = (0, 0.0) if match is None else (len(match.layer_names), match.quality)
+        better = [
+            item.model_id
+            for item in background.pending
+            if (shared := len(item.layer_keys & keys))
+            and item.model_id != model_id
+            and (self.by != "layers" or (shared, item.quality) >= found)
+        ]
+        for donor in better:
+            background.wait_for(donor)
+        return ask() if better else match
 
     def store(
         self,
@@ -144,35 +146,74 @@ class StoreTransfer:
         """
         if model_id is None:
             raise InvalidValueError("a model is stored under an id; give the evaluation a model_id")
-        store = connect(self.uri)
         layers = layers_with_weights(model, graph)
-        owned = {name: layer for name, layer in layers.items() if name in set(trained)}
-        donor = transferred.donor if transferred is not None else None
+        owned = [name for name in layers if name in set(trained)]
         details: dict[str, Any] = {"quality": quality, "parent": parent, "attributes": attributes}
+        donor = transferred.donor if transferred is not None else None
+        put = partial(self._put, model_id, graph, owned, list(layers), donor, details)
+        if not self.overlap:
+            return put(lambda names: read_weights(_pick(layers, names)))
+        # By its turn the model is gone, and maybe the donor: all that may be needed is copied.
+        copies = read_weights(layers if donor is not None else _pick(layers, owned))
+        failures = background_of(self.uri).put(
+            model_id,
+            graph.layer_keys.tolist(),
+            quality,
+            partial(put, lambda names: _pick(copies, names)),
+        )
+        return Stored(
+            num_bytes=sum(array.nbytes for name in owned for array in copies[name]),
+            layer_names=tuple(owned),
+            quality=quality,
+            pending=True,
+            failures=failures,
+        )
+
+    def _put(
+        self,
+        model_id: int,
+        graph: ArchitectureGraph,
+        owned: Sequence[str],
+        everything: Sequence[str],
+        donor: int | None,
+        details: Mapping[str, Any],
+        weights: Callable[[Sequence[str]], dict[str, list[NDArray[Any]]]],
+    ) -> Stored:
         try:
-            try:
-                result = store.put(model_id, graph, read_weights(owned), donor=donor, **details)
-            except DonorGoneError:
-                # Another process retired the donor since. The model has a copy of every weight.
-                owned = layers
-                result = store.put(model_id, graph, read_weights(owned), donor=None, **details)
+            with storing(self.uri, model_id) as store:
+                try:
+                    result = store.put(model_id, graph, weights(owned), donor=donor, **details)
+                except (DonorGoneError, StoreUnreachableError):
+                    # Another process retired the donor since, or the donor's server is away. The
+                    # model has a copy of every weight.
+                    if donor is None:
+                        raise
+                    owned = everything
+                    result = store.put(model_id, graph, weights(owned), donor=None, **details)
         except ModelExistsError:
-            recalled = self.recall(graph, model_id=model_id)
+            recalled = self._recall(graph, model_id)
             if recalled is None:
                 raise
             return Stored(quality=recalled)
-        return Stored(result.bytes_stored, tuple(owned), quality)
+        return Stored(result.bytes_stored, tuple(owned), details["quality"])
 
     def recall(self, graph: ArchitectureGraph, *, model_id: int | None) -> float | None:
         """Gives the quality of a stored model with this id and graph, or None."""
-        store = connect(self.uri)
-        if model_id is None or model_id not in store:
+        if model_id is None:
             return None
-        try:
-            known = store.graph(model_id)
-            quality = store.info(model_id)["quality"]
-        except ModelNotFoundError:  # retired between the two questions
-            return None
+        if self.overlap:  # an earlier attempt of this process may be storing it right now
+            background_of(self.uri).wait_for(model_id)
+        return self._recall(graph, model_id)
+
+    def _recall(self, graph: ArchitectureGraph, model_id: int) -> float | None:
+        with asking(self.uri) as store:
+            if model_id not in store:
+                return None
+            try:
+                known = store.graph(model_id)
+                quality = store.info(model_id)["quality"]
+            except ModelNotFoundError:  # retired between the two questions
+                return None
         if set(known.layer_keys.tolist()) != set(graph.layer_keys.tolist()):
             raise ModelExistsError(
                 f"model {model_id:016x} is stored with another architecture; ids are never reused, "
@@ -185,42 +226,18 @@ class StoreTransfer:
         return connect(self.uri).retire(model_id)
 
     def close(self) -> None:
-        """Closes this process's connection to the store; a later call opens it anew."""
+        """Closes this process's connection to the store; a later call opens it anew.
+
+        What is still being stored in the background is waited for.
+        """
         disconnect(self.uri)
 
     def __repr__(self) -> str:
-        return f"StoreTransfer({self.uri!r}, by={self.by!r}, min_quality={self.min_quality!r})"
+        return (
+            f"StoreTransfer({self.uri!r}, by={self.by!r}, min_quality={self.min_quality!r}, "
+            f"overlap={self.overlap!r})"
+        )
 
 
-def _same(offered: Sequence[Any] | None, wanted: list[tuple[tuple[int, ...], str]]) -> bool:
-    if offered is None:
-        return False
-    return [(tuple(shape), str(dtype)) for shape, dtype in offered] == wanted
-
-
-def _apply(
-    model: keras.Model,
-    graph: ArchitectureGraph,
-    arrays: Mapping[str, list[NDArray[np.generic]]],
-    match: Match,
-) -> Transferred:
-    """Sets the weights that were read, after a look at what really came: all of it or nothing."""
-    layers = {
-        name: layer for name, layer in layers_with_weights(model, graph).items() if name in arrays
-    }
-    for name, layer in layers.items():
-        if signature_of_arrays(arrays[name]) != signature(layer):
-            raise TransferError(
-                f"layer {name!r} of model {match.model_id:016x} was announced with the weights "
-                f"{signature(layer)}, but {signature_of_arrays(arrays[name])} came; "
-                "verify the store"
-            )
-    for name, layer in layers.items():
-        layer.set_weights(arrays[name])
-    return Transferred(
-        donor=match.model_id,
-        layer_names=tuple(layers),
-        num_bytes=sum(array.nbytes for name in layers for array in arrays[name]),
-        layers_matched=len(match.layer_names),
-        lease=match,
-    )
+def _pick(layers: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: layers[name] for name in names}

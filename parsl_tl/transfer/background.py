@@ -1,0 +1,124 @@
+"""Storing in the background: the next evaluation starts while a model is on its way to the store.
+
+What goes wrong here can be told only with a later evaluation of the same process. A process that is
+killed takes what it had not stored yet with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Final
+
+from parsl_tl.store.model_id import format_model_id
+from parsl_tl.transfer.connections import before_disconnecting
+
+logger = logging.getLogger(__name__)
+
+MOST_PENDING: Final = 2
+"""Models that a process has on the way at most: as many are in memory beside the one in work."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A model on its way to the store.
+
+    Attributes:
+        model_id: its id.
+        layer_keys: the keys of its graph's layers.
+        quality: its objective.
+        done: when it got there; never an exception.
+    """
+
+    model_id: int
+    layer_keys: frozenset[int]
+    quality: float
+    done: Future[None]
+
+
+class Background:
+    """Stores the models of one process in one store, in order, at most two ahead.
+
+    Use ``background_of``: what is on the way belongs to the process, not to an evaluation.
+    """
+
+    def __init__(self) -> None:
+        # One thread, so that a child follows its parent.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store-model")
+        self._pending: list[Pending] = []
+        self._failures: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def pending(self) -> list[Pending]:
+        """What is on its way."""
+        with self._lock:
+            self._pending = [item for item in self._pending if not item.done.done()]
+            return list(self._pending)
+
+    def put(
+        self, model_id: int, layer_keys: Iterable[int], quality: float, store: Callable[[], object]
+    ) -> dict[int, str]:
+        """Stores a model soon; waits first if too many are on their way.
+
+        Args:
+            model_id: its id.
+            layer_keys: the keys of its graph's layers.
+            quality: its objective.
+            store: does it; what it raises is told by a later call.
+
+        Returns:
+            What went wrong with earlier models since the last time, by model id.
+        """
+        while len(pending := self.pending) >= MOST_PENDING:
+            wait([pending[0].done])
+        with self._lock:
+            failures, self._failures = self._failures, {}
+        done = self._executor.submit(self._run, model_id, store)
+        with self._lock:
+            self._pending.append(Pending(model_id, frozenset(layer_keys), quality, done))
+        return failures
+
+    def _run(self, model_id: int, store: Callable[[], object]) -> None:
+        try:
+            store()
+        except Exception as error:
+            logger.warning("model %s was not stored: %s", format_model_id(model_id), error)
+            with self._lock:
+                self._failures[model_id] = f"{type(error).__name__}: {error}"
+
+    def wait_for(self, model_id: int | None) -> None:
+        """Waits until a model is no longer on its way, if it is."""
+        wait([item.done for item in self.pending if item.model_id == model_id])
+
+    def close(self) -> None:
+        """Waits for what is on its way, and takes nothing more."""
+        self._executor.shutdown(wait=True)
+
+
+_backgrounds: dict[tuple[int, str], Background] = {}
+_lock = threading.Lock()
+
+
+def background_of(uri: str) -> Background:
+    """Gives this process's background for a store, started on first use."""
+    key = (os.getpid(), uri)
+    with _lock:
+        if key not in _backgrounds:
+            _backgrounds[key] = Background()
+        return _backgrounds[key]
+
+
+def _close(uri: str | None) -> None:
+    with _lock:
+        keys = [key for key in _backgrounds if key[0] == os.getpid() and uri in (None, key[1])]
+        closing = [_backgrounds.pop(key) for key in keys]
+    for background in closing:  # its failures are in the log; nobody else is left to be told
+        background.close()
+
+
+before_disconnecting(_close)
