@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--out", default="runs/search", help="folder of the campaign")
     parser.add_argument("--max-evals", type=int, default=40, help="evaluations in all")
     parser.add_argument("--config", default="local", help="executor configuration")
+    parser.add_argument(
+        "--store", default="embedded:", help="a folder, or the addresses of servers, of the models"
+    )
     args = parser.parse_args()
 
     campaign = Campaign(
@@ -24,6 +27,7 @@ def main() -> None:
         space="dense-skip",  # or "package.module:MySpace"
         space_args={"num_layers": 4},
         config=load_config(args.config),
+        store=args.store,
         out=args.out,
         population_size=10,
         sample_size=3,
@@ -33,6 +37,8 @@ def main() -> None:
     with progress:
         results = campaign.search(args.max_evals, progress=progress)
 
+    if progress.store_failures:
+        print("the search did not have its store all the time:", progress.store_failures)
     best = results.nlargest(3, "objective")
     print(best[["model_id", "objective", "layers_transferred", "seconds_train"]].to_string())
     with open_store(campaign.store_uri, read_only=True) as store:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import signal
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.cli.name_values import parse_pairs
+from parsl_tl.errors import CampaignError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +16,8 @@ _EXAMPLES = """\
 examples:
   parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
   parsl-tl search --resume --out runs/demo --max-evals 120
+  parsl-tl search --problem digits --space dense-skip --out runs/served \
+      --store "grpc+tcp://node1:4000 grpc+tcp://node2:4000"
   parsl-tl search --problem synthetic --problem-arg width=20 --space feed-forward \\
       --space-arg num_layers=6 --max-evals 100 --beta 2 --out runs/synthetic
 """
@@ -87,7 +88,20 @@ def add_search_command(subparsers: Any) -> None:
         "--config", default="local", help="executor configuration: a name or a file (local)"
     )
     where.add_argument("--workers", type=_positive_int, help="worker processes (default: config's)")
-    where.add_argument("--store", help="URI of the model store (default: in the campaign's folder)")
+    where.add_argument(
+        "--store",
+        help="URI of the model store: embedded:/folder, or the connection strings of servers in "
+        "quotes, their address files, or MODEL_SERVERS (default: in the campaign's folder). With "
+        "--resume: where the servers are now",
+    )
+    where.add_argument(
+        "--overlap-store",
+        action="store_true",
+        default=None,
+        help="workers store a model while they go on with the next evaluation: a result may then "
+        "be known before its model can be a donor, and a model that was on its way when the "
+        "search was killed is lost",
+    )
     parser.set_defaults(run=run_search)
 
 
@@ -104,24 +118,6 @@ def _positive_int(text: str) -> int:
     return value
 
 
-def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Reads ``name=value`` arguments; values are Python literals, or else texts.
-
-    Raises:
-        InvalidValueError: there is no ``=``.
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise InvalidValueError(f"{pair!r} must have the form name=value")
-        try:
-            values[name.replace("-", "_")] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            values[name.replace("-", "_")] = text  # a plain word
-    return values
-
-
 def run_search(args: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
     # Imported here: DeepHyper and Parsl take seconds, which --help need not.
@@ -134,7 +130,11 @@ def run_search(args: argparse.Namespace) -> int:
     settings = _settings(args)
     if args.resume:
         campaign = Campaign.resume(
-            args.out, args.config, max_workers=args.workers, expected=settings
+            args.out,
+            args.config,
+            max_workers=args.workers,
+            store=settings.pop("store"),
+            expected=settings,
         )
     else:
         campaign = _new_campaign(args, settings)
@@ -157,6 +157,12 @@ def run_search(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.print(f"Interrupted. Carry on with: parsl-tl search --resume --out {args.out}")
         return 130
+    if progress.store_failures:
+        console.print(
+            f"The search did not have its store all the time: {progress.store_failures}",
+            highlight=False,
+            soft_wrap=True,
+        )
     _show_best(console, frame, args.out)
     return 0 if frame["objective"].notna().any() else 1
 
@@ -177,6 +183,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "problem": args.problem,
         "space": args.space,
         "store": args.store,
+        "overlap_store": args.overlap_store,
         "transfer": args.transfer,
         "seed": args.seed,
         "population_size": args.population_size,

@@ -6,21 +6,25 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.configuration import load_config
 from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
 from parsl_tl.search.evaluator import ParslEvaluator
-from parsl_tl.search.journal import Journal, read_journal
+from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.results import results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings
+from parsl_tl.search.store_failures import StoreFailures
+from parsl_tl.search.store_uri import check_opens, moved, settle
 from parsl_tl.spaces import get_space
-from parsl_tl.store import ModelStore, open_store
+from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_TABLES = 15.0
+# How long to wait, at the end, for the next model that workers store in the background.
+_PATIENCE_WITH_LATE_MODELS = 60.0
 
 
 class Campaign:
@@ -57,21 +63,25 @@ class Campaign:
             problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute``.
             space: a name of ``parsl_tl.spaces.list_spaces``, or ``module:attribute``.
             config: the Parsl configuration, or its name or file.
-            store: URI of the model store; ``embedded:`` is a folder of the campaign's.
+            store: URI of the model store; ``embedded:`` is a folder of the campaign's. Servers
+                are named by connection strings, address files or ``MODEL_SERVERS``.
             out: the campaign's folder.
             max_workers: worker processes, for a configuration that is given by name.
             **settings: further fields of ``CampaignSettings``.
 
         Raises:
             CampaignError: the folder holds something already, or cannot be used.
+            StoreUnreachableError: a server of the store does not answer.
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
         try:
-            values = CampaignSettings(problem=problem, space=space, store=store, **settings)
+            values = CampaignSettings(problem=problem, space=space, store=settle(store), **settings)
         except TypeError as error:
             raise CampaignError(f"unknown setting: {error}") from error
         self._set_up(folder, values, config, max_workers)
+        if is_remote(values.store):
+            check_opens(values.store, may_be_away=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -90,6 +100,7 @@ class Campaign:
         config: str | os.PathLike[str] | parsl.Config = "local",
         *,
         max_workers: int | None = None,
+        store: str | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> Self:
         """Opens a campaign to carry it on, or to look at its results.
@@ -98,6 +109,8 @@ class Campaign:
             out: the campaign's folder.
             config: where to run from now on.
             max_workers: worker processes, for a configuration that is given by name.
+            store: where the servers of the campaign's store are now, if they have moved: the same
+                ones, in the same order. Models are known by their ids wherever they are.
             expected: settings that must be the campaign's own; None values are passed over.
 
         Raises:
@@ -110,6 +123,8 @@ class Campaign:
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
                 "leave the option out, or start a new campaign in another folder"
             )
+        if store is not None:
+            settings = replace(settings, store=moved(settings.store, store))
         campaign = cls.__new__(cls)
         campaign._set_up(folder, settings, config, max_workers)
         return campaign
@@ -143,9 +158,11 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
+        return results_frame(self._rows(), [choice.name for choice in self._space.choices()])
+
+    def _rows(self) -> list[Row]:
         path = self.folder / "journal.jsonl"
-        rows = read_journal(path) if path.exists() else []
-        return results_frame(rows, [choice.name for choice in self._space.choices()])
+        return read_journal(path) if path.exists() else []
 
     def search(
         self,
@@ -168,6 +185,8 @@ class Campaign:
 
         Raises:
             CampaignError: another process runs this campaign, or its journal is damaged.
+            StoreError: the store cannot be opened. Servers that go away later end no search: it
+                goes on without transfer, and ``summary`` tells what was missed.
         """
         if max_evals < 1:
             raise InvalidValueError(f"max_evals={max_evals} must be at least 1")
@@ -177,8 +196,10 @@ class Campaign:
         journal = Journal(self.folder / "journal.jsonl")
         log = self._log_to_file()
         try:
-            with open_store(self.store_uri) as store:
-                self._run(journal, store, max_evals, max_seconds, evaluation_timeout, progress)
+            self.settings.write(self.folder / "config.json")  # the store may have moved
+            check_opens(self.store_uri, may_be_away=bool(journal.finished))
+            with Retirement(self.store_uri, self.settings.keep_best) as retirement:
+                self._run(journal, retirement, max_evals, max_seconds, evaluation_timeout, progress)
         finally:
             write_results(self.results, self.folder)
             journal.close()
@@ -189,16 +210,13 @@ class Campaign:
     def _run(
         self,
         journal: Journal,
-        store: ModelStore,
+        retirement: Retirement,
         max_evals: int,
         max_seconds: float | None,
         evaluation_timeout: float | None,
         progress: SearchProgress,
     ) -> None:
-        import parsl
-
         settings = self.settings
-        retirement = Retirement(store, settings.keep_best)
         search = ExpiringRegularizedEvolution(
             self._space,
             population_size=settings.population_size,
@@ -221,7 +239,7 @@ class Campaign:
         if remaining <= 0:
             return
         writer = _Recorder(self, journal, retirement, progress)
-        with parsl.load(self._parsl_config()):
+        with parsl_kernel(self._parsl_config()):
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[writer],
@@ -232,10 +250,30 @@ class Campaign:
             evaluator.num_workers = min(evaluator.num_workers, remaining)
             timeout = None if max_seconds is None else max(1, round(max_seconds))
             search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+            # Workers end with the configuration, and what they are still storing with them.
+            missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
+            progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last; the journal knows.
         good = [row for row in journal.finished if not isinstance(row["objective"], str)]
         members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
         retirement.restore(journal.finished, members)
+        left = retirement.finish()
+        progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
+
+    def summary(self) -> str:
+        """Says in one line how far the campaign is, and what it missed of its store."""
+        results = self.results
+        parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
+        if results["objective"].notna().any():
+            parts.append(f"best {results['objective'].max():.4f}")
+        failures = StoreFailures()
+        for row in self._rows():
+            failures.note(row["metadata"])
+        return ", ".join([*parts, str(failures)] if failures else parts)
+
+    def __repr__(self) -> str:
+        what = f"{self.settings.problem} in {self.settings.space}, {self.folder}"
+        return f"<Campaign: {what}: {self.summary()}>"
 
     def _parsl_config(self) -> parsl.Config:
         import parsl
@@ -256,6 +294,7 @@ class Campaign:
             "seed": settings.seed,
             "store": self.store_uri,
             "transfer_method": "store",
+            "overlap_store": settings.overlap_store,
             "attributes": {"campaign": settings.uid},
             **settings.training,
         }
@@ -295,6 +334,8 @@ class _Recorder:
     def on_done(self, job: Any) -> None:
         from deephyper.evaluator import JobStatus
 
+        if self._journal.closed:  # an interrupted search throws its evaluator away
+            return
         if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
             logger.info("evaluation %s was cancelled", job.args["job"])
             return

@@ -8,11 +8,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deephyper.evaluator import Evaluator, Job, JobStatus
 from parsl.app.errors import AppTimeout
 
 from parsl_tl.errors import ConfigError, InvalidValueError
+from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.tasks import evaluation_app
+
+with mpi_left_alone():
+    from deephyper.evaluator import Evaluator, Job, JobStatus
 
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel

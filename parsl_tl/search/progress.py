@@ -14,11 +14,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from parsl_tl.search.store_failures import StoreFailures
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 class SearchProgress:
-    """Counts evaluations, and shows the counts while used as a context manager."""
+    """Counts evaluations, and shows the counts while used as a context manager.
+
+    Attributes:
+        store_failures: what the search had to do without because its store did not answer.
+    """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
         """Prepares the display.
@@ -30,6 +36,7 @@ class SearchProgress:
         self.total = total
         self.console = console or Console()
         self.submitted = self.done = self.failed = self.recovered = 0
+        self.store_failures = StoreFailures()
         self.best: float | None = None
         self._transferred = self._layers = self._children = 0
         self._start = time.monotonic()
@@ -57,6 +64,7 @@ class SearchProgress:
             self.recovered += 1
         elif self._first_done is None:
             self._first_done = time.monotonic()
+        self.store_failures.note(metadata)
         if isinstance(objective, str):
             self.failed += 1
             return
@@ -94,6 +102,8 @@ class SearchProgress:
             if left is None
             else f"time left {_clock(left)}",
         ]
+        if self.store_failures:
+            parts.append(str(self.store_failures))
         return " · ".join(parts)
 
     def __rich__(self) -> Group:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from deephyper.hpo import RegularizedEvolution
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 from parsl_tl.spaces import SearchSpace
+
+with mpi_left_alone():
+    from deephyper.hpo import RegularizedEvolution
 
 
 class Member(NamedTuple):

@@ -1,31 +1,51 @@
-"""Which models leave the store: those that left the population and are not among the best."""
+"""Which models may go: those that left the population and are not among the best."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from parsl_tl.errors import ModelNotFoundError
-from parsl_tl.store import ModelStore, format_model_id
+from parsl_tl.errors import ModelNotFoundError, ParslTLError
+from parsl_tl.search.late_models import LateModels
+from parsl_tl.store import ModelStore, format_model_id, open_store
+from parsl_tl.store.uri import is_remote
 
 logger = logging.getLogger(__name__)
 
+# Retiring can wait, and a search must not wait for it: servers get one try, and then some rest.
+_QUICK = {"patience": 0.0, "timeout": 10.0}
+_FIRST_REST, _LONGEST_REST = 5.0, 60.0
+
 
 class Retirement:
-    """Retires models as they expire, and keeps the best ones for their user."""
+    """Retires models as they expire, and keeps the best ones for their user.
 
-    def __init__(self, store: ModelStore, keep_best: int) -> None:
+    A store that fails, or does not answer, ends no search: what could not be retired is tried
+    again later, and at the end. A context manager, for its connection.
+
+    Attributes:
+        late: models that are finished and may not be in the store yet.
+    """
+
+    def __init__(self, uri: str, keep_best: int) -> None:
         """Starts with nothing expired.
 
         Args:
-            store: where the models are.
+            uri: of the store that holds the models.
             keep_best: so many of the best models stay.
         """
-        self._store = store
+        self.late = LateModels()
+        self._uri = uri
         self._keep_best = keep_best
+        self._store: ModelStore | None = None
         self._objectives: dict[int, float] = {}
         self._expired: set[int] = set()
+        self._failures: dict[int, str] = {}
+        self._rest = _FIRST_REST
+        self._rests_until = 0.0
 
     def restore(self, finished: Iterable[Mapping[str, Any]], population: Iterable[int]) -> None:
         """Takes over all results so far, and makes the store agree with them."""
@@ -37,6 +57,7 @@ class Retirement:
     def finished(self, row: Mapping[str, Any]) -> None:
         """Notes a result; a model that drops out of the best ones may go now."""
         self._note(row)
+        self.late.note(row)
         self._retire()
 
     def expire(self, model_id: int) -> None:
@@ -44,16 +65,99 @@ class Retirement:
         self._expired.add(model_id)
         self._retire()
 
+    def wait_for_late(self, seconds: float) -> int:
+        """Waits for models that are on their way; gives how many are missing all the same.
+
+        Args:
+            seconds: without one more that came, after which the others are given up.
+        """
+        if not self.late:
+            return 0
+        try:
+            return self.late.wait(self._open(), seconds)
+        except ParslTLError as error:
+            logger.warning("cannot ask whether models are stored: %s", error)
+            return len(self.late)
+
+    def finish(self) -> dict[int, str]:
+        """Tries again, with patience, what could not be retired; gives the rest, and why."""
+        self._rests_until = 0.0
+        if self._failures:
+            self.close()
+            try:
+                self._store = open_store(self._uri)
+            except ParslTLError as error:
+                logger.warning("the store cannot be opened: %s", error)
+                return dict(self._failures)
+        self._retire()
+        for model_id, reason in self._failures.items():
+            logger.warning("model %s was not retired: %s", format_model_id(model_id), reason)
+        return dict(self._failures)
+
+    def close(self) -> None:
+        """Closes the connection; it is opened anew when it is needed."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> ModelStore:
+        if self._store is None:
+            options: dict[str, Any] = dict(_QUICK) if is_remote(self._uri) else {}
+            self._store = open_store(self._uri, **options)
+        return self._store
+
     def _note(self, row: Mapping[str, Any]) -> None:
         if not isinstance(row["objective"], str):
             self._objectives[int(row["config"]["model_id"])] = float(row["objective"])
 
     def _retire(self) -> None:
+        if not self._expired or time.monotonic() < self._rests_until:
+            return
         ranked = sorted(self._objectives, key=lambda model: -self._objectives[model])
-        for model_id in self._expired.difference(ranked[: self._keep_best]):
-            self._expired.discard(model_id)
-            try:
-                self._store.retire(model_id)
-            except ModelNotFoundError:
-                # Retired before an interruption, or by another user of the store.
-                logger.debug("model %s is not in the store", format_model_id(model_id))
+        due = self._expired.difference(ranked[: self._keep_best])
+        self._failures = {}
+        if not due:
+            return
+        try:
+            store = self._open()
+        except ParslTLError as error:
+            self._failures = dict.fromkeys(due, _describe(error))
+        else:
+            for model_id in due:
+                self._retire_one(store, model_id)
+        if not self._failures:
+            self._rest = _FIRST_REST
+            return
+        reason = next(iter(self._failures.values()))
+        logger.warning("to be retired later: %d models (%s)", len(self._failures), reason)
+        self._rests_until = time.monotonic() + self._rest
+        self._rest = min(2 * self._rest, _LONGEST_REST)
+
+    def _retire_one(self, store: ModelStore, model_id: int) -> None:
+        try:
+            store.retire(model_id)
+        except ModelNotFoundError:
+            if model_id in self.late:
+                return  # it goes when it has come
+            # Retired before an interruption, or by another user of the store.
+            logger.debug("model %s is not in the store", format_model_id(model_id))
+        except ParslTLError as error:
+            self._failures[model_id] = _describe(error)
+            return
+        self.late.arrived(model_id)
+        self._expired.discard(model_id)
+
+
+def _describe(error: ParslTLError) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -20,6 +20,11 @@ class CampaignSettings:
         problem: name of the problem.
         space: name of the search space.
         store: URI of the model store; ``embedded:`` is the campaign's own folder ``store``.
+            Servers may be named by connection strings, address files or ``MODEL_SERVERS``; what
+            is kept, and handed to workers, are their connection strings.
+        overlap_store: workers store a model while they go on with the next evaluation. Saves the
+            seconds of storing; a result may be known before its model can be a donor, and if the
+            search or a worker is killed then, the model counts as not stored.
         transfer: ``store`` lets children take over the longest prefix; ``none`` trains every
             candidate from scratch, and still stores all models.
         seed: of all randomness.
@@ -36,6 +41,7 @@ class CampaignSettings:
     problem: str
     space: str
     store: str = "embedded:"
+    overlap_store: bool = False
     transfer: str = "store"
     seed: int = 0
     population_size: int = 50

@@ -1,0 +1,95 @@
+"""The store's URI of a campaign, so that it means the same to every worker on every host."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from parsl_tl.errors import (
+    CampaignError,
+    InvalidValueError,
+    StoreBusyError,
+    StoreUnreachableError,
+)
+from parsl_tl.store.connection import Connection, find_servers
+from parsl_tl.store.uri import EMBEDDED, is_remote, open_store
+
+logger = logging.getLogger(__name__)
+
+
+def settle(uri: str) -> str:
+    """Resolves what only this process knows: address files, environment variables, its folder.
+
+    Names of token files and certificates stay names: every host has files of its own there.
+
+    Args:
+        uri: as ``open_store`` takes it; ``embedded:`` alone stays as it is.
+
+    Raises:
+        InvalidValueError: the URI is of no known kind, or an address file cannot be read.
+    """
+    if is_remote(uri):
+        return " ".join(str(_absolute(server)) for server in find_servers(uri))
+    if uri == EMBEDDED:
+        return uri
+    if not uri.startswith(EMBEDDED):
+        raise InvalidValueError(
+            f"store={uri!r} is no store; use embedded:<folder>, the connection strings of servers "
+            "(grpc+tcp://host:port, ofi+tcp://ip:port), address files that exist, or MODEL_SERVERS"
+        )
+    folder = Path(uri.removeprefix(EMBEDDED).removeprefix("//")).expanduser().absolute()
+    return f"{EMBEDDED}{folder}"
+
+
+def _absolute(server: Connection) -> Connection:
+    return replace(
+        server, token_file=_absolute_file(server.token_file), ca=_absolute_file(server.ca)
+    )
+
+
+def _absolute_file(name: str | None) -> str | None:
+    # A home directory may lie elsewhere where a worker runs.
+    return name if not name or name.startswith("~") else str(Path(name).absolute())
+
+
+def moved(own: str, given: str) -> str:
+    """Gives the URI with which a campaign goes on.
+
+    Servers that were started again may have other addresses. Models are known by their ids, so
+    nothing else changes.
+
+    Args:
+        own: the campaign's URI so far.
+        given: the one that is wanted now.
+
+    Raises:
+        CampaignError: one of them names no servers, and they differ.
+        InvalidValueError: see ``settle``.
+    """
+    settled = settle(given)
+    if settled != own and not (is_remote(own) and is_remote(settled)):
+        raise CampaignError(
+            f"the campaign has store={own!r}, not {given!r}; only the addresses of a store's "
+            "servers may change. Leave the option out, or start a new campaign in another folder"
+        )
+    return settled
+
+
+def check_opens(uri: str, *, may_be_away: bool) -> None:
+    """Opens the store once, so that what is wrong with it is told before anything is evaluated.
+
+    Args:
+        uri: of the store.
+        may_be_away: servers that do not answer are no error.
+
+    Raises:
+        StoreError: the store cannot be opened.
+        InvalidValueError: the servers are not those of one store, or not in its order.
+    """
+    try:
+        open_store(uri).close()
+    except (StoreUnreachableError, StoreBusyError) as error:
+        if not may_be_away:
+            raise type(error)(f"{error}; start the store's servers before the search") from error
+        logger.warning("the search goes on without its store: %s", error)
