@@ -8,13 +8,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.assembly import CLASS_NAMES, DenseSkipAssembler, FlatGraphs, starts_of
-from parsl_tl.benchmarks.evolution import SyntheticFitness, evolve, mutate_rows, random_sequences
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
+from parsl_tl.population.aging_evolution import (
+    SyntheticFitness,
+    evolve,
+    mutate_rows,
+    random_sequences,
+)
+from parsl_tl.population.dense_assembly import CLASS_NAMES, DenseAssembler
+from parsl_tl.population.flat_graphs import starts_of
 from parsl_tl.spaces import DenseSkipSpace
 
 _CHUNK = 4096
+_FLOAT_BYTES = 4
 Progress = Callable[[float], None]
 
 
@@ -94,16 +101,7 @@ class Catalog:
         Returns:
             uint64, in the order of ``prefix_hashes``.
         """
-        keys = self.prefix_hashes.copy()
-        known: dict[tuple[int, int], int] = {}
-        for start in range(0, len(self), _CHUNK):
-            starts = self.layer_starts[start : start + _CHUNK + 1]
-            hashes = self.prefix_hashes[starts[0] : starts[-1]]
-            for place, twin in _twins(hashes, np.diff(starts)):
-                pair = (int(hashes[place]), twin)
-                if pair not in known:
-                    known[pair] = int(native.combine(np.array(pair, np.uint64)))
-                keys[starts[0] + place] = known[pair]
+        keys: NDArray[np.uint64] = native.layer_keys(self.layer_starts, self.prefix_hashes)
         return keys
 
 
@@ -181,21 +179,6 @@ def mutated_queries(catalog: Catalog, num: int, seed: int, window: int = 1000) -
     return _assemble(space, arch_seqs, parents, qualities, catalog.seed)
 
 
-def _twins(hashes: NDArray[np.uint64], counts: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Returns (place, number) of all layers that have an equal one before them in their model."""
-    model = np.repeat(np.arange(len(counts)), counts)
-    # Models stay together and twins in their order: both sorts are stable.
-    order = np.lexsort((hashes, model))
-    same = (hashes[order][1:] == hashes[order][:-1]) & (model[order][1:] == model[order][:-1])
-    found: list[tuple[int, int]] = []
-    number, last = 0, -2
-    for place in np.flatnonzero(same).tolist():
-        number = number + 1 if place == last + 1 else 1
-        last = place
-        found.append((int(order[place + 1]), number))
-    return found
-
-
 def _assemble(
     space: DenseSkipSpace,
     arch_seqs: NDArray[np.int8],
@@ -204,34 +187,32 @@ def _assemble(
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Catalog:
-    assembler = DenseSkipAssembler(space)
+    assembler = DenseAssembler(space, (10,), (1,))
     num_layers, num_edges = assembler.count(arch_seqs)
     layer_starts, edge_starts = starts_of(num_layers), starts_of(num_edges)
     # Filled in place, since pieces that are joined at the end need the memory twice.
-    flat = FlatGraphs(
+    catalog = Catalog(
+        arch_seqs,
+        parents,
+        qualities,
         layer_starts,
-        np.empty(layer_starts[-1], np.uint64),
-        np.empty(layer_starts[-1], np.uint64),
-        np.empty(layer_starts[-1], np.uint8),
-        np.empty(layer_starts[-1], np.uint64),
-        edge_starts,
-        np.empty((edge_starts[-1], 2), np.uint32),
+        prefix_hashes=np.empty(layer_starts[-1], np.uint64),
+        class_ids=np.empty(layer_starts[-1], np.uint8),
+        edge_starts=edge_starts,
+        edges=np.empty((edge_starts[-1], 2), np.uint32),
+        layer_digests=np.empty(layer_starts[-1], np.uint64),
+        layer_bytes=np.empty(layer_starts[-1], np.uint64),
+        num_layers=space.num_layers,
+        seed=seed,
     )
     for start in range(0, len(arch_seqs), _CHUNK):
         end = min(start + _CHUNK, len(arch_seqs))
         piece = assembler.assemble(arch_seqs[start:end])
         layers = slice(layer_starts[start], layer_starts[end])
-        flat.prefix_hashes[layers] = piece.prefix_hashes
-        flat.layer_digests[layers] = piece.layer_digests
-        flat.class_ids[layers] = piece.class_ids
-        flat.layer_bytes[layers] = piece.layer_bytes
-        flat.edges[edge_starts[start] : edge_starts[end]] = piece.edges
+        catalog.prefix_hashes[layers] = piece.prefix_hashes
+        catalog.layer_digests[layers] = piece.layer_digests
+        catalog.class_ids[layers] = piece.class_ids
+        catalog.layer_bytes[layers] = piece.layer_parameters * _FLOAT_BYTES
+        catalog.edges[edge_starts[start] : edge_starts[end]] = piece.edges
         progress(end)
-    return Catalog(
-        arch_seqs=arch_seqs,
-        parents=parents,
-        qualities=qualities,
-        num_layers=space.num_layers,
-        seed=seed,
-        **flat._asdict(),
-    )
+    return catalog

@@ -27,10 +27,15 @@ def redis_missing() -> str | None:
 
 
 class RedisServer:
-    """A server on a socket in a temporary folder; never writes to disk. Use it in a ``with``."""
+    """A server on a socket in a temporary folder. Use it in a ``with``."""
 
-    def __init__(self) -> None:
+    def __init__(self, append_to: Path | None = None, synced: bool = True) -> None:
         """Nothing is started yet.
+
+        Args:
+            append_to: an existing folder, in which the server logs all that is written to it (its
+                append-only file); None for a server that never writes to disk.
+            synced: it answers when its log is on the disk (fsync), and not before.
 
         Raises:
             BenchmarkError: redis-server or its Python package is not installed.
@@ -39,12 +44,19 @@ class RedisServer:
         if missing is not None:
             raise BenchmarkError(missing)
         self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
+        self._append_to = append_to
+        self._fsync = "always" if synced else "no"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> str:
         """Path of the socket on which the server listens."""
         return str(Path(self._folder.name) / "redis.sock")
+
+    @property
+    def url(self) -> str:
+        """The server's address as clients take it."""
+        return f"unix://{self.socket}"
 
     @property
     def pid(self) -> int | None:
@@ -58,7 +70,13 @@ class RedisServer:
             BenchmarkError: it does not come up.
         """
         command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
-        command += ["--dir", self._folder.name, "--save", "", "--appendonly", "no"]
+        if self._append_to is None:
+            command += ["--dir", self._folder.name, "--save", "", "--appendonly", "no"]
+        else:
+            command += ["--dir", str(self._append_to.resolve()), "--save", ""]
+            command += ["--appendonly", "yes", "--appendfsync", self._fsync]
+            # The log stays as it was written, so that its size tells what was.
+            command += ["--auto-aof-rewrite-percentage", "0"]
         quiet = subprocess.DEVNULL
         try:
             # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.

@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.errors import BenchmarkError
 
 Row = Mapping[str, Any]
@@ -78,7 +79,7 @@ def _show(value: Any) -> str:
 
 
 def write_rows(rows: Sequence[Row], folder: Path, name: str) -> tuple[Path, Path]:
-    """Writes rows as CSV and as Parquet.
+    """Writes rows as CSV and as Parquet; the files appear by rename.
 
     Args:
         rows: one mapping from column to value per row.
@@ -87,12 +88,13 @@ def write_rows(rows: Sequence[Row], folder: Path, name: str) -> tuple[Path, Path
 
     Returns:
         The two files.
+
+    Raises:
+        AnalysisError: they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    csv, parquet = folder / f"{name}.csv", folder / f"{name}.parquet"
-    frame = pd.DataFrame([dict(row) for row in rows])
-    frame.to_csv(csv, index=False)
-    frame.to_parquet(parquet, index=False)
+    csv, parquet = write_table(
+        pd.DataFrame([dict(row) for row in rows]), prepare_folder(folder), name
+    )
     return csv, parquet
 
 

@@ -207,8 +207,8 @@ def _serve(index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
     while True:
         try:
             task, argument = pipe.recv()
-        except EOFError:
-            return
+        except (EOFError, ConnectionResetError):
+            return  # reset: with an answer on the way that nobody had read
         try:
             reply = (_DONE, getattr(worker, task)(argument))
         except BrokenBarrierError:

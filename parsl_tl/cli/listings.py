@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from parsl_tl.cli.search import parse_pairs
+from parsl_tl.cli.name_values import parse_pairs
 
 
 def add_listing_commands(subparsers: Any) -> None:

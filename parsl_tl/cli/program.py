@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 import parsl_tl
 from parsl_tl.cli.bench import add_bench_command
+from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.listings import add_listing_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
-from parsl_tl.errors import ParslTLError
+from parsl_tl.exit_codes import run_program
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_store_command(commands)
+    add_generate_command(commands)
     add_bench_command(commands)
     add_listing_commands(commands)
     return parser
@@ -41,14 +41,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 when a check found problems; 2 for an error, told in one line on standard error.
     """
     args = build_parser().parse_args(argv)
-    try:
-        return int(args.run(args))
-    except ParslTLError as error:
-        print(f"parsl-tl: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) left; what is buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return run_program(lambda: int(args.run(args)), "parsl-tl")

@@ -1,0 +1,140 @@
+"""Files on disk and in the page cache: written back, thrown out of memory, counted there."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+FADVISE: Final = "posix_fadvise"
+DROP_CACHES: Final = "drop_caches"
+_DROP_CACHES_FILE: Final = Path("/proc/sys/vm/drop_caches")
+_IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
+
+
+def files_under(path: Path) -> list[Path]:
+    """Returns the files at or below a path, sorted."""
+    if not path.is_dir():
+        return [path]
+    return sorted(found for found in path.rglob("*") if found.is_file())
+
+
+def total_bytes(paths: Iterable[Path]) -> int:
+    """Returns the sizes of files, in bytes; of one that is gone, 0."""
+    total = 0
+    for path in paths:
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # a file that was made for a moment only
+            continue
+    return total
+
+
+def sync(path: Path) -> None:
+    """Has a file, or all below a folder, written to the disk (fsync), names included.
+
+    Raises:
+        OSError: the disk could not take it.
+    """
+    names = [path, *path.rglob("*")] if path.is_dir() else [path, path.parent]
+    for name in names:
+        try:
+            descriptor = os.open(name, os.O_RDONLY)
+        except FileNotFoundError:  # of another process that was faster
+            continue
+        except OSError:
+            if name.is_socket():
+                continue
+            raise
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def drop_from_cache(paths: Iterable[Path], system_wide: bool = False) -> str:
+    """Throws files out of the page cache, as far as this user may.
+
+    Args:
+        paths: files; what was not written back yet is written back first.
+        system_wide: all caches of the machine, which takes root; else these files alone, which
+            leaves pages that another process has mapped.
+
+    Returns:
+        The way: ``posix_fadvise`` or ``drop_caches``.
+    """
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+    if system_wide and os.access(_DROP_CACHES_FILE, os.W_OK):
+        try:
+            _DROP_CACHES_FILE.write_text("1\n")
+        except OSError:  # a container's root, who may not after all
+            return FADVISE
+        return DROP_CACHES
+    return FADVISE
+
+
+def cached_share(paths: Iterable[Path]) -> float:
+    """Returns which share of the files' pages is in memory, from 0 to 1 (mincore).
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    resident = total = 0
+    for path in paths:
+        size = path.stat().st_size
+        if size:
+            pages = _resident_pages(path, size)
+            resident, total = resident + sum(byte & 1 for byte in pages), total + len(pages)
+    return resident / total if total else 0.0
+
+
+def _resident_pages(path: Path, size: int) -> bytes:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+        if address in (None, ctypes.c_void_p(-1).value):
+            raise OSError(ctypes.get_errno(), f"{path} cannot be mapped")
+        try:
+            pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
+            if libc.mincore(address, size, pages) != 0:
+                raise OSError(ctypes.get_errno(), f"mincore of {path}")
+            return pages.raw
+        finally:
+            libc.munmap(address, size)
+    finally:
+        os.close(descriptor)
+
+
+def file_system(path: Path) -> str:
+    """Returns the type of the file system that a path is on, such as ``ext4``; else ``unknown``."""
+    found, longest = "unknown", -1
+    whole = str(path.resolve())
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        mount, kind = line.split(" ")[1:3]
+        inside = whole == mount or whole.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= longest:
+            found, longest = kind, len(mount)
+    return found
+
+
+def is_in_memory(path: Path) -> bool:
+    """Tells whether files there are in memory and nowhere else."""
+    return file_system(path) in _IN_MEMORY

@@ -1,0 +1,295 @@
+"""Reading some layers of a model, cold and warm, beside reading all of them; runs in a task."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from parsl_tl.benchmarks.file_cache import (
+    cached_share,
+    drop_from_cache,
+    file_system,
+    files_under,
+    sync,
+)
+from parsl_tl.benchmarks.network_models import Network, build_network
+from parsl_tl.benchmarks.save_load import compare
+from parsl_tl.benchmarks.task_process import reason_of
+from parsl_tl.benchmarks.weight_files import (
+    FILE_FORMATS,
+    LayerArrays,
+    format_of,
+    keras_file_keys,
+    layer_arrays,
+    written_files,
+)
+from parsl_tl.errors import BenchmarkError
+
+STORE: Final = "store"
+COLD: Final = "cold"
+WARM: Final = "warm"
+_MODEL_ID: Final = 1
+# Pages that a file shares with its neighbours, or that are read ahead, may stay.
+_COLD_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which layers are read.
+
+    Attributes:
+        names: these; no other attribute counts then.
+        count: the first so many of the model's layers with weights.
+        share: the first layers, this share of their number, rounded up; above 0, up to 1.
+    """
+
+    names: tuple[str, ...] = ()
+    count: int | None = None
+    share: float | None = None
+
+    @property
+    def label(self) -> str:
+        """How results name it."""
+        if self.names:
+            return f"by name: {' '.join(self.names)}"
+        if self.count is not None:
+            return f"first {self.count}"
+        return "everything" if self.share in (None, 1.0) else f"first {self.share:.0%}"
+
+    def of(self, layers: Sequence[str]) -> list[str]:
+        """Returns the layers, in the model's order.
+
+        Raises:
+            BenchmarkError: there is no such layer, or there are fewer.
+        """
+        if self.names:
+            missing = [name for name in self.names if name not in layers]
+            if missing:
+                known = ", ".join(layers[:5]) + (" ..." if len(layers) > 5 else "")
+                raise BenchmarkError(f"there is no layer {missing[0]!r}; there are {known}")
+            return [name for name in layers if name in self.names]
+        count = math.ceil((self.share or 1.0) * len(layers)) if self.count is None else self.count
+        if count > len(layers):
+            raise BenchmarkError(f"there are {len(layers)} layers with weights, not {count}")
+        return list(layers[:count])
+
+
+class LoadRow(NamedTuple):
+    """One read.
+
+    Attributes:
+        time_sec: until the arrays are in memory of their own, opening included; None if it failed.
+        model: name of the network, or the file.
+        format: of ``FILE_FORMATS``, or ``store``.
+        subset: which layers.
+        layers: how many.
+        bytes: of their weights.
+        cache: ``cold``: the files' pages were thrown out before; ``warm``: just read before.
+        successful: all layers came, byte for byte.
+        result: ``ok``, or why not; and whether pages stayed in memory that should not have.
+        cached_share: share of the files' pages that was in memory before the read, from 0 to 1;
+            None where the system does not tell.
+        drop_method: how pages were thrown out: ``posix_fadvise`` or ``drop_caches``; None if warm.
+        file_system: of the files.
+        repeat: from 1.
+    """
+
+    time_sec: float | None
+    model: str
+    format: str
+    subset: str
+    layers: int | None
+    bytes: int | None
+    cache: str
+    successful: bool
+    result: str
+    cached_share: float | None
+    drop_method: str | None
+    file_system: str
+    repeat: int
+
+
+class _Source(NamedTuple):
+    """Something that layers are read from.
+
+    Attributes:
+        label: name of the model.
+        format: name of the format.
+        path: file or folder.
+        read: reads layers by name.
+        expected: every layer, to compare with.
+    """
+
+    label: str
+    format: str
+    path: Path
+    read: Callable[[Collection[str]], LayerArrays]
+    expected: LayerArrays
+
+
+def load_network_layers(
+    network: Network,
+    name: str,
+    subsets: Sequence[Subset],
+    repeats: int,
+    system_wide: bool,
+    folder: Path | None,
+) -> list[LoadRow]:
+    """Writes a network in one format, and reads subsets of its layers.
+
+    Args:
+        network: what is written.
+        name: of ``FILE_FORMATS``, or ``store``.
+        subsets: what is read; everything is read in any case.
+        repeats: how often.
+        system_wide: throw out all caches of the machine before a cold read, if this user may.
+        folder: where a temporary folder is made; the system's if None.
+
+    Raises:
+        BenchmarkError: the network cannot be built.
+        OSError: it cannot be written.
+        StoreError: the store cannot be written.
+    """
+    from parsl_tl.training.runtime import configure_threads
+
+    configure_threads()
+    model = build_network(network)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="parsl-tl-load-") as place:
+        if name == STORE:
+            source = _stored(model, network.label, Path(place) / "store")
+        else:
+            path = Path(place) / f"model{FILE_FORMATS[name].suffix}"
+            FILE_FORMATS[name].save(model, path)
+            keys = keras_file_keys(model)
+            source = _Source(
+                network.label, name, path, _file_reader(path, name, keys), layer_arrays(model)
+            )
+        sync(Path(place))
+        return _read_subsets(source, subsets, repeats, system_wide)
+
+
+def load_file_layers(
+    path: Path, subsets: Sequence[Subset], repeats: int, system_wide: bool
+) -> list[LoadRow]:
+    """Reads subsets of the layers of a file that is there.
+
+    Args:
+        path: of a format that its suffix tells; of a TensorFlow checkpoint the name without
+            ``.index``. Layers have the names they have in the file, which for Keras weights are
+            in alphabetical order.
+        subsets: see ``load_network_layers``.
+        repeats: see there.
+        system_wide: see there.
+
+    Raises:
+        BenchmarkError: the file is missing, or of no known format.
+        Exception: as the format has it, if the file is damaged.
+    """
+    name = format_of(path)
+    path = path.with_name(path.name.removesuffix(".index"))
+    if not [file for file in written_files(path) if file.exists()]:
+        raise BenchmarkError(f"{path} is missing")
+    read = _file_reader(path, name, {})
+    expected = FILE_FORMATS[name].read(path, None, {})
+    return _read_subsets(
+        _Source(str(path), name, path, read, expected), subsets, repeats, system_wide
+    )
+
+
+def _file_reader(
+    path: Path, name: str, keys: Mapping[str, str]
+) -> Callable[[Collection[str]], LayerArrays]:
+    return lambda layers: FILE_FORMATS[name].read(path, layers, keys)
+
+
+def _stored(model: Any, label: str, folder: Path) -> _Source:
+    """Puts the model into a store, by the names that its layers have there."""
+    from parsl_tl.architecture import ArchitectureGraph
+    from parsl_tl.store import open_store
+    from parsl_tl.transfer.weights import layers_with_weights, read_weights
+
+    graph = ArchitectureGraph.from_keras(model)
+    layers = layers_with_weights(model, graph)
+    with open_store(f"embedded:{folder}") as store:
+        store.put(_MODEL_ID, graph, read_weights(layers), quality=0.5)
+    stable = {layer.name: name for name, layer in layers.items()}
+
+    def read(names: Collection[str]) -> LayerArrays:
+        wanted = [stable[name] for name in names]
+        with open_store(f"embedded:{folder}", read_only=True) as store:
+            shapes = store.shapes(_MODEL_ID, wanted)
+            out = {
+                name: [np.empty(shape, dtype) for shape, dtype in shapes[name]] for name in wanted
+            }
+            store.read(_MODEL_ID, wanted, out=out)
+        return {name: list(out[stable[name]]) for name in names}
+
+    return _Source(label, STORE, folder, read, layer_arrays(model))
+
+
+def _read_subsets(
+    source: _Source, subsets: Sequence[Subset], repeats: int, system_wide: bool
+) -> list[LoadRow]:
+    rows = []
+    layers = list(source.expected)
+    kind = file_system(source.path)
+    for repeat in range(1, repeats + 1):
+        for subset in [*subsets, Subset()]:
+            for cache in (COLD, WARM):
+                row = LoadRow(
+                    time_sec=None,
+                    model=source.label,
+                    format=source.format,
+                    subset=subset.label,
+                    layers=None,
+                    bytes=None,
+                    cache=cache,
+                    successful=False,
+                    result="",
+                    cached_share=None,
+                    drop_method=None,
+                    file_system=kind,
+                    repeat=repeat,
+                )
+                try:
+                    names = subset.of(layers)
+                    if repeat == 1 and cache == COLD:
+                        source.read(names)  # libraries are loaded
+                    rows.append(_read(source, names, row, system_wide))
+                except Exception as error:  # whatever a format makes of a damaged file
+                    rows.append(row._replace(result=reason_of(error)))
+    return rows
+
+
+def _read(source: _Source, names: list[str], row: LoadRow, system_wide: bool) -> LoadRow:
+    files = files_under(source.path) if source.path.is_dir() else written_files(source.path)
+    way = drop_from_cache(files, system_wide) if row.cache == COLD else None
+    try:
+        share = cached_share(files)
+    except OSError:  # a system that does not tell
+        share = None
+    start = time.perf_counter()
+    arrays = source.read(names)
+    seconds = time.perf_counter() - start
+    compare({name: source.expected[name] for name in names}, arrays)
+    result = "ok"
+    if row.cache == COLD and share is None:
+        result = "ok, but nothing tells whether the pages left memory"
+    elif row.cache == COLD and share is not None and share > _COLD_SHARE:
+        result = f"ok, but {share:.0%} of the pages stayed in memory ({row.file_system})"
+    return row._replace(
+        time_sec=seconds,
+        layers=len(names),
+        bytes=sum(array.nbytes for own in arrays.values() for array in own),
+        successful=True,
+        result=result,
+        cached_share=share,
+        drop_method=way,
+    )

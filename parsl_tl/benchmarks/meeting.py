@@ -1,0 +1,227 @@
+"""Tasks that start together, wherever they run, and the time from there until the last is done.
+
+A barrier that outlives its members: who dies, fails or comes too late is not waited for. All times
+are those of one clock, that of the process that calls the meeting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from typing import NamedTuple
+
+from parsl_tl.errors import BenchmarkError
+
+_GO, _LATE, _OVER, _UNFINISHED = b"go", b"late", b"over", b"unfinished"
+_HERE, _DONE, _LEAVE = b"here", b"done", b"leave"
+_CONNECT_SECONDS = 10.0
+
+
+class Invitation(NamedTuple):
+    """What a task needs to take part.
+
+    Attributes:
+        addresses: of the process that calls the meeting; one of them can be reached.
+        port: TCP port there.
+        key: proves that who comes was invited.
+        seconds: for which a member waits for the others.
+    """
+
+    addresses: tuple[str, ...]
+    port: int
+    key: bytes
+    seconds: float
+
+
+class Meeting:
+    """One measurement's meeting; use it in a ``with``."""
+
+    def __init__(
+        self, size: int, addresses: tuple[str, ...], seconds: float, together: bool = True
+    ) -> None:
+        """Nobody is invited yet.
+
+        Args:
+            size: how many members there are, numbered from 0.
+            addresses: of this process.
+            seconds: for which members wait for each other.
+            together: members start when all are there; else each at once, and the time counts
+                from the beginning of the ``with``.
+        """
+        self._together = together
+        self._waited_for = set(range(size)) if together else set()
+        self._working = set(range(size))
+        self._changed = threading.Condition()
+        self._started: float | None = None
+        self._last_done: float | None = None
+        here = "127.0.0.1" if all(a.startswith("127.") for a in addresses) else ""
+        self._socket = socket.create_server((here, 0), backlog=max(128, size))
+        port = self._socket.getsockname()[1]
+        self.invitation = Invitation(addresses, port, secrets.token_bytes(32), seconds)
+
+    def __enter__(self) -> Meeting:
+        threading.Thread(target=self._accept, daemon=True).start()
+        if not self._together:
+            self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing alone does not wake the thread that accepts.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with self._changed:
+            self._waited_for.clear()
+            self._working.clear()
+            self._changed.notify_all()
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start to the end of the last member that got there; None if none did."""
+        with self._changed:
+            if self._started is None or self._last_done is None:
+                return None
+            return self._last_done - self._started
+
+    def leave(self, number: int) -> None:
+        """Tells that a member will not come any more; the others do not wait for it."""
+        with self._changed:
+            self._waited_for.discard(number)
+            self._working.discard(number)
+            self._changed.notify_all()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                member, _ = self._socket.accept()
+            except OSError:
+                return  # closed: the meeting is over
+            member.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Who stays silent holds up one thread, and none of the others.
+            threading.Thread(target=self._attend, args=(member,), daemon=True).start()
+
+    def _attend(self, member: socket.socket) -> None:
+        number = None
+        connection = Connection(member.detach())
+        with contextlib.suppress(EOFError, OSError, AuthenticationError), connection:
+            deliver_challenge(connection, self.invitation.key)
+            number = int.from_bytes(connection.recv_bytes(), "big")
+            while True:
+                word = connection.recv_bytes()
+                if word == _HERE:
+                    connection.send_bytes(_GO if self._wait_for_all(number) else _LATE)
+                elif word == _DONE:
+                    self._note_done()
+                elif word == _LEAVE:
+                    connection.send_bytes(_OVER if self._wait_for_end(number) else _UNFINISHED)
+        if number is not None:
+            self.leave(number)
+
+    def _wait_for_all(self, number: int) -> bool:
+        with self._changed:
+            if not self._together:
+                return True
+            if self._started is not None:
+                return False
+            self._waited_for.discard(number)
+            self._changed.notify_all()
+            # After this time those who are there start without the others.
+            self._changed.wait_for(lambda: not self._waited_for, self.invitation.seconds)
+            if self._started is None:
+                self._started = time.perf_counter()
+                self._working -= self._waited_for
+                self._waited_for.clear()
+                self._changed.notify_all()
+            return True
+
+    def _note_done(self) -> None:
+        with self._changed:
+            self._last_done = time.perf_counter()
+
+    def _wait_for_end(self, number: int) -> bool:
+        with self._changed:
+            self._working.discard(number)
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._working, self.invitation.seconds)
+
+
+class Seat:
+    """A member's place in a meeting; use it in a ``with``."""
+
+    def __init__(self, invitation: Invitation, number: int) -> None:
+        """Goes to the meeting.
+
+        Args:
+            invitation: to it.
+            number: of this member, from 0.
+
+        Raises:
+            BenchmarkError: it cannot be reached: it is over, or the network does not let us.
+        """
+        self._seconds = invitation.seconds
+        self._connection = _reach(invitation)
+        try:
+            answer_challenge(self._connection, invitation.key)
+            self._connection.send_bytes(number.to_bytes(4, "big"))
+        except (EOFError, OSError, AuthenticationError) as error:
+            self._connection.close()
+            raise BenchmarkError(f"the start was missed: {type(error).__name__}") from error
+
+    def __enter__(self) -> Seat:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def wait(self) -> None:
+        """Says that this member is ready, and returns when all start.
+
+        Raises:
+            BenchmarkError: the others did not wait any longer, or the meeting ended.
+        """
+        if self._ask(_HERE) == _LATE:
+            raise BenchmarkError("ready too late: the other tasks had started")
+
+    def done(self) -> None:
+        """Says that this member is done; this stops its time."""
+        self._connection.send_bytes(_DONE)
+
+    def leave(self) -> bool:
+        """Waits for the others to leave, too.
+
+        Returns:
+            Whether they did; else somebody may still be at work.
+
+        Raises:
+            BenchmarkError: the meeting ended.
+        """
+        return self._ask(_LEAVE) == _OVER
+
+    def _ask(self, word: bytes) -> bytes:
+        try:
+            self._connection.send_bytes(word)
+            # The meeting itself has the same patience; we only outlast it.
+            if self._connection.poll(self._seconds + _CONNECT_SECONDS):
+                return self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise BenchmarkError("the benchmark that started this task left") from error
+        raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")
+
+
+def _reach(invitation: Invitation) -> Connection:
+    problem = "no address"
+    for address in invitation.addresses:
+        try:
+            reached = socket.create_connection((address, invitation.port), _CONNECT_SECONDS)
+        except OSError as error:
+            problem = f"{address}:{invitation.port}: {error.strerror or error}"
+            continue
+        reached.settimeout(None)
+        reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Connection(reached.detach())
+    raise BenchmarkError(f"the benchmark that started this task cannot be reached ({problem})")

@@ -1,0 +1,187 @@
+"""Whole networks to write and read: the CANDLE NT3 baseline, ResNets, dense stacks, Keras files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from parsl_tl.errors import BenchmarkError, InvalidValueError
+
+NT3_INPUT_LENGTH: Final = 60_483
+_NT3_NAMES: Final = ("candle", "nt3")
+_RESNETS: Final = {"resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
+_PARAMETERS: Final = {"resnet50": 25_636_712, "resnet101": 44_707_176, "resnet152": 60_419_944}
+_DENSE: Final = "dense:"
+_FLOAT_BYTES: Final = 4
+NAMES: Final = "candle, resnet50, resnet101, resnet152, dense:MB, dense:MBxLAYERS, or a Keras file"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network.
+
+    Attributes:
+        name: see ``NAMES``; ``nt3`` is another name of ``candle``, ``resnet`` of ``resnet152``.
+        input_length: of the NT3 network, in gene expressions.
+        scale: what the widths of the NT3 network (filters and units) are multiplied with.
+        seed: of the initial weights.
+    """
+
+    name: str = "candle"
+    input_length: int = NT3_INPUT_LENGTH
+    scale: float = 1.0
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """The name, with what differs from the original network."""
+        if _is_file(self.name):
+            return Path(self.name).name
+        if self.name not in _NT3_NAMES:
+            return self.name
+        changed = [f"length={self.input_length}"] * (self.input_length != NT3_INPUT_LENGTH)
+        changed += [f"scale={self.scale:g}"] * (self.scale != 1.0)
+        return f"{self.name}({','.join(changed)})" if changed else self.name
+
+
+def network_from(name: str, input_length: int, scale: float, seed: int) -> Network:
+    """Returns the network of a user's options; a file is named so that tasks elsewhere find it."""
+    whole = str(Path(name).resolve()) if _is_file(name) else name
+    return Network(whole, input_length, scale, seed)
+
+
+def check_network(network: Network) -> Network:
+    """Returns it, if its name and numbers are right; a file need not be there.
+
+    Raises:
+        InvalidValueError: an unknown name, or a size that gives no network.
+    """
+    name = network.name
+    if name in _NT3_NAMES:
+        # Two convolutions of 20 and 10, then a pool of 10.
+        if network.input_length < 38:
+            raise InvalidValueError(
+                f"input_length={network.input_length} is too short for two convolutions and a "
+                "pool; give at least 38"
+            )
+        if not 0.0 < network.scale <= 100.0:
+            raise InvalidValueError(f"scale={network.scale} must be above 0, and at most 100")
+    elif name.startswith(_DENSE):
+        _dense_size(name)
+    elif _resnet(name) not in _RESNETS and not _is_file(name):
+        raise InvalidValueError(f"unknown model {name!r}; choose from {NAMES}")
+    return network
+
+
+def network_bytes(network: Network) -> int:
+    """Returns the bytes of its weights, about; of a file its size, 0 if it is missing."""
+    if network.name in _NT3_NAMES:
+        filters, units, last = (_scaled(width, network.scale) for width in (128, 200, 20))
+        flat = (network.input_length - 28) // 10 * filters
+        return _FLOAT_BYTES * (
+            21 * filters
+            + (10 * filters + 1) * filters
+            + (flat + 1) * units
+            + (units + 3) * last
+            + 2
+        )
+    if network.name.startswith(_DENSE):
+        return int(_dense_size(network.name)[0] * 1e6)
+    if _resnet(network.name) in _PARAMETERS:
+        return _FLOAT_BYTES * _PARAMETERS[_resnet(network.name)]
+    path = Path(network.name)
+    return path.stat().st_size if path.is_file() else 0
+
+
+def build_network(network: Network) -> Any:
+    """Builds the ``keras.Model``, with weights; layers are named alike in every process.
+
+    Raises:
+        BenchmarkError: the file is missing or cannot be read.
+        InvalidValueError: see ``check_network``.
+    """
+    check_network(network)
+    import keras
+
+    keras.utils.set_random_seed(network.seed)
+    if network.name in _NT3_NAMES:
+        return _nt3(network)
+    if network.name.startswith(_DENSE):
+        return _dense_stack(*_dense_size(network.name))
+    if _is_file(network.name):
+        return _from_file(Path(network.name))
+    return getattr(keras.applications, _RESNETS[_resnet(network.name)])(weights=None)
+
+
+def _nt3(network: Network) -> Any:
+    """The baseline of CANDLE's Pilot1 NT3: float32 input (samples, input_length, 1), 2 classes."""
+    import keras
+    from keras import layers
+
+    filters, units, last = (_scaled(width, network.scale) for width in (128, 200, 20))
+    return keras.Sequential(
+        [
+            keras.Input((network.input_length, 1)),
+            layers.Conv1D(filters, 20, activation="relu", name="conv_1"),
+            layers.MaxPooling1D(1, name="pool_1"),
+            layers.Conv1D(filters, 10, activation="relu", name="conv_2"),
+            layers.MaxPooling1D(10, name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(units, activation="relu", name="dense_1"),
+            layers.Dropout(0.1, name="dropout_1"),
+            layers.Dense(last, activation="relu", name="dense_2"),
+            layers.Dropout(0.1, name="dropout_2"),
+            layers.Dense(2, activation="softmax", name="output"),
+        ],
+        name="nt3",
+    )
+
+
+def _dense_stack(megabytes: float, num_layers: int) -> Any:
+    """Equal dense layers, whose weights are about as many bytes in all."""
+    import keras
+
+    units = max(1, round((megabytes * 1e6 / num_layers / _FLOAT_BYTES) ** 0.5))
+    stack = [keras.layers.Dense(units, name=f"dense_{index + 1}") for index in range(num_layers)]
+    return keras.Sequential([keras.Input((units,)), *stack], name="dense_stack")
+
+
+def _from_file(path: Path) -> Any:
+    import keras
+
+    if not path.is_file():
+        raise BenchmarkError(f"{path} is missing")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise BenchmarkError(f"{path} is no whole .keras file: its end is missing, or its archive")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # whatever zip, JSON, HDF5 and Keras make of a damaged file
+        raise BenchmarkError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _scaled(width: int, scale: float) -> int:
+    return max(1, round(width * scale))
+
+
+def _resnet(name: str) -> str:
+    return "resnet152" if name == "resnet" else name
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".keras", ".h5")) or os.sep in name
+
+
+def _dense_size(name: str) -> tuple[float, int]:
+    megabytes, _, layers = name.removeprefix(_DENSE).partition("x")
+    try:
+        size, count = float(megabytes), int(layers or 16)
+    except ValueError:
+        size, count = 0.0, 0
+    if not (0.0 < size < 1e6 and 0 < count <= 10_000):
+        raise InvalidValueError(
+            f"model {name!r} must be dense:MB or dense:MBxLAYERS, such as dense:100x16"
+        )
+    return size, count

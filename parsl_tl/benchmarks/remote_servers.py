@@ -1,0 +1,207 @@
+"""Server processes of a benchmark's own: the store's, and the bare transport's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.store.connection import Connection
+from parsl_tl.store.remote import RemoteStore
+from parsl_tl.store.transports import transport_module
+
+_START_SECONDS = 60.0
+_END_SECONDS = 15.0
+
+
+def open_servers(uris: Sequence[str], *, maps_segments: bool = True) -> RemoteStore:
+    """Opens the store that servers of this machine make up."""
+    # Without a token, whatever the environment names: these servers know none.
+    servers = [Connection.parse(uri) for uri in uris]
+    return RemoteStore(servers, maps_segments=maps_segments)
+
+
+class StoreServers:
+    """``parsl-tl store serve`` processes that make up one store; use them in a ``with``."""
+
+    def __init__(self, address: str, folder: Path, count: int) -> None:
+        """Nothing is started yet.
+
+        Args:
+            address: where each listens; with a port it must be 0.
+            folder: in which each gets a folder of its own.
+            count: how many.
+        """
+        self._address = address
+        self.folders = [folder / f"server-{index}" for index in range(count)]
+        self._files = [folder / f"server-{index}.address" for index in range(count)]
+        self._logs = [folder / f"server-{index}.log" for index in range(count)]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        """Starts them, and waits until all listen.
+
+        Raises:
+            BenchmarkError: one does not.
+        """
+        try:
+            for folder, file, log in zip(self.folders, self._files, self._logs, strict=True):
+                self._processes.append(self._start(folder, file, log))
+            deadline = time.monotonic() + _START_SECONDS
+            for process, file, log in zip(self._processes, self._files, self._logs, strict=True):
+                _wait_for(process, file, log, deadline)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Their connection strings."""
+        return tuple(file.read_text().strip() for file in self._files)
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes."""
+        return [process.pid for process in self._processes]
+
+    def _start(self, folder: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "parsl_tl.cli", "store", "serve", self._address]
+        command += ["--data", str(folder), "--address-file", str(file)]
+        with log.open("wb") as out:
+            # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def close(self) -> None:
+        """Ends them; their folders stay."""
+        for process in self._processes:
+            process.terminate()
+        deadline = time.monotonic() + _END_SECONDS
+        for process in self._processes:
+            try:
+                process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes = []
+
+
+def _wait_for(process: subprocess.Popen[bytes], file: Path, log: Path, deadline: float) -> None:
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            told = log.read_text(errors="replace").strip().splitlines()
+            raise BenchmarkError(
+                f"a server did not start (exit status {process.poll()}): "
+                f"{told[-1] if told else 'it told nothing'}"
+            )
+        time.sleep(0.02)
+
+
+class BareServers:
+    """Servers of the transport alone, each in a process; use them in a ``with``."""
+
+    def __init__(self, scheme: str, address: str, count: int) -> None:
+        """Nothing is started yet.
+
+        Args:
+            scheme: of the transport.
+            address: where each listens; with a port it must be 0.
+            count: how many; 0 where the transport cannot be measured by itself.
+        """
+        self._given = (scheme, address)
+        self._count = count
+        self._processes: list[Any] = []
+        self._pipes: list[Pipe] = []
+        self.addresses: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        """Starts them, and waits until all listen.
+
+        Raises:
+            BenchmarkError: one does not.
+        """
+        context = multiprocessing.get_context("spawn")
+        try:
+            for _ in range(self._count):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve_bare, args=(*self._given, theirs), daemon=True
+                )
+                self._pipes.append(ours)
+                self._processes.append(process)
+                process.start()
+                # Only the process itself holds its end, so that its death ends the pipe.
+                theirs.close()
+            self.addresses = tuple(_address_from(pipe) for pipe in self._pipes)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends them."""
+        for pipe in self._pipes:
+            pipe.close()  # which is what they wait for
+        started = [process for process in self._processes if process.pid is not None]
+        deadline = time.monotonic() + _END_SECONDS
+        for process in started:
+            process.join(max(0.1, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._processes, self._pipes = [], []
+
+
+def _address_from(pipe: Pipe) -> str:
+    if not pipe.poll(_START_SECONDS):
+        raise BenchmarkError("a bare server did not start in time")
+    try:
+        did_start, text = pipe.recv()
+    except EOFError:
+        raise BenchmarkError("a bare server ended before it listened") from None
+    if not did_start:
+        raise BenchmarkError(f"a bare server did not start: {text}")
+    return str(text)
+
+
+def _serve_bare(scheme: str, address: str, pipe: Pipe) -> None:
+    """What such a process does: serves until the pipe ends."""
+    # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server = transport_module(scheme).BareServer(address)
+    except Exception as error:
+        pipe.send((False, f"{type(error).__name__}: {error}"))
+        return
+    # Who asked may be gone by now.
+    with suppress(OSError, EOFError):
+        pipe.send((True, server.address))
+        pipe.recv()
+    server.stop()

@@ -1,0 +1,170 @@
+"""The processes that are clients of servers in a benchmark, all at once if there are several."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from threading import BrokenBarrierError
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.benchmarks.remote_latency import Latencies, LatencyCase, time_queries
+from parsl_tl.benchmarks.remote_methods import INTO, Bare, Chosen, Copies, Hdf5, Served
+from parsl_tl.benchmarks.store_embedded import REPEAT, Embedded, checksum_word
+from parsl_tl.benchmarks.store_methods import Method
+from parsl_tl.benchmarks.store_models import destination, make_model
+from parsl_tl.benchmarks.store_redis import Redis
+from parsl_tl.benchmarks.store_workers import (
+    _DONE,
+    _FAILED,
+    _WAITED,
+    Case,
+    Workers,
+    _Worker,
+)
+from parsl_tl.store.transports import transport_module
+
+# Ids of one client in one case; those of the population are below.
+_IDS = 1 << 32
+_MOST_CLIENTS = 1 << 10
+_LEAVE_SECONDS = 3.0
+_EMBEDDED_WAYS = {
+    f"put, {checksum_word(True)}": "put",
+    f"{INTO}, {REPEAT}, {checksum_word(True)}": INTO,
+}
+
+
+@dataclass(frozen=True)
+class RemoteCase(Case):
+    """What all clients do at the same time.
+
+    Attributes:
+        number: of the case among all of the benchmark, from which model ids follow.
+        series: what the case is part of, ``sizes`` or ``totals``.
+        scheme: of the transport.
+        providers: how many servers there are.
+        servers: connection strings of the store's; none where it takes no part.
+        bare: addresses of bare servers; none where the transport is not measured by itself.
+        parts: of the models, ``whole`` and ``tenth``.
+        queries: layer keys of what is asked for in one operation; none for no such operation.
+    """
+
+    number: int
+    series: str
+    scheme: str
+    providers: int
+    servers: tuple[str, ...]
+    bare: tuple[str, ...]
+    parts: tuple[str, ...]
+    queries: tuple[NDArray[np.uint64], ...] = ()
+
+
+class RemoteWorkers(Workers):
+    """Client processes; use them in a ``with``, which ends them whatever happens."""
+
+    def __enter__(self) -> Self:
+        """Starts the processes."""
+        try:
+            for index in range(max(self._barriers)):
+                ours, theirs = self._context.Pipe()
+                process = self._context.Process(
+                    target=_serve, args=(index, theirs, self._barriers), daemon=True
+                )
+                self._pipes.append(ours)
+                self._processes.append(process)
+                process.start()
+                # Only the process itself holds its end, so that its death ends the pipe.
+                theirs.close()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def latencies(self, case: LatencyCase) -> Latencies:
+        """Lets one client ask, one query after the other; see ``time_queries``."""
+        (times,) = self._ask(1, ("latencies", case))
+        found: Latencies = times
+        return found
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for pipe in self._pipes:
+            pipe.close()
+        # Who leaves by itself takes along what the transport has in the machine's shared memory.
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        for process in self._processes:
+            if process.pid is not None:
+                process.join(max(0.0, deadline - time.monotonic()))
+        super().close()
+
+
+def _serve(index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
+    """What a client process does: answers tasks until the pipe ends."""
+    # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = _RemoteWorker(index, barriers)
+    while True:
+        try:
+            task, argument = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            break  # reset: with an answer on the way that nobody had read
+        try:
+            reply = (_DONE, getattr(worker, task)(argument))
+        except BrokenBarrierError:
+            reply = (_WAITED, "a process did not come to where all start together")
+        except Exception as error:
+            reply = (_FAILED, f"{type(error).__name__}: {error}")
+        try:
+            # Before the others stop waiting, so that theirs is not the first message.
+            pipe.send(reply)
+        except OSError:
+            break  # nobody is there any more
+        if reply[0] == _FAILED:
+            worker.give_up()
+
+
+class _RemoteWorker(_Worker):
+    _case: RemoteCase
+
+    def latencies(self, case: LatencyCase) -> Latencies:
+        return time_queries(case)
+
+    def _new_model(self, case: Case) -> None:
+        self._shape = None
+        self._model = make_model(case.model_mb, case.layers, case.seed + self._index)
+        self._out = destination(self._model)
+        self._shape = (case.model_mb, case.layers)
+
+    def _make(self, name: str) -> list[Method]:
+        case = self._case
+        if name == "memcpy":
+            return [Copies(self._model, self._out, case.parts)]
+        if name == "redis":
+            assert case.redis_socket is not None
+            return [Chosen(name, Redis(self._model, case.redis_socket, self._index), case.parts)]
+        if name == "hdf5":
+            folder = case.folder / f"hdf5-{self._index}"
+            folder.mkdir()
+            return [Chosen(name, Hdf5(self._model, self._out, folder), case.parts)]
+        if name == "embedded":
+            # One store for all clients, as one server has one.
+            folder = case.folder / "embedded"
+            store = Embedded(self._model, self._out, folder, self._index, True)
+            return [Chosen(name, store, case.parts, _EMBEDDED_WAYS)]
+        if name == "bare":
+            return self._bare()
+        # Clients and puts take turns with the servers: those of a model follow from its id.
+        base = (case.number * _MOST_CLIENTS + self._index + 1) * _IDS + self._index
+        return [Served(self._model, self._out, case.servers, base, case.parts, case.queries)]
+
+    def _bare(self) -> list[Method]:
+        case = self._case
+        if not case.bare:
+            return []
+        address = case.bare[self._index % len(case.bare)]
+        module = transport_module(case.scheme)
+        return [Bare(self._model, module, address, case.parts, len(case.queries))]

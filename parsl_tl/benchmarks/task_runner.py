@@ -1,0 +1,196 @@
+"""Where a benchmark's tasks run: on this machine, or as Parsl tasks on the nodes of another."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from parsl_tl.benchmarks.task_process import TaskProcess
+from parsl_tl.errors import BenchmarkError, InvalidValueError
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where tasks run.
+
+    Attributes:
+        config: name or path of an executor configuration; None for this machine without Parsl.
+        workers: worker processes per node; the configuration's own number if None.
+        seconds: how long a task may take.
+        run_dir: folder for Parsl's logs.
+    """
+
+    config: str | None = None
+    workers: int | None = None
+    seconds: float = 600.0
+    run_dir: Path = Path("runinfo")
+
+
+class TaskRunner(Protocol):
+    """Runs tasks, each in a process that may die without harm to the others."""
+
+    addresses: tuple[str, ...]
+    """Network addresses under which tasks may reach this process."""
+
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
+    ) -> Future[Any]:
+        """Starts a task.
+
+        Args:
+            function: at the top level of a module.
+            arguments: of the call.
+            fresh: in a new process, with nothing loaded.
+
+        Returns:
+            Its result, or a ``BenchmarkError`` with the reason why there is none.
+        """
+        ...
+
+
+def check_where(where: Where) -> Where:
+    """Returns it, if tasks can run there as far as can be told now.
+
+    Raises:
+        InvalidValueError: a number that can never work.
+    """
+    if where.workers is not None and where.workers < 1:
+        raise InvalidValueError(f"workers={where.workers} must be at least 1")
+    if not (where.seconds > 0 and math.isfinite(where.seconds)):
+        raise InvalidValueError(f"timeout={where.seconds} must be a positive number of seconds")
+    return where
+
+
+@contextlib.contextmanager
+def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
+    """Starts workers, and ends them.
+
+    Args:
+        where: see ``Where``.
+        at_once: how many tasks must be able to run at the same time.
+
+    Raises:
+        BenchmarkError: the configuration has fewer workers.
+        ConfigError: it cannot be loaded.
+    """
+    if where.config is None:
+        with _ThisMachine(at_once, where.seconds) as runner:
+            yield runner
+        return
+    from parsl_tl.configuration import load_config
+    from parsl_tl.parsl_kernel import parsl_kernel
+
+    config = load_config(where.config, max_workers=where.workers)
+    config.run_dir = str(where.run_dir.resolve())
+    config.retries = 0  # a task that fails is a result
+    workers = _num_workers(config)
+    if workers < at_once:
+        raise BenchmarkError(
+            f"config {where.config} has {workers:g} workers, but {at_once} tasks must run at "
+            "once; give --workers, or fewer processes"
+        )
+    with parsl_kernel(config) as kernel:
+        yield _OnWorkers(kernel, config, where.seconds)
+
+
+class _ThisMachine:
+    """As many processes as run at once, each with its share of the cores and its GPU."""
+
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="benchmark-task")
+        self._processes = [TaskProcess(_environment(index, count)) for index in range(count)]
+        self._idle: queue.SimpleQueue[TaskProcess] = queue.SimpleQueue()
+        for process in self._processes:
+            self._idle.put(process)
+
+    def __enter__(self) -> _ThisMachine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever still waits for an answer then sees the end of its process.
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.kill()
+        self._threads.shutdown(wait=True)
+        for process in self._processes:
+            process.close()
+
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
+    ) -> Future[Any]:
+        return self._threads.submit(self._run, function, arguments, fresh)
+
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...], fresh: bool) -> Any:
+        process = self._idle.get()
+        try:
+            if fresh:
+                process.close()
+            return process.run(function, arguments, self._seconds)
+        finally:
+            self._idle.put(process)
+
+
+class _OnWorkers:
+    """Parsl's workers."""
+
+    def __init__(self, kernel: Any, config: Any, seconds: float) -> None:
+        from parsl_tl.tasks import own_process_app
+
+        self._app = own_process_app(kernel=kernel)
+        self._seconds = seconds
+        self.addresses = _addresses(config)
+
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
+    ) -> Future[Any]:
+        future: Future[Any] = self._app(function, arguments, self._seconds, fresh)
+        return future
+
+
+def _environment(index: int, count: int) -> dict[str, str]:
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    found = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
+    gpus = local_gpus()
+    if gpus:
+        found["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    return found
+
+
+def local_gpus() -> list[str]:
+    """Returns the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
+    matches = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").iterdir())
+    return sorted((match[1] for match in matches if match), key=int)
+
+
+def _num_workers(config: Any) -> float:
+    """Counts the workers that a configuration may have; infinite where that is not known."""
+    total = 0.0
+    for executor in config.executors:
+        per_node = getattr(executor, "workers_per_node", None)
+        provider = getattr(executor, "provider", None)
+        if per_node is None or provider is None:
+            return math.inf
+        total += per_node * provider.nodes_per_block * provider.max_blocks
+    return total
+
+
+def _addresses(config: Any) -> tuple[str, ...]:
+    from parsl.addresses import get_all_addresses
+
+    given = [getattr(executor, "address", None) for executor in config.executors]
+    found = [address for address in given if address]
+    return tuple(dict.fromkeys(found or sorted(get_all_addresses())))

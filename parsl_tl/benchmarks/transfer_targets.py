@@ -1,0 +1,59 @@
+"""The transfer methods of the registry as benchmarks make them, in a folder or on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.transfer import TransferMethod, get_transfer_method, list_transfer_methods
+
+PREFIX: Final = "transfer:"
+REDIS: Final = "redis"
+
+
+class TransferPlace(NamedTuple):
+    """Where a transfer method keeps its models.
+
+    Attributes:
+        folder: of methods that write files; made by them.
+        store_uri: of the model store; a store in the folder if None.
+        redis_url: of a Redis server, such as ``unix:///tmp/redis.sock``, for the method that uses
+            one.
+    """
+
+    folder: Path
+    store_uri: str | None = None
+    redis_url: str | None = None
+
+
+def transfer_formats() -> list[str]:
+    """Returns the names of all transfer methods as formats: ``transfer:<name>``."""
+    return [f"{PREFIX}{name}" for name in list_transfer_methods()]
+
+
+def method_arguments(name: str, place: TransferPlace) -> dict[str, Any]:
+    """Returns what a transfer method is made with.
+
+    Raises:
+        BenchmarkError: the method needs a Redis server, and there is none.
+    """
+    if name == "none":
+        return {}
+    if name == "store":
+        return {"uri": place.store_uri or f"embedded:{place.folder}"}
+    if name == REDIS:
+        if place.redis_url is None:
+            raise BenchmarkError("there is no Redis server; name one by its URL")
+        return {"url": place.redis_url}
+    return {"folder": str(place.folder)}
+
+
+def make_method(name: str, place: TransferPlace) -> TransferMethod:
+    """Makes a transfer method.
+
+    Raises:
+        BenchmarkError: see ``method_arguments``.
+        TransferError: there is no such method, or it takes other arguments.
+    """
+    return get_transfer_method(name, **method_arguments(name, place))
