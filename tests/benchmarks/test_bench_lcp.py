@@ -1,6 +1,5 @@
 """The benchmark of prefixes: a tiny real one, wrong answers, wrong options, what it leaves."""
 
-import contextlib
 import io
 import os
 import signal
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from processes_left import processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import lcp_methods, lcp_settings
@@ -26,6 +26,9 @@ from parsl_tl.benchmarks.lcp_report import save_plots, summary_tables
 from parsl_tl.benchmarks.report import print_table
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
+
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
 
 COLUMNS = [
     "catalog",
@@ -58,17 +61,6 @@ def tiny(tmp_path, **changes):
         **changes,
     }
     return LcpSettings(**given)
-
-
-def processes_left():
-    """Returns worker processes and servers that this one has started and that still run."""
-    left = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            name = " ".join(child.cmdline())
-            if "spawn_main" in name or "redis-server" in name:
-                left.append(child)
-    return left
 
 
 def nothing_left(folder):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from processes_left import processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import store as bench
@@ -25,6 +26,9 @@ from parsl_tl.benchmarks.store_workers import Case, Workers
 from parsl_tl.cli.bench_store import add_store_bench
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
+
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
 
 LIGHT = ("memcpy", "plain", "store")
 COLUMNS = [
@@ -59,14 +63,8 @@ def tiny(tmp_path, **changes):
     return StoreSettings(**given)
 
 
-def children():
-    found = psutil.Process().children(recursive=True)
-    names = [" ".join(child.cmdline()) for child in found if child.is_running()]
-    return [name for name in names if "spawn_main" in name or "redis-server" in name]
-
-
 def nothing_left(folder):
-    return list(folder.iterdir()) == [] and children() == []
+    return list(folder.iterdir()) == [] and processes_left() == []
 
 
 def parse(*options):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from parsl_tl.architecture import hash_graphs
-from parsl_tl.benchmarks.assembly import DenseSkipAssembler
 from parsl_tl.benchmarks.catalog import evolve_catalog, mutated_queries, random_queries
-from parsl_tl.benchmarks.evolution import SyntheticFitness, random_sequences
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.population.aging_evolution import SyntheticFitness, random_sequences
 from parsl_tl.spaces import DenseSkipSpace
 
 
@@ -56,24 +55,6 @@ def test_evolved_models_and_their_keys_are_those_that_the_space_builds(evolved):
         graph = space.build(evolved.arch_seqs[index].tolist(), (10,), (1,))
         check_model(evolved, index, graph)
         assert keys[evolved.layers_of(index)].tolist() == graph.layer_keys.tolist()
-
-
-def test_rare_forms_are_those_that_the_space_builds():
-    """No layers at all, only projections of the input, everything connected, and short spaces."""
-    for num_layers in (1, 2, 10):
-        space = DenseSkipSpace(num_layers)
-        sizes = [len(choice.values) for choice in space.choices()]
-        skips = [int(size == 2) for size in sizes]
-        rows = [[0] * len(sizes), skips, [size - 1 for size in sizes]]
-        flat = DenseSkipAssembler(space, 7, 3).assemble(np.array(rows, np.int8))
-        for index, row in enumerate(rows):
-            graph = space.build(row, (7,), (3,))
-            where = slice(*flat.layer_starts[index : index + 2])
-            assert flat.prefix_hashes[where].tolist() == graph.prefix_hashes.tolist()
-            assert flat.layer_bytes[where].tolist() == weight_bytes(graph)
-        layers, edges = DenseSkipAssembler(space).count(np.array(rows, np.int8))
-        assert layers.tolist() == np.diff(flat.layer_starts).tolist()
-        assert edges.tolist() == np.diff(flat.edge_starts).tolist()
 
 
 def test_every_child_differs_from_a_parent_within_the_window_in_one_choice(evolved):

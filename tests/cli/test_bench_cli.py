@@ -14,9 +14,9 @@ def test_help_names_the_benchmarks(capsys):
         main(["bench", "--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    for words in ("lcp", "store", "parsl-tl bench lcp --quick"):
+    for words in ("lcp", "store", "remote", "parsl-tl bench lcp --quick"):
         assert words in told
-    for action in ("lcp", "store"):
+    for action in ("lcp", "store", "remote"):
         with pytest.raises(SystemExit):
             main(["bench", action, "--help"])
         assert "--quick" in capsys.readouterr().out

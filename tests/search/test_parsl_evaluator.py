@@ -9,6 +9,9 @@ from deephyper.hpo import HpProblem, RandomSearch
 from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
 
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
+
 
 def test_without_a_configuration_the_error_says_what_to_load():
     with pytest.raises(ConfigError, match=r"parsl\.load"):

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from server_farm import Farm
+from store_servers import SCHEMES
 
 from parsl_tl import open_store
 from parsl_tl.spaces import get_space
+from parsl_tl.store.remote import RemoteStore
 
 SPACE = get_space("feed-forward", num_layers=6, units=(2, 4, 1), activations=["relu"])
 
@@ -38,10 +41,32 @@ def same(read, expected):
     )
 
 
-@pytest.fixture(params=["embedded"])
-def uri(request, tmp_path):
+# How a store is reached: in this process, or by so many servers of a transport, whose files are
+# mapped where they are on this machine, or not.
+WAYS = ["embedded", "flight-2-fetched"]
+SLOW_WAYS = ["flight-1-mapped", "flight-2-mapped"]
+if "thallium" in SCHEMES:
+    SLOW_WAYS += ["thallium-1-mapped", "thallium-1-fetched", "thallium-2-fetched"]
+
+
+@pytest.fixture(scope="session")
+def farm():
+    """Another process, which runs servers."""
+    with Farm() as started:
+        yield started
+
+
+@pytest.fixture(params=[*WAYS, *(pytest.param(way, marks=pytest.mark.slow) for way in SLOW_WAYS)])
+def uri(request, tmp_path, monkeypatch):
     """One URI for each way to reach a store."""
-    return f"embedded:{tmp_path / 'store'}"
+    if request.param == "embedded":
+        yield f"embedded:{tmp_path / 'store'}"
+        return
+    kind, count, reading = request.param.split("-")
+    monkeypatch.setitem(RemoteStore.__init__.__kwdefaults__, "maps_segments", reading == "mapped")
+    farm = request.getfixturevalue("farm")
+    yield " ".join(farm.start(SCHEMES[kind], tmp_path / f"server{i}") for i in range(int(count)))
+    farm.close_all()
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from parsl_tl import open_store
 
 
 @pytest.fixture
-def filled(uri, tools):
-    with open_store(uri) as store:
+def filled(tmp_path, tools):
+    with open_store(f"embedded:{tmp_path / 's'}") as store:
         graph = tools.graph(1, 2)
         store.put(1, graph, tools.weights(graph, 1.0), quality=1.0)
         store.put(2, graph, {}, quality=2.0, donor=1)

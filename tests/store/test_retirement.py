@@ -139,10 +139,15 @@ def test_populations_come_and_go(store):
     living, rng = [], np.random.default_rng(1)
 
     def check():
-        assert store.models()["model_id"].to_pylist() == living
+        # Servers store their shares of one call side by side.
+        order = list if store.uri.startswith("embedded:") else sorted
+        assert order(store.models()["model_id"].to_pylist()) == order(living)
         for seed in range(5000, 5010):
             hashes = population.hashes_of(seed)
-            assert population.ask(store, hashes) == population.oracle(living, hashes)
+            found, expected = population.ask(store, hashes), population.oracle(living, hashes)
+            if order is sorted:  # which is the last of equals only their times tell
+                found, expected = found[1], expected[1]
+            assert found == expected
 
     for first in range(0, 2400, 800):
         population.put_population(store, range(first, first + 800))

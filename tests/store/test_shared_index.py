@@ -16,6 +16,9 @@ import pytest
 from parsl_tl import open_store
 from parsl_tl.errors import ModelExistsError
 
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("population.py")
 _spec = importlib.util.spec_from_file_location("store_population", SCRIPT)
 population = importlib.util.module_from_spec(_spec)
@@ -221,9 +224,10 @@ def test_a_new_store_can_be_opened_by_many_at_once(tmp_path):
     assert failures == []
 
 
-def test_a_temporary_name_that_is_taken_is_passed_over(store, uri, tools):
+def test_a_temporary_name_that_is_taken_is_passed_over(tmp_path, tools):
     """Containers that share a folder may each have a process of this number."""
-    folder = Path(uri.removeprefix("embedded:"))
+    folder = tmp_path / "s"
+    store = open_store(f"embedded:{folder}")
     for number in range(20_000):
         (folder / "tmp" / f"tmp-{os.getpid()}-{number}").touch()
     graph = tools.graph(1)

@@ -468,7 +468,8 @@ def test_kill_while_putting_many_and_folding_many_times(tmp_path):
     assert sum(folds) > 10
 
 
-def test_many_that_fail_leave_what_was_before(store):
+def test_many_that_fail_leave_what_was_before(tmp_path):
+    store = open_store(f"embedded:{tmp_path / 's'}")
     population.put_population(store, [5])
     ids = list(range(10_000, 12_500))
     ids[2100] = 5  # in the third group of 1024

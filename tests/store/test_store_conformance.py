@@ -226,7 +226,8 @@ def test_read_only_reads_and_changes_nothing(uri, tools):
 
 
 def test_everything_is_there_after_opening_again(uri, tools):
-    with open_store(uri, durability="disk") as store:
+    options = {"durability": "disk"} if uri.startswith("embedded:") else {}
+    with open_store(uri, **options) as store:
         weights = put(store, tools, 1, (1, 2))
         child = put_child(store, tools, 2, (1, 3), donor=1)
         put(store, tools, 3, (2,))

@@ -14,6 +14,9 @@ from parsl_tl.store import open_store
 from parsl_tl.training import run_base_trainer, run_transfer_trainer
 from parsl_tl.transfer.store import disconnect
 
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
+
 SPACE = get_space("dense-skip")
 
 
@@ -85,6 +88,29 @@ class TestResults:
         again = run_transfer_trainer(job(model_id=1, store=uri))
         assert again["objective"] == first["objective"]
         assert again["metadata"]["recalled"]
+
+    def test_storing_in_the_background_gives_the_same(self, uri: str, tmp_path: Path) -> None:
+        other = f"embedded:{tmp_path / 'other'}"
+        jobs = [
+            job(model_id=1, transfer=False),
+            job(model_id=2, parent=1, arch_seq=sequence(4)),
+            job(model_id=3, parent=2, arch_seq=sequence(4)),
+        ]
+        now = [run_transfer_trainer(one, store=uri) for one in jobs]
+        later = [run_transfer_trainer(one, store=other, overlap_store=True) for one in jobs]
+        assert [one["metadata"]["store_pending"] for one in now + later] == 3 * [False] + 3 * [True]
+        for mine, theirs in zip(now, later, strict=True):
+            assert mine["objective"] == theirs["objective"]
+            for name in ("donor", "layers_transferred", "bytes_stored", "store_error"):
+                assert mine["metadata"][name] == theirs["metadata"][name]
+        disconnect()
+        with open_store(uri) as first, open_store(other) as second:
+            for model_id in (1, 2, 3):
+                assert first.composition(model_id) == second.composition(model_id)
+                weights = second.read(model_id)
+                for name, arrays in first.read(model_id).items():
+                    for a, b in zip(arrays, weights[name], strict=True):
+                        assert a.tobytes() == b.tobytes()
 
     def test_jobs_of_deephyper(self) -> None:
         from deephyper.evaluator import RunningJob

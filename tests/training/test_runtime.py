@@ -6,6 +6,11 @@ import subprocess
 import sys
 import tempfile
 
+import pytest
+
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
+
 
 def run(code: str) -> str:
     # Not in the working directory, where a checkout would hide the installed package.

@@ -16,12 +16,16 @@ from parsl_tl.errors import (
     InvalidValueError,
     NaNLossError,
     ProblemError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnreachableError,
     TransferError,
 )
 from parsl_tl.problems import Data, Digits, Problem, Synthetic
 from parsl_tl.store import open_store
 from parsl_tl.training import BaseTrainer, TrainingConfig, TransferTrainer
-from parsl_tl.transfer import NoTransfer, StoreTransfer, Transferred
+from parsl_tl.transfer import NoTransfer, Stored, StoreTransfer, Transferred
 from parsl_tl.transfer.store import disconnect
 
 DIGITS = Digits()
@@ -48,8 +52,25 @@ class Pair(Problem):
 class Flaky(NoTransfer):
     """A method whose donors are out of reach."""
 
-    def transfer(self, model: Any, graph: Any, *, model_id: int | None) -> Transferred:
+    def transfer(self, model: Any, graph: Any, **kwargs: Any) -> Transferred:
         raise TransferError("the server at 10.0.0.1 does not answer")
+
+
+class Away(NoTransfer):
+    """A method whose store fails when it is to keep something."""
+
+    def __init__(self, error: StoreError) -> None:
+        self.error = error
+
+    def store(self, *args: Any, **kwargs: Any) -> Stored:
+        raise self.error
+
+
+class Late(NoTransfer):
+    """A method that stores in the background, and failed with an earlier model."""
+
+    def store(self, *args: Any, **kwargs: Any) -> Stored:
+        return Stored(7, ("a",), None, pending=True, failures={10: "X: no", 11: "Y: no"})
 
 
 @pytest.fixture
@@ -224,6 +245,26 @@ class TestTransferTrainer:
         report = TransferTrainer(config(), chain(16), Flaky()).run()
         assert report.objective is not None
         assert report.transfer_error == "TransferError: the server at 10.0.0.1 does not answer"
+
+    @pytest.mark.parametrize("kind", [StoreUnreachableError, StoreBusyError])
+    def test_a_store_that_does_not_answer_costs_no_objective(self, kind: type[StoreError]) -> None:
+        method = Away(kind("store server ofi+tcp://10.0.0.1:4000: no reply"))
+        report = TransferTrainer(config(model_id=255), chain(16), method).run()
+        assert report.objective is not None
+        assert report.store_error == f"{kind.__name__}: {method.error}"
+        assert report.not_stored == "00000000000000ff"
+        assert report.bytes_stored == 0
+
+    def test_a_store_that_fails_otherwise_fails_the_evaluation(self) -> None:
+        with pytest.raises(StoreFullError):
+            TransferTrainer(config(model_id=1), chain(16), Away(StoreFullError("full"))).run()
+
+    def test_what_happened_to_earlier_models_is_told(self) -> None:
+        report = TransferTrainer(config(model_id=1), chain(16), Late()).run()
+        assert report.store_pending
+        assert report.bytes_stored == 7
+        assert report.not_stored == "000000000000000a 000000000000000b"
+        assert report.store_error == "model 000000000000000a: X: no; model 000000000000000b: Y: no"
 
     def test_by_seed(self, tmp_path: Path) -> None:
         histories = []

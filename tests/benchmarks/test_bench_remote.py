@@ -1,0 +1,391 @@
+"""The benchmark of servers: a tiny real one, its command, wrong options, what it leaves behind."""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from processes_left import processes_left
+from rich.console import Console
+
+from parsl_tl.benchmarks import remote_settings
+from parsl_tl.benchmarks.remote import run_remote_bench
+from parsl_tl.benchmarks.remote_plots import save_plots
+from parsl_tl.benchmarks.remote_report import summary_tables
+from parsl_tl.benchmarks.remote_servers import BareServers, StoreServers
+from parsl_tl.benchmarks.remote_settings import METHODS, RemoteSettings, check
+from parsl_tl.benchmarks.remote_targets import target_rows
+from parsl_tl.benchmarks.report import print_table
+from parsl_tl.cli import main
+from parsl_tl.cli.bench_remote import add_remote_bench
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.store.transports import has_thallium
+
+# Many processes, or much TensorFlow.
+pytestmark = pytest.mark.slow
+
+FLIGHT = "grpc+tcp"
+HAS_BARE = remote_settings.bare_missing(FLIGHT) is None
+BASELINES = ("bare", "memcpy", "redis", "hdf5", "embedded")
+MOVED_COLUMNS = [
+    *("series", "transport", "providers", "clients", "method", "operation", "part", "how"),
+    *("model_mb", "layers", "bytes", "items", "seconds_median", "seconds_min"),
+    *("gb_per_s", "gb_per_s_best", "items_per_s", "items_per_s_best", "repeats"),
+    *(f"{best}ratio_to_{name}" for name in BASELINES for best in ("", "best_")),
+]
+LATENCY_COLUMNS = {
+    *("transport", "kind", "models", "queries", "way", "p50_us", "p99_us"),
+    *("rpcs_beside_engine", "best_rpcs_beside_engine"),
+}
+OPERATIONS = {
+    "memcpy": 2,
+    "bare": 2,
+    "redis": 2,
+    "hdf5": 3,
+    "embedded": 2,
+    "store": 5,
+}  # of each part
+
+
+def tiny(tmp_path, **changes):
+    given = {
+        "sizes": (1.0,),
+        "clients": (1, 2),
+        "providers": (1,),
+        "transports": (FLIGHT,),
+        "folder": tmp_path,
+        "layers": 5,
+        "total_mb": 0.1,
+        "models": 300,
+        "queries": 30,
+        "min_rounds": 2,
+        "max_rounds": 2,
+        "case_seconds": 0.1,
+        **changes,
+    }
+    return RemoteSettings(**given)
+
+
+def nothing_left(folder):
+    return list(folder.iterdir()) == [] and processes_left() == []
+
+
+def parse(*options):
+    parser = argparse.ArgumentParser()
+    add_remote_bench(parser.add_subparsers(required=True))
+    return parser.parse_args(["remote", *options])
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Rows of all methods that are installed, over Flight.
+
+    The benchmark itself compares what every operation delivers with what was put.
+    """
+    folder = tmp_path_factory.mktemp("bench")
+    shares = []
+    rows = run_remote_bench(tiny(folder), lambda share, text: shares.append(share))
+    assert nothing_left(folder)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    return rows
+
+
+def test_every_operation_has_a_row(everything):
+    assert all(list(row) == MOVED_COLUMNS for row in everything.moved)
+    found = pd.DataFrame(everything.moved)
+    methods = set(METHODS) - set(remote_settings.missing_methods())
+    methods -= set() if HAS_BARE else {"bare"}
+    per_part = sum(OPERATIONS[method] for method in methods)
+    sizes, totals = (found[found.series == series] for series in ("sizes", "totals"))
+    assert len(sizes) == 2 * per_part
+    queries = 2 if HAS_BARE else 1
+    assert len(totals) == 2 * (per_part + queries)
+    assert set(found.method) == methods
+    assert not found.duplicated(list(MOVED_COLUMNS[:9])).any()
+    whole, tenth = (sizes[sizes.part == part].bytes.unique() for part in ("whole", "tenth"))
+    assert whole.item() == pytest.approx(1e6, rel=0.03)
+    assert tenth.item() * 5 == whole.item()  # at least one layer, here of five
+    moved = totals[(totals.clients == 2) & (totals.operation != "query")]
+    assert moved.bytes.unique().item() == pytest.approx(2 * 1e5, rel=0.03)
+    assert set(totals[totals.operation == "query"]["items"]) == {100, 200}
+
+
+def test_figures_fit_each_other(everything):
+    rows = pd.DataFrame(everything.moved)
+    assert (rows.repeats == 2).all()
+    assert (rows.seconds_min > 0).all()
+    assert (rows.seconds_min <= rows.seconds_median).all()
+    assert (rows.items_per_s * rows.seconds_median / rows["items"]).between(0.999, 1.001).all()
+    sizes = rows[(rows.series == "sizes") & (rows.part == "whole")].set_index(["method", "how"])
+    into, fresh = (sizes.loc[("memcpy", how)] for how in ("into", "fresh"))
+    for how, copy in (("network, into", into), ("network, fresh", fresh), ("mapped, into", into)):
+        row = sizes.loc[("store", how)]
+        assert row.ratio_to_memcpy == pytest.approx(copy.seconds_median / row.seconds_median)
+        assert row.best_ratio_to_memcpy == pytest.approx(copy.seconds_min / row.seconds_min)
+    if HAS_BARE:
+        ratio = sizes.loc[("store", "network")].ratio_to_bare
+        puts = sizes.loc[[("bare", "put"), ("store", "network")]].seconds_median
+        assert ratio == pytest.approx(puts.iloc[0] / puts.iloc[1])
+
+
+def test_latencies_tell_what_is_the_engine_s(everything):
+    found = pd.DataFrame(everything.latencies)
+    assert set(found.columns) - {"min_us"} == LATENCY_COLUMNS
+    ways = {"query", "match", "ping", "engine's query", "engine's match", "server's own clock"}
+    ways |= {"bare rpc"} if HAS_BARE else set()
+    for _, own in found.groupby("kind"):
+        assert set(own.way) == ways
+        medians = own.set_index("way").p50_us
+        assert medians["query"] > medians["engine's query"] > 0
+    assert set(found.kind) == {"random", "mutated"}
+    assert (found.p50_us <= found.p99_us).all()
+    assert found.rpcs_beside_engine.notna().sum() == (2 if HAS_BARE else 0)
+
+
+def test_tables_fit_a_hundred_columns(everything, tmp_path):
+    large = {"model_mb": 256.0, "gb_per_s": 123.4, "ratio_to_bare": 12.34}
+    moved = [
+        {**row, **large, "best_ratio_to_bare": 12.34, "transport": scheme}
+        for row in everything.moved
+        for scheme in ("grpc+tcp", "ofi+tcp", "na+sm")
+    ]
+    latencies = [{**row, "p99_us": 12345.6} for row in everything.latencies]
+    tables = summary_tables(moved, latencies)
+    assert len(tables) == 3 * 4 + 1
+    targets = target_rows(moved, latencies)
+    for title, table in [*tables, ("targets", targets)]:
+        output = io.StringIO()
+        print_table(title, table, Console(file=output, width=100))
+        assert "…" not in output.getvalue()
+        assert max(map(len, output.getvalue().splitlines())) <= 100
+    assert len(save_plots(everything.moved, everything.latencies, tmp_path)) == 2 + 4 + 1
+
+
+def test_targets_are_judged_by_their_ratios(everything):
+    def rows(seconds, **changes):
+        return [
+            {**row, "seconds_median": seconds, "items_per_s": 10.0, **changes}
+            for row in everything.moved
+        ]
+
+    ratios = {"model_mb": 16.0, "ratio_to_bare": 0.9, "best_ratio_to_bare": 0.95}
+    latency = {"transport": FLIGHT, "kind": "random", "way": "query"}
+    latency |= {"rpcs_beside_engine": 1.6, "best_rpcs_beside_engine": 1.4}
+    more = [{**row, "clients": 8, "items_per_s": 9.0} for row in rows(1.0) if row["clients"] == 2]
+    found = target_rows(
+        [*rows(1.0, **ratios, ratio_to_memcpy=0.7, best_ratio_to_memcpy=0.8), *more], [latency]
+    )
+    met = {row["what"]: row["met"] for row in found}
+    assert met["put, 16 MB, of bare"]
+    assert met["get into arrays, 16 MB, of bare"]
+    assert not met["get mapped, 16 MB, of memcpy"]
+    assert not met["query, random: bare rpcs beside engine"]
+    assert not met["put, 1 server: 8 to 2 clients"]
+    assert len(found) == 3 + 1 + 1 + 4
+
+
+def test_the_command_writes_results(tmp_path, capsys):
+    out, folder = tmp_path / "results" / "remote", tmp_path / "servers"
+    folder.mkdir()
+    command = ["bench", "remote", "--quick", "--out", str(out), "--folder", str(folder)]
+    command += ["--sizes", "1", "--clients", "1", "--providers", "2", "--transports", FLIGHT]
+    command += ["--methods", "memcpy", "store", "--models", "200", "--queries", "20"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "servers:   0% evolve 200 models" in printed
+    assert "grpc+tcp, 2 servers, 16 MB, 1 client" in printed
+    assert "get mapped, again" in printed
+    assert max(map(len, printed.splitlines())) <= 120
+    rows = pd.read_csv(out / "remote.csv")
+    assert list(rows.columns) == MOVED_COLUMNS
+    # Sizes are those of one server, also where totals are not.
+    assert set(zip(rows.series, rows.providers, strict=True)) == {("sizes", 1), ("totals", 2)}
+    assert len(rows) == len(pd.read_parquet(out / "remote.parquet")) == 2 * 7 + 7 + 1
+    assert len(pd.read_csv(out / "remote_latency.csv")) == 2 * 6
+    assert "numpy" in json.loads((out / "machine.json").read_text())["packages"]
+    assert (out / "get_grpc_tcp.png").stat().st_size > 1000
+    assert list(folder.iterdir()) == []
+    assert processes_left() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": (0.0,)}, r"sizes \[0.0\] must be"),
+        ({"sizes": (float("nan"),)}, "sizes"),
+        ({"clients": ()}, r"clients \[\] must be"),
+        ({"clients": (1, 65)}, r"clients \[1, 65\] must be .* from 1 to 64"),
+        ({"providers": (-4,)}, r"providers \[-4\]"),
+        ({"models": 0}, "models 0 must be at least 1"),
+        ({"queries": -1}, "queries -1"),
+        ({"seed": -1}, "seed -1"),
+        ({"methods": ("tape",)}, "'tape' is unknown; choose from memcpy, bare"),
+        ({"methods": ()}, "no method"),
+        ({"transports": ("pigeon",)}, r"transport 'pigeon' is unknown; choose from grpc\+tcp"),
+        ({"transports": ()}, "no transport"),
+        ({"folder": Path("/nowhere")}, "'/nowhere' does not exist"),
+        ({"sizes": (900_000.0,)}, "choose smaller --sizes"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message, tmp_path):
+    with pytest.raises(BenchmarkError, match=message):
+        run_remote_bench(tiny(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--methods", "tape"], ["--sizes", "big"], ["--transports", "pigeon"], ["--clients"]],
+)
+def test_wrong_options_are_refused(options, capsys):
+    with pytest.raises(SystemExit):
+        parse(*options)
+    assert options[0] in capsys.readouterr().err
+
+
+def test_results_need_a_folder_that_can_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    args = parse("--quick", "--out", str(tmp_path / "file" / "results"))
+    with pytest.raises(BenchmarkError, match="name another folder"):
+        args.run(args)
+
+
+def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_settings, "redis_missing", lambda: "no redis-server: fetch it")
+    monkeypatch.setattr(remote_settings, "bare_missing", lambda scheme: "compile it")
+    monkeypatch.setattr(remote_settings, "missing_transports", lambda: {"na+sm": "no Thallium"})
+    settings = check(tiny(tmp_path))
+    assert settings.methods is not None
+    assert not {"redis", "bare"} & set(settings.methods)
+    assert check(settings) == settings
+    with pytest.raises(BenchmarkError, match="'redis': no redis-server: fetch it"):
+        check(tiny(tmp_path, methods=("redis",)))
+    with pytest.raises(BenchmarkError, match="'bare': compile it"):
+        check(tiny(tmp_path, methods=("bare",)))
+    with pytest.raises(BenchmarkError, match=r"'na.sm': no Thallium"):
+        check(tiny(tmp_path, transports=("na+sm",)))
+
+
+def test_a_server_that_does_not_start_tells_why(tmp_path):
+    with (
+        pytest.raises(BenchmarkError, match=r"did not start.*can be reached by others"),
+        StoreServers("grpc+tcp://0.0.0.0:0", tmp_path, 2),
+    ):
+        pass
+    assert processes_left() == []
+
+
+@pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
+def test_a_bare_server_that_does_not_start_tells_why():
+    with (
+        pytest.raises(BenchmarkError, match="a bare server did not start"),
+        BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", 2),
+    ):
+        pass
+    assert processes_left() == []
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    def interrupt(share, text):
+        if share > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_remote_bench(tiny(tmp_path), interrupt)
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_ends_the_benchmark(tmp_path):
+    def kill_it(share, text):
+        if share > 0:
+            for child in psutil.Process().children():
+                if "store serve" in " ".join(child.cmdline()):
+                    child.kill()
+
+    with pytest.raises(BenchmarkError, match="StoreUnreachableError"):
+        run_remote_bench(tiny(tmp_path), kill_it)
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_client_that_dies_ends_the_benchmark(tmp_path):
+    def kill_one(share, text):
+        if share > 0:
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(BenchmarkError, match=r"a worker process ended.*-9"):
+        run_remote_bench(tiny(tmp_path, methods=("store",)), kill_one)
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_thallium(), reason="compiled without Thallium")
+def test_thallium_is_measured_likewise(tmp_path):
+    family = set()
+
+    def note(share, text):
+        family.update(child.pid for child in psutil.Process().children())
+
+    settings = tiny(tmp_path, transports=("ofi+tcp", "na+sm"), providers=(1, 2))
+    found = pd.DataFrame(run_remote_bench(settings, note).moved)
+    counts = found.groupby("transport").size()
+    assert set(counts.index) == {"ofi+tcp", "na+sm"}
+    assert counts.nunique() == 1
+    assert nothing_left(tmp_path)
+    # Whoever used the machine's shared memory took it along.
+    names = [path.name for path in Path("/dev/shm").glob("na_sm-*")]
+    assert not family & {int(name.split("-")[1]) for name in names}
+
+
+_PROGRAM = """
+import sys
+from argparse import ArgumentParser
+from parsl_tl.cli.bench_remote import add_remote_bench
+parser = ArgumentParser()
+add_remote_bench(parser.add_subparsers())
+args = parser.parse_args(sys.argv[1:])
+try:
+    args.run(args)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-c", _PROGRAM, "remote", "--out", str(tmp_path / "out")]
+    command += ["--folder", str(tmp_path), "--sizes", "16", "--clients", "4", "--providers", "2"]
+    command += ["--transports", FLIGHT, "--models", "500", "--queries", "50"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    while "4 clients" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(0.5)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 6
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 5
+    while any(child.is_running() for child in family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(child.is_running() for child in family)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,444 @@
+"""What every transfer method does alike, on real files, servers and stores."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.errors import (
+    InvalidValueError,
+    ModelExistsError,
+    ModelNotFoundError,
+    StoreError,
+    StoreFullError,
+    StoreUnreachableError,
+    TransferError,
+)
+from parsl_tl.transfer import (
+    Hdf5Transfer,
+    RedisTransfer,
+    SafetensorsTransfer,
+    StoreTransfer,
+    TransferMethod,
+    Transferred,
+    get_transfer_method,
+)
+from parsl_tl.transfer.store import connect, disconnect
+from parsl_tl.transfer.weights import layers_with_weights, read_weights
+
+FILES = ["hdf5", "keras", "safetensors"]
+needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
+KINDS = ["store", *FILES, pytest.param("redis", marks=needs_redis)]
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    if redis_missing() is not None:
+        yield None
+        return
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make(tmp_path, redis_server):
+    """Makes the method of a kind; all of one kind share what is stored."""
+
+    def make(kind, **kwargs):
+        if kind == "store":
+            return StoreTransfer(f"embedded:{tmp_path / 'store'}", **kwargs)
+        if kind == "redis":
+            url = f"unix://{redis_server.socket}"
+            return RedisTransfer(url, prefix=str(tmp_path), **kwargs)
+        if kind == "safetensors":
+            return SafetensorsTransfer(tmp_path / kind, **kwargs)
+        file_format = "keras" if kind == "keras" else "weights.h5"
+        return Hdf5Transfer(tmp_path / kind, file_format=file_format, **kwargs)
+
+    yield make
+    disconnect()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def method(make, kind):
+    return make(kind)
+
+
+def candidate(*units, normalize=False):
+    """A chain of dense layers, random weights."""
+    inputs = tensor = keras.Input((4,))
+    for width in units:
+        tensor = keras.layers.Dense(width, activation="relu")(tensor)
+        if normalize:
+            tensor = keras.layers.BatchNormalization()(tensor)
+    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
+    model = graph.to_keras()
+    for layer in model.layers:
+        layer.set_weights([np.random.rand(*w.shape) for w in layer.get_weights()])
+    return model, graph
+
+
+def weights_of(model, graph):
+    return {
+        name: [array.tobytes() for array in arrays]
+        for name, arrays in read_weights(layers_with_weights(model, graph)).items()
+    }
+
+
+def keep(method, model, graph, model_id, quality=0.5, **kwargs):
+    names = list(layers_with_weights(model, graph))
+    return method.store(model, graph, names, model_id=model_id, quality=quality, **kwargs)
+
+
+def test_it_is_a_transfer_method(method):
+    assert isinstance(method, TransferMethod)
+    assert method.name in repr(method).lower()
+
+
+def test_nothing_stored_gives_nothing(method):
+    model, graph = candidate(3, 2)
+    before = weights_of(model, graph)
+    assert method.transfer(model, graph, model_id=1) == Transferred()
+    assert weights_of(model, graph) == before
+    method.close()
+
+
+def test_the_common_prefix_comes_over_byte_for_byte(method):
+    donor, donor_graph = candidate(8, 6, 5)
+    assert keep(method, donor, donor_graph, 1).layer_names == tuple(
+        layers_with_weights(donor, donor_graph)
+    )
+    child, graph = candidate(8, 6, 4)
+    before = weights_of(child, graph)
+    got = method.transfer(child, graph, model_id=2)
+    after, theirs = weights_of(child, graph), weights_of(donor, donor_graph)
+    first, second, third = after
+    assert got.donor == 1
+    assert got.layer_names == (first, second)
+    assert got.num_bytes == 4 * (4 * 8 + 8 + 8 * 6 + 6)
+    assert got.layers_matched == 3  # with the input
+    assert [after[first], after[second]] == [theirs[first], theirs[second]]
+    assert after[third] == before[third]
+
+
+def test_moving_statistics_come_over(method):
+    donor, graph = candidate(3, normalize=True)
+    for layer in donor.layers:
+        layer.trainable = False  # frozen layers are stored in the same order
+    keep(method, donor, graph, 1)
+    child, _ = candidate(3, normalize=True)
+    method.transfer(child, graph, model_id=2)
+    assert weights_of(child, graph) == weights_of(donor, graph)
+
+
+def test_twins_keep_their_order(method):
+    inputs = keras.Input((3,))
+    left, right = (keras.layers.Dense(2)(inputs) for _ in range(2))
+    graph = ArchitectureGraph.from_keras(keras.Model(inputs, keras.layers.Add()([left, right])))
+    donor, child = graph.to_keras(), graph.to_keras()
+    keep(method, donor, graph, 1)
+    assert len(method.transfer(child, graph, model_id=2).layer_names) == 2
+    assert weights_of(child, graph) == weights_of(donor, graph)
+
+
+def test_never_from_itself(method):
+    model, graph = candidate(3)
+    keep(method, model, graph, 1)
+    assert method.transfer(model, graph, model_id=1).donor is None
+    assert method.transfer(model, graph, model_id=2).donor == 1
+
+
+def test_longer_then_better_then_later(method):
+    for model_id, units, quality in (
+        (1, (3, 2), 0.9),
+        (2, (3, 5, 2), 0.1),
+        (3, (3, 5, 4), 0.4),
+        (4, (3, 5, 6), 0.4),
+        (5, (7,), 1.0),
+    ):
+        keep(method, *candidate(*units), model_id, quality)
+    assert method.transfer(*candidate(3, 5, 8), model_id=9).donor == 4
+    method.retire(4)
+    assert method.transfer(*candidate(3, 5, 8), model_id=9).donor == 3
+    assert method.transfer(*candidate(3, 9), model_id=9).donor == 1
+
+
+def test_minimum_quality(make, kind):
+    model, graph = candidate(3)
+    keep(make(kind), model, graph, 1, quality=-3.0)
+    assert make(kind, min_quality=-2.0).transfer(model, graph, model_id=2).donor is None
+    assert make(kind, min_quality=-4.0).transfer(model, graph, model_id=2).donor == 1
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_the_parent_as_a_hint(make, kind):
+    for model_id, units in ((1, (3, 5, 2)), (2, (3, 4))):
+        keep(make(kind), *candidate(*units), model_id)
+    method = make(kind, donor="parent")
+    assert method.transfer(*candidate(3, 5, 8), model_id=9, parent=2).donor == 2
+    assert method.transfer(*candidate(3, 5, 8), model_id=9).donor is None
+    assert method.transfer(*candidate(3, 5, 8), model_id=9, parent=7).donor is None
+    with pytest.raises(InvalidValueError, match="'search' or 'parent'"):
+        make(kind, donor="anyone")
+
+
+@keras.saving.register_keras_serializable(package="conformance")
+class Changing(keras.layers.Layer):
+    """A layer whose code is changed between two models: equal configurations, other weights."""
+
+    width = 3
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=(input_shape[-1], self.width), name="scale")
+
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, self.scale)[:, :1]
+
+
+def test_a_layer_whose_shape_differs_is_refused(method, monkeypatch, caplog):
+    inputs = keras.Input((4,))
+    tensor = Changing()(inputs)
+    graph = ArchitectureGraph.from_keras(keras.Model(inputs, keras.layers.Dense(2)(tensor)))
+    donor = graph.to_keras()
+    keep(method, donor, graph, 1)
+    monkeypatch.setattr(Changing, "width", 5)
+    child = graph.to_keras()
+    first, second = layers_with_weights(child, graph)
+    before = weights_of(child, graph)[first]
+    got = method.transfer(child, graph, model_id=2)
+    assert got.layer_names == (second,)
+    assert "not transferred" in caplog.text
+    after = weights_of(child, graph)
+    assert after[first] == before
+    assert after[second] == weights_of(donor, graph)[second]
+
+
+def test_a_model_with_names_of_its_own(method):
+    inputs = keras.Input((4,), name="features")
+    hidden = keras.layers.Dense(3, activation="relu", name="hidden")(inputs)
+    own = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden))
+    keep(method, own, ArchitectureGraph.from_keras(own), 1)
+    child, graph = candidate(3, 2)
+    assert method.transfer(child, graph, model_id=2).donor == 1
+    assert child.layers[1].get_weights()[0].tolist() == own.layers[1].get_weights()[0].tolist()
+    assert len(method.transfer(own, ArchitectureGraph.from_keras(own), model_id=3).layer_names) == 2
+
+
+def test_a_donor_that_is_retired_meanwhile(method):
+    donor, donor_graph = candidate(8, 5)
+    keep(method, donor, donor_graph, 1)
+    child, graph = candidate(8, 4)
+    got = method.transfer(child, graph, model_id=2)
+    method.retire(1)
+    trained = [name for name in layers_with_weights(child, graph) if name not in got.layer_names]
+    method.store(child, graph, trained, model_id=2, quality=0.7, transferred=got, parent=1)
+    again, _ = candidate(8, 4)
+    assert method.transfer(again, graph, model_id=3).donor == 2
+    assert weights_of(again, graph) == weights_of(child, graph)
+
+
+def test_retiring_is_real(method):
+    model, graph = candidate(3)
+    keep(method, model, graph, 1)
+    assert method.retire(1) == 4 * (4 * 3 + 3)
+    with pytest.raises(ModelNotFoundError):
+        method.retire(1)
+    assert method.transfer(model, graph, model_id=2) == Transferred()
+
+
+def test_closing_is_not_the_end(method):
+    model, graph = candidate(3)
+    keep(method, model, graph, 1)
+    method.close()
+    assert method.transfer(model, graph, model_id=2).donor == 1
+    method.close()
+    method.close()
+
+
+def test_recall(method):
+    model, graph = candidate(3)
+    assert method.recall(graph, model_id=1) is None
+    assert method.recall(graph, model_id=None) is None
+    keep(method, model, graph, 1, quality=0.25)
+    assert method.recall(graph, model_id=1) == 0.25
+    again = keep(method, model, graph, 1, quality=0.75)
+    assert (again.quality, again.num_bytes) == (0.25, 0)
+    _, other = candidate(4)
+    with pytest.raises(ModelExistsError, match="another architecture"):
+        method.recall(other, model_id=1)
+
+
+def test_what_can_never_be_stored(method):
+    model, graph = candidate(3)
+    with pytest.raises(InvalidValueError, match="model_id"):
+        keep(method, model, graph, None)
+    with pytest.raises(InvalidValueError):
+        keep(method, model, graph, 1, quality=float("nan"))
+    assert method.transfer(model, graph, model_id=2) == Transferred()
+
+
+def test_many_writers_of_one_id_leave_one_model(make, kind):
+    model, graph = candidate(3)
+    found, errors = [], []
+
+    def attempt(number):
+        try:
+            found.append(keep(make(kind), model, graph, 1, quality=number / 10))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=attempt, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert {stored.quality for stored in found} == {make(kind).recall(graph, model_id=1)}
+    assert sum(stored.num_bytes > 0 for stored in found) == 1
+
+
+@pytest.mark.parametrize("kind", FILES)
+class TestFiles:
+    def test_the_file_is_of_its_format(self, make, kind):
+        method = make(kind)
+        model, graph = candidate(3, 2)
+        keep(method, model, graph, 1)
+        path = method.path(1)
+        other, _ = candidate(3, 2)
+        if kind == "safetensors":
+            from safetensors.numpy import load_file
+
+            assert len(load_file(path)) == 4
+            return
+        if kind == "keras":
+            other = keras.models.load_model(path)
+        else:
+            other.load_weights(path)
+        assert weights_of(other, graph) == weights_of(model, graph)
+
+    def test_a_reader_retains_the_file(self, make, kind):
+        method = make(kind)
+        model, graph = candidate(3)
+        keep(method, model, graph, 1)
+        got = method.transfer(*candidate(3), model_id=2)
+        retained = method.folder / "retained"
+        assert len(list(retained.iterdir())) == 1
+        assert method.retire(1) == 0  # its bytes are still there
+        assert len(list(retained.iterdir())) == 1
+        assert got.donor == 1
+        del got
+        assert not list(retained.iterdir())
+
+    def test_a_truncated_file_is_named(self, make, kind):
+        method = make(kind)
+        model, graph = candidate(30, 20)
+        keep(method, model, graph, 0xAB)
+        path = method.path(0xAB)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        child, _ = candidate(30, 20)
+        before = weights_of(child, graph)
+        with pytest.raises(TransferError, match=r"00000000000000ab.* cannot be read"):
+            method.transfer(child, graph, model_id=2)
+        assert weights_of(child, graph) == before
+        assert method.retire(0xAB) > 0
+
+    def test_a_missing_file_is_named(self, make, kind):
+        method = make(kind)
+        model, graph = candidate(3)
+        keep(method, model, graph, 0xAB)
+        method.path(0xAB).unlink()
+        with pytest.raises(TransferError, match=r"00000000000000ab.* is missing"):
+            method.transfer(model, graph, model_id=2)
+
+    def test_a_record_that_is_none_is_named(self, make, kind):
+        method = make(kind)
+        (method.folder / "00000000000000ab.json").write_text('{"model_id": 3')
+        with pytest.raises(TransferError, match=r"00000000000000ab.json is no record"):
+            method.transfer(*candidate(3), model_id=2)
+
+    def test_the_folder_cannot_be(self, make, kind, tmp_path):
+        (tmp_path / kind).touch()
+        with pytest.raises(StoreError, match="cannot be made"):
+            make(kind)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+    def test_a_full_disk(self, make, kind, tmp_path):
+        folder = tmp_path / kind
+        folder.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True
+        )
+        if mounted.returncode != 0:
+            pytest.skip(f"cannot mount: {mounted.stderr.decode().strip()}")
+        try:
+            method = make(kind)
+            with pytest.raises(StoreFullError, match="make room"):
+                keep(method, *candidate(400, 300), 1)
+            assert [path.name for path in folder.iterdir()] == ["retained"]
+            keep(method, *candidate(3), 2)
+        finally:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@needs_redis
+class TestRedis:
+    def test_a_server_that_dies(self):
+        model, graph = candidate(3)
+        with RedisServer() as server:
+            method = RedisTransfer(f"unix://{server.socket}")
+            keep(method, model, graph, 1)
+            os.kill(server.pid, 9)
+            with pytest.raises(StoreUnreachableError, match="did not answer"):
+                method.transfer(model, graph, model_id=2)
+            with pytest.raises(StoreUnreachableError, match=r"redis\.sock"):
+                keep(method, model, graph, 2)
+
+    def test_a_server_that_is_full(self):
+        model, graph = candidate(600, 500)
+        with RedisServer() as server:
+            method = RedisTransfer(f"unix://{server.socket}")
+            with method._asking() as client:
+                client.config_set("maxmemory", client.info("memory")["used_memory"] + 100_000)
+            with pytest.raises(StoreFullError, match="maxmemory"):
+                keep(method, model, graph, 1)
+            assert method.recall(graph, model_id=1) is None
+
+    def test_searches_share_a_server(self, redis_server):
+        url = f"unix://{redis_server.socket}"
+        model, graph = candidate(3)
+        keep(RedisTransfer(url, prefix="one"), model, graph, 1)
+        assert RedisTransfer(url, prefix="two").transfer(model, graph, model_id=2).donor is None
+
+    def test_no_url(self):
+        with pytest.raises(InvalidValueError, match="url='nowhere'"):
+            RedisTransfer("nowhere")
+
+
+@pytest.mark.parametrize("name", ["safetensors", "redis"])
+def test_a_package_that_is_missing_is_named(name, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, name, None)
+    kwargs = {} if name == "redis" else {"folder": tmp_path}
+    with pytest.raises(TransferError, match=rf"parsl-tl\[{name}\]"):
+        get_transfer_method(name, **kwargs)
+
+
+def test_a_store_tells_shapes_that_differ(make):
+    """The same as above, with other weights in the store itself."""
+    model, graph = candidate(3, 2)
+    first, second = layers_with_weights(model, graph)
+    weights = read_weights(layers_with_weights(model, graph))
+    weights[first][1] = weights[first][1].astype(np.float64)
+    method = make("store")
+    connect(method.uri).put(1, graph, weights, quality=1.0)
+    assert method.transfer(*candidate(3, 2), model_id=2).layer_names == (second,)
