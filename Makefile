@@ -25,11 +25,11 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@echo "Installing parsl_tl and what it needs into $(VENV) (a few minutes the first time) ..."
 	$(BIN)/pip install --quiet -c constraints.txt scikit-build-core pybind11 pyarrow cmake ninja
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[cpu,plot]"
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[cpu,plot,mpi]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[cpu,plot,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[cpu,plot,mpi,dev]"
 	touch $@
 
 install: $(VENV)/.installed ## set up the virtual environment and compile the store
@@ -60,15 +60,20 @@ run_fuzz = for target in $(FUZZ_TARGETS); do \
       build/$(1)/corpus/$$target cpp-store/fuzz/corpus/$$target || exit 1; \
   done
 
-test-cpp: $(VENV)/.installed ## run the C++ tests of the model store's engine
+test-cpp: $(VENV)/.installed ## run the C++ tests of the model store
 	$(call build_cpp,cpp-tests,-DPARSL_TL_SANITIZE=)
 	build/cpp-tests/cpp-store/tests/engine_tests
+	build/cpp-tests/cpp-store/tests/protocol_tests
+	build/cpp-tests/cpp-store/tests/flight_tests
+	if [ -x build/cpp-tests/cpp-store/tests/thallium_tests ]; then build/cpp-tests/cpp-store/tests/thallium_tests; fi
 	build/cpp-tests/cpp-store/tests/engine_stress 3
 
 FUZZ_RUNS ?= 10000
 sanitize: $(VENV)/.installed ## run the C++ tests under the address, undefined and thread sanitizers
 	$(call build_cpp,sanitize-address,-DPARSL_TL_SANITIZE=address$(COMMA)undefined)
 	build/sanitize-address/cpp-store/tests/engine_tests
+	build/sanitize-address/cpp-store/tests/protocol_tests
+	build/sanitize-address/cpp-store/tests/flight_tests
 	$(call run_fuzz,sanitize-address,-runs=$(FUZZ_RUNS) -seed=1)
 	$(call build_cpp,sanitize-thread,-DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
 	build/sanitize-thread/cpp-store/tests/left_right_tests
