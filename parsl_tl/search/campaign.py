@@ -249,7 +249,11 @@ class Campaign:
             # DeepHyper's limit counts what is submitted; strict keeps it from going over.
             evaluator.num_workers = min(evaluator.num_workers, remaining)
             timeout = None if max_seconds is None else max(1, round(max_seconds))
-            search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+            try:
+                search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+            except BaseException:
+                evaluator.abandon()
+                raise
             # Workers end with the configuration, and what they are still storing with them.
             missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
@@ -334,8 +338,6 @@ class _Recorder:
     def on_done(self, job: Any) -> None:
         from deephyper.evaluator import JobStatus
 
-        if self._journal.closed:  # an interrupted search throws its evaluator away
-            return
         if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
             logger.info("evaluation %s was cancelled", job.args["job"])
             return

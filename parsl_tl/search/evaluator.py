@@ -92,6 +92,40 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         self._evaluation_timeout = evaluation_timeout
         self._app = evaluation_app(executors, kernel)
 
+    def gather(self, type: str, size: int = 1) -> Any:
+        """Waits for results, as DeepHyper's evaluators do; an interrupt abandons the others."""
+        try:
+            return super().gather(type, size)
+        except KeyboardInterrupt:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Throws away what is not finished; the evaluator cannot be used again.
+
+        For a search that was interrupted: nothing is gathered and no callback is called any more,
+        as ``close`` would do. Tasks that are with Parsl end with its kernel.
+        """
+        loop, self.loop = self.loop, None
+        self._callbacks = []
+        if loop is None or loop.is_closed():
+            return
+        for task in self._tasks_running:
+            if task.done() and not task.cancelled():
+                task.exception()  # asyncio reports exceptions that nobody has looked at
+        # The evaluator's own list, too: the garbage collector empties asyncio's at first.
+        unfinished = asyncio.all_tasks(loop).union(self._tasks_running)
+        for task in unfinished:
+            task.cancel()
+        if _is_in_a_loop():  # the caller's own, which sees to its tasks
+            return
+        if unfinished:
+            loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
+        loop.close()
+
+    def __del__(self) -> None:
+        self.abandon()
+
     async def execute(self, job: Job) -> Job:
         """Submits a job and waits for it; never raises for what the evaluation did."""
         async with self.sem:
@@ -130,6 +164,14 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         if self.time_left is not None:
             limits.append(max(0.0, self.time_left))
         return min(limits, default=None)
+
+
+def _is_in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _failure(reason: str, text: str) -> dict[str, Any]:

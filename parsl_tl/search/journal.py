@@ -68,11 +68,6 @@ class Journal:
         self.finished.append(row)
         return row
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing can be noted any more."""
-        return self._file.closed
-
     def close(self) -> None:
         """Gives the lock back."""
         self._file.close()

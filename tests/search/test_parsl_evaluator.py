@@ -1,6 +1,8 @@
 """The evaluator on real HighThroughputExecutor workers, driven by DeepHyper's own searches."""
 
+import gc
 import os
+import sys
 
 import parsl
 import pytest
@@ -131,6 +133,49 @@ def test_an_evaluation_that_takes_too_long_fails(tmp_path):
     assert len(slow) > 0
     assert set(slow["objective"]) == {"F_EvaluationTimeout"}
     assert frame[frame["p:x"] % 2 == 0]["objective"].astype(float).ge(0).all()
+
+
+class Launches:
+    """A callback that counts, and the moment of Ctrl-C: in the middle of a submission."""
+
+    def __init__(self, evaluator, interrupted):
+        self.calls = []
+        app = evaluator._app
+
+        def submit(*args, **kwargs):
+            self.calls.append("submit")
+            if self.calls.count("submit") == interrupted:
+                raise KeyboardInterrupt
+            return app(*args, **kwargs)
+
+        evaluator._app = submit
+
+    def __getattr__(self, name):
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        return lambda *_: self.calls.append(name)
+
+
+@pytest.mark.parametrize("explicitly", [True, False])
+@pytest.mark.parametrize("interrupted", [1, 2, 5])
+@pytest.mark.usefixtures("workers")
+def test_an_interrupted_search_ends_quietly(tmp_path, monkeypatch, caplog, interrupted, explicitly):
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    evaluator = ParslEvaluator(lambda parameters: 0.0)
+    launches = Launches(evaluator, interrupted)
+    evaluator._callbacks.append(launches)
+    random = RandomSearch(problem(), random_state=1, log_dir=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        random.search(evaluator, max_evals=20)
+    so_far = list(launches.calls)
+    if explicitly:
+        evaluator.abandon()
+    del evaluator, random
+    gc.collect()
+    assert launches.calls == so_far
+    assert [str(each.exc_value) for each in unraisable] == []
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.usefixtures("workers")
