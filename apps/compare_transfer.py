@@ -1,11 +1,12 @@
 """Is transfer worth it? The same searches with and without it, side by side.
 
     python apps/compare_transfer.py --out runs/compare
+    python apps/compare_transfer.py --out runs/methods --methods store hdf5 safetensors --seeds 0
 
-For every seed, one campaign trains all candidates from scratch and one lets children take over the
-longest stored prefix; everything else is equal. The figures go to ``comparison.csv`` and
-``comparison.md``, the best objective over evaluations to ``comparison.png``. Campaigns that are
-complete are not run again.
+For every seed, one campaign for each transfer method: ``none`` trains all candidates from scratch,
+the others let children take over the longest prefix that is kept; everything else is equal. The
+figures go to ``comparison.csv`` and ``comparison.md``, the best objective over evaluations to
+``comparison.png``. Campaigns that are complete are not run again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ import pandas as pd
 
 from parsl_tl import Campaign
 from parsl_tl.search.progress import SearchProgress
-
-METHODS = ("none", "store")
 
 
 def run_campaign(args: argparse.Namespace, method: str, seed: int) -> pd.DataFrame:
@@ -61,6 +60,8 @@ def figures(results: pd.DataFrame, population_size: int) -> dict[str, Any]:
         "failed": count - len(good),
         "stored_mb": good["bytes_stored"].sum() / 1e6,
         "train_seconds": children["seconds_train"].mean(),
+        "transfer_seconds": children["seconds_transfer"].mean(),
+        "store_seconds": good["seconds_store"].mean(),
         "trainable_share": (
             children["parameters_trainable"].sum() / children["parameters_total"].sum()
         ),
@@ -82,10 +83,9 @@ def plot(curves: dict[tuple[str, int], pd.Series], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     # Curves of one seed coincide until the first child; dashes leave what is below them visible.
-    styles = {
-        "none": {"color": "black", "linestyle": "--", "zorder": 3},
-        "store": {"color": "tab:blue", "linewidth": 3, "alpha": 0.6},
-    }
+    styles: dict[str, dict[str, Any]] = {"none": {"color": "black", "ls": "--", "zorder": 3}}
+    for index, method in enumerate(dict.fromkeys(method for method, _ in curves)):
+        styles.setdefault(method, {"color": f"C{index}", "linewidth": 3, "alpha": 0.6})
     for (method, seed), curve in curves.items():
         label = f"transfer {method}" if seed == min(s for _, s in curves) else None
         axes.step(range(1, len(curve) + 1), curve, where="post", label=label, **styles[method])
@@ -116,6 +116,12 @@ def main() -> None:
     parser.add_argument("--space", default="dense-skip")
     parser.add_argument("--config", default="local")
     parser.add_argument("--workers", type=int)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=["none", "store"],
+        help="none, store, hdf5, safetensors, ...",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-evals", type=int, default=60)
     parser.add_argument("--population-size", type=int, default=20)
@@ -126,7 +132,7 @@ def main() -> None:
     rows = []
     curves = {}
     for seed in args.seeds:
-        for method in METHODS:
+        for method in args.methods:
             results = run_campaign(args, method, seed)
             rows.append(
                 {"transfer": method, "seed": seed, **figures(results, args.population_size)}

@@ -63,9 +63,11 @@ def add_search_command(subparsers: Any) -> None:
     )
     how.add_argument(
         "--transfer",
-        choices=("store", "none"),
-        help="store: take over the longest prefix (default); none: train all from scratch",
+        metavar="METHOD",
+        help="store: take over the longest prefix (default); none: train all from scratch; hdf5, "
+        "safetensors, redis or a method of yours: as store does, with whole models kept that way",
     )
+    _add_pairs(how, "--transfer-arg", "an argument of a transfer method that keeps no store")
     how.add_argument("--keep-best", type=int, help="best models that stay in the store (default 5)")
 
     training = parser.add_argument_group("training of a candidate (default: the problem's)")
@@ -164,6 +166,8 @@ def run_search(args: argparse.Namespace) -> int:
             soft_wrap=True,
         )
     _show_best(console, frame, args.out)
+    if campaign.settings.has_store:
+        _show_export(console, frame, args.out)
     return 0 if frame["objective"].notna().any() else 1
 
 
@@ -185,6 +189,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "store": args.store,
         "overlap_store": args.overlap_store,
         "transfer": args.transfer,
+        "transfer_args": parse_pairs(args.transfer_arg) or None,
         "seed": args.seed,
         "population_size": args.population_size,
         "sample_size": args.sample_size,
@@ -236,8 +241,14 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
         )
     console.print(table)
     console.print(f"Results: {out}/results.parquet, {out}/results.csv", soft_wrap=True)
-    console.print(
-        f"A model as a Keras file: parsl-tl store export {out} {best.iloc[0].model_id} best.keras",
-        soft_wrap=True,
-        highlight=False,
-    )
+
+
+def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:
+    """Says how to get at the best model."""
+    best = frame[frame["objective"].notna()].nlargest(1, "objective")
+    for model_id in best["model_id"]:
+        console.print(
+            f"A model as a Keras file: parsl-tl store export {out} {model_id} best.keras",
+            soft_wrap=True,
+            highlight=False,
+        )

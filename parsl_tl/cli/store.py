@@ -84,10 +84,7 @@ def _open(where: str, *, read_only: bool = True) -> ModelStore:
     if config.is_file():  # a campaign's folder: its settings tell where the store is
         from parsl_tl.search.settings import CampaignSettings
 
-        uri = CampaignSettings.read(config).store
-        return open_store(
-            f"embedded:{folder / 'store'}" if uri == "embedded:" else uri, read_only=read_only
-        )
+        return open_store(CampaignSettings.read(config).store_uri(folder), read_only=read_only)
     return open_store(f"embedded:{folder}", read_only=read_only)
 
 

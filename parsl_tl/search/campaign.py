@@ -16,13 +16,14 @@ from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
+from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.results import results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings
 from parsl_tl.search.store_failures import StoreFailures
-from parsl_tl.search.store_uri import check_opens, moved, settle
+from parsl_tl.search.store_uri import moved, settle
 from parsl_tl.spaces import get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
@@ -43,7 +44,8 @@ class Campaign:
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
     evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``campaign.log``,
-    Parsl's logs in ``parsl/``, and the model store in ``store/`` unless another one is named.
+    Parsl's logs in ``parsl/``, and the model store in ``store/`` unless another one is named; with
+    ``transfer="hdf5"`` or ``"safetensors"``, the models' files in ``models/`` instead.
     """
 
     def __init__(
@@ -79,16 +81,17 @@ class Campaign:
             values = CampaignSettings(problem=problem, space=space, store=settle(store), **settings)
         except TypeError as error:
             raise CampaignError(f"unknown setting: {error}") from error
+        values = settle_arguments(values)
         self._set_up(folder, values, config, max_workers)
-        if is_remote(values.store):
-            check_opens(values.store, may_be_away=False)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
+            if folder.exists() and any(folder.iterdir()):
                 raise CampaignError(
                     f"{folder} is not empty; carry on with --resume (Campaign.resume), "
                     "or name another folder"
                 )
+            if is_remote(values.store) or not values.has_store:
+                self._keeping.check(may_be_away=False)
+            folder.mkdir(parents=True, exist_ok=True)
             values.write(folder / "config.json")
         except OSError as error:
             raise CampaignError(f"{folder} cannot be used: {error.strerror}") from error
@@ -136,8 +139,6 @@ class Campaign:
         config: str | os.PathLike[str] | parsl.Config,
         max_workers: int | None,
     ) -> None:
-        if settings.transfer not in ("store", "none"):
-            raise InvalidValueError(f"transfer={settings.transfer!r}; choose 'store' or 'none'")
         self.folder = folder
         self.settings = settings
         self._config = config
@@ -146,14 +147,17 @@ class Campaign:
         self._space = get_space(settings.space, **settings.space_args)
         problem = get_problem(settings.problem, **settings.problem_args)
         first = [0] * len(self._space.choices())
-        self._space.build(first, problem.input_shape, problem.output_shape)
+        graph = self._space.build(first, problem.input_shape, problem.output_shape)
+        self._keeping = keeping_of(settings, folder, graph)
 
     @property
     def store_uri(self) -> str:
-        """URI of the campaign's model store."""
-        if self.settings.store == "embedded:":
-            return f"embedded:{self.folder / 'store'}"
-        return self.settings.store
+        """URI of the campaign's model store.
+
+        Raises:
+            CampaignError: its models are with another transfer method.
+        """
+        return self.settings.store_uri(self.folder)
 
     @property
     def results(self) -> pd.DataFrame:
@@ -197,8 +201,8 @@ class Campaign:
         log = self._log_to_file()
         try:
             self.settings.write(self.folder / "config.json")  # the store may have moved
-            check_opens(self.store_uri, may_be_away=bool(journal.finished))
-            with Retirement(self.store_uri, self.settings.keep_best) as retirement:
+            self._keeping.check(may_be_away=bool(journal.finished))
+            with Retirement(self._keeping, self.settings.keep_best) as retirement:
                 self._run(journal, retirement, max_evals, max_seconds, evaluation_timeout, progress)
         finally:
             write_results(self.results, self.folder)
@@ -296,9 +300,7 @@ class Campaign:
             "space": settings.space,
             "space_args": settings.space_args,
             "seed": settings.seed,
-            "store": self.store_uri,
-            "transfer_method": "store",
-            "overlap_store": settings.overlap_store,
+            **self._keeping.parameters,
             "attributes": {"campaign": settings.uid},
             **settings.training,
         }

@@ -10,13 +10,13 @@ from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
 from parsl_tl.search.late_models import LateModels
-from parsl_tl.store import ModelStore, format_model_id, open_store
-from parsl_tl.store.uri import is_remote
+from parsl_tl.search.model_keeping import ModelKeeping
+from parsl_tl.store import ModelStore, format_model_id
+from parsl_tl.transfer import TransferMethod
 
 logger = logging.getLogger(__name__)
 
-# Retiring can wait, and a search must not wait for it: servers get one try, and then some rest.
-_QUICK = {"patience": 0.0, "timeout": 10.0}
+# A search must not wait for a server that does not answer: after one try it has some rest.
 _FIRST_REST, _LONGEST_REST = 5.0, 60.0
 
 
@@ -30,17 +30,17 @@ class Retirement:
         late: models that are finished and may not be in the store yet.
     """
 
-    def __init__(self, uri: str, keep_best: int) -> None:
+    def __init__(self, keeping: ModelKeeping, keep_best: int) -> None:
         """Starts with nothing expired.
 
         Args:
-            uri: of the store that holds the models.
+            keeping: where the models are.
             keep_best: so many of the best models stay.
         """
         self.late = LateModels()
-        self._uri = uri
+        self._keeping = keeping
         self._keep_best = keep_best
-        self._store: ModelStore | None = None
+        self._place: ModelStore | TransferMethod | None = None
         self._objectives: dict[int, float] = {}
         self._expired: set[int] = set()
         self._failures: dict[int, str] = {}
@@ -74,7 +74,9 @@ class Retirement:
         if not self.late:
             return 0
         try:
-            return self.late.wait(self._open(), seconds)
+            place = self._open()
+            assert isinstance(place, ModelStore)  # nothing else stores in the background
+            return self.late.wait(place, seconds)
         except ParslTLError as error:
             logger.warning("cannot ask whether models are stored: %s", error)
             return len(self.late)
@@ -85,9 +87,9 @@ class Retirement:
         if self._failures:
             self.close()
             try:
-                self._store = open_store(self._uri)
+                self._place = self._keeping.open(quick=False)
             except ParslTLError as error:
-                logger.warning("the store cannot be opened: %s", error)
+                logger.warning("models cannot be retired: %s", error)
                 return dict(self._failures)
         self._retire()
         for model_id, reason in self._failures.items():
@@ -96,9 +98,9 @@ class Retirement:
 
     def close(self) -> None:
         """Closes the connection; it is opened anew when it is needed."""
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
+        place, self._place = self._place, None
+        if place is not None:
+            place.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,11 +113,10 @@ class Retirement:
     ) -> None:
         self.close()
 
-    def _open(self) -> ModelStore:
-        if self._store is None:
-            options: dict[str, Any] = dict(_QUICK) if is_remote(self._uri) else {}
-            self._store = open_store(self._uri, **options)
-        return self._store
+    def _open(self) -> ModelStore | TransferMethod:
+        if self._place is None:
+            self._place = self._keeping.open(quick=True)
+        return self._place
 
     def _note(self, row: Mapping[str, Any]) -> None:
         if not isinstance(row["objective"], str):
@@ -130,12 +131,12 @@ class Retirement:
         if not due:
             return
         try:
-            store = self._open()
+            place = self._open()
         except ParslTLError as error:
             self._failures = dict.fromkeys(due, _describe(error))
         else:
             for model_id in due:
-                self._retire_one(store, model_id)
+                self._retire_one(place, model_id)
         if not self._failures:
             self._rest = _FIRST_REST
             return
@@ -144,14 +145,14 @@ class Retirement:
         self._rests_until = time.monotonic() + self._rest
         self._rest = min(2 * self._rest, _LONGEST_REST)
 
-    def _retire_one(self, store: ModelStore, model_id: int) -> None:
+    def _retire_one(self, place: ModelStore | TransferMethod, model_id: int) -> None:
         try:
-            store.retire(model_id)
+            place.retire(model_id)
         except ModelNotFoundError:
             if model_id in self.late:
                 return  # it goes when it has come
             # Retired before an interruption, or by another user of the store.
-            logger.debug("model %s is not in the store", format_model_id(model_id))
+            logger.debug("model %s is not there", format_model_id(model_id))
         except ParslTLError as error:
             self._failures[model_id] = _describe(error)
             return

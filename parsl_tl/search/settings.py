@@ -26,7 +26,11 @@ class CampaignSettings:
             seconds of storing; a result may be known before its model can be a donor, and if the
             search or a worker is killed then, the model counts as not stored.
         transfer: ``store`` lets children take over the longest prefix; ``none`` trains every
-            candidate from scratch, and still stores all models.
+            candidate from scratch, and still stores all models. Every other transfer method
+            (``hdf5``, ``safetensors``, ``redis``, your own) keeps all models its own way, and
+            there is no store.
+        transfer_args: arguments of such a method. Those of files have the campaign's own folder
+            ``models`` if none is named.
         seed: of all randomness.
         population_size: members of the population.
         sample_size: members of a tournament.
@@ -43,6 +47,7 @@ class CampaignSettings:
     store: str = "embedded:"
     overlap_store: bool = False
     transfer: str = "store"
+    transfer_args: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     population_size: int = 50
     sample_size: int = 5
@@ -57,6 +62,24 @@ class CampaignSettings:
         """Returns the model id of a job: the same at every try, another in every campaign."""
         digest = hashlib.blake2b(f"{self.uid}:{job}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little")
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the models are in a model store, and not with another transfer method."""
+        return self.transfer in ("store", "none")
+
+    def store_uri(self, folder: Path) -> str:
+        """Returns the URI of the model store of the campaign in a folder.
+
+        Raises:
+            CampaignError: it has none.
+        """
+        if not self.has_store:
+            raise CampaignError(
+                f"the campaign in {folder} has no store: its models are where transfer method "
+                f"{self.transfer!r} keeps them"
+            )
+        return f"embedded:{folder / 'store'}" if self.store == "embedded:" else self.store
 
     def write(self, path: Path) -> None:
         """Writes ``config.json``."""

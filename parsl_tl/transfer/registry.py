@@ -45,7 +45,7 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
         TransferError: no such method, it refuses the arguments, or it does not conform to
             ``TransferMethod``.
     """
-    factory = _find(name)
+    factory = find_transfer_method(name)
     try:
         method = factory(**kwargs)
     except TypeError as error:
@@ -55,7 +55,15 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
     return method
 
 
-def _find(name: str) -> Callable[..., Any]:
+def find_transfer_method(name: str) -> Callable[..., Any]:
+    """Gives what makes a transfer method: its class, mostly.
+
+    Args:
+        name: see ``get_transfer_method``.
+
+    Raises:
+        TransferError: no such method.
+    """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     try:

@@ -9,8 +9,10 @@ from small_models import leave
 from store_servers import running, uri_of
 
 from parsl_tl.errors import StoreUnreachableError
+from parsl_tl.search import model_keeping
 from parsl_tl.search import retirement as retirement_module
 from parsl_tl.search.late_models import LateModels
+from parsl_tl.search.model_keeping import KeptInStore
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.store_failures import StoreFailures
@@ -113,7 +115,7 @@ class TestLateModels:
 class TestRetirement:
     def test_a_model_that_is_on_its_way_goes_when_it_has_come(self, tmp_path):
         uri = f"embedded:{tmp_path / 'store'}"
-        with open_store(uri) as store, Retirement(uri, 1) as retirement:
+        with open_store(uri) as store, Retirement(KeptInStore(uri), 1) as retirement:
             retirement.finished(row(1, 0.5, store_pending=True))
             retirement.finished(row(2, 0.7))
             retirement.expire(1)
@@ -126,7 +128,7 @@ class TestRetirement:
 
     def test_waiting_for_what_is_on_its_way(self, tmp_path):
         uri = f"embedded:{tmp_path / 'store'}"
-        with open_store(uri) as store, Retirement(uri, 1) as retirement:
+        with open_store(uri) as store, Retirement(KeptInStore(uri), 1) as retirement:
             assert retirement.wait_for_late(0.0) == 0
             leave(store, 1)
             for model_id in (1, 2):
@@ -136,13 +138,13 @@ class TestRetirement:
     def test_a_server_that_goes_and_comes_back(self, tmp_path, monkeypatch):
         monkeypatch.setattr(retirement_module, "_FIRST_REST", 0.2)
         monkeypatch.setattr(
-            retirement_module,
+            model_keeping,
             "open_store",
             lambda uri, **o: open_store(uri, **{"patience": 1, **o}),
         )
         with running(tmp_path, "flight", 2) as servers, open_store(uri_of(servers)) as store:
             leave(store, 2, 3, 4, 6)
-            with Retirement(uri_of(servers), 0) as retirement:
+            with Retirement(KeptInStore(uri_of(servers)), 0) as retirement:
                 for model_id in (2, 3, 4, 6):
                     retirement.finished(row(model_id))
                 retirement.expire(6)

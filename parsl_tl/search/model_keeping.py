@@ -1,0 +1,170 @@
+"""Where a campaign keeps its models: in a model store, or with another transfer method."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from parsl_tl.errors import CampaignError, StoreUnreachableError
+from parsl_tl.search.store_uri import check_opens
+from parsl_tl.store import ModelStore, open_store
+from parsl_tl.store.uri import EMBEDDED, is_remote
+from parsl_tl.transfer import TransferMethod, get_transfer_method
+from parsl_tl.transfer.model_files import FileTransfer
+from parsl_tl.transfer.registry import find_transfer_method
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture import ArchitectureGraph
+    from parsl_tl.search.settings import CampaignSettings
+
+logger = logging.getLogger(__name__)
+
+# Retiring can wait, and a search must not wait for it: servers get one try.
+_QUICK = {"patience": 0.0, "timeout": 10.0}
+
+
+class ModelKeeping(Protocol):
+    """The place of a campaign's models."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the run functions are told of it; see ``run_transfer_trainer``."""
+        ...
+
+    def check(self, *, may_be_away: bool) -> None:
+        """Looks whether models can be kept there, before anything is evaluated.
+
+        Args:
+            may_be_away: a server that does not answer is no error.
+
+        Raises:
+            ParslTLError: they cannot.
+        """
+        ...
+
+    def open(self, *, quick: bool) -> ModelStore | TransferMethod:
+        """Opens it to retire models.
+
+        Args:
+            quick: a server that does not answer gets one try.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class KeptInStore:
+    """Models are in a model store.
+
+    Attributes:
+        uri: of the store.
+        overlap: models are stored in the background.
+    """
+
+    uri: str
+    overlap: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """See ``ModelKeeping.parameters``."""
+        return {"store": self.uri, "transfer_method": "store", "overlap_store": self.overlap}
+
+    def check(self, *, may_be_away: bool) -> None:
+        """See ``ModelKeeping.check``."""
+        check_opens(self.uri, may_be_away=may_be_away)
+
+    def open(self, *, quick: bool) -> ModelStore:
+        """See ``ModelKeeping.open``."""
+        options: dict[str, Any] = dict(_QUICK) if quick and is_remote(self.uri) else {}
+        return open_store(self.uri, **options)
+
+
+@dataclass(frozen=True)
+class KeptByMethod:
+    """Models are where a transfer method keeps them, whole.
+
+    Attributes:
+        method: name of the method.
+        arguments: of the method.
+        graph: any architecture, to ask for.
+        unused_id: id of no model.
+    """
+
+    method: str
+    arguments: dict[str, Any]
+    graph: ArchitectureGraph
+    unused_id: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """See ``ModelKeeping.parameters``."""
+        return {"transfer_method": self.method, "transfer_args": self.arguments}
+
+    def check(self, *, may_be_away: bool) -> None:
+        """See ``ModelKeeping.check``."""
+        opened = self.open(quick=True)
+        try:
+            opened.recall(self.graph, model_id=self.unused_id)
+        except StoreUnreachableError as error:
+            if not may_be_away:
+                raise StoreUnreachableError(f"{error}; start it before the search") from error
+            logger.warning("the search goes on without transfer: %s", error)
+        finally:
+            opened.close()
+
+    def open(self, *, quick: bool) -> TransferMethod:
+        """See ``ModelKeeping.open``."""
+        return get_transfer_method(self.method, **self.arguments)
+
+
+def keeping_of(
+    settings: CampaignSettings, folder: Path, graph: ArchitectureGraph
+) -> KeptInStore | KeptByMethod:
+    """Says where a campaign's models are.
+
+    Args:
+        settings: of the campaign.
+        folder: of the campaign.
+        graph: any architecture of its space.
+
+    Raises:
+        TransferError: there is no such transfer method.
+        CampaignError: settings that exclude each other.
+    """
+    if settings.has_store:
+        if settings.transfer_args:
+            raise CampaignError(
+                f"transfer_args={settings.transfer_args} are for methods without a store; "
+                f"transfer={settings.transfer!r} has its models in the store that is named"
+            )
+        return KeptInStore(settings.store_uri(folder), settings.overlap_store)
+    for name, own in (("store", EMBEDDED), ("overlap_store", False)):
+        if getattr(settings, name) != own:
+            raise CampaignError(
+                f"{name}={getattr(settings, name)!r} is for transfer='store'; "
+                f"transfer={settings.transfer!r} keeps its models by itself (transfer_args)"
+            )
+    arguments = dict(settings.transfer_args)
+    if keeps_files(settings.transfer):
+        arguments.setdefault("folder", str(folder / "models"))
+    return KeptByMethod(settings.transfer, arguments, graph, settings.model_id(-1))
+
+
+def keeps_files(method: str) -> bool:
+    """Whether a transfer method keeps its models in a folder.
+
+    Raises:
+        TransferError: there is no such transfer method.
+    """
+    found = find_transfer_method(method)
+    return isinstance(found, type) and issubclass(found, FileTransfer)
+
+
+def settle_arguments(settings: CampaignSettings) -> CampaignSettings:
+    """Makes a folder that is named mean the same to every worker, wherever it runs."""
+    folder = settings.transfer_args.get("folder")
+    if settings.has_store or not isinstance(folder, str) or not folder:
+        return settings
+    absolute = str(Path(folder).expanduser().absolute())
+    return replace(settings, transfer_args={**settings.transfer_args, "folder": absolute})
