@@ -81,7 +81,9 @@ class Campaign:
             values = CampaignSettings(problem=problem, space=space, store=settle(store), **settings)
         except TypeError as error:
             raise CampaignError(f"unknown setting: {error}") from error
-        values = settle_arguments(values)
+        values = replace(
+            values, transfer_args=settle_arguments(values.transfer, values.transfer_args)
+        )
         self._set_up(folder, values, config, max_workers)
         try:
             if folder.exists() and any(folder.iterdir()):
@@ -121,7 +123,10 @@ class Campaign:
         """
         folder = Path(out).expanduser().absolute()
         settings = CampaignSettings.read(folder / "config.json")
-        for name, (own, given) in settings.differences(dict(expected or {})).items():
+        wanted = dict(expected or {})
+        if wanted.get("transfer_args"):
+            wanted["transfer_args"] = settle_arguments(settings.transfer, wanted["transfer_args"])
+        for name, (own, given) in settings.differences(wanted).items():
             raise CampaignError(
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
                 "leave the option out, or start a new campaign in another folder"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -161,10 +162,17 @@ def keeps_files(method: str) -> bool:
     return isinstance(found, type) and issubclass(found, FileTransfer)
 
 
-def settle_arguments(settings: CampaignSettings) -> CampaignSettings:
-    """Makes a folder that is named mean the same to every worker, wherever it runs."""
-    folder = settings.transfer_args.get("folder")
-    if settings.has_store or not isinstance(folder, str) or not folder:
-        return settings
-    absolute = str(Path(folder).expanduser().absolute())
-    return replace(settings, transfer_args={**settings.transfer_args, "folder": absolute})
+def settle_arguments(transfer: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes a folder that is named mean the same to every worker, wherever it runs.
+
+    Args:
+        transfer: name of the transfer method.
+        arguments: of the method.
+
+    Raises:
+        TransferError: there is no such transfer method.
+    """
+    settled = dict(arguments)
+    if settled.get("folder") and keeps_files(transfer):
+        settled["folder"] = str(Path(settled["folder"]).expanduser().absolute())
+    return settled

@@ -125,7 +125,12 @@ class TransferMethod(Protocol):
         ...
 
     def retire(self, model_id: int) -> int:
-        """Gives up a model; frees what no other one refers to, and says how many bytes."""
+        """Gives up a model; frees what no other one refers to, and says how many bytes.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            StoreError: the place where models are kept does not answer.
+        """
         ...
 
     def close(self) -> None:

@@ -111,6 +111,9 @@ def test_a_folder_means_the_same_to_every_worker(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     campaign = campaign_of(tmp_path / "run", "hdf5", transfer_args={"folder": "models"})
     assert campaign.settings.transfer_args == {"folder": str(tmp_path / "models")}
+    Campaign.resume(tmp_path / "run", expected={"transfer_args": {"folder": "models"}})
+    with pytest.raises(CampaignError, match="others"):
+        Campaign.resume(tmp_path / "run", expected={"transfer_args": {"folder": "others"}})
 
 
 @pytest.mark.parametrize(
