@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-cpp sanitize fuzz lint format clean
+.PHONY: help install demo test test-fast test-cpp build-sanitized sanitize fuzz lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -69,13 +69,15 @@ test-cpp: $(VENV)/.installed ## run the C++ tests of the model store
 	build/cpp-tests/cpp-store/tests/engine_stress 3
 
 FUZZ_RUNS ?= 10000
-sanitize: $(VENV)/.installed ## run the C++ tests under the address, undefined and thread sanitizers
+build-sanitized: $(VENV)/.installed
 	$(call build_cpp,sanitize-address,-DPARSL_TL_SANITIZE=address$(COMMA)undefined)
+	$(call build_cpp,sanitize-thread,-DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
+
+sanitize: build-sanitized ## run the C++ tests under the address, undefined and thread sanitizers
 	build/sanitize-address/cpp-store/tests/engine_tests
 	build/sanitize-address/cpp-store/tests/protocol_tests
 	build/sanitize-address/cpp-store/tests/flight_tests
 	$(call run_fuzz,sanitize-address,-runs=$(FUZZ_RUNS) -seed=1)
-	$(call build_cpp,sanitize-thread,-DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
 	build/sanitize-thread/cpp-store/tests/left_right_tests
 	build/sanitize-thread/cpp-store/tests/engine_stress 15
 COMMA := ,

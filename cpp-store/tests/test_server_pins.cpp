@@ -97,15 +97,15 @@ CASE(the_model_opened_longest_ago_goes_first) {
 
 CASE(nothing_is_kept_for_silent_clients) {
   ServerOptions options;
-  options.client_limits.silence = std::chrono::seconds(1);
+  options.client_limits.silence = std::chrono::seconds(2);
   ServerFixture fixture(options);
   RawClient silent(fixture.server), speaking(fixture.server, 2);
   for (const std::uint64_t id : {1, 2}) fixture.store(id);
   silent.ask(open(2, 1));
   speaking.ask(open(1, 1));
   for (const std::uint64_t id : {1, 2}) fixture.engine->retire(id);
-  CHECK_EQ(speaking.ask(HelloRequest{}).keeps_ms, 1000U);
-  for (int i = 0; i < 24; ++i) {
+  CHECK_EQ(speaking.ask(HelloRequest{}).keeps_ms, 2000U);
+  for (int i = 0; i < 44; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     speaking.ask(PingRequest{});
   }
