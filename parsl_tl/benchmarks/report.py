@@ -15,8 +15,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from parsl_tl.analysis.files import prepare_folder, write_table
-from parsl_tl.errors import BenchmarkError
+from parsl_tl.analysis.files import prepare_folder, save_figure, write_table
+from parsl_tl.errors import AnalysisError, BenchmarkError
 
 Row = Mapping[str, Any]
 
@@ -112,20 +112,13 @@ def save_plot(
         The file.
 
     Raises:
-        BenchmarkError: matplotlib is not installed.
+        BenchmarkError: matplotlib is not installed, or the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise BenchmarkError("plots need matplotlib: pip install 'parsl-tl[plot]'") from None
-    # Not through pyplot, whose backend is one for the whole process.
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    draw(figure.add_subplot())
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+    try:
+        return save_figure(path, size, lambda figure: draw(figure.add_subplot()))
+    except AnalysisError as error:
+        raise BenchmarkError(str(error)) from error
 
 
 def machine_facts() -> dict[str, Any]:

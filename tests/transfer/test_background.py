@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+from small_models import candidate
 
-from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import ModelExistsError, StoreFullError
 from parsl_tl.store import open_store
 from parsl_tl.transfer import StoreTransfer
@@ -35,14 +34,6 @@ class Gate:
 
     def open_soon(self) -> None:
         threading.Timer(0.2, self.event.set).start()
-
-
-def candidate(*units: int) -> tuple[keras.Model, ArchitectureGraph]:
-    inputs = tensor = keras.Input((4,))
-    for width in units:
-        tensor = keras.layers.Dense(width, activation="relu")(tensor)
-    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
-    return graph.to_keras(), graph
 
 
 def leave(method: StoreTransfer, model_id: int, *units: int, **kwargs: Any) -> Any:

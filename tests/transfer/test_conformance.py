@@ -8,6 +8,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+from small_models import candidate
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
@@ -73,20 +74,6 @@ def kind(request):
 @pytest.fixture
 def method(make, kind):
     return make(kind)
-
-
-def candidate(*units, normalize=False):
-    """A chain of dense layers, random weights."""
-    inputs = tensor = keras.Input((4,))
-    for width in units:
-        tensor = keras.layers.Dense(width, activation="relu")(tensor)
-        if normalize:
-            tensor = keras.layers.BatchNormalization()(tensor)
-    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
-    model = graph.to_keras()
-    for layer in model.layers:
-        layer.set_weights([np.random.rand(*w.shape) for w in layer.get_weights()])
-    return model, graph
 
 
 def weights_of(model, graph):

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
+from small_models import candidate
 from store_servers import running, uri_of
 
 import parsl_tl.store
-from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import StoreUnreachableError
 from parsl_tl.store import open_store
 from parsl_tl.transfer import StoreTransfer, connections
@@ -35,14 +34,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(connections, "_SECONDS_OF_REST", 0.5)
     yield
     disconnect()
-
-
-def candidate(*units: int) -> tuple[keras.Model, ArchitectureGraph]:
-    inputs = tensor = keras.Input((4,))
-    for width in units:
-        tensor = keras.layers.Dense(width, activation="relu")(tensor)
-    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
-    return graph.to_keras(), graph
 
 
 def leave(method: StoreTransfer, model_id: int, *units: int) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from small_models import candidate
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import (
@@ -38,20 +39,6 @@ def uri(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def method(uri: str) -> StoreTransfer:
     return StoreTransfer(uri)
-
-
-def candidate(*units: int, normalize: bool = False) -> tuple[keras.Model, ArchitectureGraph]:
-    """A chain of dense layers, random weights."""
-    inputs = tensor = keras.Input((4,))
-    for width in units:
-        tensor = keras.layers.Dense(width, activation="relu")(tensor)
-        if normalize:
-            tensor = keras.layers.BatchNormalization()(tensor)
-    graph = ArchitectureGraph.from_keras(keras.Model(inputs, tensor))
-    model = graph.to_keras()
-    for layer in model.layers:
-        layer.set_weights([np.random.rand(*w.shape) for w in layer.get_weights()])
-    return model, graph
 
 
 def weighted(model: keras.Model, graph: ArchitectureGraph) -> list[str]:
