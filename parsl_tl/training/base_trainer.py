@@ -72,6 +72,8 @@ class BaseTrainer:
             report.objective = self.recall()
             if report.objective is not None:
                 report.recalled = True
+                with report.timed("build"):
+                    self._build()  # the report tells of its size all the same
                 return report
             with report.timed("load"):
                 data = self.config.problem.load()

@@ -13,7 +13,7 @@ from store_servers import ServerProcess
 
 from parsl_tl import open_store
 
-MESSAGES = int(os.environ.get("PARSL_TL_GARBAGE", "20000"))
+MESSAGES = int(os.environ.get("PARSL_TL_GARBAGE", "10000"))
 KINDS = [1, 2, 3, 5, 10, 11, 12, 13, 14, 20, 21, 22, 30, 31, 32, 33, 34, 35, 36, 40, 41, 42, 43, 45]
 
 

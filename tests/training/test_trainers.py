@@ -237,6 +237,8 @@ class TestTransferTrainer:
         first = TransferTrainer(config(model_id=1), chain(16), method).run()
         again = TransferTrainer(config(model_id=1, seed=5), chain(16), method).run()
         assert again.recalled
+        assert again.layers_total == first.layers_total > 0
+        assert again.parameters_total == first.parameters_total > 0
         assert not first.recalled
         assert again.objective == first.objective
         assert again.epochs == 0
