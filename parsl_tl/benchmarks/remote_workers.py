@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from threading import BrokenBarrierError
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +14,7 @@ from parsl_tl.benchmarks.store_embedded import REPEAT, Embedded, checksum_word
 from parsl_tl.benchmarks.store_methods import Method
 from parsl_tl.benchmarks.store_models import destination, make_model
 from parsl_tl.benchmarks.store_redis import Redis
-from parsl_tl.benchmarks.store_workers import (
-    _DONE,
-    _FAILED,
-    _WAITED,
-    Case,
-    Workers,
-    _Worker,
-)
+from parsl_tl.benchmarks.store_workers import Case, Workers, _Worker
 from parsl_tl.store.transports import transport_module
 
 # Ids of one client in one case; those of the population are below.
@@ -66,24 +55,6 @@ class RemoteCase(Case):
 class RemoteWorkers(Workers):
     """Client processes; use them in a ``with``, which ends them whatever happens."""
 
-    def __enter__(self) -> Self:
-        """Starts the processes."""
-        try:
-            for index in range(max(self._barriers)):
-                ours, theirs = self._context.Pipe()
-                process = self._context.Process(
-                    target=_serve, args=(index, theirs, self._barriers), daemon=True
-                )
-                self._pipes.append(ours)
-                self._processes.append(process)
-                process.start()
-                # Only the process itself holds its end, so that its death ends the pipe.
-                theirs.close()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
     def latencies(self, case: LatencyCase) -> Latencies:
         """Lets one client ask, one query after the other; see ``time_queries``."""
         (times,) = self._ask(1, ("latencies", case))
@@ -101,30 +72,8 @@ class RemoteWorkers(Workers):
                 process.join(max(0.0, deadline - time.monotonic()))
         super().close()
 
-
-def _serve(index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
-    """What a client process does: answers tasks until the pipe ends."""
-    # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = _RemoteWorker(index, barriers)
-    while True:
-        try:
-            task, argument = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            break  # reset: with an answer on the way that nobody had read
-        try:
-            reply = (_DONE, getattr(worker, task)(argument))
-        except BrokenBarrierError:
-            reply = (_WAITED, "a process did not come to where all start together")
-        except Exception as error:
-            reply = (_FAILED, f"{type(error).__name__}: {error}")
-        try:
-            # Before the others stop waiting, so that theirs is not the first message.
-            pipe.send(reply)
-        except OSError:
-            break  # nobody is there any more
-        if reply[0] == _FAILED:
-            worker.give_up()
+    def _worker_class(self) -> type[_Worker]:
+        return _RemoteWorker
 
 
 class _RemoteWorker(_Worker):

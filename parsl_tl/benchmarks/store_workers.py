@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import BrokenBarrierError
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from parsl_tl.benchmarks.store_embedded import Embedded
 from parsl_tl.benchmarks.store_methods import (
@@ -104,13 +104,15 @@ class Workers:
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         """Starts the processes."""
         try:
             for index in range(max(self._barriers)):
                 ours, theirs = self._context.Pipe()
                 process = self._context.Process(
-                    target=_serve, args=(index, theirs, self._barriers), daemon=True
+                    target=_serve,
+                    args=(self._worker_class(), index, theirs, self._barriers),
+                    daemon=True,
                 )
                 self._pipes.append(ours)
                 self._processes.append(process)
@@ -177,6 +179,9 @@ class Workers:
             ) from error
         return [replies[pipe] for pipe in pipes]
 
+    def _worker_class(self) -> type[_Worker]:
+        return _Worker
+
     def _exit_codes(self) -> str:
         for process in self._processes:
             process.join(0.2)
@@ -199,11 +204,13 @@ class Workers:
         self._processes, self._pipes = [], []
 
 
-def _serve(index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
+def _serve(
+    worker_class: type[_Worker], index: int, pipe: Connection, barriers: dict[int, Any]
+) -> None:
     """What a worker process does: answers tasks until the pipe ends."""
     # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = _Worker(index, barriers)
+    worker = worker_class(index, barriers)
     while True:
         try:
             task, argument = pipe.recv()
@@ -215,8 +222,11 @@ def _serve(index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
             reply = (_WAITED, "a process did not come to where all start together")
         except Exception as error:
             reply = (_FAILED, f"{type(error).__name__}: {error}")
-        # Before the others stop waiting, so that theirs is not the first message.
-        pipe.send(reply)
+        try:
+            # Before the others stop waiting, so that theirs is not the first message.
+            pipe.send(reply)
+        except OSError:
+            return  # nobody is there any more
         if reply[0] == _FAILED:
             worker.give_up()
 
