@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from processes_left import processes_left
+from processes_left import nothing_left, processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import lcp_methods, lcp_settings
@@ -61,10 +61,6 @@ def tiny(tmp_path, **changes):
         **changes,
     }
     return LcpSettings(**given)
-
-
-def nothing_left(folder):
-    return list(folder.iterdir()) == [] and processes_left() == []
 
 
 @pytest.fixture(scope="module")

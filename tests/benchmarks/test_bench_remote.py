@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from processes_left import processes_left
+from processes_left import nothing_left, processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import remote_settings
@@ -73,10 +73,6 @@ def tiny(tmp_path, **changes):
         **changes,
     }
     return RemoteSettings(**given)
-
-
-def nothing_left(folder):
-    return list(folder.iterdir()) == [] and processes_left() == []
 
 
 def parse(*options):

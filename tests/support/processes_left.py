@@ -1,8 +1,9 @@
-"""Worker processes and servers that a test must not leave behind."""
+"""Worker processes, servers and files that a test must not leave behind."""
 
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import psutil
 
@@ -25,3 +26,8 @@ def processes_left() -> list[psutil.Process]:
             if child.pid not in _others and any(word in name for word in _WORDS):
                 left.append(child)
     return left
+
+
+def nothing_left(folder: Path) -> bool:
+    """Whether a folder is empty, and no process is left."""
+    return list(folder.iterdir()) == [] and processes_left() == []
