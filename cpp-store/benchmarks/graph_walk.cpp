@@ -12,54 +12,42 @@ namespace {
 
 constexpr std::uint32_t kNone = UINT32_MAX;
 
-/// Layers of the query that are equal with equal histories.
-struct Group {
+/// A layer of the query.
+struct Step {
   std::uint64_t digest;
-  std::vector<std::uint32_t> inputs;    // groups, in order
-  std::vector<std::uint32_t> children;  // groups that have this one among their inputs
-  std::uint32_t count;                  // how many twins
+  std::vector<std::uint32_t> inputs;    // steps, in order
+  std::vector<std::uint32_t> children;  // steps that have this one among their inputs
 };
 
 struct Query {
-  std::vector<Group> groups;
+  std::vector<Step> steps;
   std::vector<std::uint32_t> roots;
 };
 
 /// Memory that one query uses again for every stored graph.
 struct Scratch {
-  std::vector<std::uint32_t> group_of;  // of visited vertices
-  std::vector<std::uint32_t> visits;    // in-edges seen so far
-  std::vector<std::uint32_t> taken;     // layers matched per group
+  std::vector<std::uint32_t> step_of;  // of visited vertices
+  std::vector<std::uint32_t> visits;   // in-edges seen so far
+  std::vector<bool> taken;             // steps that are matched
   std::vector<Vertex> frontier;
 };
 
-/// Walks the query's own graph once, so that twins are known before the stored graphs are walked.
+/// Walks the query's own graph once, instead of together with every stored graph.
 Query prepare(const ArrayGraph& graph) {
   Query query;
-  std::vector<std::uint32_t> group_of(graph.size(), kNone);
+  std::vector<std::uint32_t> step_of(graph.size(), kNone);
   std::vector<std::uint32_t> visits(graph.size(), 0);
   std::vector<Vertex> frontier;
 
   const auto enter = [&](Vertex v, std::vector<std::uint32_t> inputs) {
-    const std::uint64_t digest = graph.digest(v);
-    auto& siblings = inputs.empty() ? query.roots : query.groups[inputs.front()].children;
-    std::uint32_t group = kNone;
-    for (const std::uint32_t other : siblings) {
-      if (query.groups[other].digest == digest && query.groups[other].inputs == inputs) {
-        group = other;
-      }
+    const auto step = static_cast<std::uint32_t>(query.steps.size());
+    if (inputs.empty()) query.roots.push_back(step);
+    for (const std::uint32_t input : inputs) {
+      auto& children = query.steps[input].children;
+      if (children.empty() || children.back() != step) children.push_back(step);
     }
-    if (group == kNone) {
-      group = static_cast<std::uint32_t>(query.groups.size());
-      if (inputs.empty()) query.roots.push_back(group);
-      for (const std::uint32_t input : inputs) {
-        auto& children = query.groups[input].children;
-        if (children.empty() || children.back() != group) children.push_back(group);
-      }
-      query.groups.push_back({digest, std::move(inputs), {}, 0});
-    }
-    ++query.groups[group].count;
-    group_of[v] = group;
+    query.steps.push_back({graph.digest(v), std::move(inputs), {}});
+    step_of[v] = step;
     frontier.push_back(v);
   };
 
@@ -70,7 +58,7 @@ Query prepare(const ArrayGraph& graph) {
       if (++visits[v] != sources.size()) continue;
       std::vector<std::uint32_t> inputs(sources.size());
       std::transform(sources.begin(), sources.end(), inputs.begin(),
-                     [&](Vertex source) { return group_of[source]; });
+                     [&](Vertex source) { return step_of[source]; });
       enter(v, std::move(inputs));
     }
   }
@@ -80,39 +68,41 @@ Query prepare(const ArrayGraph& graph) {
 /// Returns the number of common layers.
 template <class Graph>
 std::uint32_t walk(const Query& query, const Graph& stored, Scratch& scratch) {
-  scratch.group_of.assign(stored.size(), kNone);
+  scratch.step_of.assign(stored.size(), kNone);
   scratch.visits.assign(stored.size(), 0);
-  scratch.taken.assign(query.groups.size(), 0);
+  scratch.taken.assign(query.steps.size(), false);
   scratch.frontier.clear();
   std::uint32_t prefix = 0;
 
-  const auto enter = [&](Vertex v, std::uint32_t group) {
-    scratch.group_of[v] = group;
-    // A twin that the query has no partner for adds nothing, but leads to layers that may.
-    if (scratch.taken[group]++ < query.groups[group].count) ++prefix;
+  // Of twins, the first that is met takes the first step, and so on.
+  const auto matches = [&](Vertex v, std::uint32_t step) {
+    return !scratch.taken[step] && query.steps[step].digest == stored.digest(v);
+  };
+  const auto enter = [&](Vertex v, std::uint32_t step) {
+    scratch.step_of[v] = step;
+    scratch.taken[step] = true;
     scratch.frontier.push_back(v);
+    ++prefix;
   };
 
   for (const Vertex root : stored.roots()) {
-    const std::uint64_t digest = stored.digest(root);
-    for (const std::uint32_t group : query.roots) {
-      if (query.groups[group].digest == digest) enter(root, group);
-    }
+    const auto step = std::find_if(query.roots.begin(), query.roots.end(),
+                                   [&](std::uint32_t found) { return matches(root, found); });
+    if (step != query.roots.end()) enter(root, *step);
   }
   for (std::size_t head = 0; head < scratch.frontier.size(); ++head) {
     const Vertex u = scratch.frontier[head];
-    const auto& candidates = query.groups[scratch.group_of[u]].children;
+    const auto& candidates = query.steps[scratch.step_of[u]].children;
     if (candidates.empty()) continue;
     for (const Vertex v : stored.followers(u)) {
       const auto sources = stored.sources(v);
       if (++scratch.visits[v] != sources.size()) continue;
-      const std::uint64_t digest = stored.digest(v);
       for (const std::uint32_t candidate : candidates) {
-        const Group& group = query.groups[candidate];
-        if (group.digest == digest &&
-            std::equal(sources.begin(), sources.end(), group.inputs.begin(), group.inputs.end(),
+        const auto& inputs = query.steps[candidate].inputs;
+        if (matches(v, candidate) &&
+            std::equal(sources.begin(), sources.end(), inputs.begin(), inputs.end(),
                        [&](Vertex source, std::uint32_t input) {
-                         return scratch.group_of[source] == input;
+                         return scratch.step_of[source] == input;
                        })) {
           enter(v, candidate);
           break;

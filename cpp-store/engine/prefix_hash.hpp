@@ -1,39 +1,29 @@
-// Prefix hashes: a layer's own digest together with the hashes of its inputs, in order.
+// Prefix hashes: a layer's own digest together with the keys of its inputs, in order.
 //
-// Equal hash means equal layer with an equal history back to the model's inputs. Many graphs are
-// hashed in one call; each is a run of layers in flat arrays.
+// Equal hash means equal layer with an equal history back to the model's inputs. Equal layers on
+// equal inputs (twins) have equal hashes; their keys (hash and twin number) tell them apart, and what
+// follows one of them has that key in its hash. So layers of two models with equal keys map one to
+// one, and the inputs of one are mapped to the inputs of the other: a match is an isomorphism.
+// Which twin is the first is a matter of the order in which layers are listed; see
+// canonical_order.hpp for the order that equal models share.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "graph_batch.hpp"
+
 namespace parsl_tl {
 
-/// One tensor that a call takes in: which layer of the graph made it, in which of that layer's
-/// calls, and which of the call's outputs it is.
-struct TensorSource {
-  std::uint32_t layer;
-  std::uint32_t call;
-  std::uint32_t tensor;
-};
-static_assert(sizeof(TensorSource) == 12);
-
-/// Flat arrays over all graphs. Starts have one entry more than there are things, as in CSR.
-struct GraphBatch {
-  std::span<const std::int64_t> layer_starts;  // graph g: layers [layer_starts[g], layer_starts[g+1])
-  std::span<const std::uint64_t> digests;      // one per layer
-  std::span<const std::int64_t> call_starts;   // layer l: its calls
-  std::span<const std::uint64_t> call_digests; // one per call: the form of its arguments
-  std::span<const std::int64_t> input_starts;  // call c: its inputs
-  std::span<const TensorSource> inputs;        // layer numbers count within the graph
-};
-
-/// One hash per layer. A layer that is called several times has one hash over all of its calls, so
-/// that the layers of a common prefix always have their inputs in the prefix too. Layers that feed
-/// each other (a layer called again on what was made from its own output) are hashed as a group.
+/// One hash per layer. Twins are numbered in the order in which they are listed.
 ///
-/// Throws std::invalid_argument for inconsistent arrays, unknown layers or calls, and cycles.
+/// A layer that is called several times has one hash over all of its calls, so that the layers of a
+/// common prefix always have their inputs in the prefix too. Layers that feed each other (a layer
+/// called again on what was made from its own output) are hashed as one group; they, and layers that
+/// are not listed behind their inputs, match together or not at all.
+///
+/// Throws std::invalid_argument for inconsistent arrays, unknown layers or calls.
 std::vector<std::uint64_t> prefix_hashes(const GraphBatch& batch);
 
 /// XXH3-64 of the words in little-endian order; the one way in which hashes are combined.

@@ -5,6 +5,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "canonical_order.hpp"
 #include "checksum.hpp"
 #include "flat_models.hpp"
 #include "layer_name.hpp"
@@ -37,6 +38,12 @@ std::vector<std::uint64_t> layer_keys(std::span<const std::int64_t> starts,
   return keys;
 }
 
+std::span<const TensorSource> view_sources(const Array<std::uint32_t>& triples) {
+  if (triples.size() % 3 != 0) throw py::value_error("tensors are triples");
+  return {reinterpret_cast<const TensorSource*>(triples.data()),
+          static_cast<std::size_t>(triples.size() / 3)};
+}
+
 }  // namespace
 
 void bind_hash(py::module_& module) {
@@ -45,12 +52,10 @@ void bind_hash(py::module_& module) {
       [](const Array<std::int64_t>& layer_starts, const Array<std::uint64_t>& digests,
          const Array<std::int64_t>& call_starts, const Array<std::uint64_t>& call_digests,
          const Array<std::int64_t>& input_starts, const Array<std::uint32_t>& inputs) {
-        if (inputs.size() % 3 != 0) throw py::value_error("inputs are triples");
         const GraphBatch batch{
-            view(layer_starts), view(digests),      view(call_starts),
-            view(call_digests), view(input_starts),
-            {reinterpret_cast<const TensorSource*>(inputs.data()),
-             static_cast<std::size_t>(inputs.size() / 3)}};
+            {view(layer_starts), view(call_starts), view(input_starts), view_sources(inputs)},
+            view(digests),
+            view(call_digests)};
         std::vector<std::uint64_t> hashes;
         {
           const py::gil_scoped_release release;
@@ -61,6 +66,24 @@ void bind_hash(py::module_& module) {
       py::arg("layer_starts"), py::arg("digests"), py::arg("call_starts"), py::arg("call_digests"),
       py::arg("input_starts"), py::arg("inputs"),
       "One prefix hash per layer of a batch of graphs in flat (CSR) arrays; see prefix_hash.hpp.");
+  module.def(
+      "canonical_order",
+      [](const Array<std::int64_t>& layer_starts, const Array<std::int64_t>& call_starts,
+         const Array<std::int64_t>& input_starts, const Array<std::uint32_t>& inputs,
+         const Array<std::int64_t>& output_starts, const Array<std::uint32_t>& outputs) {
+        const CallBatch batch{view(layer_starts), view(call_starts), view(input_starts),
+                              view_sources(inputs)};
+        CanonicalOrder order;
+        {
+          const auto tensors = view_sources(outputs);
+          const py::gil_scoped_release release;
+          order = canonical_order(batch, view(output_starts), tensors);
+        }
+        return py::make_tuple(to_array(std::move(order.layers)), to_array(std::move(order.calls)));
+      },
+      py::arg("layer_starts"), py::arg("call_starts"), py::arg("input_starts"), py::arg("inputs"),
+      py::arg("output_starts"), py::arg("outputs"),
+      "For each place in each graph its layer, and for each call its number; see canonical_order.hpp.");
   module.def(
       "layer_keys",
       [](const Array<std::int64_t>& layer_starts, const Array<std::uint64_t>& prefix_hashes) {

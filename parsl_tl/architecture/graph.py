@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.architecture.canonical import layer_digest, node_digest
-from parsl_tl.architecture.layer import Call, Layer, TensorRef
-from parsl_tl.architecture.prefix import hash_layers, layer_keys, number_twins, stable_name
+from parsl_tl.architecture.canonical_order import reorder_layers
+from parsl_tl.architecture.layer import Layer, TensorRef
+from parsl_tl.architecture.prefix import hash_graphs, layer_keys, number_twins, stable_name
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class ArchitectureGraph:
     """A model as a graph of layers: immutable, without weights, and without Keras.
 
     Attributes:
-        layers: in topological order.
+        layers: in canonical order, which is a topological one.
         inputs: indices of the input layers, in the order of the model's inputs.
         outputs: the model's output tensors.
     """
@@ -31,9 +31,10 @@ class ArchitectureGraph:
     def __init__(
         self, layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]
     ) -> None:
-        """Validates a graph and brings its layers into topological order.
+        """Validates a graph and brings its layers into the order that equal graphs share.
 
-        Layers that are already in such an order keep it.
+        That is a topological one: depth first from the outputs, see ``canonical_order``. A layer's
+        calls stand in the order in which the outputs need them.
 
         Args:
             layers: in any order.
@@ -41,15 +42,11 @@ class ArchitectureGraph:
             outputs: output tensors.
 
         Raises:
-            ArchitectureError: an unknown layer, a cycle, more than one connected part, an input
-                layer that is not among the inputs, or no output.
+            ArchitectureError: an unknown layer, a cycle of calls, more than one connected part, an
+                input layer that is not among the inputs, or no output.
         """
         _validate(layers, inputs, outputs)
-        order = _topological_order(layers)
-        place = {old: new for new, old in enumerate(order)}
-        self.layers = tuple(_renumber(layers[old], place) for old in order)
-        self.inputs = tuple(place[old] for old in inputs)
-        self.outputs = tuple(ref._replace(layer=place[ref.layer]) for ref in outputs)
+        self.layers, self.inputs, self.outputs = reorder_layers(layers, inputs, outputs)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -71,9 +68,9 @@ class ArchitectureGraph:
 
     @cached_property
     def _identity(self) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
-        hashes = self.prefix_hashes.tolist()
-        outputs = tuple((hashes[ref.layer], ref.call, ref.tensor) for ref in self.outputs)
-        return tuple(sorted(hashes)), outputs
+        keys = self.layer_keys.tolist()
+        outputs = tuple((keys[ref.layer], ref.call, ref.tensor) for ref in self.outputs)
+        return tuple(sorted(keys)), outputs
 
     @cached_property
     def layer_digests(self) -> list[int]:
@@ -92,7 +89,7 @@ class ArchitectureGraph:
     @cached_property
     def prefix_hashes(self) -> NDArray[np.uint64]:
         """One uint64 per layer; twins (equal layers on equal inputs) have equal hashes."""
-        return hash_layers([(self.layers, self.layer_digests, self.call_digests)])[0]
+        return hash_graphs([self])[0]
 
     @cached_property
     def layer_names(self) -> list[str]:
@@ -215,51 +212,3 @@ def _check_connected(layers: Sequence[Layer]) -> None:
             f"the graph is in more than one part: {apart[0]!r} is not connected with "
             f"{layers[0].name!r}"
         )
-
-
-def _topological_order(layers: Sequence[Layer]) -> list[int]:
-    """Orders layers behind their inputs; the listed order decides wherever it can.
-
-    Layers that feed themselves by a further call stand behind their first call's inputs. A real
-    cycle among calls is left to the hashing, which sees calls and not only layers.
-    """
-    waiting = [{ref.layer for call in layer.calls for ref in call.inputs} for layer in layers]
-    followers: list[list[int]] = [[] for _ in layers]
-    for index, sources in enumerate(waiting):
-        sources.discard(index)
-        for source in sources:
-            followers[source].append(index)
-    ready = [index for index, sources in enumerate(waiting) if not sources]
-    heapq.heapify(ready)
-    order: list[int] = []
-    placed = [False] * len(layers)
-    while len(order) < len(layers):
-        # Nothing ready: shared layers that feed each other. The first listed goes first.
-        index = heapq.heappop(ready) if ready else placed.index(False)
-        if placed[index]:
-            continue
-        placed[index] = True
-        order.append(index)
-        for follower in followers[index]:
-            waiting[follower].discard(index)
-            if not waiting[follower] and not placed[follower]:
-                heapq.heappush(ready, follower)
-    return order
-
-
-def _renumber(layer: Layer, place: dict[int, int]) -> Layer:
-    if all(old == new for old, new in place.items()):
-        return layer
-    calls = tuple(
-        Call(tuple(ref._replace(layer=place[ref.layer]) for ref in call.inputs), call.node)
-        for call in layer.calls
-    )
-    return Layer(
-        layer.name,
-        layer.class_name,
-        layer.config,
-        calls,
-        layer.module,
-        layer.registered_name,
-        layer.build_config,
-    )

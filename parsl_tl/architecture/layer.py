@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 
@@ -55,3 +55,7 @@ class Layer:
     def is_input(self) -> bool:
         """True for an input of the model."""
         return self.class_name == "InputLayer"
+
+    def with_calls(self, calls: Iterable[Call]) -> Layer:
+        """Returns the same layer with other calls."""
+        return replace(self, calls=tuple(calls))

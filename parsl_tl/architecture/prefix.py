@@ -1,8 +1,9 @@
 """Prefix hashes, stable names, and the longest common prefix.
 
-Every layer gets the hash of its own configuration together with the hashes of its inputs. Equal
-hash means an equal layer with an equal history, so that the longest common prefix of two models is
-the intersection of their hash sets.
+Every layer gets the hash of its own configuration together with the keys of its inputs. Equal hash
+means an equal layer with an equal history. Twins (equal layers on equal inputs) have equal hashes;
+their keys, hash and twin number, tell them apart. So the longest common prefix of two models is the
+intersection of their key sets, and it maps layers, and their inputs, one to one.
 """
 
 from __future__ import annotations
@@ -13,67 +14,53 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from parsl_tl.architecture.canonical_order import FlatCalls
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
 
 if TYPE_CHECKING:
     from parsl_tl.architecture.graph import ArchitectureGraph
-    from parsl_tl.architecture.layer import Layer
 
 _STABLE_NAME = re.compile(r"_([0-9a-f]{16})(?:_([1-9][0-9]*))?$")
 
 
-def hash_layers(
-    graphs: Sequence[tuple[Sequence[Layer], Sequence[int], Sequence[Sequence[int]]]],
-) -> list[NDArray[np.uint64]]:
-    """Hashes many graphs in one call of the native module.
+def hash_calls(flat: FlatCalls, digests: ArrayLike, call_digests: ArrayLike) -> NDArray[np.uint64]:
+    """Hashes many graphs, listed in canonical order, in one call of the native module.
 
     Args:
-        graphs: for each graph its layers, one digest per layer, and one digest per call.
+        flat: the graphs.
+        digests: uint64, one per layer, see ``canonical.layer_digest``.
+        call_digests: uint64, one per call, see ``canonical.node_digest``; that of an input layer's
+            is 0.
 
     Returns:
-        For each graph one uint64 per layer.
-
-    Raises:
-        ArchitectureError: the calls of a graph form a cycle.
+        One uint64 per layer of all graphs.
     """
-    layer_starts, call_starts, input_starts = [0], [0], [0]
-    digests: list[int] = []
-    call_digests: list[int] = []
-    inputs: list[tuple[int, int, int]] = []
-    for layers, layer_digests, node_digests in graphs:
-        digests.extend(layer_digests)
-        layer_starts.append(len(digests))
-        for layer, own in zip(layers, node_digests, strict=True):
-            call_digests.extend(own)
-            for call in layer.calls:
-                inputs.extend(call.inputs)
-                input_starts.append(len(inputs))
-            if layer.is_input:  # one call without inputs: the tensor that it gives
-                call_digests.append(0)
-                input_starts.append(len(inputs))
-            call_starts.append(len(call_digests))
-    try:
-        hashes = native.prefix_hashes(
-            np.array(layer_starts, np.int64),
-            np.array(digests, np.uint64),
-            np.array(call_starts, np.int64),
-            np.array(call_digests, np.uint64),
-            np.array(input_starts, np.int64),
-            np.array(inputs, np.uint32).reshape(-1),
-        )
-    except ValueError as error:
-        raise ArchitectureError(f"the layers do not form a model: {error}") from error
-    return np.split(hashes, layer_starts[1:-1])
+    hashes: NDArray[np.uint64] = native.prefix_hashes(
+        flat.layer_starts,
+        np.asarray(digests, np.uint64),
+        flat.call_starts,
+        np.asarray(call_digests, np.uint64),
+        flat.input_starts,
+        flat.inputs.reshape(-1),
+    )
+    return hashes
 
 
 def hash_graphs(graphs: Sequence[ArchitectureGraph]) -> list[NDArray[np.uint64]]:
     """Returns the prefix hashes of many graphs, computed in one call of the native module."""
     if not graphs:
         return []
-    return hash_layers([(g.layers, g.layer_digests, g.call_digests) for g in graphs])
+    flat = FlatCalls.of([graph.layers for graph in graphs])
+    hashes = hash_calls(
+        flat,
+        [digest for graph in graphs for digest in graph.layer_digests],
+        # An input layer has one call without arguments.
+        [digest for graph in graphs for own in graph.call_digests for digest in own or (0,)],
+    )
+    return np.split(hashes, flat.layer_starts[1:-1])
 
 
 def number_twins(hashes: Sequence[int]) -> list[int]:

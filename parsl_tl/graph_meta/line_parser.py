@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.architecture.canonical_order import FlatCalls, canonical_order, reorder_calls
+from parsl_tl.architecture.prefix import hash_calls
 from parsl_tl.graph_meta.graph_batch import GraphBatch
 from parsl_tl.graph_meta.known_texts import KnownCalls, KnownLayer, KnownTexts, UnknownFormError
 from parsl_tl.native import native
@@ -19,12 +22,21 @@ _NEXT: Final = b"]}, {"
 _FOOT: Final = b']}], "input_layers": '
 
 
+_Ref = tuple[int, int, int]  # (layer, call, tensor)
+
+
 class _Layer(NamedTuple):
-    """A layer of the line that is being read; refs are (layer, call, tensor)."""
+    """A layer of the line that is being read."""
 
     known: KnownLayer
     calls: KnownCalls
-    refs: list[tuple[int, int, int]]
+    refs: list[_Ref]
+
+
+class _Model(NamedTuple):
+    layers: list[_Layer]
+    inputs: list[int]
+    outputs: list[_Ref]
 
 
 class LineParser:
@@ -48,11 +60,11 @@ class LineParser:
         """
         keras2 = b'"batch_input_shape": ' in line[: line.find(_NODES) + 1]
         try:
-            layers, inputs = _read_layers(line, self._texts[keras2])
+            model = _read_model(line, self._texts[keras2])
         except UnknownFormError:
             self._add_graph(ArchitectureGraph.from_json(line))
         else:
-            self._add_layers(layers, inputs, self._texts[keras2])
+            self._add_model(model, self._texts[keras2])
 
     def take(self, ids: NDArray[np.uint64]) -> GraphBatch:
         """Returns the models that were added since the last call, and forgets them.
@@ -60,70 +72,75 @@ class LineParser:
         Args:
             ids: one per model.
         """
-        layer_starts = np.array(self._layer_starts, np.int64)
-        inputs = np.array(self._inputs, np.uint32).reshape(-1, 3)
-        hashes = native.prefix_hashes(
-            layer_starts,
-            np.array(self._digests, np.uint64),
+        listed = FlatCalls(
+            np.array(self._layer_starts, np.int64),
             np.array(self._call_starts, np.int64),
-            np.array(self._call_digests, np.uint64),
             np.array(self._input_starts, np.int64),
-            inputs.reshape(-1),
+            np.array(self._inputs, np.uint32).reshape(-1, 3),
         )
-        targets = np.array(self._targets, np.uint32)
+        order = canonical_order(listed, self._output_starts, self._outputs)
+        flat = listed if order.is_kept else reorder_calls(listed, order)
+        hashes = hash_calls(
+            flat,
+            np.array(self._digests, np.uint64)[order.layers],
+            np.array(self._call_digests, np.uint64)[order.calls],
+        )
+        first_inputs = flat.input_starts[flat.call_starts]  # of each layer
+        numbers = np.arange(len(hashes)) - np.repeat(
+            flat.layer_starts[:-1], np.diff(flat.layer_starts)
+        )
+        targets = np.repeat(numbers, np.diff(first_inputs)).astype(np.uint32)
         batch = GraphBatch(
             ids,
             np.zeros(len(ids)),
-            layer_starts,
-            native.layer_keys(layer_starts, hashes),
-            np.array(self._walk_digests, np.uint64),
-            np.array(self._edge_starts, np.int64),
-            np.stack([inputs[:, 0], targets], axis=1) if len(targets) else _NO_EDGES,
+            flat.layer_starts,
+            native.layer_keys(flat.layer_starts, hashes),
+            np.array(self._walk_digests, np.uint64)[order.layers],
+            first_inputs[flat.layer_starts],
+            np.stack([flat.inputs[:, 0], targets], axis=1),
         )
         self._clear()
         return batch
 
     def _clear(self) -> None:
-        self._layer_starts, self._edge_starts = [0], [0]
+        self._layer_starts, self._output_starts = [0], [0]
         self._call_starts, self._input_starts = [0], [0]
         self._digests: list[int] = []
         self._walk_digests: list[int] = []
         self._call_digests: list[int] = []
-        self._inputs: list[tuple[int, int, int]] = []
-        self._targets: list[int] = []
+        self._inputs: list[_Ref] = []
+        self._outputs: list[_Ref] = []
 
-    def _add_layers(self, layers: list[_Layer], inputs: list[int], texts: KnownTexts) -> None:
-        position = {layer: number for number, layer in enumerate(inputs)}
-        for index, layer in enumerate(layers):
+    def _add_model(self, model: _Model, texts: KnownTexts) -> None:
+        position = {layer: number for number, layer in enumerate(model.inputs)}
+        for index, layer in enumerate(model.layers):
             if layer.known.is_input:
-                self._add_layer(index, layer.known.input_digest(position[index]), (), (), [])
+                self._add_layer(layer.known.input_digest(position[index]), (), (), [])
                 self._walk_digests.append(self._digests[-1])
             else:
                 calls, digest = layer.calls, layer.known.digest
-                self._add_layer(index, digest, calls.digests, calls.counts, layer.refs)
+                self._add_layer(digest, calls.digests, calls.counts, layer.refs)
                 self._walk_digests.append(texts.walk_digest(digest, calls))
-        self._end_model()
+        self._end_model(model.outputs)
 
     def _add_graph(self, graph: ArchitectureGraph) -> None:
-        _ = graph.prefix_hashes  # raises for a cycle, before anything is added
         digests = zip(graph.layer_digests, graph.call_digests, strict=True)
-        for index, (layer, (digest, own)) in enumerate(zip(graph.layers, digests, strict=True)):
+        for layer, (digest, own) in zip(graph.layers, digests, strict=True):
             counts = tuple(len(call.inputs) for call in layer.calls)
-            refs = [tuple(ref) for call in layer.calls for ref in call.inputs]
-            self._add_layer(index, digest, tuple(own), counts, refs)  # type: ignore[arg-type]
+            refs: list[_Ref] = [ref for call in layer.calls for ref in call.inputs]
+            self._add_layer(digest, tuple(own), counts, refs)
             known = KnownCalls(tuple(own), counts)
             self._walk_digests.append(
                 digest if layer.is_input else self._texts[0].walk_digest(digest, known)
             )
-        self._end_model()
+        self._end_model(graph.outputs)
 
     def _add_layer(
         self,
-        index: int,
         digest: int,
         call_digests: tuple[int, ...],
         counts: tuple[int, ...],
-        refs: list[tuple[int, int, int]],
+        refs: list[_Ref],
     ) -> None:
         self._digests.append(digest)
         # An input has one call without inputs: the tensor that it gives.
@@ -132,17 +149,14 @@ class LineParser:
             self._input_starts.append(self._input_starts[-1] + count)
         self._call_starts.append(len(self._call_digests))
         self._inputs += refs
-        self._targets += [index] * len(refs)
 
-    def _end_model(self) -> None:
+    def _end_model(self, outputs: Sequence[_Ref]) -> None:
         self._layer_starts.append(len(self._digests))
-        self._edge_starts.append(len(self._inputs))
+        self._outputs += outputs
+        self._output_starts.append(len(self._outputs))
 
 
-_NO_EDGES: Final = np.empty((0, 2), np.uint32)
-
-
-def _read_layers(line: bytes, texts: KnownTexts) -> tuple[list[_Layer], list[int]]:
+def _read_model(line: bytes, texts: KnownTexts) -> _Model:
     """Cuts a line into layers.
 
     Raises:
@@ -172,7 +186,8 @@ def _read_layers(line: bytes, texts: KnownTexts) -> tuple[list[_Layer], list[int
         num_calls.append(1 if known.is_input else len(calls.counts))
         layers.append(_Layer(known, calls, refs))
         entry = rest
-    return layers, _read_foot(head, entry, index, num_calls, layers)
+    inputs, outputs = _read_foot(head, entry, index, num_calls, layers)
+    return _Model(layers, inputs, outputs)
 
 
 def _read_foot(
@@ -181,16 +196,18 @@ def _read_foot(
     index: dict[bytes, int],
     num_calls: list[int],
     layers: list[_Layer],
-) -> list[int]:
-    """Checks what stands around the layers, and returns the input layers."""
+) -> tuple[list[int], list[_Ref]]:
+    """Checks what stands around the layers, and returns input layers and output tensors."""
     try:
         document = json.loads(head + b'"layers": [], "input_layers": ' + foot)
         config = document["config"]
         inputs = [index[_history(item)[0].encode()] for item in _histories(config["input_layers"])]
-        outputs = [_history(item) for item in _histories(config["output_layers"])]
-        for name, call, tensor in outputs:
-            if not (0 <= call < num_calls[index[name.encode()]] and 0 <= tensor < 1 << 16):
+        outputs = []
+        for name, call, tensor in map(_history, _histories(config["output_layers"])):
+            layer = index[name.encode()]
+            if not (0 <= call < num_calls[layer] and 0 <= tensor < 1 << 16):
                 raise UnknownFormError
+            outputs.append((layer, call, tensor))
         if document["class_name"] not in ("Functional", "Model") or not outputs:
             raise UnknownFormError
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -199,7 +216,7 @@ def _read_foot(
     # With one input, every layer follows it; with more, they may lead to graphs apart.
     if sorted(inputs) != own or not own or (len(own) > 1 and not _is_connected(layers)):
         raise UnknownFormError
-    return inputs
+    return inputs, outputs
 
 
 def _histories(value: list[object]) -> list[object]:

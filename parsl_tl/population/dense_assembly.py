@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.native import native
+from parsl_tl.architecture.canonical_order import FlatCalls
+from parsl_tl.architecture.prefix import hash_calls
 from parsl_tl.population.assembler import Assembler
 from parsl_tl.population.flat_graphs import FlatGraphs, starts_of
 from parsl_tl.population.layer_templates import (
@@ -281,14 +282,14 @@ class _Chunk:
         inputs[:, 0] = edges[:, 0]
         # Edges stand in the order of their targets, so that they are the inputs of the calls.
         target = edges[:, 1] + np.repeat(layer_starts[:-1], np.diff(edge_starts))
-        hashes = native.prefix_hashes(
+        calls = FlatCalls(
             layer_starts,
-            digests,
             np.arange(len(digests) + 1, dtype=np.int64),  # every layer is called once
-            table.call_digests[places],
             starts_of(np.bincount(target, minlength=len(digests))),
-            inputs.ravel(),
+            inputs,
         )
+        # Slots follow the data, so that layers stand in canonical order already.
+        hashes = hash_calls(calls, digests, table.call_digests[places])
         flat = FlatGraphs(
             layer_starts,
             hashes,

@@ -1,10 +1,9 @@
 """Prefix hashes on random graphs, against definitions in plain Python."""
 
+import contextlib
 import dataclasses
-import json
 import subprocess
 import sys
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -52,33 +51,6 @@ def ancestors(graph):
     return found
 
 
-def walk(child, ancestor):
-    """The common prefix by walking both graphs from their inputs; twins count as often as both
-    have them."""
-
-    def histories(graph):
-        known = {}
-        for index, layer in enumerate(graph.layers):
-            config = {k: v for k, v in layer.config.items() if k != "name"}
-            position = graph.inputs.index(index) if layer.is_input else None
-            sources = tuple(known[ref.layer] for call in layer.calls for ref in call.inputs)
-            known[index] = (layer.class_name, json.dumps(config), position, sources)
-        return known
-
-    left = Counter(ancestor_history for ancestor_history in histories(ancestor).values())
-    matched = []
-    for index, history in histories(child).items():
-        if left[history] > 0:
-            left[history] -= 1
-            matched.append(child.layer_names[index])
-    return matched
-
-
-@given(random_graphs(), random_graphs())
-def test_the_common_prefix_is_that_of_the_graph_walk(child, ancestor):
-    assert longest_common_prefix(child, ancestor) == walk(child, ancestor)
-
-
 @given(random_graphs())
 def test_a_prefix_holds_all_inputs_of_its_layers(graph):
     other = (
@@ -102,17 +74,6 @@ def _connected_without_last(graph):
     except ArchitectureError:
         return False
     return True
-
-
-@given(random_graphs(), st.data())
-def test_a_change_reaches_the_layer_and_its_descendants_and_nothing_else(graph, data):
-    index = data.draw(st.integers(0, len(graph) - 1))
-    changed = list(graph.layers)
-    layer = changed[index]
-    changed[index] = dataclasses.replace(layer, config={**layer.config, "changed": True})
-    other = ArchitectureGraph(changed, graph.inputs, graph.outputs)
-    differs = (graph.prefix_hashes != other.prefix_hashes).tolist()
-    assert differs == [index in above for above in ancestors(graph)]
 
 
 @given(random_graphs(), st.randoms(use_true_random=False))
@@ -165,10 +126,12 @@ def test_malformed_arrays_are_refused_and_never_crash(starts, digests, calls, no
         np.array(ins, "i8"),
         np.array(inputs, "u4"),
     )
-    try:
+    with contextlib.suppress(ValueError):
         assert len(native.prefix_hashes(*arguments)) == len(digests)
-    except ValueError:
-        return
+    with contextlib.suppress(ValueError):
+        outputs = (np.array([0, len(inputs) // 3], "i8"), arguments[5])
+        layers, calls = native.canonical_order(*(arguments[i] for i in (0, 2, 4, 5)), *outputs)
+        assert len(layers) == len(calls)
 
 
 def layer(name, *sources, class_name="Dense"):
@@ -200,9 +163,8 @@ def test_what_is_no_model_is_refused(layers, inputs, outputs, message):
 
 
 def test_a_cycle_is_refused():
-    graph = ArchitectureGraph([INPUT, layer("a", 0, 2), layer("b", 1)], [0], [TensorRef(2, 0, 0)])
     with pytest.raises(ArchitectureError, match="cycle"):
-        _ = graph.prefix_hashes
+        ArchitectureGraph([INPUT, layer("a", 0, 2), layer("b", 1)], [0], [TensorRef(2, 0, 0)])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"class_name": "Functional"}', "3"])
