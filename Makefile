@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-cpp build-sanitized sanitize fuzz lint format clean
+.PHONY: help install demo test test-fast test-services test-cpp build-sanitized sanitize fuzz lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -46,6 +46,9 @@ test: $(VENV)/.installed-dev ## run every test
 
 test-fast: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+test-services: $(VENV)/.installed-dev ## run what needs a redis-server, or Thallium, where they are
+	$(BIN)/python -m pytest -m "redis or thallium"
 
 # The engine's own tests, built without the Python module; $(1) is the folder under build/.
 CPP_JOBS ?= 2

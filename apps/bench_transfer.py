@@ -22,6 +22,7 @@ from parsl_tl.benchmarks.transfer import (
     METHODS,
     TransferSettings,
     check,
+    missing_methods,
     run_transfer_bench,
 )
 from parsl_tl.benchmarks.transfer_models import KINDS, ModelFamily
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bench/transfer"), help="results")
     what = parser.add_argument_group("what is measured")
     what.add_argument(
-        "--transfer", nargs="+", default=list(METHODS), metavar="NAME", help="methods"
+        "--transfer", nargs="+", metavar="NAME", help="methods (all that are installed)"
     )
     what.add_argument("--n-iter", type=int, default=10, help="models per worker (10)")
     what.add_argument("--donors", type=int, default=5, help="models that are there before (5)")
@@ -84,9 +85,10 @@ def settings_of(args: argparse.Namespace) -> TransferSettings:
         args.shared,
         args.seed,
     )
+    missing = missing_methods(args.redis_url)
     return check(
         TransferSettings(
-            methods=tuple(args.transfer),
+            methods=tuple(args.transfer or (name for name in METHODS if name not in missing)),
             family=family,
             n_iter=args.n_iter,
             workers=args.workers,
@@ -112,6 +114,8 @@ def main() -> int:
     settings = settings_of(args)
     out = make_out(args.out)
     console = make_console()
+    for method in sorted({*METHODS} - {*settings.methods} if args.transfer is None else ()):
+        console.print(f"without {method}: {missing_methods(args.redis_url)[method]}", markup=False)
     with show_progress(console, "transfer") as progress:
         rows = run_transfer_bench(settings, progress)
 

@@ -1,6 +1,15 @@
 """DeepHyper is imported as the package does it, before any test module does."""
 
+import pytest
+
 from parsl_tl.mpi import mpi_left_alone
 
 with mpi_left_alone():
     import deephyper.hpo  # noqa: F401
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that are run over every transport that there is are named by it."""
+    for item in items:
+        if "thallium" in item.nodeid:
+            item.add_marker(pytest.mark.thallium)

@@ -51,19 +51,21 @@ def print_table(title: str, rows: Sequence[Row], console: Console | None = None)
     """Prints rows as a table; columns are those of all rows, in the order of appearance.
 
     Args:
-        title: stands above the table.
+        title: stands in a line of its own above the table, however narrow that is.
         rows: one mapping from column to value per row; a row may lack columns.
         console: where to print; standard output if None.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(title=title)
+    table = Table()
     for column in columns:
         values = [row.get(column) for row in rows]
         is_text = any(isinstance(value, str) for value in values)
         table.add_column(column, justify="left" if is_text else "right")
     for row in rows:
         table.add_row(*(_show(row.get(column)) for column in columns))
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(title, style="table.title", markup=False)
+    console.print(table)
 
 
 def _show(value: Any) -> str:

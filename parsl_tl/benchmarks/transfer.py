@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import math
 import shutil
 import tempfile
@@ -31,6 +32,7 @@ from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 Progress = Callable[[float, str], None]
 METHODS = ("store", "safetensors", "hdf5", REDIS)
+_PACKAGES = {"safetensors": "safetensors", "hdf5": "h5py", REDIS: "redis"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,23 @@ class TransferRows(NamedTuple):
     rates: list[RateRow]
 
 
+def missing_methods(redis_url: str | None = None) -> dict[str, str]:
+    """Returns methods that cannot be measured here, with the reason of each in one line.
+
+    Args:
+        redis_url: of a server that runs already; None where one has to be started.
+    """
+    missing = {
+        method: f"{package} is not installed: pip install {package}"
+        for method, package in _PACKAGES.items()
+        if importlib.util.find_spec(package) is None
+    }
+    reason = redis_missing() if redis_url is None else None
+    if reason is not None:
+        missing[REDIS] = f"{reason}, or give --redis-url"
+    return missing
+
+
 def check(settings: TransferSettings) -> TransferSettings:
     """Returns the settings, if they can be measured.
 
@@ -128,10 +147,9 @@ def check(settings: TransferSettings) -> TransferSettings:
         raise InvalidValueError(
             f"transfer methods {list(settings.methods)}: choose from {', '.join(METHODS)}"
         )
-    if REDIS in settings.methods and settings.redis_url is None:
-        missing = redis_missing()
-        if missing is not None:
-            raise BenchmarkError(f"{missing}; or leave the method out, or give --redis-url")
+    for method, reason in missing_methods(settings.redis_url).items():
+        if method in settings.methods:
+            raise BenchmarkError(f"{method} cannot be measured: {reason}, or leave it out")
     if settings.folder is not None and not settings.folder.is_dir():
         raise BenchmarkError(f"{settings.folder} is no folder; name another one")
     return settings

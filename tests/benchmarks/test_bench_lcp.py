@@ -28,7 +28,7 @@ from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.redis]
 
 COLUMNS = [
     "catalog",

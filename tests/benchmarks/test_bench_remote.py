@@ -31,7 +31,7 @@ from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.transports import has_thallium
 
 # Many processes, or much TensorFlow.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.redis]
 
 FLIGHT = "grpc+tcp"
 HAS_BARE = remote_settings.bare_missing(FLIGHT) is None

@@ -1,5 +1,6 @@
 """apps/bench_transfer.py: every method on small models, and what goes wrong on the way."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,24 @@ def test_wrong_options_of_the_app(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "/nowhere is no folder" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_not_installed_is_left_out_and_told(tmp_path):
+    """A PATH without redis-server, as on a machine where it was never installed."""
+    command = [sys.executable, APP, "--out", tmp_path / "out", "--n-iter", "1", "--rates"]
+    command += ["--max-layer-size", "400", "--max-layers", "5", "--workers", "1"]
+    env = {**os.environ, "PATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith("without ")]
+    assert len(told) == 1
+    assert told[0].startswith("without redis: redis-server is not installed")
+    methods = pd.read_csv(tmp_path / "out" / "timings.csv").method.unique()
+    assert sorted(methods) == ["hdf5", "safetensors", "store"]
+    asked = subprocess.run(
+        [*command, "--transfer", "redis"], capture_output=True, text=True, env=env
+    )
+    assert asked.returncode == 2
+    assert "redis-server is not installed" in asked.stderr
+    assert asked.stderr.count("\n") == 1

@@ -10,9 +10,10 @@ import pandas as pd
 import psutil
 import pytest
 from app_runs import modules_of_help, refusal, run_app
+from services import needs_redis
 
 from parsl_tl.benchmarks.network_models import Network
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer
 from parsl_tl.benchmarks.task_runner import Where
 from parsl_tl.benchmarks.transfer_targets import TransferPlace, method_arguments, transfer_formats
 from parsl_tl.benchmarks.weight_files import FILE_FORMATS
@@ -21,7 +22,6 @@ from parsl_tl.errors import BenchmarkError
 
 SHM = Path("/dev/shm")
 TINY = Network("dense:0.2x4")
-NO_REDIS = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
 
 
 def ignore(share, text):
@@ -80,7 +80,7 @@ def test_help_loads_no_framework():
 
 
 @pytest.mark.slow
-@NO_REDIS
+@needs_redis
 def test_every_format_in_every_way(tmp_path):
     options = ["--model", "dense:0.2x4", "--num-changes", "0", "3", "--folder", str(tmp_path)]
     ended = run_app("bench_writes.py", *options, "--memory", "--synced", "--out", "o", cwd=tmp_path)
@@ -164,7 +164,7 @@ def test_a_process_that_is_killed_is_not_waited_for(tmp_path):
 
 
 @pytest.mark.slow
-@NO_REDIS
+@needs_redis
 def test_a_redis_server_that_dies_in_the_middle(tmp_path):
     with RedisServer() as server:
 
@@ -197,7 +197,7 @@ def test_a_redis_server_that_dies_in_the_middle(tmp_path):
 
 
 @pytest.mark.slow
-@NO_REDIS
+@needs_redis
 def test_models_do_not_stay_on_a_server_that_stays(tmp_path):
     with RedisServer() as server:
         run = settings(tmp_path, "transfer:redis", num_changes=(0, 2), redis_url=server.url)

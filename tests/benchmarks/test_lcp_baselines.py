@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from services import needs_redis
 
 from parsl_tl.benchmarks import lcp_baselines, redis_server
 from parsl_tl.benchmarks.catalog import mutated_queries, random_queries
 from parsl_tl.benchmarks.lcp_baselines import NetworkxWalk, RedisCatalog, networkx_missing
 from parsl_tl.benchmarks.lcp_methods import part_of
-from parsl_tl.benchmarks.redis_server import redis_missing
 from parsl_tl.errors import BenchmarkError
 
-needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
 needs_networkx = pytest.mark.skipif(networkx_missing() is not None, reason=str(networkx_missing()))
 
 

@@ -4,9 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from services import needs_redis
 
 from parsl_tl.benchmarks import store_workers
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer
 from parsl_tl.benchmarks.store_embedded import Embedded
 from parsl_tl.benchmarks.store_methods import Memcpy, PlainFile, Safetensors
 from parsl_tl.benchmarks.store_models import destination, flat, make_model, same_bytes, width_of
@@ -110,7 +111,7 @@ def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
         assert store.models()["model_id"].to_pylist() == [2 << 40]  # what was written is retired
 
 
-@pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
+@needs_redis
 def test_redis_gives_back_what_was_written(model):
     out = destination(model)
     with RedisServer() as server:

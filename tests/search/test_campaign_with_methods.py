@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
+from services import NEEDS_REDIS, needs_redis
 
 from parsl_tl import Campaign
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer
 from parsl_tl.cli import main
 from parsl_tl.errors import (
     CampaignError,
@@ -18,7 +19,6 @@ from parsl_tl.errors import (
 from parsl_tl.store import open_store
 from parsl_tl.transfer import RedisTransfer
 
-needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
 SETTINGS = {
     "population_size": 4,
     "sample_size": 2,
@@ -126,7 +126,7 @@ def test_a_folder_means_the_same_to_every_worker(tmp_path, monkeypatch):
         pytest.param(
             *("redis", {"transfer_args": {"url": "redis://127.0.0.1:1"}}),
             *(StoreUnreachableError, "127.0.0.1:1.*before the search"),
-            marks=needs_redis,
+            marks=NEEDS_REDIS,
         ),
     ],
 )

@@ -8,6 +8,7 @@ import threading
 import keras
 import numpy as np
 import pytest
+from services import NEEDS_REDIS, needs_redis
 from small_models import candidate
 
 from parsl_tl.architecture import ArchitectureGraph
@@ -34,8 +35,7 @@ from parsl_tl.transfer.store import connect, disconnect
 from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
 FILES = ["hdf5", "keras", "safetensors"]
-needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
-KINDS = ["store", *FILES, pytest.param("redis", marks=needs_redis)]
+KINDS = ["store", *FILES, pytest.param("redis", marks=NEEDS_REDIS)]
 
 
 @pytest.fixture(scope="session")
