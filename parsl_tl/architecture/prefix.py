@@ -23,6 +23,10 @@ from parsl_tl.native import native
 if TYPE_CHECKING:
     from parsl_tl.architecture.graph import ArchitectureGraph
 
+# How layers are digested, hashed and numbered. Files that keep hashes say under which scheme they
+# were made: those of another one mean something else.
+HASH_SCHEME = 2
+
 _STABLE_NAME = re.compile(r"_([0-9a-f]{16})(?:_([1-9][0-9]*))?$")
 
 

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from parsl_tl.architecture.prefix import HASH_SCHEME
 from parsl_tl.errors import ArchitectureError, GraphMetaError
 from parsl_tl.graph_meta.graph_batch import GraphBatch
 from parsl_tl.native import native
+from parsl_tl.population.part_files import has_current_hashes
 
 _COLUMNS: Final = ("prefix_hashes", "edge_sources", "edge_targets")
 _BATCH_ROWS: Final = 4096
@@ -32,7 +34,7 @@ def num_rows(path: Path) -> int:
 
     Raises:
         OSError, pa.ArrowException: it is missing, or no such file.
-        GraphMetaError: it lacks a column.
+        GraphMetaError: it lacks a column, or its hashes are of another scheme.
     """
     if path.suffix == ".parquet":
         file = pq.ParquetFile(path)
@@ -94,6 +96,11 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         raise GraphMetaError(
             f"{path} has no column {missing[0]!r}, but {', '.join(schema.names)}; name a "
             "population_<n> file"
+        )
+    if not has_current_hashes(schema):
+        raise GraphMetaError(
+            f"{path} holds layer hashes of another release, or does not say of which (scheme "
+            f"{HASH_SCHEME} is needed); write the population anew with apps/gen_models_with_pop.py"
         )
 
 

@@ -19,7 +19,9 @@ from parsl_tl.errors import PopulationError
 from parsl_tl.population.assembler import assembler_for
 from parsl_tl.population.description import PopulationDescription
 from parsl_tl.population.part_files import (
+    SCHEMA,
     all_paths,
+    has_current_hashes,
     metadata_path,
     population_batch,
     table_path,
@@ -206,11 +208,12 @@ class PopulationFolder:
                         table = pa.ipc.open_file(source).read_all()
                 if len(table) != part.end - part.first:
                     raise ValueError(f"{len(table)} rows instead of {part.end - part.first}")
-                return table.replace_schema_metadata(None)
-        return self._assembled(part)
+                if has_current_hashes(table.schema):
+                    return table.replace_schema_metadata(None)
+        return self._assembled(part).replace_schema_metadata(None)
 
     def _assembled(self, part: Part) -> pa.Table:
-        """Makes the rows anew, where the population was written as Keras JSON only."""
+        """Makes the rows anew, where there are none or their hashes are of another scheme."""
         description = self.description
         assembler = assembler_for(
             description.make_space(),
@@ -226,7 +229,7 @@ class PopulationFolder:
             batches.append(
                 population_batch(numbers, rows, self.evolve_count, assembler.assemble(rows))
             )
-        return pa.Table.from_batches(batches)
+        return pa.Table.from_batches(batches, SCHEMA)
 
 
 _PART_KEYS = ("part", "first", "count")

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from parsl_tl.architecture.prefix import HASH_SCHEME
 from parsl_tl.errors import PopulationError
 from parsl_tl.population.flat_graphs import FlatGraphs
 
@@ -31,7 +32,8 @@ SCHEMA = pa.schema(
         pa.field("edge_sources", pa.list_(pa.uint16()), nullable=False),
         pa.field("edge_targets", pa.list_(pa.uint16()), nullable=False),
         pa.field("parameters", pa.int64()),
-    ]
+    ],
+    metadata={"parsl_tl.hash_scheme": str(HASH_SCHEME)},
 )
 # Rows of a row group or batch: enough for columns to pay, few enough to stay in memory.
 _GROUP_ROWS = 8_192
@@ -92,6 +94,12 @@ def population_batch(
     )
 
 
+def has_current_hashes(schema: pa.Schema) -> bool:
+    """Tells whether a table's hashes were made as this release makes them."""
+    found = (schema.metadata or {}).get(b"parsl_tl.hash_scheme", b"")
+    return bool(found == str(HASH_SCHEME).encode())
+
+
 class PartWriter:
     """Writes the files of a part; use it in a ``with``. Without ``commit`` nothing appears."""
 
@@ -127,7 +135,9 @@ class PartWriter:
             self._metadata_file.write(f'{head}, "population": ['.encode())
             if "json" in self._formats:
                 self._models_file = self._open(models_path(self._folder, self._part))
-            schema = SCHEMA.with_metadata({"population": json.dumps(self._metadata)})
+            schema = SCHEMA.with_metadata(
+                {**SCHEMA.metadata, "population": json.dumps(self._metadata)}
+            )
             if "parquet" in self._formats:
                 file = self._open(table_path(self._folder, self._part, "parquet"))
                 # Hashes are all different, and sequences are packed well enough as they are.

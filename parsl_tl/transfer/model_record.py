@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.prefix import HASH_SCHEME
 from parsl_tl.errors import InvalidValueError, ModelExistsError, TransferError
 from parsl_tl.store.model_id import format_model_id
 
@@ -32,6 +33,7 @@ class ModelRecord:
         num_bytes: size of all its weights.
         places: where each layer is, for methods that cannot tell by its name.
         attributes: kept with the model.
+        hash_scheme: how keys and names were made, see ``architecture.prefix``.
     """
 
     model_id: int
@@ -43,6 +45,7 @@ class ModelRecord:
     num_bytes: int = 0
     places: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    hash_scheme: int = 1
 
     @classmethod
     def of(
@@ -82,6 +85,7 @@ class ModelRecord:
             parent,
             sum(array.nbytes for own in weights.values() for array in own),
             attributes=dict(attributes or {}),
+            hash_scheme=HASH_SCHEME,
         )
 
     def to_json(self) -> str:
@@ -97,12 +101,19 @@ class ModelRecord:
             where: it comes from, for the error message.
 
         Raises:
-            TransferError: it is something else.
+            TransferError: it is something else, or was made under another hash scheme.
         """
         try:
-            return cls(**json.loads(text))
+            record = cls(**json.loads(text))
         except (ValueError, TypeError) as error:
             raise TransferError(f"{where} is no record of a model: {error}; remove it") from error
+        if record.hash_scheme != HASH_SCHEME:
+            raise TransferError(
+                f"{where} was stored by a release that named layers otherwise (scheme "
+                f"{record.hash_scheme}, here {HASH_SCHEME}); go on with that release, or keep new "
+                "models in another place"
+            )
+        return record
 
     def quality_of(self, graph: ArchitectureGraph) -> float:
         """Returns the quality, if this is the record of that graph.

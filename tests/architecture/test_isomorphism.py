@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import networkx as nx
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from parsl_tl.architecture import (
     longest_common_prefix,
 )
 from parsl_tl.architecture.keras_json import keras_tensor
+from parsl_tl.spaces import get_space
 
 
 def node_of(count):
@@ -201,3 +205,33 @@ def test_a_change_keeps_all_that_neither_it_nor_a_twin_leads_to(graph, data):
     assert graph.layer_names[index] not in common or sum(twins) > 1
     for name, touched in zip(graph.layer_names, behind, strict=True):
         assert touched or name in common
+
+
+def histories(graph):
+    """How often each layer occurs with its history written out as a tree: twins are one."""
+    known = []
+    for index, layer in enumerate(graph.layers):
+        position = graph.inputs.index(index) if layer.is_input else None
+        sources = tuple(known[ref.layer] for call in layer.calls for ref in call.inputs)
+        calls = tuple(graph.call_digests[index])
+        known.append(hash((graph.layer_digests[index], position, calls, sources)))
+    return Counter(known)
+
+
+@pytest.mark.parametrize("space", ["dense-skip", "feed-forward"])
+def test_numbering_twins_makes_no_match_of_the_built_in_spaces_shorter(space):
+    made = get_space(space, num_layers=6)
+    shapes = ((10,), (1,))
+    sizes = [len(choice.values) for choice in made.choices()]
+    rng = np.random.default_rng(0)
+    twins = 0
+    for _ in range(300):
+        arch_seq = rng.integers(sizes)
+        mutant = arch_seq.copy()
+        changed = rng.integers(len(sizes), size=rng.integers(1, 4))
+        mutant[changed] = rng.integers(sizes)[changed]
+        parent, child = (made.build(seq.tolist(), *shapes) for seq in (arch_seq, mutant))
+        common = histories(parent) & histories(child)
+        twins += max(histories(child).values()) > 1
+        assert len(longest_common_prefix(child, parent)) == common.total()
+    assert twins > 100 or space == "feed-forward"

@@ -19,6 +19,7 @@ from mpi_run import end_ranks, run_ranks, start_ranks
 from parsl_tl.graph_meta.queries import QuerySample
 from parsl_tl.graph_meta.readers import read_share
 from parsl_tl.graph_meta.shares import Share
+from parsl_tl.population.part_files import SCHEMA
 from parsl_tl.store.prefix_index import PrefixIndex
 
 # Many processes, or much TensorFlow.
@@ -98,7 +99,7 @@ def write_table(path, graphs):
                 [graph.edges[:, 1].tolist() for graph in graphs], pa.list_(pa.uint16())
             ),
         }
-    )
+    ).replace_schema_metadata(SCHEMA.metadata)
     if path.suffix == ".parquet":
         pq.write_table(table, path, row_group_size=37)
     else:
@@ -182,6 +183,7 @@ def test_a_malformed_line_is_named_and_ends_all(change, message, model_files, tm
         (["EMPTY"], "there is no model in"),
         (["TABLE"], "has no column 'prefix_hashes', but a; name a population_<n> file"),
         (["NO_TABLE"], "cannot be read"),
+        (["OLD_TABLE"], "holds layer hashes of another release, or does not say of which"),
         (["FILE", "--speed"], "unrecognized arguments: --speed"),
         ([], "the following arguments are required: FILE"),
     ],
@@ -189,6 +191,10 @@ def test_a_malformed_line_is_named_and_ends_all(change, message, model_files, tm
 def test_what_cannot_be_is_told_by_one_rank(options, message, model_files, tmp_path):
     files = {"FILE": model_files[0], "EMPTY": tmp_path / "empty.json"}
     files |= {"TABLE": tmp_path / "other.parquet", "NO_TABLE": tmp_path / "no.arrow"}
+    files["OLD_TABLE"] = tmp_path / "old.parquet"
+    lists = pa.array([[1]], pa.list_(pa.uint64()))
+    columns = dict.fromkeys(("prefix_hashes", "edge_sources", "edge_targets"), lists)
+    pq.write_table(pa.table(columns), files["OLD_TABLE"])
     files["EMPTY"].touch()
     files["NO_TABLE"].write_text("nothing")
     pq.write_table(pa.table({"a": [1]}), files["TABLE"])

@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from parsl_tl.population import (
     write_part,
 )
 from parsl_tl.population.folder import remove_parts
+from parsl_tl.population.part_files import has_current_hashes
 
 SMALL = PopulationDescription.of(50, space="dense-skip", space_args={"num_layers": 2}, seed=7)
 
@@ -50,6 +53,25 @@ def test_every_format_holds_the_same_population(tmp_path, formats):
     names = {path.suffix for path in (tmp_path / "own").iterdir()}
     assert names == {".json", *(f".{form}" for form in formats)}
     assert (tmp_path / "own" / "models_0.json").exists() == ("json" in formats)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_hashes_of_another_scheme_are_made_anew(tmp_path, form):
+    folder = write(tmp_path / "p", 2, formats=(form,))
+    expected = read_population(folder).table
+    for path in folder.glob(f"population_*.{form}"):
+        table = pq.read_table(path) if form == "parquet" else pa.ipc.open_file(path).read_all()
+        assert has_current_hashes(table.schema)
+        wrong = pa.array([[0]] * len(table), pa.list_(pa.uint64()))
+        place = table.schema.get_field_index("prefix_hashes")
+        table = table.set_column(place, "prefix_hashes", wrong).replace_schema_metadata(None)
+        path.unlink()  # what was read from it may still be mapped
+        if form == "parquet":
+            pq.write_table(table, path)
+        else:
+            with pa.ipc.new_file(path, table.schema) as file:
+                file.write_table(table)
+    assert read_population(folder).table.equals(expected)
 
 
 def test_rows_say_what_the_lines_say(tmp_path):

@@ -1,5 +1,6 @@
 """What every transfer method does alike, on real files, servers and stores."""
 
+import json
 import os
 import subprocess
 import sys
@@ -137,6 +138,34 @@ def test_twins_keep_their_order(method):
     keep(method, donor, graph, 1)
     assert len(method.transfer(child, graph, model_id=2).layer_names) == 2
     assert weights_of(child, graph) == weights_of(donor, graph)
+
+
+def twin_branches(swapped, listing):
+    """Two equal layers with different followers, which may be exchanged; listed in some order."""
+    inputs = keras.Input((8,))
+    twins = [keras.layers.Dense(6, activation="tanh")(inputs) for _ in range(2)]
+    left, right = twins[::-1] if swapped else twins
+    branches = [keras.layers.Dense(4)(left), keras.layers.Dense(5)(right)]
+    both = keras.layers.Concatenate()(branches)
+    last = keras.layers.Add()([keras.layers.Dense(3)(both), keras.layers.Dense(3)(both)])
+    document = json.loads(keras.Model(inputs, last).to_json())
+    document["config"]["layers"] = [document["config"]["layers"][i] for i in listing]
+    return ArchitectureGraph.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_equal_model_predicts_the_same_however_its_twins_are_listed(method, swapped, seed):
+    listing = np.random.default_rng(seed).permutation(9)
+    graph, other = twin_branches(False, range(9)), twin_branches(swapped, listing)
+    assert other == graph
+    donor, child = graph.to_keras(), other.to_keras()
+    for weight in donor.weights:
+        weight.assign(np.random.default_rng(seed).normal(size=weight.shape))
+    keep(method, donor, graph, 1)
+    assert len(method.transfer(child, other, model_id=2).layer_names) == 6
+    inputs = np.random.default_rng(seed).normal(size=(4, 8)).astype("f4")
+    np.testing.assert_allclose(donor(inputs), child(inputs), rtol=1e-5, atol=1e-5)
 
 
 def test_never_from_itself(method):
@@ -353,6 +382,15 @@ class TestFiles:
         (method.folder / "00000000000000ab.json").write_text('{"model_id": 3')
         with pytest.raises(TransferError, match=r"00000000000000ab.json is no record"):
             method.transfer(*candidate(3), model_id=2)
+
+    def test_a_record_of_another_hash_scheme_is_refused(self, make, kind):
+        method = make(kind)
+        keep(method, *candidate(3), 0xAB)
+        path = method.folder / "00000000000000ab.json"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in record.items() if k != "hash_scheme"}))
+        with pytest.raises(TransferError, match="release that named layers otherwise"):
+            make(kind).transfer(*candidate(3), model_id=2)
 
     def test_the_folder_cannot_be(self, make, kind, tmp_path):
         (tmp_path / kind).touch()
