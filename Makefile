@@ -41,14 +41,18 @@ demo: $(VENV)/.installed ## search on handwritten digits, and show the best arch
 	  $(BIN)/parsl-tl search --problem digits --space dense-skip --config local --max-evals 60 --out "$(OUT)"; \
 	fi
 
-test: $(VENV)/.installed-dev ## run every test
-	$(BIN)/python -m pytest
+# Files of tests side by side: most of them wait for processes of theirs half of the time.
+TEST_JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+
+test: $(VENV)/.installed-dev ## run every test, TEST_JOBS=2 at a time
+	$(PYTEST)
 
 test-fast: $(VENV)/.installed-dev ## run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-services: $(VENV)/.installed-dev ## run what needs a redis-server, or Thallium, where they are
-	$(BIN)/python -m pytest -m "redis or thallium"
+	$(PYTEST) -m "redis or thallium"
 
 # The engine's own tests, built without the Python module; $(1) is the folder under build/.
 CPP_JOBS ?= 2
