@@ -204,8 +204,8 @@ def _upgrade_config(class_name: str, config: Mapping[str, Any], shape: Any) -> d
             upgraded[key] = _upgrade_value(key, value)
     if class_name.startswith("SpatialDropout"):
         upgraded["dtype"] = config["dtype"]  # Keras 3 writes these without a policy
-    elif class_name in ("BatchNormalization", "LayerNormalization"):
-        upgraded["axis"] = _axis(class_name, upgraded["axis"], shape)
+    elif class_name == "BatchNormalization":
+        upgraded["axis"] = _axis(upgraded["axis"], shape)
     elif class_name.startswith("SeparableConv"):
         upgraded.pop("kernel_initializer", None)  # inherited there, and never used
     elif class_name == "LeakyReLU" and "alpha" in upgraded:
@@ -258,16 +258,10 @@ def _as_written(number: Any) -> Any:
     return float(str(np.float32(number)))
 
 
-def _axis(class_name: str, axis: Any, shape: Any) -> Any:
-    """Returns the axis of a normalization: Keras 2 counts from the front, Keras 3's default is -1.
-
-    Without the input's shape (up to Keras 2.11) the axis is taken for the last one, as it nearly
-    always is.
-    """
-    last = len(shape) - 1 if isinstance(shape, Sequence) else None
-    given = axis if isinstance(axis, list) else [axis]
-    axes = [-1 if last in (None, item) else item for item in given]
-    return axes[0] if class_name == "BatchNormalization" and len(axes) == 1 else axes
+def _axis(axis: Any, shape: Any) -> Any:
+    """Returns the axis of a normalization as Keras 3 takes it: one number, -1 for the last."""
+    number = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    return -1 if isinstance(shape, list) and number == len(shape) - 1 else number
 
 
 def upgrade_nodes(class_name: str, nodes: Iterable[Any], shape: Any = None) -> list[dict[str, Any]]:

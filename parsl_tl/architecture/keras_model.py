@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.functions import bind_functions, write_codes
 from parsl_tl.architecture.graph import ArchitectureGraph
 from parsl_tl.errors import ArchitectureError
 
@@ -22,21 +24,25 @@ def graph_of(model: keras.Model) -> ArchitectureGraph:
                 "or call it once"
             )
         # The Functional model over the same layers names the tensors between them.
-        model = keras.Model(model.inputs, model.outputs)
+        model = keras.Model(model.inputs[0], model.outputs[0])
     if type(model).__name__ not in ("Functional", "Model") or not getattr(model, "inputs", None):
         raise ArchitectureError(
             f"{type(model).__name__} has no graph of layers; use a Functional or Sequential model"
         )
-    return ArchitectureGraph.from_json(model.to_json())
+    document = json.loads(model.to_json())
+    write_codes(model, document)
+    return ArchitectureGraph.from_json(json.dumps(document))
 
 
 def build(graph: ArchitectureGraph) -> Any:
     """Builds the Keras model of a graph; see ``ArchitectureGraph.to_keras``."""
     import keras
 
-    text = graph.to_json()
+    document = json.loads(graph.to_json())
+    functions = bind_functions(document)
     try:
-        return keras.models.model_from_json(text)
+        with keras.saving.custom_object_scope(functions):
+            return keras.models.model_from_json(json.dumps(document))
     except (TypeError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ArchitectureError(f"Keras cannot build the architecture: {first_line}") from error
