@@ -7,7 +7,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.architecture.classes import class_identity, is_keras_class, is_network
+from parsl_tl.architecture.classes import (
+    class_identity,
+    is_keras_class,
+    is_keras_tensor,
+    is_network,
+)
 from parsl_tl.architecture.function_code import CODE, is_function
 from parsl_tl.native import native
 
@@ -30,11 +35,6 @@ _AXES = {
     "Softmax": "axis",
     "UnitNormalization": "axis",
 }
-
-
-def is_keras_tensor(value: Any) -> bool:
-    """Tells whether a piece of Keras JSON stands for a tensor."""
-    return isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__"
 
 
 def tensors_of(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -102,8 +102,12 @@ def _config(
     if class_name == "InputLayer" and isinstance(kept.get("batch_shape"), list):
         # How many examples go in at once is no part of the architecture.
         kept["batch_shape"] = [None, *kept["batch_shape"][1:]]
-    elif class_name == "Bidirectional" and _follows_from_forward(kept):
-        del kept["backward_layer"]
+    elif class_name == "Bidirectional":
+        for inner in (kept.get("layer"), kept.get("backward_layer")):
+            if isinstance(inner, dict) and isinstance(inner.get("config"), dict):
+                inner["config"].pop("zero_output_for_mask", None)  # the wrapper sets it
+        if _follows_from_forward(kept):
+            del kept["backward_layer"]
     elif class_name in _AXES:
         key = _AXES[class_name]
         kept[key] = _from_the_end(kept.get(key), rank)

@@ -51,3 +51,8 @@ def is_functional(class_name: Any, config: Any) -> bool:
     return class_name in ("Functional", "Model") or (
         isinstance(config, Mapping) and "layers" in config and "output_layers" in config
     )
+
+
+def is_keras_tensor(value: Any) -> bool:
+    """Tells whether a piece of Keras JSON stands for a tensor."""
+    return isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__"

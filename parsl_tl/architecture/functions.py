@@ -17,7 +17,6 @@ from parsl_tl.architecture.function_code import (
     code_digest,
     find_function,
     is_function,
-    is_library,
     is_named,
     unknown_code,
 )
@@ -52,8 +51,9 @@ def _write(owner: Any, value: Any) -> Any:
     if isinstance(owner, types.FunctionType) and not is_named(owner):
         return _function(owner)
     if is_function(value):
-        if not is_library(value.get("module")):
-            value[CODE] = unknown_code()
+        # Keras does not write where its own functions and those of libraries are.
+        digest = code_digest(owner) if isinstance(owner, types.FunctionType) else None
+        value[CODE] = digest or unknown_code()
         return value
     if isinstance(value, dict):
         config = value.get("config")

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsl_tl.architecture.canonical import is_keras_tensor, tensors_of
-from parsl_tl.architecture.classes import is_functional, is_network
+from parsl_tl.architecture.canonical import tensors_of
+from parsl_tl.architecture.classes import is_functional, is_keras_tensor, is_network
 from parsl_tl.architecture.function_code import mark_unknown
 from parsl_tl.architecture.keras2_json import is_keras2, upgrade
 from parsl_tl.architecture.layer import Call, Layer, TensorRef

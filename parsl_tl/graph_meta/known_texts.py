@@ -23,7 +23,8 @@ from parsl_tl.architecture.canonical import (
 )
 from parsl_tl.architecture.classes import is_network
 from parsl_tl.architecture.function_code import has_unknown
-from parsl_tl.architecture.keras2_json import upgrade_layer, upgrade_nodes
+from parsl_tl.architecture.keras2_json import upgrade_layer
+from parsl_tl.architecture.keras2_nodes import upgrade_nodes
 from parsl_tl.architecture.layer import Layer
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
