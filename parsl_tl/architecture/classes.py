@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _KERAS: Final = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")
@@ -53,6 +53,32 @@ def is_functional(class_name: Any, config: Any) -> bool:
     )
 
 
+def placed(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Returns a call of one of Keras' layers with tensors by their place, if they have one.
+
+    Keras 2 writes what goes into an attention half by place and half by keyword, and Keras 3 as the
+    caller wrote it.
+    """
+    if class_name != "MultiHeadAttention":
+        return node
+    args, kwargs = list(node["args"]), dict(node["kwargs"])
+    for key in ("query", "value", "key")[len(args) :]:
+        if not is_keras_tensor(kwargs.get(key)):
+            break
+        args.append(kwargs.pop(key))
+    return {"args": args, "kwargs": kwargs}
+
+
 def is_keras_tensor(value: Any) -> bool:
     """Tells whether a piece of Keras JSON stands for a tensor."""
     return isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__"
+
+
+def keras_tensor(
+    name: str, call: int, tensor: int, shape: Sequence[int | None] | None, dtype: str = "float32"
+) -> dict[str, Any]:
+    """Returns a tensor as it stands in Keras JSON."""
+    return {
+        "class_name": "__keras_tensor__",
+        "config": {"shape": shape, "dtype": dtype, "keras_history": [name, call, tensor]},
+    }

@@ -109,7 +109,12 @@ _DROPPED: dict[str, dict[str, Any]] = {
     "SpatialDropout3D": {"noise_shape": None},
 }
 # Keys that say nothing beside the rest: the shape of the input, how something is computed.
-_SILENT = frozenset({"batch_input_shape", "implementation", "input_length", "input_dtype"})
+_SILENT = frozenset(
+    {
+        *("batch_input_shape", "implementation", "input_dtype", "input_length"),
+        *("key_shape", "query_shape", "value_shape"),
+    }
+)
 _POOLING = re.compile(r"(Global)?(Max|Average)Pooling\dD")
 
 
@@ -304,7 +309,7 @@ def _upgrade_lambda(config: dict[str, Any]) -> dict[str, Any]:
     for key in ("function", "output_shape", "mask"):
         kind = config.pop(f"{key}_type", None)
         module = config.pop("module" if key == "function" else f"{key}_module", None)
-        value = config.get(key)
+        value: Any = config.get(key)
         if kind == "lambda":
             code, defaults, closure = value  # marshalled; never run
             written = {"code": code, "defaults": defaults, "closure": closure}
@@ -319,7 +324,7 @@ def _upgrade_lambda(config: dict[str, Any]) -> dict[str, Any]:
 def _object(value: Mapping[str, Any], module: str) -> dict[str, Any]:
     """Completes an initializer, a regularizer or a constraint."""
     config = dict(value.get("config") or {})
-    scaling = (config.get("scale"), config.get("mode"), config.get("distribution"))
+    scaling: Any = (config.get("scale"), config.get("mode"), config.get("distribution"))
     if value["class_name"] == "VarianceScaling" and _is_scaling(scaling):
         value = {**value, "class_name": _SCALINGS[scaling]}
         config = {"seed": config.get("seed")}

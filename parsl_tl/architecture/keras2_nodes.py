@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from parsl_tl.architecture.classes import is_keras_tensor
+from parsl_tl.architecture.classes import keras_tensor, placed
 
 _RECURRENT = frozenset({"Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"})
 
@@ -30,15 +30,9 @@ def _as_list(node: Any) -> Any:
 def _named(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
     """Gives arguments the places that they have in calls of Keras 3."""
     args, kwargs = node["args"], node["kwargs"]
-    if class_name == "MultiHeadAttention":  # Keras 2 keeps the first tensor alone by its place
-        for key in ("value", "key"):
-            if not is_keras_tensor(kwargs.get(key)):
-                break
-            args = [*args, kwargs[key]]
-            kwargs = {name: value for name, value in kwargs.items() if name != key}
-    elif class_name in _RECURRENT and isinstance(args[0], list) and len(args[0]) > 1:
+    if class_name in _RECURRENT and isinstance(args[0], list) and len(args[0]) > 1:
         args, kwargs = [args[0][0]], {**kwargs, "initial_state": args[0][1:]}
-    return {"args": args, "kwargs": kwargs}
+    return placed(class_name, {"args": args, "kwargs": kwargs})
 
 
 def _upgrade_node(node: Any, shape: Any) -> dict[str, Any]:
@@ -80,9 +74,4 @@ def _argument(value: Any) -> Any:
 
 def _keras_tensor(name: str, call: int, tensor: int, shape: Any) -> dict[str, Any]:
     # Keras 3 finds the tensor by its history; where the shape is not known, any one will do.
-    known = shape if isinstance(shape, list) else []
-    history = [name, call, tensor]
-    return {
-        "class_name": "__keras_tensor__",
-        "config": {"shape": known, "dtype": "float32", "keras_history": history},
-    }
+    return keras_tensor(name, call, tensor, shape if isinstance(shape, list) else [])

@@ -12,10 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parsl_tl.architecture.canonical import tensors_of
-from parsl_tl.architecture.classes import is_functional, is_keras_tensor, is_network
+from parsl_tl.architecture.classes import (
+    is_functional,
+    is_keras_class,
+    is_keras_tensor,
+    is_network,
+    keras_tensor,
+    placed,
+)
 from parsl_tl.architecture.function_code import mark_unknown
 from parsl_tl.architecture.keras2_json import is_keras2, upgrade
 from parsl_tl.architecture.layer import Call, Layer, TensorRef
+from parsl_tl.architecture.masks import with_masks
 from parsl_tl.architecture.structure import Structure, filled, flatten
 from parsl_tl.errors import ArchitectureError
 
@@ -61,12 +69,15 @@ def parse_nested(document: Any) -> Parts:
     kind = document.get("class_name") if isinstance(document, Mapping) else None
     try:
         if isinstance(kind, str) and is_network(kind, document.get("config")):
-            if is_keras2(document):
+            keras2 = is_keras2(document)
+            if keras2:
                 document = upgrade(document)
             mark_unknown(document)
-            if is_functional(kind, document["config"]):
-                return _parse_functional(document["config"])
-            return _parse_sequential(document["config"])
+            if not is_functional(kind, document["config"]):
+                parts = _parse_sequential(document["config"])
+                return parts._replace(layers=with_masks(parts.layers))
+            parts = _parse_functional(document["config"])
+            return parts._replace(layers=with_masks(parts.layers)) if keras2 else parts
     except _MALFORMED as error:
         raise ArchitectureError(
             f"this is not the JSON of a Keras model ({type(error).__name__}: {error}); "
@@ -117,6 +128,8 @@ def _parse_functional(config: Mapping[str, Any]) -> Parts:
             form = {"args": node.get("args", []), "kwargs": node.get("kwargs", {})}
             if not isinstance(form["kwargs"], Mapping):
                 raise TypeError(f"kwargs of a call of {entry['name']!r} are no mapping")
+            if is_keras_class(entry.get("module"), entry.get("registered_name")):
+                form = placed(entry["class_name"], form)
             found = tuple(ref(tensor["config"]["keras_history"]) for tensor in tensors_of(form))
             calls.append(Call(found, form))
         layers.append(_layer(entry, entry["name"], tuple(calls)))
@@ -182,16 +195,6 @@ def _layer(entry: Mapping[str, Any], name: str, calls: tuple[Call, ...]) -> Laye
 
 def _is_history(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
-
-
-def keras_tensor(
-    name: str, call: int, tensor: int, shape: Sequence[int | None] | None, dtype: str = "float32"
-) -> dict[str, Any]:
-    """Returns a tensor as it stands in Keras JSON."""
-    return {
-        "class_name": "__keras_tensor__",
-        "config": {"shape": shape, "dtype": dtype, "keras_history": [name, call, tensor]},
-    }
 
 
 def write(graph: ArchitectureGraph) -> str:

@@ -21,11 +21,12 @@ from parsl_tl.architecture.canonical import (
     node_digest,
     tensors_of,
 )
-from parsl_tl.architecture.classes import is_network
+from parsl_tl.architecture.classes import is_network, placed
 from parsl_tl.architecture.function_code import has_unknown
 from parsl_tl.architecture.keras2_json import upgrade_layer
 from parsl_tl.architecture.keras2_nodes import upgrade_nodes
 from parsl_tl.architecture.layer import Layer
+from parsl_tl.architecture.masks import makes_mask
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
 
@@ -175,7 +176,9 @@ class KnownTexts:
                 raise UnknownFormError
             if lacks_rank(_layer(entry)):  # its calls, or the layers before it, may tell
                 raise UnknownFormError
-            if has_unknown(entry):
+            if has_unknown(entry) or (self._keras2 and makes_mask(_layer(entry))):
+                raise UnknownFormError
+            if entry["class_name"] in ("TFOpLambda", "SlicingOpLambda"):
                 raise UnknownFormError
             digest = 0 if entry["class_name"] == "InputLayer" else _digest(entry, None)
             return KnownLayer(entry["class_name"], digest, entry)
@@ -190,6 +193,8 @@ class KnownTexts:
                 nodes = upgrade_nodes(class_name, nodes)
             counts = tuple(_count_tensors(node) for node in nodes)
             digests = tuple(node_digest(node) for node in nodes)
+            if any(placed(class_name, node) != node for node in nodes):
+                raise UnknownFormError
             if has_unknown(nodes) or not all(map(_has_plain_order, nodes)):
                 raise UnknownFormError
         except (ValueError, LookupError, TypeError, AttributeError):
