@@ -89,17 +89,25 @@ def has_unknown(value: Any) -> bool:
     return any(True for _ in _unknown_functions(value))
 
 
-def _unknown_functions(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        if value.get("class_name") == "function" and CODE not in value:
-            if not is_library(value.get("module")) or value["module"] == "builtins":
-                yield value
+def functions_in(value: Any) -> Iterator[Any]:
+    """Yields the named functions in a document."""
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "function":
+            yield value
             return
         for item in value.values():
-            yield from _unknown_functions(item)
+            yield from functions_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _unknown_functions(item)
+            yield from functions_in(item)
+
+
+def _unknown_functions(value: Any) -> Iterator[dict[str, Any]]:
+    for function in functions_in(value):
+        # Keras 3 writes "builtins" for all of them.
+        known = is_library(function.get("module")) and function["module"] != "builtins"
+        if CODE not in function and not known:
+            yield function
 
 
 def find_function(module: str, name: str) -> Any:

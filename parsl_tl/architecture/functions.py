@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 import weakref
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,8 +23,12 @@ from parsl_tl.architecture.function_code import (
 )
 from parsl_tl.errors import ArchitectureError
 
-# Functions of models that live, by their digest: what Keras cannot import, lambdas above all.
-_FUNCTIONS: Final[weakref.WeakValueDictionary[str, Any]] = weakref.WeakValueDictionary()
+# Functions by their digest: what Keras cannot import, lambdas above all. One for each code is kept,
+# so that a graph can be built when the model it was taken from is gone.
+_KNOWN: Final[OrderedDict[str, Any]] = OrderedDict()
+_MOST_KNOWN: Final = 1024
+# Those whose code has no digest are found while they live.
+_UNKNOWN: Final[weakref.WeakValueDictionary[str, Any]] = weakref.WeakValueDictionary()
 # Attributes that are not called like their key in the config.
 _ATTRIBUTES: Final = {"Bidirectional": {"layer": "forward_layer"}}
 
@@ -52,8 +57,7 @@ def _write(owner: Any, value: Any) -> Any:
         return _function(owner)
     if is_function(value):
         # Keras does not write where its own functions and those of libraries are.
-        digest = code_digest(owner) if isinstance(owner, types.FunctionType) else None
-        value[CODE] = digest or unknown_code()
+        value[CODE] = _remember(owner) if isinstance(owner, types.FunctionType) else unknown_code()
         return value
     if isinstance(value, dict):
         config = value.get("config")
@@ -83,16 +87,27 @@ def _attribute(owner: Any, key: str) -> Any:
 
 
 def _function(function: types.FunctionType) -> dict[str, Any]:
-    digest = code_digest(function)
-    code = digest or unknown_code()
-    _FUNCTIONS[code] = function
     return {
         "module": function.__module__,
         "class_name": "function",
         "config": function.__name__,
         "registered_name": function.__name__,
-        CODE: code,
+        CODE: _remember(function),
     }
+
+
+def _remember(function: types.FunctionType) -> str:
+    """Returns the digest of a function, by which it is found again."""
+    digest = code_digest(function)
+    if digest is None:
+        digest = unknown_code()
+        _UNKNOWN[digest] = function
+        return digest
+    _KNOWN[digest] = function
+    _KNOWN.move_to_end(digest)
+    if len(_KNOWN) > _MOST_KNOWN:
+        _KNOWN.popitem(last=False)
+    return digest
 
 
 def bind_functions(document: Any) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def _bind(value: Any, found: dict[str, Any]) -> None:
             _bind(item, found)
     elif is_function(value) and CODE in value and value["class_name"] == "function":
         code = value.pop(CODE)
-        function = _FUNCTIONS.get(code)
+        function = _KNOWN.get(code) or _UNKNOWN.get(code)
         if function is None:
             _check_importable(value, code)
         else:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.architecture.classes import is_functional, is_keras_class, is_network
-from parsl_tl.architecture.keras2_nodes import upgrade_nodes
+from parsl_tl.architecture.keras2_nodes import RECURRENT, upgrade_nodes
 from parsl_tl.architecture.keras2_operations import convert_operation
 
 _INITIALIZERS = "keras.initializers"
@@ -228,8 +228,20 @@ def _upgrade_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     if nodes is not None:
         shape = (entry.get("build_config") or {}).get("input_shape")
         upgraded["inbound_nodes"] = upgrade_nodes(upgraded["class_name"], nodes, shape)
+        upgraded["build_config"] = _build_config(upgraded["class_name"], entry)
         convert_operation(upgraded)
     return upgraded
+
+
+def _build_config(class_name: str, entry: Mapping[str, Any]) -> Any:
+    """Returns what Keras 3 builds a layer from, or None where it has to see the inputs."""
+    shape = (entry.get("build_config") or {}).get("input_shape")
+    first = shape[0] if isinstance(shape, list) and shape else None
+    if (
+        isinstance(first, list) and class_name in RECURRENT
+    ):  # the states have come behind the sequence
+        return {"input_shape": first}
+    return None if class_name == "MultiHeadAttention" else entry.get("build_config")
 
 
 def upgrade_layer(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from parsl_tl.architecture.classes import keras_tensor, placed
 
-_RECURRENT = frozenset({"Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"})
+RECURRENT = frozenset({"Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"})
 
 
 def upgrade_nodes(class_name: str, nodes: Iterable[Any], shape: Any = None) -> list[dict[str, Any]]:
@@ -30,7 +30,7 @@ def _as_list(node: Any) -> Any:
 def _named(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
     """Gives arguments the places that they have in calls of Keras 3."""
     args, kwargs = node["args"], node["kwargs"]
-    if class_name in _RECURRENT and isinstance(args[0], list) and len(args[0]) > 1:
+    if class_name in RECURRENT and isinstance(args[0], list) and len(args[0]) > 1:
         args, kwargs = [args[0][0]], {**kwargs, "initial_state": args[0][1:]}
     return placed(class_name, {"args": args, "kwargs": kwargs})
 

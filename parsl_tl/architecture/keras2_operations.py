@@ -65,6 +65,7 @@ def _replace(
         )
         entry["config"] = {"name": entry["config"]["name"]}
         entry["inbound_nodes"] = nodes
+        entry["build_config"] = None
 
 
 def _arguments(node: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:

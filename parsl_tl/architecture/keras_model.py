@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.classes import is_keras_class
+from parsl_tl.architecture.function_code import functions_in
 from parsl_tl.architecture.functions import bind_functions, write_codes
 from parsl_tl.architecture.graph import ArchitectureGraph
 from parsl_tl.architecture.layer import Layer
@@ -47,7 +49,10 @@ def build(graph: ArchitectureGraph) -> Any:
     functions = bind_functions(document)
     with keras.saving.custom_object_scope(functions):
         try:
-            return keras.models.model_from_json(json.dumps(document))
+            with warnings.catch_warnings():
+                # Inputs are called by their stable names, whatever their keys are.
+                warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
+                return keras.models.model_from_json(json.dumps(document))
         except _FAILURES as error:
             entries = document["config"]["layers"]
             raise ArchitectureError(_problem(graph, entries, error)) from error
@@ -80,6 +85,12 @@ def _reason(layer: Layer) -> str:
         return (
             "it holds the bytes of a lambda, which are never run; define a function, "
             "register it with keras.saving.register_keras_serializable, and use that"
+        )
+    functions = [str(function["config"]) for function in functions_in(layer.config)]
+    if functions:
+        return (
+            f"it uses the function {functions[0]!r}, which cannot be found; register it with "
+            "keras.saving.register_keras_serializable"
         )
     if not is_keras_class(layer.module, layer.registered_name):
         return (
