@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parsl_tl.architecture.classes import keras_tensor
 from parsl_tl.architecture.graph import ArchitectureGraph
-from parsl_tl.architecture.keras_json import keras_tensor
 from parsl_tl.architecture.layer import Call, Layer, TensorRef
 from parsl_tl.errors import ArchitectureError
 

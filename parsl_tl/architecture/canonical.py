@@ -4,46 +4,145 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.classes import (
+    class_identity,
+    is_keras_class,
+    is_keras_tensor,
+    is_network,
+)
+from parsl_tl.architecture.function_code import CODE, is_function
 from parsl_tl.native import native
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture.layer import Layer
 
 # What Keras writes beside a config that does not change what the layer computes.
 _NOT_CONFIG = frozenset({"build_config", "compile_config", "shared_object_id"})
-_NETWORKS = ("Functional", "Model", "Sequential")
+# What says of which class an object is.
+_CLASS_KEYS = frozenset({"class_name", "module", "registered_name", "config"})
+# Where Keras' own objects start to draw numbers: how a model is trained, not what it is.
+_SEEDS = frozenset({"seed", "seed_generator"})
+# Keras' layers that name axes of their input.
+_AXES = {
+    "BatchNormalization": "axis",
+    "Concatenate": "axis",
+    "Dot": "axes",
+    "GroupNormalization": "axis",
+    "LayerNormalization": "axis",
+    "Softmax": "axis",
+    "UnitNormalization": "axis",
+}
 
 
-def is_keras_tensor(value: Any) -> bool:
-    """Tells whether a piece of Keras JSON stands for a tensor."""
-    return isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__"
+def tensors_of(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields the tensors among a call's arguments.
+
+    Dicts go in the order of their sorted keys, as they are digested: in which order they were
+    written has no meaning.
+    """
+    if is_keras_tensor(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from tensors_of(value[key])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_of(item)
 
 
 def canonical(value: Any) -> Any:
     """Drops names and ``trainable`` of layers, at any depth, and what follows from the rest.
 
     A nested network is replaced by the prefix hashes of its own graph, since its layers refer to
-    each other by name.
+    each other by name; a function whose code is known by the digest of it.
     """
-    if isinstance(value, Mapping):
-        config = value.get("config")
-        if value.get("class_name") in _NETWORKS and isinstance(config, Mapping):
-            return {"network": _network(value)}
-        kept = {key: canonical(item) for key, item in value.items() if key not in _NOT_CONFIG}
-        if "class_name" in value and isinstance(config, Mapping) and _is_layer(config):
-            kept.pop("name", None)
-            kept["config"] = canonical_config(config)
-        return kept
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
-    return value
-
-
-def canonical_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a layer's config without ``name`` and ``trainable``, nested layers alike."""
-    return {
-        key: canonical(item) for key, item in config.items() if key not in ("name", "trainable")
+    if not isinstance(value, Mapping):
+        return value
+    class_name, config = value.get("class_name"), value.get("config")
+    if is_function(value) and CODE in value:
+        return {"function": value[CODE]}
+    if not isinstance(class_name, str) or "config" not in value:
+        return {key: canonical(item) for key, item in value.items() if key not in _NOT_CONFIG}
+    module, registered = value.get("module"), value.get("registered_name")
+    identity = class_identity(class_name, module, registered)
+    if is_network(class_name, config):
+        return {"class": identity, "network": _network(value)}
+    kept = {
+        key: canonical(item)
+        for key, item in value.items()
+        if key not in _NOT_CONFIG and key not in _CLASS_KEYS
     }
+    kept["class"] = identity
+    if isinstance(config, Mapping):
+        layer = _is_layer(config)
+        if layer:
+            kept.pop("name", None)
+        kept["config"] = _config(
+            class_name, config, own=is_keras_class(module, registered), layer=layer
+        )
+    else:
+        kept["config"] = canonical(config)
+    return kept
+
+
+def _config(
+    class_name: str, config: Mapping[str, Any], *, own: bool, layer: bool, rank: int | None = None
+) -> dict[str, Any]:
+    dropped = {"name", "trainable"} if layer else set()
+    if own:
+        dropped |= _SEEDS
+    kept = {key: canonical(item) for key, item in config.items() if key not in dropped}
+    if not own:
+        return kept
+    if class_name == "InputLayer" and isinstance(kept.get("batch_shape"), list):
+        # How many examples go in at once is no part of the architecture.
+        kept["batch_shape"] = [None, *kept["batch_shape"][1:]]
+    elif class_name == "Bidirectional":
+        for inner in (kept.get("layer"), kept.get("backward_layer")):
+            if isinstance(inner, dict) and isinstance(inner.get("config"), dict):
+                inner["config"].pop("zero_output_for_mask", None)  # the wrapper sets it
+        if _follows_from_forward(kept):
+            del kept["backward_layer"]
+    elif class_name in _AXES:
+        key = _AXES[class_name]
+        kept[key] = _from_the_end(kept.get(key), rank)
+    return kept
+
+
+def _follows_from_forward(config: Mapping[str, Any]) -> bool:
+    """Tells whether the backward layer of a Bidirectional is the forward one, turned around."""
+    forward, backward = config.get("layer"), config.get("backward_layer")
+    if backward is None:
+        return "backward_layer" in config
+    if not isinstance(forward, Mapping) or not isinstance(forward.get("config"), Mapping):
+        return False
+    turned = {
+        **forward["config"],
+        "go_backwards": not forward["config"].get("go_backwards", False),
+    }
+    return bool(backward == {**forward, "config": turned})
+
+
+def _from_the_end(axis: Any, rank: int | None) -> Any:
+    """Counts axes from the last one on, which is -1; a list of one axis is that axis."""
+    if isinstance(axis, list):
+        axes = [_from_the_end(item, rank) for item in axis]
+        return axes[0] if len(axes) == 1 else axes
+    counts = type(axis) is int and rank is not None and 0 <= axis < rank
+    return axis - rank if counts else axis
+
+
+def lacks_rank(layer: Layer) -> bool:
+    """Tells whether the digest of a layer depends on a rank that the layer does not tell."""
+    axis = layer.config.get(_AXES.get(layer.class_name, ""))
+    axes = axis if isinstance(axis, list) else [axis]
+    counts = any(type(item) is int and item >= 0 for item in axes)
+    return counts and input_rank(layer) is None
 
 
 def _is_layer(config: Mapping[str, Any]) -> bool:
@@ -51,54 +150,89 @@ def _is_layer(config: Mapping[str, Any]) -> bool:
     return "name" in config and "trainable" in config
 
 
-def _network(value: Mapping[str, Any]) -> list[Any]:
+def _network(value: Mapping[str, Any]) -> Any:
     from parsl_tl.architecture.graph import ArchitectureGraph
+    from parsl_tl.architecture.keras_json import parse_nested
 
-    graph = ArchitectureGraph.from_json(json.dumps(value))
-    outputs = [[int(graph.prefix_hashes[ref.layer]), ref.call, ref.tensor] for ref in graph.outputs]
-    return [sorted(graph.prefix_hashes.tolist()), outputs]
+    parts = parse_nested(value)
+    graph = ArchitectureGraph(
+        parts.layers,
+        parts.inputs,
+        parts.outputs,
+        input_structure=parts.input_structure,
+        output_structure=parts.output_structure,
+    )
+    return graph.identity
 
 
-def layer_digest(
-    class_name: str,
-    registered_name: str | None,
-    config: Mapping[str, Any],
-    position: int | None = None,
-) -> int:
+def layer_digest(layer: Layer, position: Any = None, rank: int | None = None) -> int:
     """Returns the 64-bit digest of a layer by itself, without its inputs.
 
     Args:
-        class_name: the Keras class.
-        registered_name: the registered name of a custom class.
-        config: the layer's config.
-        position: an input layer's position among the model's inputs.
+        layer: the layer.
+        position: an input layer's position among the model's inputs, or its keys.
+        rank: of what goes in, where the layer does not tell it (``input_rank``).
     """
-    if class_name in _NETWORKS:
-        meaning = canonical({"class_name": class_name, "config": config})
-    else:
-        meaning = canonical_config(config)
-    return _digest(
-        json.dumps(
-            [registered_name or class_name, meaning, position],
-            sort_keys=True,
-            separators=(",", ":"),
+    class_name, registered = layer.class_name, layer.registered_name
+    if is_network(class_name, layer.config):
+        meaning = canonical(
+            {
+                "class_name": class_name,
+                "config": layer.config,
+                "module": layer.module,
+                "registered_name": registered,
+            }
         )
-    )
+    else:
+        own = is_keras_class(layer.module, registered)
+        if class_name in _AXES:
+            rank = input_rank(layer) or rank
+        meaning = _config(class_name, layer.config, own=own, layer=True, rank=rank)
+    identity = class_identity(class_name, layer.module, registered)
+    return _digest(json.dumps([identity, meaning, position], sort_keys=True, separators=(",", ":")))
+
+
+def input_rank(layer: Layer) -> int | None:
+    """Returns the number of axes of what goes into a layer, or None if it is not written."""
+    shapes = [(layer.build_config or {}).get("input_shape")]
+    shapes += [
+        tensor["config"].get("shape")
+        for call in layer.calls[:1]
+        for tensor in tensors_of([call.node.get("args", []), call.node.get("kwargs", {})])
+    ]
+    for shape in shapes:
+        first = shape[0] if isinstance(shape, list) and shape else None
+        known = first if isinstance(first, list) else shape
+        if isinstance(known, list) and known:
+            return len(known)
+    return None
 
 
 def node_digest(node: Mapping[str, Any]) -> int:
     """Returns the digest of the form of a call: all arguments, with tensors left blank.
 
-    ``training`` does not count: it says how a model is run, not what it is.
+    ``training`` does not count: it says how a model is run, not what it is. Neither does a mask
+    that is None, which Keras writes or not.
     """
-    kwargs = {key: value for key, value in node.get("kwargs", {}).items() if key != "training"}
+    kwargs = {
+        key: value
+        for key, value in node.get("kwargs", {}).items()
+        if not (key == "training" and not isinstance(value, Mapping | list))
+        and not ((key == "mask" or key.endswith("_mask")) and _is_nothing(value))
+    }
     form = _blank_tensors([node.get("args", []), kwargs])
     return _digest(json.dumps(form, sort_keys=True, separators=(",", ":")))
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(_is_nothing, value)))
 
 
 def _blank_tensors(value: Any) -> Any:
     if is_keras_tensor(value):
         return "tensor"
+    if is_function(value):
+        return canonical(value)
     if isinstance(value, Mapping):
         return {key: _blank_tensors(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

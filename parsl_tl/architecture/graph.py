@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.architecture.canonical import layer_digest, node_digest
+from parsl_tl.architecture.canonical import lacks_rank, layer_digest, node_digest
 from parsl_tl.architecture.canonical_order import reorder_layers
 from parsl_tl.architecture.layer import Layer, TensorRef
 from parsl_tl.architecture.prefix import hash_graphs, layer_keys, number_twins, stable_name
+from parsl_tl.architecture.ranks import input_ranks
+from parsl_tl.architecture.structure import Structure, completed, meaning_of, paths_of
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -26,10 +29,19 @@ class ArchitectureGraph:
         layers: in canonical order, which is a topological one.
         inputs: indices of the input layers, in the order of the model's inputs.
         outputs: the model's output tensors.
+        input_structure: how the model takes its inputs: lists and dicts, at any depth, that hold
+            numbers of ``inputs``.
+        output_structure: the same for ``outputs``.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]
+        self,
+        layers: Sequence[Layer],
+        inputs: Sequence[int],
+        outputs: Sequence[TensorRef],
+        *,
+        input_structure: Structure = None,
+        output_structure: Structure = None,
     ) -> None:
         """Validates a graph and brings its layers into the order that equal graphs share.
 
@@ -40,6 +52,8 @@ class ArchitectureGraph:
             layers: in any order.
             inputs: indices of the input layers.
             outputs: output tensors.
+            input_structure: None for a list, or one tensor.
+            output_structure: None for a list, or one tensor.
 
         Raises:
             ArchitectureError: an unknown layer, a cycle of calls, more than one connected part, an
@@ -47,6 +61,8 @@ class ArchitectureGraph:
         """
         _validate(layers, inputs, outputs)
         self.layers, self.inputs, self.outputs = reorder_layers(layers, inputs, outputs)
+        self.input_structure = completed(input_structure, len(self.inputs))
+        self.output_structure = completed(output_structure, len(self.outputs))
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -61,24 +77,29 @@ class ArchitectureGraph:
         """Two graphs are equal when they have the same layers with the same histories."""
         if not isinstance(other, ArchitectureGraph):
             return NotImplemented
-        return self._identity == other._identity
+        return self.identity == other.identity
 
     def __hash__(self) -> int:
-        return hash(self._identity)
+        return hash(json.dumps(self.identity, sort_keys=True))
 
     @cached_property
-    def _identity(self) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+    def identity(self) -> list[Any]:
+        """What equal graphs have in common, as plain lists, dicts and integers."""
         keys = self.layer_keys.tolist()
-        outputs = tuple((keys[ref.layer], ref.call, ref.tensor) for ref in self.outputs)
-        return tuple(sorted(keys)), outputs
+        outputs = [[keys[ref.layer], ref.call, ref.tensor] for ref in self.outputs]
+        # The keys and places of inputs are in the hashes of input layers.
+        return [sorted(keys), outputs, meaning_of(self.output_structure)]
 
     @cached_property
     def layer_digests(self) -> list[int]:
         """The digest of each layer by itself."""
-        position = {layer: number for number, layer in enumerate(self.inputs)}
+        paths = paths_of(self.input_structure)
+        position = dict(zip(self.inputs, paths, strict=True))
+        ranks: list[int | None] = [None] * len(self)
+        if any(map(lacks_rank, self.layers)):
+            ranks = input_ranks(self.layers)
         return [
-            layer_digest(layer.class_name, layer.registered_name, layer.config, position.get(i))
-            for i, layer in enumerate(self.layers)
+            layer_digest(layer, position.get(i), ranks[i]) for i, layer in enumerate(self.layers)
         ]
 
     @cached_property
@@ -125,7 +146,14 @@ class ArchitectureGraph:
         """
         from parsl_tl.architecture.keras_json import parse
 
-        return cls(*parse(text))
+        parts = parse(text)
+        return cls(
+            parts.layers,
+            parts.inputs,
+            parts.outputs,
+            input_structure=parts.input_structure,
+            output_structure=parts.output_structure,
+        )
 
     def to_json(self) -> str:
         """Returns Keras JSON in which layers carry their stable names; no model is built."""

@@ -9,10 +9,15 @@ be read, and such a layer only differs from its Keras 3 counterpart.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from parsl_tl.architecture.classes import is_functional, is_keras_class, is_network
+from parsl_tl.architecture.keras2_nodes import RECURRENT, upgrade_nodes
+from parsl_tl.architecture.keras2_operations import convert_operation
 
 _INITIALIZERS = "keras.initializers"
 # Suffixes of the keys that hold serialized objects, and where Keras finds their classes.
@@ -33,23 +38,22 @@ _FAN_INITIALIZERS = frozenset(
     }
 )
 _ACTIVATIONS = {"swish": "silu"}
-_NETWORKS = ("Functional", "Model", "Sequential")
-# Classes that Keras 3 always calls with a mask, if only with None.
-_MASKED = frozenset(
+# What initializers were called up to Keras 2.2: (scale, mode, distribution).
+_SCALINGS = {
+    (1.0, "fan_avg", "uniform"): "GlorotUniform",
+    (1.0, "fan_avg", "normal"): "GlorotNormal",
+    (1.0, "fan_in", "uniform"): "LecunUniform",
+    (1.0, "fan_in", "normal"): "LecunNormal",
+    (2.0, "fan_in", "uniform"): "HeUniform",
+    (2.0, "fan_in", "normal"): "HeNormal",
+}
+# Names that Keras 2 writes for its own activations; any other is a function of the user's.
+_KNOWN_ACTIVATIONS = frozenset(
     {
-        "BatchNormalization",
-        "Functional",
-        "GRU",
-        "GlobalAveragePooling1D",
-        "LSTM",
-        "Model",
-        "Sequential",
-        "SimpleRNN",
-        "Softmax",
-        "TimeDistributed",
+        *("elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "mish", "relu"),
+        *("relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh"),
     }
 )
-
 _BATCH_NORM = {
     "synchronized": False,
     "renorm": False,
@@ -57,16 +61,27 @@ _BATCH_NORM = {
     "renorm_momentum": 0.99,
 }
 _RNN = {"zero_output_for_mask": False}
+_CELL = {"seed": None}
+_LAST = {"data_format": "channels_last"}
 # Keys that only Keras 3 writes.
 _ADDED: dict[str, dict[str, Any]] = {
     "AlphaDropout": {"noise_shape": None},
     "BatchNormalization": _BATCH_NORM,
+    "Conv1D": {"groups": 1},
+    "Conv2D": {"groups": 1},
+    "Conv3D": {"groups": 1},
     "Dense": {"quantization_config": None},
     "Embedding": {"quantization_config": None},
+    "Flatten": _LAST,
     "GRU": {**_RNN, "seed": None},
     "LSTM": {**_RNN, "seed": None},
+    "GRUCell": _CELL,
+    "LSTMCell": _CELL,
     "LayerNormalization": {"rms_scaling": False},
+    "MultiHeadAttention": {"seed": None, "sliding_window": None, "use_gate": False},
+    "RNN": _RNN,
     "SimpleRNN": _RNN,
+    "SimpleRNNCell": _CELL,
     "SpatialDropout2D": {"data_format": "channels_last"},
     "SpatialDropout3D": {"data_format": "channels_last"},
     "ZeroPadding1D": {"data_format": "channels_last"},
@@ -82,9 +97,10 @@ _DROPPED: dict[str, dict[str, Any]] = {
     "Dense": {"activity_regularizer": None},
     "DepthwiseConv1D": _ONE_GROUP,
     "DepthwiseConv2D": _ONE_GROUP,
-    "Embedding": {"input_length": None},
-    "GRU": {"time_major": False, "implementation": 2},
-    "LSTM": {"time_major": False, "implementation": 2},
+    "GRU": {"time_major": False},
+    "LSTM": {"time_major": False},
+    "MultiHeadAttention": {"softmax_robust_masking": False},
+    "RNN": {"time_major": False},
     "SeparableConv1D": _SEPARABLE,
     "SeparableConv2D": _SEPARABLE,
     "SimpleRNN": {"time_major": False},
@@ -92,6 +108,14 @@ _DROPPED: dict[str, dict[str, Any]] = {
     "SpatialDropout2D": {"noise_shape": None},
     "SpatialDropout3D": {"noise_shape": None},
 }
+# Keys that say nothing beside the rest: the shape of the input, how something is computed.
+_SILENT = frozenset(
+    {
+        *("batch_input_shape", "implementation", "input_dtype", "input_length"),
+        *("key_shape", "query_shape", "value_shape"),
+    }
+)
+_POOLING = re.compile(r"(Global)?(Max|Average)Pooling\dD")
 
 
 def is_keras2(document: Mapping[str, Any]) -> bool:
@@ -102,6 +126,8 @@ def is_keras2(document: Mapping[str, Any]) -> bool:
     if str(document.get("keras_version", "")).startswith("2"):
         return True
     config = document.get("config")
+    if isinstance(config, list):  # a Sequential model, up to 2.2
+        return True
     entries = config.get("layers") if isinstance(config, Mapping) else None
     return isinstance(entries, Sequence) and any(map(is_keras2_layer, entries))
 
@@ -111,6 +137,8 @@ def is_keras2_layer(entry: Any) -> bool:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
         return False
     if "batch_input_shape" in entry["config"]:
+        return True
+    if is_network(entry.get("class_name"), entry["config"]) and is_keras2(entry):
         return True
     nodes = entry.get("inbound_nodes")
     return isinstance(nodes, list) and bool(nodes) and isinstance(nodes[0], list)
@@ -126,31 +154,61 @@ def upgrade(document: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: not the form of Keras 2.
     """
-    config = dict(document["config"])
-    config["layers"] = [_upgrade_entry(entry) for entry in config["layers"]]
-    _count_calls_from_zero(config)
-    if document["class_name"] == "Sequential":
-        first = document["config"]["layers"][0]["config"]
-        config.setdefault("build_input_shape", first.get("batch_input_shape"))
-    return {**document, "config": config}
+    config = document["config"]
+    config = {"name": "sequential", "layers": config} if isinstance(config, list) else dict(config)
+    config.setdefault("trainable", True)
+    written = config["layers"]
+    config["layers"] = [_upgrade_entry(entry) for entry in written]
+    class_name = document["class_name"]
+    own = is_keras_class(document.get("module"), document.get("registered_name"))
+    upgraded = {"registered_name": None, **document, "config": config}
+    if is_functional(class_name, config):
+        _count_calls(config)
+        if own:
+            upgraded.update(class_name="Functional", module="keras.src.models.functional")
+    else:
+        shape = _input_shape(written)
+        if shape is not None:
+            config.setdefault("build_input_shape", shape)
+        if own:
+            upgraded.update(class_name="Sequential", module="keras")
+    return upgraded
 
 
-def _count_calls_from_zero(config: dict[str, Any]) -> None:
+def _input_shape(entries: Sequence[Mapping[str, Any]]) -> Any:
+    """Returns the shape that the first layer of a Sequential model carries, or None."""
+    first = entries[0]["config"]
+    if isinstance(first, list):
+        return _input_shape(first)
+    if "batch_input_shape" not in first and isinstance(first.get("layers"), list):
+        return _input_shape(first["layers"])
+    return first.get("batch_input_shape")
+
+
+def _count_calls(config: dict[str, Any]) -> None:
     """Renumbers the calls of nested models, which Keras 2 counts from 1 on.
 
     Call 0 is the one inside the nested model itself; where one has been seen, they count from 0.
+    Keras 3 counts from 0, and in the outputs of a model those of Functional models from 1.
     """
-    nested = {entry["name"] for entry in config["layers"] if entry["class_name"] in _NETWORKS}
+    nested = {
+        entry["name"]: is_functional(entry["class_name"], entry["config"])
+        for entry in config["layers"]
+        if is_network(entry["class_name"], entry["config"])
+    }
     if not nested:
         return
     config["output_layers"] = copy.deepcopy(config["output_layers"])
+    outputs = list(_histories(config["output_layers"]))
     nodes = [entry.get("inbound_nodes") for entry in config["layers"]]
-    histories = list(_histories([nodes, config["output_layers"]]))
-    for name in nested:
-        own = [history for history in histories if history[0] == name]
+    inner = list(_histories(nodes))
+    for name, functional in nested.items():
+        own = [history for history in [*inner, *outputs] if history[0] == name]
         if all(history[1] > 0 for history in own):
             for history in own:
                 history[1] -= 1
+        for history in outputs:
+            history[1] += functional and history[0] == name
 
 
 def _histories(value: Any) -> Iterator[list[Any]]:
@@ -166,12 +224,24 @@ def _histories(value: Any) -> Iterator[list[Any]]:
 
 def _upgrade_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     upgraded = upgrade_layer(entry)
-    if "inbound_nodes" in entry:
+    nodes = entry.get("inbound_nodes")
+    if nodes is not None:
         shape = (entry.get("build_config") or {}).get("input_shape")
-        upgraded["inbound_nodes"] = upgrade_nodes(
-            upgraded["class_name"], entry["inbound_nodes"], shape
-        )
+        upgraded["inbound_nodes"] = upgrade_nodes(upgraded["class_name"], nodes, shape)
+        upgraded["build_config"] = _build_config(upgraded["class_name"], entry)
+        convert_operation(upgraded)
     return upgraded
+
+
+def _build_config(class_name: str, entry: Mapping[str, Any]) -> Any:
+    """Returns what Keras 3 builds a layer from, or None where it has to see the inputs."""
+    shape = (entry.get("build_config") or {}).get("input_shape")
+    first = shape[0] if isinstance(shape, list) and shape else None
+    if (
+        isinstance(first, list) and class_name in RECURRENT
+    ):  # the states have come behind the sequence
+        return {"input_shape": first}
+    return None if class_name == "MultiHeadAttention" else entry.get("build_config")
 
 
 def upgrade_layer(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,9 +256,12 @@ def upgrade_layer(entry: Mapping[str, Any]) -> dict[str, Any]:
         "class_name": class_name,
         "registered_name": registered,
     }
-    if class_name not in _NETWORKS:  # those are read as models of their own
-        shape = (entry.get("build_config") or {}).get("input_shape")
-        upgraded["config"] = _upgrade_config(class_name, entry["config"], shape)
+    if is_network(class_name, entry["config"]):
+        nested = upgrade({**upgraded, "config": entry["config"]})
+        nested.setdefault("name", nested["config"].get("name"))
+        return nested
+    shape = (entry.get("build_config") or {}).get("input_shape")
+    upgraded["config"] = _upgrade_config(class_name, entry["config"], shape)
     return upgraded
 
 
@@ -197,15 +270,23 @@ def _upgrade_config(class_name: str, config: Mapping[str, Any], shape: Any) -> d
         kept = {key: value for key, value in config.items() if key != "batch_input_shape"}
         batch_shape = config.get("batch_input_shape", config.get("batch_shape"))
         return {"optional": False, **kept, "batch_shape": batch_shape}
-    dropped = {"batch_input_shape": config.get("batch_input_shape"), **_DROPPED.get(class_name, {})}
+    dropped = _DROPPED.get(class_name, {})
     upgraded = dict(_ADDED.get(class_name, {}))
+    if _POOLING.fullmatch(class_name):
+        upgraded.update(_LAST)
+        if class_name.startswith("Global"):
+            upgraded["keepdims"] = False
+    if "trainable" in config:  # a layer
+        upgraded["dtype"] = _dtype_policy("float32")
     for key, value in config.items():
-        if key not in dropped or dropped[key] != value:
+        if key not in _SILENT and (key not in dropped or dropped[key] != value):
             upgraded[key] = _upgrade_value(key, value)
+    if class_name == "Lambda":
+        return _upgrade_lambda(upgraded)
     if class_name.startswith("SpatialDropout"):
-        upgraded["dtype"] = config["dtype"]  # Keras 3 writes these without a policy
-    elif class_name in ("BatchNormalization", "LayerNormalization"):
-        upgraded["axis"] = _axis(class_name, upgraded["axis"], shape)
+        upgraded["dtype"] = config.get("dtype", "float32")  # Keras 3 writes these without a policy
+    elif class_name == "BatchNormalization":
+        upgraded["axis"] = _axis(upgraded["axis"], shape)
     elif class_name.startswith("SeparableConv"):
         upgraded.pop("kernel_initializer", None)  # inherited there, and never used
     elif class_name == "LeakyReLU" and "alpha" in upgraded:
@@ -217,7 +298,9 @@ def _upgrade_value(key: str, value: Any) -> Any:
     if key == "dtype":
         return _dtype_policy(value)
     if key.endswith("activation") and isinstance(value, str):
-        return _ACTIVATIONS.get(value, value)
+        return _ACTIVATIONS.get(value, value) if value in _KNOWN_ACTIVATIONS else _function(value)
+    if key == "cells" and isinstance(value, list):
+        return [upgrade_layer(cell) for cell in value]
     if not isinstance(value, Mapping) or "class_name" not in value:
         return value
     for suffix, module in _MODULES.items():
@@ -229,14 +312,43 @@ def _upgrade_value(key: str, value: Any) -> Any:
     return value
 
 
+def _function(name: str, module: str | None = None) -> dict[str, Any]:
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+def _upgrade_lambda(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the config of a Lambda layer with its functions as Keras 3 writes them."""
+    for key in ("function", "output_shape", "mask"):
+        kind = config.pop(f"{key}_type", None)
+        module = config.pop("module" if key == "function" else f"{key}_module", None)
+        value: Any = config.get(key)
+        if kind == "lambda":
+            code, defaults, closure = value  # marshalled; never run
+            written = {"code": code, "defaults": defaults, "closure": closure}
+            config[key] = {"class_name": "__lambda__", "config": written}
+        elif kind == "function":
+            config[key] = _function(value, module)
+        elif key != "function" and value is None:
+            config.pop(key, None)
+    return config
+
+
 def _object(value: Mapping[str, Any], module: str) -> dict[str, Any]:
     """Completes an initializer, a regularizer or a constraint."""
     config = dict(value.get("config") or {})
+    scaling: Any = (config.get("scale"), config.get("mode"), config.get("distribution"))
+    if value["class_name"] == "VarianceScaling" and _is_scaling(scaling):
+        value = {**value, "class_name": _SCALINGS[scaling]}
+        config = {"seed": config.get("seed")}
     if module == _INITIALIZERS and value["class_name"] in _FAN_INITIALIZERS:
         config = {"input_axes": None, "output_axes": None, **config}
     elif module == _MODULES["_regularizer"] and value["class_name"] != "L1":  # float32 in both
         config = {key: _as_written(number) for key, number in config.items()}
     return {"module": module, "registered_name": None, **value, "config": config}
+
+
+def _is_scaling(scaling: tuple[Any, Any, Any]) -> bool:
+    return all(isinstance(part, str | float | int) for part in scaling) and scaling in _SCALINGS
 
 
 def _dtype_policy(value: Any) -> Any:
@@ -258,73 +370,7 @@ def _as_written(number: Any) -> Any:
     return float(str(np.float32(number)))
 
 
-def _axis(class_name: str, axis: Any, shape: Any) -> Any:
-    """Returns the axis of a normalization: Keras 2 counts from the front, Keras 3's default is -1.
-
-    Without the input's shape (up to Keras 2.11) the axis is taken for the last one, as it nearly
-    always is.
-    """
-    last = len(shape) - 1 if isinstance(shape, Sequence) else None
-    given = axis if isinstance(axis, list) else [axis]
-    axes = [-1 if last in (None, item) else item for item in given]
-    return axes[0] if class_name == "BatchNormalization" and len(axes) == 1 else axes
-
-
-def upgrade_nodes(class_name: str, nodes: Iterable[Any], shape: Any = None) -> list[dict[str, Any]]:
-    """Returns a layer's calls as ``{"args", "kwargs"}``.
-
-    Args:
-        class_name: the layer's class.
-        nodes: one nested list per call; its tensors are ``[layer, call, tensor, kwargs]``, with the
-            same kwargs at each.
-        shape: that of the input, or of each of them, with the batch dimension; None if unknown.
-    """
-    always = {"mask": None} if class_name in _MASKED else {}
-    return [_upgrade_node(node, shape, always) for node in nodes]
-
-
-def _upgrade_node(node: Any, shape: Any, always: Mapping[str, Any]) -> dict[str, Any]:
-    kwargs: dict[str, Any] = dict(always)
-    # That of one input, or a list with one for each.
-    shapes = iter(shape if isinstance(shape, list) and shape and isinstance(shape[0], list) else [])
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: convert(item) for key, item in value.items()}
-        if not isinstance(value, list):
-            raise TypeError(f"an input is {value!r}, and no list")
-        if not (value and isinstance(value[0], str)):
-            return [convert(item) for item in value]
-        name, call, tensor, *rest = value
-        if rest:
-            kwargs.update({key: _argument(item) for key, item in rest[0].items()})
-        if name == "_CONSTANT_VALUE":
-            return tensor
-        return _keras_tensor(name, call, tensor, next(shapes, shape))
-
-    first = convert(node)
-    # One tensor stands in a list of its own, so that a list of one cannot be told from it.
-    single = isinstance(first, list) and len(first) == 1
-    return {"args": first if single else [first], "kwargs": kwargs}
-
-
-def _argument(value: Any) -> Any:
-    """Finds the tensors among keyword arguments: ``[layer, call, tensor]``."""
-    if isinstance(value, Mapping):
-        return {key: _argument(item) for key, item in value.items()}
-    if not isinstance(value, list):
-        return value
-    if [type(item) for item in value] == [str, int, int]:
-        name, call, tensor = value
-        return _keras_tensor(name, call, tensor, None)
-    return [_argument(item) for item in value]
-
-
-def _keras_tensor(name: str, call: int, tensor: int, shape: Any) -> dict[str, Any]:
-    # Keras 3 finds the tensor by its history; where the shape is not known, any one will do.
-    known = shape if isinstance(shape, list) else []
-    history = [name, call, tensor]
-    return {
-        "class_name": "__keras_tensor__",
-        "config": {"shape": known, "dtype": "float32", "keras_history": history},
-    }
+def _axis(axis: Any, shape: Any) -> Any:
+    """Returns the axis of a normalization as Keras 3 takes it: one number, -1 for the last."""
+    number = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+    return -1 if isinstance(shape, list) and number == len(shape) - 1 else number

@@ -9,23 +9,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsl_tl.architecture.canonical import is_keras_tensor
+from parsl_tl.architecture.canonical import tensors_of
+from parsl_tl.architecture.classes import (
+    is_functional,
+    is_keras_class,
+    is_keras_tensor,
+    is_network,
+    keras_tensor,
+    placed,
+)
+from parsl_tl.architecture.function_code import mark_unknown
 from parsl_tl.architecture.keras2_json import is_keras2, upgrade
 from parsl_tl.architecture.layer import Call, Layer, TensorRef
+from parsl_tl.architecture.masks import with_masks
+from parsl_tl.architecture.structure import Structure, filled, flatten
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
     from parsl_tl.architecture.graph import ArchitectureGraph
 
-Parts = tuple[list[Layer], list[int], list[TensorRef]]
 # What comes of reading JSON that is not a model's: something is missing, or is of another kind.
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
+class Parts(NamedTuple):
+    """What a graph is made of."""
+
+    layers: list[Layer]
+    inputs: list[int]
+    outputs: list[TensorRef]
+    input_structure: Structure = None
+    output_structure: Structure = None
+
+
 def parse(text: str | bytes) -> Parts:
     """Reads Keras JSON into layers, inputs and outputs.
+
+    Args:
+        text: what ``to_json`` of a model gives, or the config alone that ``get_config`` gives.
 
     Raises:
         ArchitectureError: it is not JSON, or not that of a Functional or built Sequential model.
@@ -34,14 +57,27 @@ def parse(text: str | bytes) -> Parts:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArchitectureError(f"this is not JSON: {error}") from error
-    kind = document.get("class_name") if isinstance(document, dict) else None
+    return parse_nested(_with_class(document))
+
+
+def parse_nested(document: Any) -> Parts:
+    """Reads a parsed document, with its class; it is changed.
+
+    Raises:
+        ArchitectureError: it is not that of a Functional or built Sequential model.
+    """
+    kind = document.get("class_name") if isinstance(document, Mapping) else None
     try:
-        if kind in ("Functional", "Model", "Sequential") and is_keras2(document):
-            document = upgrade(document)
-        if kind in ("Functional", "Model"):
-            return _parse_functional(document["config"])
-        if kind == "Sequential":
-            return _parse_sequential(document["config"])
+        if isinstance(kind, str) and is_network(kind, document.get("config")):
+            keras2 = is_keras2(document)
+            if keras2:
+                document = upgrade(document)
+            mark_unknown(document)
+            if not is_functional(kind, document["config"]):
+                parts = _parse_sequential(document["config"])
+                return parts._replace(layers=with_masks(parts.layers))
+            parts = _parse_functional(document["config"])
+            return parts._replace(layers=with_masks(parts.layers)) if keras2 else parts
     except _MALFORMED as error:
         raise ArchitectureError(
             f"this is not the JSON of a Keras model ({type(error).__name__}: {error}); "
@@ -50,6 +86,16 @@ def parse(text: str | bytes) -> Parts:
     raise ArchitectureError(
         f"a model of class {kind!r} has no graph of layers; use a Functional or Sequential model"
     )
+
+
+def _with_class(document: Any) -> Any:
+    """Names the class of a config that stands alone, told by what is in it."""
+    if isinstance(document, list) and document:  # a Sequential model's, up to Keras 2.2
+        return {"class_name": "Sequential", "config": document}
+    if isinstance(document, dict) and "class_name" not in document and "layers" in document:
+        kind = "Functional" if "output_layers" in document else "Sequential"
+        return {"class_name": kind, "config": document}
+    return document
 
 
 def _parse_functional(config: Mapping[str, Any]) -> Parts:
@@ -66,21 +112,39 @@ def _parse_functional(config: Mapping[str, Any]) -> Parts:
             raise ArchitectureError(f"an input is output {tensor} of {name!r}, which has fewer")
         return TensorRef(index[name], int(call), int(tensor))
 
+    def output(history: Sequence[Any]) -> TensorRef:
+        found = ref(history)
+        entry = entries[found.layer]
+        if not is_functional(entry["class_name"], entry["config"]):
+            return found
+        # Here, and only here, Keras counts a call inside of a nested model as its first.
+        call = found.call - 1 if found.call else len(entry["inbound_nodes"]) - 1
+        return found._replace(call=call)
+
     layers = []
     for entry in entries:
         calls = []
         for node in entry["inbound_nodes"]:
-            if not isinstance(node.get("kwargs", {}), Mapping):
+            form = {"args": node.get("args", []), "kwargs": node.get("kwargs", {})}
+            if not isinstance(form["kwargs"], Mapping):
                 raise TypeError(f"kwargs of a call of {entry['name']!r} are no mapping")
-            found = tuple(ref(tensor["config"]["keras_history"]) for tensor in _tensors(node))
-            calls.append(Call(found, node))
+            if is_keras_class(entry.get("module"), entry.get("registered_name")):
+                form = placed(entry["class_name"], form)
+            found = tuple(ref(tensor["config"]["keras_history"]) for tensor in tensors_of(form))
+            calls.append(Call(found, form))
         layers.append(_layer(entry, entry["name"], tuple(calls)))
-    inputs = [ref(history).layer for history in _histories(config["input_layers"])]
-    outputs = [ref(history) for history in _histories(config["output_layers"])]
-    return layers, inputs, outputs
+    inputs, input_structure = flatten(config["input_layers"], _is_history)
+    outputs, output_structure = flatten(config["output_layers"], _is_history)
+    return Parts(
+        layers,
+        [ref(history).layer for history in inputs],
+        [output(history) for history in outputs],
+        input_structure,
+        output_structure,
+    )
 
 
-def _parse_sequential(config: Mapping[str, Any]) -> Parts:
+def _parse_sequential(config: Any) -> Parts:
     layers: list[Layer] = []
     for entry in config["layers"]:
         name = entry["config"]["name"]
@@ -95,11 +159,12 @@ def _parse_sequential(config: Mapping[str, Any]) -> Parts:
                 )
             layers.append(Layer("input", "InputLayer", _input_config(batch_shape), ()))
         source = layers[-1]
-        shape = (entry.get("build_config") or {}).get("input_shape")
+        # Keras finds the tensor by its history; where the shape is not known, any one will do.
+        shape = (entry.get("build_config") or {}).get("input_shape") or []
         node = {"args": [keras_tensor(source.name, 0, 0, shape)], "kwargs": {}}
         call = Call((TensorRef(len(layers) - 1, 0, 0),), node)
         layers.append(_layer(entry, name, (call,)))
-    return layers, [0], [TensorRef(len(layers) - 1, 0, 0)]
+    return Parts(layers, [0], [TensorRef(len(layers) - 1, 0, 0)])
 
 
 def _input_config(batch_shape: Sequence[int | None], dtype: str = "float32") -> dict[str, Any]:
@@ -128,35 +193,8 @@ def _layer(entry: Mapping[str, Any], name: str, calls: tuple[Call, ...]) -> Laye
     )
 
 
-def _histories(value: Any) -> list[Sequence[Any]]:
-    """Flattens input or output tensors: one, a list, or a dict of them."""
-    if isinstance(value, Mapping):
-        return [item for part in value.values() for item in _histories(part)]
-    if len(value) == 3 and isinstance(value[0], str):
-        return [value]
-    return [item for part in value for item in _histories(part)]
-
-
-def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields the tensors among a call's arguments, in the order in which they stand there."""
-    if is_keras_tensor(value):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-
-
-def keras_tensor(
-    name: str, call: int, tensor: int, shape: Sequence[int | None] | None, dtype: str = "float32"
-) -> dict[str, Any]:
-    """Returns a tensor as it stands in Keras JSON."""
-    return {
-        "class_name": "__keras_tensor__",
-        "config": {"shape": shape, "dtype": dtype, "keras_history": [name, call, tensor]},
-    }
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
 
 
 def write(graph: ArchitectureGraph) -> str:
@@ -166,9 +204,18 @@ def write(graph: ArchitectureGraph) -> str:
         write_layer(layer, name, [names[ref.layer] for call in layer.calls for ref in call.inputs])
         for name, layer in zip(names, graph.layers, strict=True)
     )
-    inputs = [names[index] for index in graph.inputs]
-    outputs = [(names[ref.layer], ref.call, ref.tensor) for ref in graph.outputs]
-    return write_head() + ", ".join(entries) + write_foot(inputs, outputs)
+    inputs = [(names[index], 0, 0) for index in graph.inputs]
+    outputs = [
+        # See where they are read: calls of nested models count from 1 there.
+        (names[ref.layer], ref.call + _is_nested(graph.layers[ref.layer]), ref.tensor)
+        for ref in graph.outputs
+    ]
+    foot = _foot(filled(graph.input_structure, inputs), filled(graph.output_structure, outputs))
+    return write_head() + ", ".join(entries) + foot
+
+
+def _is_nested(layer: Layer) -> bool:
+    return is_functional(layer.class_name, layer.config)
 
 
 def write_head() -> str:
@@ -210,13 +257,17 @@ def write_foot(inputs: Sequence[str], outputs: Sequence[str | tuple[str, int, in
             or the name alone for the first of both.
     """
 
-    def tensors(found: Sequence[str | tuple[str, int, int]]) -> str:
-        triples = [[item, 0, 0] if isinstance(item, str) else list(item) for item in found]
+    def tensors(found: Sequence[str | tuple[str, int, int]]) -> Any:
+        triples = [(item, 0, 0) if isinstance(item, str) else item for item in found]
         # Keras writes a single tensor without a list around it.
-        return json.dumps(triples[0] if len(triples) == 1 else triples)
+        return triples[0] if len(triples) == 1 else triples
 
+    return _foot(tensors(inputs), tensors(outputs))
+
+
+def _foot(inputs: Any, outputs: Any) -> str:
     return (
-        f'], "input_layers": {tensors(inputs)}, "output_layers": {tensors(outputs)}}}, '
+        f'], "input_layers": {json.dumps(inputs)}, "output_layers": {json.dumps(outputs)}}}, '
         '"registered_name": "Functional", "build_config": {"input_shape": null}}'
     )
 
@@ -231,7 +282,9 @@ def _write_node(call: Call, names: Iterator[str]) -> Any:
             history = [next(names), ref.call, ref.tensor]
             return {**value, "config": {**value["config"], "keras_history": history}}
         if isinstance(value, Mapping):
-            return {key: copy(item) for key, item in value.items()}
+            # In the order in which the tensors were collected.
+            copied = {key: copy(value[key]) for key in sorted(value)}
+            return {key: copied[key] for key in value}
         if isinstance(value, list | tuple):
             return [copy(item) for item in value]
         return value

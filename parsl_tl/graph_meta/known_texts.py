@@ -15,8 +15,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from parsl_tl.architecture.canonical import is_keras_tensor, layer_digest, node_digest
-from parsl_tl.architecture.keras2_json import upgrade_layer, upgrade_nodes
+from parsl_tl.architecture.canonical import (
+    lacks_rank,
+    layer_digest,
+    node_digest,
+    tensors_of,
+)
+from parsl_tl.architecture.classes import is_network, placed
+from parsl_tl.architecture.function_code import has_unknown
+from parsl_tl.architecture.keras2_json import upgrade_layer
+from parsl_tl.architecture.keras2_nodes import upgrade_nodes
+from parsl_tl.architecture.layer import Layer
+from parsl_tl.architecture.masks import makes_mask
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
 
@@ -36,7 +46,6 @@ _ANY_TENSOR3: Final = (
     b'{"class_name": "__keras_tensor__", "config": {"keras_history": ["\\u0001", 0, 0]}}'
 )
 _ANY_TENSOR2: Final = b'["\\u0001", 0, 0, {}]'
-_NETWORKS: Final = ("Functional", "Model", "Sequential")
 # Texts that are kept; a space of more layers is parsed again now and then.
 _MOST_TEXTS: Final = 200_000
 
@@ -162,7 +171,14 @@ class KnownTexts:
         try:
             written = json.loads(text)
             entry = upgrade_layer(written) if self._keras2 else written
-            if written["class_name"] in _NETWORKS or entry["config"]["name"] != written["name"]:
+            config = entry["config"]
+            if is_network(written["class_name"], config) or config["name"] != written["name"]:
+                raise UnknownFormError
+            if lacks_rank(_layer(entry)):  # its calls, or the layers before it, may tell
+                raise UnknownFormError
+            if has_unknown(entry) or (self._keras2 and makes_mask(_layer(entry))):
+                raise UnknownFormError
+            if entry["class_name"] in ("TFOpLambda", "SlicingOpLambda"):
                 raise UnknownFormError
             digest = 0 if entry["class_name"] == "InputLayer" else _digest(entry, None)
             return KnownLayer(entry["class_name"], digest, entry)
@@ -177,6 +193,10 @@ class KnownTexts:
                 nodes = upgrade_nodes(class_name, nodes)
             counts = tuple(_count_tensors(node) for node in nodes)
             digests = tuple(node_digest(node) for node in nodes)
+            if any(placed(class_name, node) != node for node in nodes):
+                raise UnknownFormError
+            if has_unknown(nodes) or not all(map(_has_plain_order, nodes)):
+                raise UnknownFormError
         except (ValueError, LookupError, TypeError, AttributeError):
             raise UnknownFormError from None
         # Tensors that are written in another way were not cut out.
@@ -185,17 +205,32 @@ class KnownTexts:
         return KnownCalls(digests, counts)
 
 
+def _layer(entry: dict[str, Any]) -> Layer:
+    return Layer(
+        entry["name"],
+        entry["class_name"],
+        entry["config"],
+        (),
+        entry.get("module"),
+        entry.get("registered_name"),
+        entry.get("build_config"),
+    )
+
+
 def _digest(entry: dict[str, Any], position: int | None) -> int:
-    registered = entry.get("registered_name")
-    return layer_digest(entry["class_name"], registered, entry["config"], position)
+    return layer_digest(_layer(entry), position)
 
 
-def _count_tensors(value: Any) -> int:
-    if is_keras_tensor(value):
-        return 1
+def _count_tensors(node: dict[str, Any]) -> int:
+    return sum(1 for _ in tensors_of(node))
+
+
+def _has_plain_order(value: Any) -> bool:
+    """Tells whether tensors stand in the text in the order in which they are collected."""
     if isinstance(value, dict):
-        return sum(map(_count_tensors, value.values()))
-    return sum(map(_count_tensors, value)) if isinstance(value, list) else 0
+        holding = [key for key, item in value.items() if any(True for _ in tensors_of(item))]
+        return holding == sorted(holding) and all(map(_has_plain_order, value.values()))
+    return not isinstance(value, list) or all(map(_has_plain_order, value))
 
 
 def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:

@@ -200,7 +200,8 @@ def _read_foot(
     """Checks what stands around the layers, and returns input layers and output tensors."""
     try:
         document = json.loads(head + b'"layers": [], "input_layers": ' + foot)
-        config = document["config"]
+        bare = "class_name" not in document  # what get_config gives
+        config = document if bare else document["config"]
         inputs = [index[_history(item)[0].encode()] for item in _histories(config["input_layers"])]
         outputs = []
         for name, call, tensor in map(_history, _histories(config["output_layers"])):
@@ -208,7 +209,8 @@ def _read_foot(
             if not (0 <= call < num_calls[layer] and 0 <= tensor < 1 << 16):
                 raise UnknownFormError
             outputs.append((layer, call, tensor))
-        if document["class_name"] not in ("Functional", "Model") or not outputs:
+        kind = "Functional" if bare else document["class_name"]
+        if kind not in ("Functional", "Model") or not outputs:
             raise UnknownFormError
     except (ValueError, LookupError, TypeError, AttributeError):
         raise UnknownFormError from None

@@ -20,7 +20,7 @@ from parsl_tl.architecture import (
     layer_key,
     longest_common_prefix,
 )
-from parsl_tl.architecture.keras_json import keras_tensor
+from parsl_tl.architecture.classes import keras_tensor
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
 
