@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.graph import ArchitectureGraph
+from parsl_tl.architecture.keras_state import graph_with_state
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def graph_of(model: keras.Model) -> ArchitectureGraph:
         raise ArchitectureError(
             f"{type(model).__name__} has no graph of layers; use a Functional or Sequential model"
         )
-    return ArchitectureGraph.from_json(model.to_json())
+    return graph_with_state(model)
 
 
 def build(graph: ArchitectureGraph) -> Any:
