@@ -98,10 +98,8 @@ def _is_wired_so(model: keras.Model, graph: ArchitectureGraph, names: Mapping[st
             continue
         other = own.layers[there[name]]
         sources = [[own.layers[ref.layer].name for ref in call.inputs] for call in other.calls]
+        theirs = [[known(source) for source in call] for call in sources]
         mine = [[called[ref.layer] for ref in call.inputs] for call in layer.calls]
-        theirs = [
-            [known(own.layers[ref.layer].name) for ref in call.inputs] for call in other.calls
-        ]
         if other.class_name != layer.class_name or mine != theirs:
             return False
     outputs = [(called[ref.layer], ref.call, ref.tensor) for ref in graph.outputs]
