@@ -50,6 +50,23 @@ class EvaluationError(ParslTLError):
     """One evaluation failed; the search goes on. The class name becomes the failure's reason."""
 
 
+class EvaluationFailedError(EvaluationError):
+    """A run function failed in a worker: the exception's class and text, but not the exception.
+
+    Attributes:
+        reason: name of the exception's class.
+        text: its message.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(reason, text)
+        self.reason = reason
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.text}"
+
+
 class NaNLossError(EvaluationError):
     """Training diverged: the loss is NaN or infinite."""
 

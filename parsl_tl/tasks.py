@@ -10,29 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from parsl_tl.outcome import run_packed
+
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
 
     from parsl_tl.population import PartReport, PopulationDescription, PopulationTask
 
 Executors = str | Sequence[str]
-
-
-def evaluate(
-    run_function: Callable[..., Any],
-    parameters: Mapping[str, Any],
-    kwargs: Mapping[str, Any],
-    **limits: Any,
-) -> Any:
-    """Calls a run function; this is what travels to a worker.
-
-    Args:
-        run_function: what to call.
-        parameters: its argument.
-        kwargs: its keyword arguments.
-        **limits: ``walltime`` in seconds, which Parsl enforces around this call.
-    """
-    return run_function(parameters, **kwargs)
 
 
 def base_training(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,8 +64,8 @@ def _app(
 def evaluation_app(
     executors: Executors = "all", kernel: DataFlowKernel | None = None
 ) -> Callable[..., Any]:
-    """Makes the app ``(run_function, parameters, kwargs) -> AppFuture`` of its result."""
-    return _app(evaluate, executors, kernel)
+    """Makes the app ``(call) -> AppFuture`` of ``parsl_tl.outcome.run_packed``'s result."""
+    return _app(run_packed, executors, kernel)
 
 
 def base_training_app(

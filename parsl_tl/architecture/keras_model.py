@@ -10,6 +10,7 @@ from parsl_tl.architecture.classes import is_keras_class
 from parsl_tl.architecture.function_code import functions_in
 from parsl_tl.architecture.functions import bind_functions, write_codes
 from parsl_tl.architecture.graph import ArchitectureGraph
+from parsl_tl.architecture.keras_state import graph_with_state
 from parsl_tl.architecture.layer import Layer
 from parsl_tl.errors import ArchitectureError
 
@@ -38,7 +39,7 @@ def graph_of(model: keras.Model) -> ArchitectureGraph:
         )
     document = json.loads(model.to_json())
     write_codes(model, document)
-    return ArchitectureGraph.from_json(json.dumps(document))
+    return graph_with_state(model, document)
 
 
 def build(graph: ArchitectureGraph) -> Any:

@@ -6,16 +6,18 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from parsl.app.errors import AppTimeout
 
-from parsl_tl.errors import ConfigError, InvalidValueError
+from parsl_tl.errors import ConfigError, EvaluationFailedError, InvalidValueError
 from parsl_tl.mpi import mpi_left_alone
+from parsl_tl.outcome import pack, text_of, unpack
 from parsl_tl.tasks import evaluation_app
 
 with mpi_left_alone():
-    from deephyper.evaluator import Evaluator, Job, JobStatus
+    from deephyper.evaluator import Evaluator, HPOJob, Job, JobStatus
 
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
@@ -131,19 +133,28 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         async with self.sem:
             job.status = JobStatus.RUNNING
             output = await self._evaluate(job)
-            return self._update_job_when_done(job, output)
+            try:
+                done = self._update_job_when_done(job, output)
+                _check_objective(done)
+            except (TypeError, ValueError) as error:
+                logger.warning("evaluation %s returned no objective: %s", job.id, error)
+                failure = _failure("InvalidResult", text_of(error))
+                return self._update_job_when_done(job, failure)
+            return done
 
     async def _evaluate(self, job: Job) -> Any:
         limits = {}
         if self._evaluation_timeout is not None:
             limits["walltime"] = math.ceil(self._evaluation_timeout)
-        future = self._app(
-            self.run_function, dict(job.args), dict(self.run_function_kwargs), **limits
-        )
+        try:
+            call = pack((self.run_function, (dict(job.args),), dict(self.run_function_kwargs)))
+        except Exception as error:
+            return _failure(type(error).__name__, f"the run function cannot be sent: {error}")
+        future = self._app(call, **limits)
         # Parsl's futures cannot be cancelled: the shield takes a cancellation in their place.
         waiting = asyncio.shield(asyncio.wrap_future(future, loop=self.loop))
         try:
-            return await asyncio.wait_for(waiting, timeout=self._patience())
+            packed = await asyncio.wait_for(waiting, timeout=self._patience())
         except TimeoutError:
             if self.time_left is not None and self.time_left <= 0:
                 job.status = JobStatus.CANCELLED
@@ -151,9 +162,18 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
         except AppTimeout:  # raised in the worker, by the walltime
             return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
+        except EvaluationFailedError as error:
+            logger.warning("evaluation %s failed: %s", job.id, error)
+            return _failure(error.reason, error.text)
         except Exception as error:
             logger.warning("evaluation %s failed: %s: %s", job.id, type(error).__name__, error)
-            return _failure(type(error).__name__, str(error))
+            return _failure(type(error).__name__, text_of(error))
+        try:
+            return unpack(packed)
+        except (Exception, SystemExit) as error:
+            text = f"what the run function returned cannot be read here: {text_of(error)}"
+            logger.warning("evaluation %s failed: %s", job.id, text)
+            return _failure(type(error).__name__, text)
 
     def _patience(self) -> float | None:
         """Seconds to wait for a task from now on: the least of what is limited."""
@@ -164,6 +184,20 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         if self.time_left is not None:
             limits.append(max(0.0, self.time_left))
         return min(limits, default=None)
+
+
+def _check_objective(job: Job) -> None:
+    """Refuses what no search can compare.
+
+    Raises:
+        TypeError: the objective is neither a number, nor some of them, nor the text of a failure.
+    """
+    if not isinstance(job, HPOJob):
+        return
+    objective = job.objective
+    several = objective if isinstance(objective, tuple | list) else [objective]
+    if not several or not all(isinstance(value, str | Real) for value in several):
+        raise TypeError(f"the objective is of type {type(objective).__name__}, and not a number")
 
 
 def _is_in_a_loop() -> bool:

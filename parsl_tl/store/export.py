@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.keras_state import make_derived_anew
+from parsl_tl.architecture.keras_weights import keras_layers, variables_of
 from parsl_tl.errors import InvalidValueError, StoreCorruptError
 from parsl_tl.store.model_id import format_model_id
 
@@ -22,19 +25,26 @@ def load_keras_model(store: ModelStore, model_id: int) -> Any:
         ModelNotFoundError: no such model.
         StoreCorruptError: the stored weights do not fit the stored architecture.
     """
-    model = store.graph(model_id).to_keras()
+    graph = store.graph(model_id)
+    model = graph.to_keras()
     stored = store.read(model_id)
-    for layer in model.layers:
-        weights = stored.get(layer.name, [])
-        if [tuple(w.shape) for w in layer.weights] != [tuple(a.shape) for a in weights]:
+    for name, layer in keras_layers(model, graph).items():
+        variables, arrays = variables_of(layer), stored.get(name, [])
+        needed, held = _signature(variables), _signature(arrays)
+        if needed != held:
             raise StoreCorruptError(
-                f"model {format_model_id(model_id)}, layer {layer.name}: the architecture needs "
-                f"weights {[tuple(w.shape) for w in layer.weights]}, the store holds "
-                f"{[tuple(a.shape) for a in weights]}; it was stored without all of its weights"
+                f"model {format_model_id(model_id)}, layer {name}: the architecture needs "
+                f"weights {needed}, the store holds {held}; it was stored without all of its "
+                "weights, or with those of another architecture"
             )
-        if weights:
-            layer.set_weights(weights)
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+    make_derived_anew([model])
     return model
+
+
+def _signature(weights: Sequence[Any]) -> list[tuple[tuple[int, ...], str]]:
+    return [(tuple(weight.shape), str(weight.dtype)) for weight in weights]
 
 
 def export_keras(

@@ -188,6 +188,8 @@ class ModelStore(ABC):
 
         Raises:
             InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer.
+            ArchitectureError: the graph was read from a model in which a layer keeps more than
+                config and weights.
             ModelExistsError: the id was used before, by a living or retired model.
             DonorGoneError: the donor was retired in the meantime: store all weights instead.
             StoreFullError: no space is left; the store is as before.

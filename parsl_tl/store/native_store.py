@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.architecture.keras_state import check_graph
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.model_id import check_model_id, format_model_id
 from parsl_tl.store.model_store import (
@@ -80,6 +81,7 @@ class NativeStore(ModelStore):
         attributes: Mapping[str, Any] | None,
     ) -> tuple[Any, ...]:
         """Checks a put, and gives it as the native call takes it."""
+        check_graph(graph)
         names = graph.layer_names
         index = {name: i for i, name in enumerate(names)}
         unknown = [name for name in weights if name not in index]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,3 +49,21 @@ def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     native = array.dtype.newbyteorder("=")
     contiguous = np.ascontiguousarray(array, dtype=native)
     return contiguous.reshape(-1).view(np.uint8)
+
+
+def restored(array: NDArray[np.generic], dtype: str, shape: Sequence[int]) -> NDArray[np.generic]:
+    """Returns an array as what it was, where a file format knows its dtype as mere bytes.
+
+    Args:
+        array: as it was read.
+        dtype: the name of the dtype it had.
+        shape: its shape.
+
+    Raises:
+        StoreFormatError: this installation knows no such dtype.
+        ValueError: there are more or fewer bytes.
+    """
+    wanted = dtype_of(dtype)
+    if array.dtype == wanted and array.shape == tuple(shape):
+        return array
+    return np.frombuffer(array.tobytes(), wanted).reshape(shape)

@@ -12,6 +12,7 @@ from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import batches, validation_batch_size
+from parsl_tl.training.freezing import may_change
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.transfer.weights import layers_with_weights
@@ -212,9 +213,15 @@ class BaseTrainer:
 def _changing_weights(model: keras.Model) -> list[Any]:
     """Gives the weights of the layers that training can change.
 
-    That is more than the trainable ones: a trained batch normalization has moving statistics.
+    That is more than the trainable ones: a trained batch normalization has moving statistics, and
+    a layer of one's own may count.
     """
-    return [weight for layer in model.layers if layer.trainable for weight in layer.weights]
+    return [
+        weight
+        for layer in model.layers
+        if layer.trainable or may_change(layer)
+        for weight in layer.weights
+    ]
 
 
 def _count(variables: list[Any]) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.keras_state import forget_traces, make_derived_anew
 from parsl_tl.errors import NaNLossError
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class BestEpoch:
         if self._snapshot is not None and self.epoch < self.epochs - 1:
             for variable, value in self._snapshot:
                 variable.assign(value)
+            if make_derived_anew([self._model]):
+                forget_traces(self._model)
 
     def _on_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
         # Hours of a diverged epoch are saved; logs hold the mean loss, which stays NaN.

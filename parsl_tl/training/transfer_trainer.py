@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.architecture.keras_state import check_model
 from parsl_tl.errors import (
     ModelExistsError,
     StoreBusyError,
@@ -17,8 +18,9 @@ from parsl_tl.errors import (
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.freezing import FrozenLayers
 from parsl_tl.training.report import TrainingReport, describe
-from parsl_tl.transfer import TransferMethod, Transferred
+from parsl_tl.transfer import NoTransfer, TransferMethod, Transferred
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 class TransferTrainer(BaseTrainer):
     """Transfers, freezes what came over, trains the rest, and stores what it trained.
+
+    A frozen layer that changes all the same when it is called counts as trained.
 
     With ``unfreeze_after`` in the configuration, what came over is thawed after so many epochs;
     if an epoch after that is the best one, the candidate owns these layers too. A candidate of
@@ -53,6 +57,7 @@ class TransferTrainer(BaseTrainer):
         super().__init__(config, model, report=report)
         self.transfer_method = transfer_method
         self._transferred = Transferred()
+        self._frozen = FrozenLayers({}, ())
         self._thawed_at: int | None = None
 
     def recall(self) -> float | None:
@@ -72,13 +77,18 @@ class TransferTrainer(BaseTrainer):
             return None
 
     def prepare(self, model: keras.Model) -> None:
-        """Transfers weights and freezes the layers that got them."""
+        """Transfers weights and freezes the layers that got them.
+
+        Raises:
+            ArchitectureError: a layer keeps more than config and weights, and cannot be stored.
+        """
+        if not isinstance(self.transfer_method, NoTransfer):
+            check_model(model)  # before it is trained, and cannot be stored
         if self.config.transfer:
             with self.report.timed("transfer"):
                 self._transferred = self.transfer(model)
-        for name, layer in layers_with_weights(model, self.graph).items():
-            if name in self._transferred.layer_names:
-                layer.trainable = False
+        layers = layers_with_weights(model, self.graph)
+        self._frozen = FrozenLayers(layers, self._transferred.layer_names)
 
     def transfer(self, model: keras.Model) -> Transferred:
         """Takes over what the transfer method offers, or nothing if it fails."""
@@ -104,10 +114,8 @@ class TransferTrainer(BaseTrainer):
         return after
 
     def thaw(self, model: keras.Model, epoch: int) -> None:
-        """Makes the transferred layers trainable."""
-        for name, layer in layers_with_weights(model, self.graph).items():
-            if name in self._transferred.layer_names:
-                layer.trainable = True
+        """Makes the transferred layers as trainable as they were."""
+        self._frozen.thaw()
         self._thawed_at = epoch
 
     def finish(self, model: keras.Model, best: BestEpoch) -> None:
@@ -157,4 +165,8 @@ class TransferTrainer(BaseTrainer):
         names = list(layers_with_weights(model, self.graph))
         if self._thawed_at is not None and best.epoch >= self._thawed_at:
             return names
-        return [name for name in names if name not in self._transferred.layer_names]
+        # A layer that changed although it was frozen is no longer the donor's.
+        changed = self._frozen.changed()
+        if changed:
+            logger.info("frozen layers that changed when they were called: %s", changed)
+        return [name for name in names if name not in self._frozen or name in changed]

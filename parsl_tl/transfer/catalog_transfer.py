@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from parsl_tl.architecture.keras_state import check_model
 from parsl_tl.errors import ModelNotFoundError
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.client_catalog import ClientCatalog, DonorBy, check_donor_by
@@ -125,7 +126,13 @@ class CatalogTransfer(ABC):
         transferred: Transferred | None = None,
         attributes: Mapping[str, object] | None = None,
     ) -> Stored:
-        """Writes all weights of the model; see ``TransferMethod.store``."""
+        """Writes all weights of the model; see ``TransferMethod.store``.
+
+        Raises:
+            ArchitectureError: a layer keeps more than config and weights, which would be lost.
+            StoreError: nothing was stored.
+        """
+        check_model(model)
         layers = layers_with_weights(model, graph)
         weights = read_weights(layers)
         record = ModelRecord.of(model_id, graph, weights, quality, parent, attributes)

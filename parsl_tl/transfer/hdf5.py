@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
 
 from parsl_tl.errors import InvalidValueError, TransferError
+from parsl_tl.store.tensors import restored
 from parsl_tl.transfer.client_catalog import DonorBy
 from parsl_tl.transfer.model_files import FileTransfer
 from parsl_tl.transfer.model_record import ModelRecord
@@ -17,6 +21,9 @@ from parsl_tl.transfer.model_record import ModelRecord
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
+
+
+_Content: TypeAlias = tuple[tuple[int, ...], int, bytes]
 
 
 class Hdf5Transfer(FileTransfer):
@@ -58,29 +65,14 @@ class Hdf5Transfer(FileTransfer):
         model: keras.Model,
         layers: Mapping[str, Any],
         weights: Mapping[str, list[NDArray[Any]]],
-    ) -> Mapping[str, str]:
+    ) -> Mapping[str, Sequence[str]]:
         """See ``FileTransfer.write_file``."""
         try:
             model.save(path) if self.suffix == ".keras" else model.save_weights(path)
         except RuntimeError as error:  # what h5py raises when a file cannot be closed
             raise OSError(str(error)) from error
         with _open(path) as file:
-            # Keras names groups by class and place, and notes the layer's name beside.
-            groups = {
-                str(group["vars"].attrs["name"]): group
-                for group in file.get("layers", {}).values()
-                if "vars" in group
-            }
-            places = {}
-            for name, layer in layers.items():
-                group = groups.get(layer.name)
-                if group is None or len(group["vars"]) != len(layer.weights):
-                    raise TransferError(
-                        f"layer {layer.name!r} is a model itself, which the files of transfer "
-                        f"method {self.name!r} keep in parts; use safetensors or store"
-                    )
-                places[name] = f"{group.name}/vars"
-        return places
+            return _places(file, layers, weights)
 
     def read_file(
         self, path: Path, record: ModelRecord, names: Collection[str]
@@ -89,11 +81,74 @@ class Hdf5Transfer(FileTransfer):
         with _open(path) as file:
             return {
                 name: [
-                    file[f"{record.places[name]}/{index}"][()]
-                    for index in range(len(record.shapes[name]))
+                    restored(np.asarray(file[place][()]), dtype, shape)
+                    for place, (shape, dtype) in zip(
+                        record.places[name], record.shapes[name], strict=True
+                    )
                 ]
                 for name in names
             }
+
+
+def _places(
+    file: Any, layers: Mapping[str, Any], weights: Mapping[str, list[NDArray[Any]]]
+) -> dict[str, list[str]]:
+    """Finds the data set of each weight.
+
+    Raises:
+        TransferError: Keras has written something else in its place.
+    """
+    # Keras names groups by class and place, and notes the layer's name beside.
+    groups = {
+        str(group["vars"].attrs["name"]): group["vars"]
+        for group in file.get("layers", {}).values()
+        if "vars" in group
+    }
+    places: dict[str, list[str]] = {}
+    contents: dict[_Content, str] = {}
+    for name, layer in layers.items():
+        group = groups.get(layer.name)
+        if group is not None and len(group) == len(weights[name]) and _is_written_in_order(layer):
+            places[name] = [f"{group.name}/{index}" for index in range(len(group))]
+            continue
+        # Models and wrappers are kept in parts, other layers in an order of their own. What has
+        # the same bytes serves as well.
+        contents = contents or _contents(file)
+        found = [contents.get(_content(array)) for array in weights[name]]
+        if None in found:
+            raise TransferError(
+                f"layer {layer.name!r} of class {type(layer).__name__} is not kept weight by "
+                "weight in Keras' files; use transfer method safetensors or store"
+            )
+        places[name] = [place for place in found if place is not None]
+    return places
+
+
+def _is_written_in_order(layer: Any) -> bool:
+    """Tells whether Keras writes the weights of a layer one after the other, as they are listed."""
+    if next(iter(layer._flatten_layers(include_self=False, recursive=False)), None) is not None:
+        return False
+    if getattr(layer, "quantization_mode", None) is not None:
+        return False
+    definer = next(base for base in type(layer).__mro__ if "save_own_variables" in vars(base))
+    return definer.__module__.startswith("keras.")
+
+
+def _contents(file: Any) -> dict[_Content, str]:
+    """Maps what is in the data sets of a file to where it is."""
+    found: dict[_Content, str] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if hasattr(item, "dtype"):
+            found.setdefault(_content(np.asarray(item[()])), f"/{name}")
+
+    file.visititems(visit)
+    return found
+
+
+def _content(array: NDArray[Any]) -> _Content:
+    digest = hashlib.blake2b(array.tobytes()).digest()
+    return array.shape, array.dtype.itemsize, digest
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import weakref
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ class FileTransfer(CatalogTransfer):
         model: keras.Model,
         layers: Mapping[str, Any],
         weights: Mapping[str, list[NDArray[Any]]],
-    ) -> Mapping[str, str]:
+    ) -> Mapping[str, Sequence[str]]:
         """Writes all weights of a model.
 
         Args:
@@ -99,7 +99,7 @@ class FileTransfer(CatalogTransfer):
             weights: of these layers.
 
         Returns:
-            Where each layer is in the file, if its name does not tell.
+            Where each weight of each layer is in the file, if the layer's name does not tell.
         """
 
     @abstractmethod

@@ -31,7 +31,7 @@ class ModelRecord:
         created_ns: when it was stored, in nanoseconds; the later of two equal models wins.
         parent: the model it is a mutation of.
         num_bytes: size of all its weights.
-        places: where each layer is, for methods that cannot tell by its name.
+        places: where each weight of each layer is, for methods that cannot tell by its name.
         attributes: kept with the model.
         hash_scheme: how keys and names were made, see ``architecture.prefix``.
     """
@@ -43,7 +43,7 @@ class ModelRecord:
     created_ns: int
     parent: int | None = None
     num_bytes: int = 0
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     hash_scheme: int = 1
 

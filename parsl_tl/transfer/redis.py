@@ -19,6 +19,7 @@ from parsl_tl.errors import (
     TransferError,
 )
 from parsl_tl.store.model_id import format_model_id
+from parsl_tl.store.tensors import restored, to_bytes
 from parsl_tl.transfer.catalog_transfer import CatalogTransfer
 from parsl_tl.transfer.client_catalog import DonorBy
 from parsl_tl.transfer.method import Transferred
@@ -178,7 +179,7 @@ class RedisTransfer(CatalogTransfer):
                     raise ModelNotFoundError(
                         f"model {format_model_id(record.model_id)} was retired while it was read"
                     )
-                found[name].append(np.frombuffer(value, np.dtype(dtype)).reshape(shape))
+                found[name].append(restored(np.frombuffer(value, np.uint8), dtype, shape))
         return found
 
     @contextlib.contextmanager
@@ -206,4 +207,4 @@ class RedisTransfer(CatalogTransfer):
 
 def _as_bytes(array: NDArray[Any]) -> memoryview:
     """Returns the memory of an array, without a copy where it is contiguous."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return to_bytes(array).data

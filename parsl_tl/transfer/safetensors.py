@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from parsl_tl.errors import TransferError
+from parsl_tl.store.tensors import restored, to_bytes
 from parsl_tl.transfer.client_catalog import DonorBy
 from parsl_tl.transfer.model_files import FileTransfer
 from parsl_tl.transfer.model_record import ModelRecord
@@ -52,13 +55,13 @@ class SafetensorsTransfer(FileTransfer):
         model: keras.Model,
         layers: Mapping[str, Any],
         weights: Mapping[str, list[NDArray[Any]]],
-    ) -> Mapping[str, str]:
+    ) -> Mapping[str, Sequence[str]]:
         """See ``FileTransfer.write_file``."""
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         tensors = {
-            f"{name}/{index}": array
+            f"{name}/{index}": _plain(array)
             for name, arrays in weights.items()
             for index, array in enumerate(arrays)
         }
@@ -78,10 +81,17 @@ class SafetensorsTransfer(FileTransfer):
             with safe_open(path, framework="np") as file:
                 return {
                     name: [
-                        file.get_tensor(f"{name}/{index}")
-                        for index in range(len(record.shapes[name]))
+                        restored(file.get_tensor(f"{name}/{index}"), dtype, shape)
+                        for index, (shape, dtype) in enumerate(record.shapes[name])
                     ]
                     for name in names
                 }
         except SafetensorError as error:
             raise ValueError(str(error)) from error
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Returns an array that safetensors writes and reads: it takes memory for being in C order."""
+    if array.dtype.isbuiltin == 1 or array.dtype.name == "bfloat16":
+        return np.ascontiguousarray(array).reshape(array.shape)
+    return to_bytes(array)  # 8-bit floats are written, but not read

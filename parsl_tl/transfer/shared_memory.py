@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parsl_tl.architecture.keras_weights import variables_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -33,10 +35,11 @@ def set_weights(layer: Any, arrays: Sequence[NDArray[Any]]) -> None:
 
     Args:
         layer: a Keras layer.
-        arrays: one per weight, of its shape and dtype. Nobody may write to them any more.
+        arrays: one per weight, of its shape and dtype, in the order of ``variables_of``. Nobody may
+            write to them any more.
     """
     held = []
-    for variable, array in zip(layer.weights, arrays, strict=True):
+    for variable, array in zip(variables_of(layer), arrays, strict=True):
         tensor = _tensor_over(array) if _is_on_this_host(variable) else None
         variable.assign(array if tensor is None else tensor)
         if tensor is not None:

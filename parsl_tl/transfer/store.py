@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.keras_state import check_model
 from parsl_tl.errors import (
     DonorGoneError,
     InvalidValueError,
@@ -142,10 +143,12 @@ class StoreTransfer:
 
         Raises:
             InvalidValueError: there is no model id, or the quality is NaN.
+            ArchitectureError: a layer keeps more than config and weights, which would be lost.
             StoreError: nothing was stored.
         """
         if model_id is None:
             raise InvalidValueError("a model is stored under an id; give the evaluation a model_id")
+        check_model(model)
         layers = layers_with_weights(model, graph)
         owned = [name for name in layers if name in set(trained)]
         details: dict[str, Any] = {"quality": quality, "parent": parent, "attributes": attributes}

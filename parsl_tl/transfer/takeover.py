@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.keras_state import forget_traces, make_derived_anew
+from parsl_tl.architecture.keras_weights import variables_of
 from parsl_tl.errors import TransferError
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.method import Transferred
@@ -82,8 +84,11 @@ def take_over(
                 f"weights {signature(layers[name])}, but {signature_of_arrays(arrays[name])} came; "
                 "what is stored is damaged"
             )
+    fitting = _without_contradictions(fitting, layers, arrays)
     for name in fitting:
         set_weights(layers[name], arrays[name])
+    if make_derived_anew(layers[name] for name in fitting):
+        forget_traces(model)
     return Transferred(
         donor=donor.model_id,
         layer_names=tuple(fitting),
@@ -91,6 +96,28 @@ def take_over(
         layers_matched=len(donor.layer_names),
         lease=donor.lease,
     )
+
+
+def _without_contradictions(
+    names: Sequence[str], layers: Mapping[str, Any], arrays: Mapping[str, list[NDArray[Any]]]
+) -> list[str]:
+    """Leaves out layers that share a weight for which the donor has two values.
+
+    A layer may be in a model by itself and in a wrapper as well; the donor may have two of them.
+    """
+    values: dict[int, NDArray[Any]] = {}
+    kept = []
+    for name in names:
+        pairs = list(zip(variables_of(layers[name]), arrays[name], strict=True))
+        if any(
+            id(variable) in values and values[id(variable)].tobytes() != array.tobytes()
+            for variable, array in pairs
+        ):
+            logger.warning("%s has weights that came with another layer; not transferred", name)
+            continue
+        values.update((id(variable), array) for variable, array in pairs)
+        kept.append(name)
+    return kept
 
 
 def _same(offered: Sequence[Any] | None, wanted: list[tuple[tuple[int, ...], str]]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from parsl_tl.errors import ArchitectureError
+from parsl_tl.architecture.keras_weights import keras_layers, variables_of
 
 if TYPE_CHECKING:
     import keras
@@ -17,33 +17,17 @@ if TYPE_CHECKING:
 
 
 def layers_with_weights(model: keras.Model, graph: ArchitectureGraph) -> dict[str, Any]:
-    """Maps stable names to the layers of ``model`` that hold weights, in topological order.
-
-    A model that was built from its graph has the stable names already; a user's own model has
-    whatever names it was given, which the graph read from it still knows.
+    """Maps stable names to the layers of ``model`` that hold weights, in the graph's order.
 
     Raises:
         ArchitectureError: the model has no such layer: it is not a model of this graph.
     """
-    by_name = {layer.name: layer for layer in model.layers}
-    found: dict[str, Any] = {}
-    for stable_name, layer in zip(graph.layer_names, graph.layers, strict=True):
-        if layer.is_input:  # holds no weights, and a Sequential model does not list it
-            continue
-        keras_layer = by_name.get(stable_name, by_name.get(layer.name))
-        if keras_layer is None:
-            raise ArchitectureError(
-                f"the model has no layer {stable_name!r} (given name {layer.name!r}); "
-                "give the graph that the model was built from"
-            )
-        if keras_layer.weights:
-            found[stable_name] = keras_layer
-    return found
+    return {name: layer for name, layer in keras_layers(model, graph).items() if layer.weights}
 
 
 def signature(layer: Any) -> list[tuple[tuple[int, ...], str]]:
     """Gives shape and dtype of each weight of a Keras layer, non-trainable ones included."""
-    return [(tuple(weight.shape), str(weight.dtype)) for weight in layer.weights]
+    return [(tuple(weight.shape), str(weight.dtype)) for weight in variables_of(layer)]
 
 
 def signature_of_arrays(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[tuple[int, ...], str]]:
@@ -54,6 +38,6 @@ def signature_of_arrays(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[tuple[
 def read_weights(layers: Mapping[str, Any]) -> dict[str, list[npt.NDArray[Any]]]:
     """Copies the weights of the layers out of Keras."""
     return {
-        name: [np.asarray(weight) for weight in layer.get_weights()]
+        name: [np.asarray(weight.numpy()) for weight in variables_of(layer)]
         for name, layer in layers.items()
     }

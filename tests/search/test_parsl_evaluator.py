@@ -6,6 +6,7 @@ import sys
 
 import parsl
 import pytest
+from deephyper.evaluator import HPOJob
 from deephyper.hpo import HpProblem, RandomSearch
 
 from parsl_tl import ParslEvaluator, load_config
@@ -182,3 +183,89 @@ def test_an_interrupted_search_ends_quietly(tmp_path, monkeypatch, caplog, inter
 def test_a_timeout_must_be_positive():
     with pytest.raises(InvalidValueError, match="evaluation_timeout"):
         ParslEvaluator(lambda parameters: 0.0, evaluation_timeout=0)
+
+
+def odd_run(parameters):
+    """Fails in another way for each remainder of x."""
+    import os
+    import sys
+
+    class ApiError(Exception):  # cannot be unpickled: it passes on one of its two arguments
+        def __init__(self, code, operation):
+            super().__init__(f"{operation}: {code}")
+
+    class SilentError(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+        __repr__ = __str__
+
+    class Poison:
+        def __reduce__(self):
+            return (os.path.join, (1,))  # raises where it is read
+
+    class Unwilling:
+        def __reduce__(self):
+            raise RuntimeError("not me")
+
+    kind = parameters["x"] % 10
+    if kind == 0:
+        raise ApiError(503, "GetObject")
+    if kind == 1:
+        raise SilentError
+    if kind == 2:
+        raise ValueError("x" * 1_000_000)
+    if kind == 3:
+        sys.exit("enough")
+    if kind == 4:
+        raise KeyboardInterrupt
+    if kind == 5:
+        try:
+            raise ApiError(404, "HeadObject")
+        except ApiError as error:
+            raise OSError("gone") from error
+    return [None, (n for n in range(3)), Poison(), Unwilling()][kind - 6]
+
+
+ODD = {
+    0: ("F_Api", "GetObject: 503"),
+    1: ("F_Silent", "RuntimeError in its __str__"),
+    2: ("F_Value", "xxx"),
+    3: ("F_SystemExit", "enough"),
+    4: ("F_KeyboardInterrupt", "KeyboardInterrupt"),
+    5: ("F_OS", "gone"),
+    6: ("F_InvalidResult", "NoneType"),
+    7: ("F_Type", "cannot be sent"),
+    8: ("F_Type", "cannot be read here"),
+    9: ("F_Runtime", "cannot be sent: not me"),
+}
+
+
+@pytest.mark.usefixtures("workers")
+def test_whatever_a_run_function_does_is_an_evaluation_with_its_reason(tmp_path):
+    evaluator = ParslEvaluator(odd_run)
+    evaluator._job_class = HPOJob  # as a search sets it; none proposes each of these for certain
+    evaluator.submit([{"x": kind} for kind in ODD])
+    jobs = {job.args["x"]: job for job in evaluator.gather("ALL")}
+    evaluator.close()
+    assert {kind: jobs[kind].output["objective"] for kind in ODD} == {
+        kind: reason for kind, (reason, _) in ODD.items()
+    }
+    for kind, (_, text) in ODD.items():
+        assert text in jobs[kind].metadata["error"]
+        assert len(jobs[kind].metadata["error"]) <= 2100
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_function_that_cannot_travel_fails_and_says_so(tmp_path):
+    numbers = (number for number in range(3))
+    frame = search(lambda parameters: next(numbers), tmp_path, 2)
+    assert set(frame["objective"]) == {"F_Type"}
+    assert frame["m:error"].str.contains("cannot be sent").all()
+
+
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("result", [{"loss": 1.0}, {"objective": None}, [], {1, 2}, object()])
+def test_a_result_without_an_objective_is_a_failure(tmp_path, result):
+    frame = search(lambda parameters: result, tmp_path, 2)
+    assert set(frame["objective"]) == {"F_InvalidResult"}

@@ -1,0 +1,68 @@
+"""What comes back from a user's function in a worker: always bytes, or an error that can travel.
+
+Results and exceptions of a user's own cross from process to process as pickles. One that cannot be
+read where it arrives would take Parsl's receiving thread with it, and whoever waits would wait for
+ever. So Parsl carries bytes here, which the caller reads where an error is only an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parsl_tl.errors import EvaluationFailedError
+
+_MAX_LENGTH = 2000
+
+
+def pack(value: Any) -> bytes:
+    """Returns a value as bytes, with what pickles functions and classes of scripts."""
+    from parsl.serialize import serialize
+
+    packed: bytes = serialize([value])  # in a list, since functions go another way by themselves
+    return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """Returns what ``pack`` was given; raises whatever its reading raises."""
+    from parsl.serialize import deserialize
+
+    return deserialize(packed)[0]
+
+
+def run_packed(call: bytes, **limits: Any) -> bytes:
+    """Calls a function; this is what travels to a worker.
+
+    Args:
+        call: the function, its arguments and its keyword arguments, packed.
+        **limits: ``walltime`` in seconds, which Parsl enforces around this call.
+
+    Returns:
+        The result, packed.
+
+    Raises:
+        EvaluationFailedError: in place of whatever was raised, ``SystemExit`` included.
+        AppTimeout: the walltime is over.
+    """
+    from parsl.app.errors import AppTimeout
+
+    step = "the run function cannot be read in the worker: "
+    try:
+        function, args, kwargs = unpack(call)
+        step = ""
+        result = function(*args, **kwargs)
+        step = "what the run function returned cannot be sent: "
+        return pack(result)
+    except AppTimeout:
+        raise
+    except BaseException as error:
+        failure = EvaluationFailedError(type(error).__name__, step + text_of(error))
+    raise failure  # outside, so that the error itself does not come along as its context
+
+
+def text_of(error: BaseException) -> str:
+    """Returns an exception's message, bounded; an exception may fail at that, too."""
+    try:
+        text = str(error)
+    except Exception as another:
+        text = f"no message: {type(another).__name__} in its __str__"
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 3] + "..."
