@@ -7,6 +7,7 @@ like its own, so that the attribute decides, and not what is written.
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from typing import Any, Final
 from parsl_tl.architecture.function_code import (
     CODE,
     code_digest,
-    find_function,
+    functions_in,
     is_function,
     is_named,
     unknown_code,
@@ -110,47 +111,41 @@ def _remember(function: types.FunctionType) -> str:
     return digest
 
 
-def bind_functions(document: Any) -> dict[str, Any]:
+def bind_functions(document: Any) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
     """Gives the functions of a document names under which Keras finds them.
 
     Args:
         document: parsed JSON of a model; changed in place.
 
     Returns:
-        Functions by name, to be given to Keras as custom objects.
-
-    Raises:
-        ArchitectureError: a function has another code than the architecture says.
+        Functions by name, to be given to Keras as custom objects; and those that Keras has to find
+        itself, each as module, name and digest.
     """
     found: dict[str, Any] = {}
-    _bind(document, found)
-    return found
+    others = []
+    for function in functions_in(document):
+        code = function.pop(CODE, None)
+        known = _KNOWN.get(code) or _UNKNOWN.get(code)
+        if known is not None:
+            function["config"] = f"{function['config']}_{code}"
+            found[function["config"]] = known
+        elif code is not None:
+            others.append((str(function.get("module")), str(function["config"]), code))
+    return found, others
 
 
-def _bind(value: Any, found: dict[str, Any]) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _bind(item, found)
-    elif is_function(value) and CODE in value and value["class_name"] == "function":
-        code = value.pop(CODE)
-        function = _KNOWN.get(code) or _UNKNOWN.get(code)
-        if function is None:
-            _check_importable(value, code)
-        else:
-            value["config"] = f"{value['config']}_{code}"
-            found[value["config"]] = function
-    elif isinstance(value, dict):
-        for item in value.values():
-            _bind(item, found)
+def check_functions(functions: list[tuple[str, str, str]]) -> None:
+    """Checks functions that Keras has found, or imported, by their name.
 
-
-def _check_importable(value: Mapping[str, Any], code: str) -> None:
-    module, name = value.get("module"), value["config"]
-    if code.startswith("unknown-") or not isinstance(module, str):
-        return  # Keras may know it under its registered name
-    function = find_function(module, name)
-    if function is not None and code_digest(function) != code:
-        raise ArchitectureError(
-            f"the function {name!r} of the module {module!r} has another code than the "
-            "architecture was made with; bring back that code, or make the architecture anew"
-        )
+    Raises:
+        ArchitectureError: one has another code than the architecture says.
+    """
+    for module, name, code in functions:
+        function = getattr(sys.modules.get(module), name, None)
+        if code.startswith("unknown-") or function is None:
+            continue  # known to Keras under the name with which it is registered
+        if code_digest(function) != code:
+            raise ArchitectureError(
+                f"the function {name!r} of the module {module!r} has another code than the "
+                "architecture was made with; bring back that code, or make the architecture anew"
+            )
