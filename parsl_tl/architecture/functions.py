@@ -88,11 +88,14 @@ def _attribute(owner: Any, key: str) -> Any:
 
 
 def _function(function: types.FunctionType) -> dict[str, Any]:
+    import keras
+
+    name = keras.saving.get_registered_name(function)
     return {
         "module": function.__module__,
         "class_name": "function",
-        "config": function.__name__,
-        "registered_name": function.__name__,
+        "config": name,
+        "registered_name": name,
         CODE: _remember(function),
     }
 
@@ -111,41 +114,43 @@ def _remember(function: types.FunctionType) -> str:
     return digest
 
 
-def bind_functions(document: Any) -> tuple[dict[str, Any], list[tuple[str, str, str]]]:
+def bind_functions(document: Any) -> dict[str, Any]:
     """Gives the functions of a document names under which Keras finds them.
+
+    Functions are looked for among those of models of this process, those that are registered with
+    Keras, and those of modules that are imported. Nothing is imported for a document.
 
     Args:
         document: parsed JSON of a model; changed in place.
 
     Returns:
-        Functions by name, to be given to Keras as custom objects; and those that Keras has to find
-        itself, each as module, name and digest.
+        Functions by name, to be given to Keras as custom objects.
+
+    Raises:
+        ArchitectureError: a function has another code than the architecture says.
     """
     found: dict[str, Any] = {}
-    others = []
     for function in functions_in(document):
         code = function.pop(CODE, None)
         known = _KNOWN.get(code) or _UNKNOWN.get(code)
+        if known is None and code is not None and not code.startswith("unknown-"):
+            known = _by_name(function, code)
         if known is not None:
             function["config"] = f"{function['config']}_{code}"
             found[function["config"]] = known
-        elif code is not None:
-            others.append((str(function.get("module")), str(function["config"]), code))
-    return found, others
+    return found
 
 
-def check_functions(functions: list[tuple[str, str, str]]) -> None:
-    """Checks functions that Keras has found, or imported, by their name.
+def _by_name(written: Mapping[str, Any], code: str) -> Any:
+    import keras
 
-    Raises:
-        ArchitectureError: one has another code than the architecture says.
-    """
-    for module, name, code in functions:
-        function = getattr(sys.modules.get(module), name, None)
-        if code.startswith("unknown-") or function is None:
-            continue  # known to Keras under the name with which it is registered
-        if code_digest(function) != code:
-            raise ArchitectureError(
-                f"the function {name!r} of the module {module!r} has another code than the "
-                "architecture was made with; bring back that code, or make the architecture anew"
-            )
+    module, name = written.get("module"), str(written["config"])
+    function = keras.saving.get_registered_object(name)
+    if function is None:
+        function = getattr(sys.modules.get(str(module)), name.rpartition(">")[2], None)
+    if function is not None and code_digest(function) != code:
+        raise ArchitectureError(
+            f"the function {name!r} of the module {module!r} has another code than the "
+            "architecture was made with; bring back that code, or make the architecture anew"
+        )
+    return function

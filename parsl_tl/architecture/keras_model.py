@@ -1,4 +1,4 @@
-"""Between graphs and ``keras.Model``; the only place in this package that imports Keras."""
+"""Between graphs and ``keras.Model``; with ``functions``, all here that imports Keras."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.classes import is_keras_class
 from parsl_tl.architecture.function_code import functions_in
-from parsl_tl.architecture.functions import bind_functions, check_functions, write_codes
+from parsl_tl.architecture.functions import bind_functions, write_codes
 from parsl_tl.architecture.graph import ArchitectureGraph
 from parsl_tl.architecture.layer import Layer
 from parsl_tl.errors import ArchitectureError
@@ -46,18 +46,16 @@ def build(graph: ArchitectureGraph) -> Any:
     import keras
 
     document = json.loads(graph.to_json())
-    functions, others = bind_functions(document)
+    functions = bind_functions(document)
     with keras.saving.custom_object_scope(functions):
         try:
             with warnings.catch_warnings():
                 # Inputs are called by their stable names, whatever their keys are.
                 warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
-                model = keras.models.model_from_json(json.dumps(document))
+                return keras.models.model_from_json(json.dumps(document))
         except _FAILURES as error:
             entries = document["config"]["layers"]
             raise ArchitectureError(_problem(graph, entries, error)) from error
-    check_functions(others)
-    return model
 
 
 def _problem(graph: ArchitectureGraph, entries: list[Any], error: Exception) -> str:

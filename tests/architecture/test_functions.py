@@ -8,6 +8,7 @@ import pytest
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.function_code import code_digest
+from parsl_tl.architecture.functions import _KNOWN
 from parsl_tl.errors import ArchitectureError
 
 keras = pytest.importorskip("keras")
@@ -189,8 +190,16 @@ def test_an_imported_function_of_other_code_is_refused(tmp_path, monkeypatch):
     activation = document["config"]["layers"][1]["config"]["activation"]
     assert activation["config"] == "half"
     activation["parsl_tl_code"] = "0" * 32
+    _KNOWN.clear()  # as in another process
+    assert ArchitectureGraph.from_keras(graph.to_keras()) == graph
     with pytest.raises(ArchitectureError, match="'half' of the module 'edited_functions'"):
         ArchitectureGraph.from_json(json.dumps(document)).to_keras()
+
+
+def test_a_registered_function_is_found_in_another_process():
+    graph = ArchitectureGraph.from_keras(model(layers.Activation(doubled)))
+    _KNOWN.clear()
+    assert ArchitectureGraph.from_keras(graph.to_keras()) == graph
 
 
 def compiled(text, **names):
