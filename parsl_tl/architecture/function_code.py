@@ -15,8 +15,8 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
-import importlib
 import sys
+import sysconfig
 import types
 import uuid
 from collections.abc import Iterator, Mapping
@@ -29,9 +29,10 @@ _FUNCTIONS: Final = ("function", "__lambda__")
 _LIBRARIES: Final = frozenset(
     {
         *("keras", "tf_keras", "tensorflow", "numpy", "scipy", "jax", "jaxlib", "torch"),
-        *("ml_dtypes", "builtins", "optree"),
+        *("ml_dtypes", "optree"),
     }
 )
+_STANDARD: Final = sysconfig.get_paths()["stdlib"]
 _PLAIN: Final = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
 
@@ -45,11 +46,23 @@ def is_function(value: Any) -> bool:
 
 
 def is_library(module: Any) -> bool:
-    """Tells whether a module is of Python or of an array library: what it holds has a name."""
-    if not isinstance(module, str):
+    """Tells whether a module is of an array library: its functions are told by their name."""
+    return isinstance(module, str) and module.partition(".")[0] in _LIBRARIES
+
+
+def _is_known_module(name: Any) -> bool:
+    """Tells whether a module is of an array library, or of Python itself."""
+    if not isinstance(name, str) or is_library(name):
+        return isinstance(name, str)
+    top = name.partition(".")[0]
+    if top not in sys.stdlib_module_names:
         return False
-    top = module.partition(".")[0]
-    return top in _LIBRARIES or top in sys.stdlib_module_names
+    # A file of the user's may be called like a module of Python.
+    spec = getattr(sys.modules.get(top), "__spec__", None)
+    origin = getattr(spec, "origin", None)
+    return origin in ("built-in", "frozen") or (
+        isinstance(origin, str) and origin.startswith(_STANDARD) and "site-packages" not in origin
+    )
 
 
 def unknown_code() -> str:
@@ -105,17 +118,8 @@ def functions_in(value: Any) -> Iterator[Any]:
 def _unknown_functions(value: Any) -> Iterator[dict[str, Any]]:
     for function in functions_in(value):
         # Keras 3 writes "builtins" for all of them.
-        known = is_library(function.get("module")) and function["module"] != "builtins"
-        if CODE not in function and not known:
+        if CODE not in function and not is_library(function.get("module")):
             yield function
-
-
-def find_function(module: str, name: str) -> Any:
-    """Returns a function of a module, or None."""
-    try:
-        return getattr(importlib.import_module(module), name, None)
-    except (ImportError, ValueError):
-        return None
 
 
 def _describe(value: Any, seen: dict[int, int]) -> Any:
@@ -153,7 +157,7 @@ def _describe(value: Any, seen: dict[int, int]) -> Any:
 def is_named(value: Any) -> bool:
     """Tells whether something is found in a library by its name."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not is_library(module) or not isinstance(name, str):
+    if not _is_known_module(module) or not isinstance(name, str):
         return False
     found: Any = sys.modules.get(str(module))
     for part in name.split("."):
@@ -204,7 +208,7 @@ def _describe_function(function: types.FunctionType, seen: dict[int, int]) -> An
 
 def _describe_used(module: types.ModuleType, code: types.CodeType, seen: dict[int, int]) -> Any:
     """Describes what a function may use of a module that is no library's."""
-    if is_library(module.__name__):
+    if _is_known_module(module.__name__):
         return ()
     names = {name for part in _codes(code) for name in part.co_names}
     return [
@@ -221,7 +225,7 @@ def _global_names(code: types.CodeType) -> set[str]:
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 names.add(instruction.argval)
             elif (
-                instruction.opname == "IMPORT_NAME" and not is_library(instruction.argval)
+                instruction.opname == "IMPORT_NAME" and not _is_known_module(instruction.argval)
             ) or instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 raise _UnknownCodeError
     return names

@@ -7,6 +7,7 @@ like its own, so that the attribute decides, and not what is written.
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from typing import Any, Final
 from parsl_tl.architecture.function_code import (
     CODE,
     code_digest,
-    find_function,
+    functions_in,
     is_function,
     is_named,
     unknown_code,
@@ -87,11 +88,14 @@ def _attribute(owner: Any, key: str) -> Any:
 
 
 def _function(function: types.FunctionType) -> dict[str, Any]:
+    import keras
+
+    name = keras.saving.get_registered_name(function)
     return {
         "module": function.__module__,
         "class_name": "function",
-        "config": function.__name__,
-        "registered_name": function.__name__,
+        "config": name,
+        "registered_name": name,
         CODE: _remember(function),
     }
 
@@ -113,6 +117,9 @@ def _remember(function: types.FunctionType) -> str:
 def bind_functions(document: Any) -> dict[str, Any]:
     """Gives the functions of a document names under which Keras finds them.
 
+    Functions are looked for among those of models of this process, those that are registered with
+    Keras, and those of modules that are imported. Nothing is imported for a document.
+
     Args:
         document: parsed JSON of a model; changed in place.
 
@@ -123,34 +130,27 @@ def bind_functions(document: Any) -> dict[str, Any]:
         ArchitectureError: a function has another code than the architecture says.
     """
     found: dict[str, Any] = {}
-    _bind(document, found)
+    for function in functions_in(document):
+        code = function.pop(CODE, None)
+        known = _KNOWN.get(code) or _UNKNOWN.get(code)
+        if known is None and code is not None and not code.startswith("unknown-"):
+            known = _by_name(function, code)
+        if known is not None:
+            function["config"] = f"{function['config']}_{code}"
+            found[function["config"]] = known
     return found
 
 
-def _bind(value: Any, found: dict[str, Any]) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _bind(item, found)
-    elif is_function(value) and CODE in value and value["class_name"] == "function":
-        code = value.pop(CODE)
-        function = _KNOWN.get(code) or _UNKNOWN.get(code)
-        if function is None:
-            _check_importable(value, code)
-        else:
-            value["config"] = f"{value['config']}_{code}"
-            found[value["config"]] = function
-    elif isinstance(value, dict):
-        for item in value.values():
-            _bind(item, found)
+def _by_name(written: Mapping[str, Any], code: str) -> Any:
+    import keras
 
-
-def _check_importable(value: Mapping[str, Any], code: str) -> None:
-    module, name = value.get("module"), value["config"]
-    if code.startswith("unknown-") or not isinstance(module, str):
-        return  # Keras may know it under its registered name
-    function = find_function(module, name)
+    module, name = written.get("module"), str(written["config"])
+    function = keras.saving.get_registered_object(name)
+    if function is None:
+        function = getattr(sys.modules.get(str(module)), name.rpartition(">")[2], None)
     if function is not None and code_digest(function) != code:
         raise ArchitectureError(
             f"the function {name!r} of the module {module!r} has another code than the "
             "architecture was made with; bring back that code, or make the architecture anew"
         )
+    return function

@@ -86,6 +86,7 @@ _ADDED: dict[str, dict[str, Any]] = {
     "SpatialDropout3D": {"data_format": "channels_last"},
     "ZeroPadding1D": {"data_format": "channels_last"},
 }
+_INPUT = {"dtype": "float32", "sparse": False, "ragged": False, "optional": False}
 _ONE_GROUP = {"groups": 1}
 _SEPARABLE = {**_ONE_GROUP, "kernel_regularizer": None, "kernel_constraint": None}
 # Keys that only Keras 2 writes, left out when they hold the value given here: another one says
@@ -269,7 +270,7 @@ def _upgrade_config(class_name: str, config: Mapping[str, Any], shape: Any) -> d
     if class_name == "InputLayer":
         kept = {key: value for key, value in config.items() if key != "batch_input_shape"}
         batch_shape = config.get("batch_input_shape", config.get("batch_shape"))
-        return {"optional": False, **kept, "batch_shape": batch_shape}
+        return {**_INPUT, **kept, "batch_shape": batch_shape}
     dropped = _DROPPED.get(class_name, {})
     upgraded = dict(_ADDED.get(class_name, {}))
     if _POOLING.fullmatch(class_name):

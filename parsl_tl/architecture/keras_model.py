@@ -1,4 +1,4 @@
-"""Between graphs and ``keras.Model``; the only place in this package that imports Keras."""
+"""Between graphs and ``keras.Model``; with ``functions``, all here that imports Keras."""
 
 from __future__ import annotations
 
