@@ -8,9 +8,10 @@ from weights_kept import KINDS, keep, method_of, weights_of
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.errors import InvalidValueError, TransferError
 from parsl_tl.store import open_store
 from parsl_tl.store.export import export_keras, load_keras_model
-from parsl_tl.transfer import RedisTransfer, StoreTransfer
+from parsl_tl.transfer import Hdf5Transfer, RedisTransfer, StoreTransfer
 from parsl_tl.transfer.safetensors import SafetensorsTransfer
 from parsl_tl.transfer.store import disconnect
 
@@ -41,8 +42,10 @@ def zeros(shape, dtype=None):
 class Größe(layers.Layer):
     """Has a weight of each dtype, among them one that lies in a file's memory, and a scalar."""
 
+    dtypes = DTYPES
+
     def build(self, input_shape):
-        for dtype in DTYPES:
+        for dtype in self.dtypes:
             for shape in ((), (3, 5), (128, 300)):
                 self.add_weight(
                     shape=shape, dtype=dtype, initializer=zeros, trainable=False, name=dtype
@@ -61,7 +64,13 @@ def model():
     return keras.Model(inputs, layers.Dense(2)(inner(tensor)))
 
 
-def test_every_dtype(method):
+def test_every_dtype(method, monkeypatch):
+    if isinstance(method, Hdf5Transfer):
+        network = model()
+        graph = ArchitectureGraph.from_keras(network)
+        with pytest.raises(TransferError, match=r"float8_e4m3fn.*safetensors or store"):
+            keep(method, network, graph, 1)
+        monkeypatch.setattr(Größe, "dtypes", [name for name in DTYPES if "float8" not in name])
     random = np.random.default_rng(0)
     donor, child = model(), model()
     for weight in donor.weights:
@@ -76,6 +85,16 @@ def test_every_dtype(method):
     if isinstance(method, StoreTransfer):
         with open_store(method.uri) as store:
             assert weights_of(load_keras_model(store, 1), graph) == expected
+
+
+def test_8_bit_floats_are_not_exported(tmp_path):
+    network = model()
+    graph = ArchitectureGraph.from_keras(network)
+    method = StoreTransfer(f"embedded:{tmp_path / 'store'}")
+    keep(method, network, graph, 1)
+    method.close()
+    with open_store(method.uri) as store, pytest.raises(InvalidValueError, match="float8"):
+        export_keras(store, 1, tmp_path / "model.keras")
 
 
 def test_an_exported_model_has_the_same_bytes(tmp_path):
