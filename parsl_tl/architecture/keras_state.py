@@ -84,7 +84,9 @@ def make_derived_anew(layers: Iterable[Any]) -> bool:
                 # As after loading a file: what comes back is what the layer itself saves.
                 state: dict[str, Any] = {}
                 layer.save_own_variables(state)
-                layer.load_own_variables({key: np.array(value) for key, value in state.items()})
+                layer.load_own_variables(
+                    {key: np.asarray(value).copy() for key, value in state.items()}
+                )
                 found = True
             elif callable(getattr(layer, "finalize_state", None)):
                 layer.finalize_state()

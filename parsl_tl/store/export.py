@@ -11,6 +11,7 @@ from parsl_tl.architecture.keras_state import make_derived_anew
 from parsl_tl.architecture.keras_weights import keras_layers, variables_of
 from parsl_tl.errors import InvalidValueError, StoreCorruptError
 from parsl_tl.store.model_id import format_model_id
+from parsl_tl.store.tensors import fits_keras_files
 
 if TYPE_CHECKING:
     from parsl_tl.store.model_store import ModelStore
@@ -62,7 +63,8 @@ def export_keras(
         The path written.
 
     Raises:
-        InvalidValueError: another ending, a missing folder, or a file that exists.
+        InvalidValueError: another ending, a missing folder, a file that exists, or weights of 8-bit
+            floats.
         ModelNotFoundError: no such model.
     """
     target = Path(path)
@@ -73,6 +75,12 @@ def export_keras(
     if target.exists() and not overwrite:
         raise InvalidValueError(f"{target} exists; name another file or overwrite it on purpose")
     model = load_keras_model(store, model_id)
+    for weight in model.weights:
+        if not fits_keras_files(weight.numpy().dtype):
+            raise InvalidValueError(
+                f"model {format_model_id(model_id)} has weights of dtype {weight.dtype}, which "
+                ".keras files do not hold"
+            )
     # Written beside the target and renamed, so that a file of that name is always whole.
     partial = target.with_name(f".{target.stem}.{os.getpid()}.keras")
     try:

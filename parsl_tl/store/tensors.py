@@ -44,6 +44,11 @@ def dtype_of(name: str) -> np.dtype[np.generic]:
     return found
 
 
+def fits_keras_files(dtype: np.dtype[np.generic]) -> bool:
+    """Tells whether Keras reads back what it writes of a dtype: not so for 8-bit floats."""
+    return dtype.isbuiltin == 1 or dtype.name == "bfloat16"
+
+
 def to_bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Returns the array's memory in C order and native byte order; no copy where it has both."""
     native = array.dtype.newbyteorder("=")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from parsl_tl.errors import InvalidValueError, TransferError
-from parsl_tl.store.tensors import restored
+from parsl_tl.store.tensors import fits_keras_files, restored
 from parsl_tl.transfer.client_catalog import DonorBy
 from parsl_tl.transfer.model_files import FileTransfer
 from parsl_tl.transfer.model_record import ModelRecord
@@ -67,6 +67,13 @@ class Hdf5Transfer(FileTransfer):
         weights: Mapping[str, list[NDArray[Any]]],
     ) -> Mapping[str, Sequence[str]]:
         """See ``FileTransfer.write_file``."""
+        for name, arrays in weights.items():
+            for array in arrays:
+                if not fits_keras_files(array.dtype):
+                    raise TransferError(
+                        f"layer {name!r} has weights of dtype {array.dtype}, which Keras' files do "
+                        "not hold; use transfer method safetensors or store"
+                    )
         try:
             model.save(path) if self.suffix == ".keras" else model.save_weights(path)
         except RuntimeError as error:  # what h5py raises when a file cannot be closed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsl_tl.errors import TransferError
-from parsl_tl.store.tensors import restored, to_bytes
+from parsl_tl.store.tensors import fits_keras_files, restored, to_bytes
 from parsl_tl.transfer.client_catalog import DonorBy
 from parsl_tl.transfer.model_files import FileTransfer
 from parsl_tl.transfer.model_record import ModelRecord
@@ -92,6 +92,6 @@ class SafetensorsTransfer(FileTransfer):
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     """Returns an array that safetensors writes and reads: it takes memory for being in C order."""
-    if array.dtype.isbuiltin == 1 or array.dtype.name == "bfloat16":
+    if fits_keras_files(array.dtype):  # what Keras can keep, safetensors can
         return np.ascontiguousarray(array).reshape(array.shape)
     return to_bytes(array)  # 8-bit floats are written, but not read

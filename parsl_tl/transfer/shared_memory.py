@@ -60,6 +60,8 @@ def _tensor_over(array: NDArray[Any]) -> Any:
     """Returns a TensorFlow tensor in the array's memory; None if it cannot lie there."""
     if array.nbytes < _LEAST_BYTES or array.dtype.kind not in "fiu":
         return None
+    if array.dtype.isbuiltin != 1:  # an 8-bit float is of kind f, and numpy cannot hand it over
+        return None
     if array.ctypes.data % _ALIGNMENT or not array.flags.c_contiguous:
         return None
     import tensorflow as tf
