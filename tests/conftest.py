@@ -1,11 +1,16 @@
 """DeepHyper is imported as the package does it, before any test module does."""
 
 import pytest
+from hypothesis import settings
 
 from parsl_tl.mpi import mpi_left_alone
 
 with mpi_left_alone():
     import deephyper.hpo  # noqa: F401
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items):
