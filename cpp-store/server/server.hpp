@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 
+#include "attempts.hpp"
 #include "clients.hpp"
 #include "engine.hpp"
 #include "frame.hpp"
@@ -45,6 +46,7 @@ class Server final : public Handler {
 
   Engine& engine() noexcept { return *engine_; }
   Clients& clients() noexcept { return clients_; }
+  Attempts& attempts() noexcept { return attempts_; }
   const ServerOptions& options() const noexcept { return options_; }
   /// Throws kInvalidValue for a model of more layers than the server takes.
   void refuse_many_layers(std::size_t layers) const;
@@ -61,10 +63,12 @@ class Server final : public Handler {
  private:
   std::string answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange);
   std::string answer(std::span<const std::uint8_t> request, Exchange& exchange);
+  void require_claims(const RequestHeader& header) const;
 
   std::shared_ptr<Engine> engine_;
   const ServerOptions options_;
   Clients clients_;
+  Attempts attempts_;
   RecentReplies recent_replies_{16 << 20};
   const Clock::time_point started_ = Clock::now();
   const std::uint64_t instance_;

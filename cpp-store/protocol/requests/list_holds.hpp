@@ -7,11 +7,17 @@ namespace parsl_tl {
 
 struct ListHoldsReply {
   std::vector<std::uint64_t> model_ids;
-  std::vector<std::int64_t> ages_ns;  // by the server's clock
+  std::vector<std::uint64_t> attempts;
+  std::vector<std::string> homes;      // the stores that the models belong on
+  std::vector<std::uint64_t> layers;
+  std::vector<std::uint64_t> sums;     // see LayerSum
 
   static void fields(auto& self, auto&& field) {
     field("model_ids", self.model_ids);
-    field("ages_ns", self.ages_ns);
+    field("attempts", self.attempts);
+    field("homes", self.homes);
+    field("layers", self.layers);
+    field("sums", self.sums);
   }
 };
 
