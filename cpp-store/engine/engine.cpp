@@ -141,6 +141,18 @@ RetireResult Engine::append(std::vector<Record> records) {
   }
 }
 
+template <typename Question>
+auto Engine::ask(Question question) {
+  try {
+    return question(refreshed()->catalog);
+  } catch (const StoreException& error) {
+    // The index of a snapshot is verified by the first question that needs it.
+    if (error.code() != ErrorCode::kCorrupt) throw;
+    leave_snapshot(error.what());
+  }
+  return question(refreshed()->catalog);
+}
+
 /// Layers that have weights as far as is known, and get none with the request.
 std::vector<std::uint32_t> Engine::layers_in_need(const PutRequest& request) {
   if (!request.weighted) return {};
@@ -294,18 +306,6 @@ std::uint64_t Engine::retire_holder(std::uint64_t id, std::uint64_t attempt) {
   }
   fold_if_due();
   return result.bytes_freed;
-}
-
-template <typename Question>
-auto Engine::ask(Question question) {
-  try {
-    return question(refreshed()->catalog);
-  } catch (const StoreException& error) {
-    // The index of a snapshot is verified by the first question that needs it.
-    if (error.code() != ErrorCode::kCorrupt) throw;
-    leave_snapshot(error.what());
-  }
-  return question(refreshed()->catalog);
 }
 
 std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {

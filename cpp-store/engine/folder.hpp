@@ -10,6 +10,7 @@
 //   intent          which segments the writer at work may leave behind, see intent.hpp
 //   snapshot        see snapshot.hpp; may be missing
 //   snapshot.lock   the advisory lock of the process that makes one
+//   server.lock     that of the server that knows of attempts to store models, see attempts.hpp
 #pragma once
 
 #include <atomic>

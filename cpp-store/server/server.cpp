@@ -1,5 +1,7 @@
 #include "server.hpp"
 
+#include <fcntl.h>
+
 #include <exception>
 #include <new>
 #include <random>
@@ -70,6 +72,23 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   }
   note();
   return reply;
+}
+
+Attempts& Server::attempts() {
+  const std::lock_guard guard(attempts_mutex_);
+  if (!attempts_lock_ && !options_.read_only) {
+    const std::string path = engine_->folder() + "/server.lock";
+    File(path, O_RDWR | O_CREAT, 0600);
+    auto lock = FileLock::try_lock(path, true);
+    if (!lock) {
+      throw StoreException(ErrorCode::kBusy,
+                           "another server serves " + engine_->folder() +
+                               ", too; models that share layers with those of other servers are "
+                               "stored through one of them");
+    }
+    attempts_lock_.emplace(std::move(*lock));
+  }
+  return attempts_;
 }
 
 /// That this is the server that the client takes it for.

@@ -27,6 +27,7 @@ from parsl_tl.store.model_store import (
 )
 from parsl_tl.store.query_options import class_weights, query_options
 from parsl_tl.store.tensors import dtype_name, to_bytes
+from parsl_tl.store.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,12 +105,20 @@ class NativeStore(ModelStore):
             graph.to_json(),
             _to_json(attributes or {}),
             tensors,
+            # Architectures alone are stored without any weights.
+            weighted_layers(graph) if tensors or parent is not None or donor is not None else None,
         )
 
     def _put(self, request: tuple[Any, ...]) -> PutResult:
         result = self._engine.put(*request)
         self._pass_on_warnings()
-        return PutResult(result.bytes_stored, result.layers_stored, result.layers_inherited)
+        parent, donor = request[2:4]
+        return PutResult(
+            result.bytes_stored,
+            result.layers_stored,
+            result.layers_inherited,
+            shared_with=(parent if donor is None else donor) if result.layers_inherited else None,
+        )
 
     def _background(self) -> ThreadPoolExecutor:
         # One thread, so that a child follows its parent.

@@ -1,4 +1,5 @@
-// What the models of this server have from owners on other servers.
+// What the models of this server have from owners on other servers. In pages,
+// in the order of the models' ids.
 #pragma once
 
 #include "frame.hpp"
@@ -10,19 +11,23 @@ struct ListBorrowedReply {
   std::vector<std::uint32_t> places;     // of the owners' servers
   std::vector<std::uint64_t> layers;
   std::vector<std::uint64_t> sums;       // see LayerSum
+  bool is_last = false;                // there is nothing behind this page
 
   static void fields(auto& self, auto&& field) {
     field("model_ids", self.model_ids);
     field("places", self.places);
     field("layers", self.layers);
     field("sums", self.sums);
+    field("is_last", self.is_last);
   }
 };
 
 struct ListBorrowedRequest {
   static constexpr RequestKind kKind = RequestKind::kListBorrowed;
   using Reply = ListBorrowedReply;
-  static void fields(auto&, auto&&) {}
+  std::optional<std::uint64_t> after;  // the last model of the page before
+
+  static void fields(auto& self, auto&& field) { field("after", self.after); }
 };
 
 }  // namespace parsl_tl

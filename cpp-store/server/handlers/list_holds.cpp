@@ -1,10 +1,13 @@
 #include "handlers.hpp"
+#include "page.hpp"
 
 namespace parsl_tl {
 
-ListHoldsReply handle(CallContext& call, const ListHoldsRequest&) {
+ListHoldsReply handle(CallContext& call, const ListHoldsRequest& request) {
   ListHoldsReply reply;
-  for (const Engine::Hold& hold : call.engine.holds()) {
+  auto holds = call.engine.holds();
+  reply.is_last = cut_page(holds, request.after);
+  for (const Engine::Hold& hold : holds) {
     reply.model_ids.push_back(hold.model_id);
     reply.attempts.push_back(hold.attempt);
     reply.homes.push_back(hold.home.text());
