@@ -17,8 +17,8 @@ struct Told {
 };
 
 [[noreturn]] void refuse(const Told& told, const std::string& why) {
-  throw StoreException(ErrorCode::kWrongStore, "store server " + told.provider->address() + " (store " +
-                                 told.facts.store + ") " + why);
+  throw StoreException(ErrorCode::kWrongStore, "store server " + told.provider->address() +
+                                                   " (store " + told.facts.store + ") " + why);
 }
 
 /// Throws unless the servers are those, in the order, that this one's models were stored with.
@@ -30,8 +30,7 @@ void require_same(const Told& told, std::uint32_t index, const StoreIds& named) 
                             "when it was made: the servers of stores " +
                             text_of(told.stores);
   if (!(here == as_named)) {
-    refuse(told, "is " + here.text() + ", and was named as " +
-                                               as_named.text() + "; " + order);
+    refuse(told, "is " + here.text() + ", and was named as " + as_named.text() + "; " + order);
   }
   if (std::is_permutation(named.begin(), named.end(), told.stores.begin(), told.stores.end())) {
     refuse(told, "knows the servers in another order; " + order);

@@ -297,7 +297,7 @@ CASE(models_whose_holds_are_gone_are_damaged) {
     heir.request.donor = first;
     store->put(heir.request);
     store->retire(first);
-    cluster.engine(0).release(first + 1);
+    cluster.engine(0).release(first + 1, 0, cluster.engine(1).store());
     const std::vector<std::uint64_t> keys{layer_key(sample_hash(0, 0), 0)};
     CHECK_THROWS(store->pin(first + 1), ErrorCode::kCorrupt);
     CHECK_THROWS(store->best_ancestor({keys, {}}, {}), ErrorCode::kCorrupt);

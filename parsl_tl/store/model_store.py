@@ -34,12 +34,15 @@ class PutResult:
         layers_inherited: layers whose weights the model shares with their owners.
         shared_with: the donor, or the parent where no donor was named, from whose composition
             these layers come; None if the model owns all of its weights.
+        layers_lacking: layers of classes that always have weights, and for which none were given,
+            where neither parent nor donor was named (where one was, ``put`` refuses that).
     """
 
     bytes_stored: int
     layers_stored: int
     layers_inherited: int
     shared_with: int | None = None
+    layers_lacking: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -180,8 +183,8 @@ class ModelStore(ABC):
             graph: the architecture.
             weights: arrays of each layer that the model owns, by stable layer name, in the order
                 of ``keras.Layer.weights``. Layers with weights that are not listed are shared
-                with the donor (or with the parent, when no donor is named). Without weights,
-                parent and donor, only the architecture is stored.
+                with the donor (or with the parent, when no donor is named). Where neither is
+                named, the model is stored without them, and the result tells which.
             quality: the objective, higher is better. Finite; may be negative.
             parent: the model that this one was mutated from. It may be retired: then it is
                 lineage alone, and nothing is shared with it.
@@ -193,8 +196,8 @@ class ModelStore(ABC):
 
         Raises:
             InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer;
-                a layer that has weights (as classes of Keras tell, or other models of the store)
-                and gets none, neither from here nor from the donor or parent.
+                with a parent or donor, a layer that has weights (as classes of Keras tell, or
+                other models of the store) and gets none, neither from here nor from them.
             ModelExistsError: the id was used before, by a living or retired model.
             DonorGoneError: the donor was retired in the meantime, or the parent where no donor
                 is named and weights are lacking: store all weights instead.

@@ -105,19 +105,24 @@ class NativeStore(ModelStore):
             graph.to_json(),
             _to_json(attributes or {}),
             tensors,
-            # Architectures alone are stored without any weights.
-            weighted_layers(graph) if tensors or parent is not None or donor is not None else None,
+            weighted_layers(graph),
         )
 
     def _put(self, request: tuple[Any, ...]) -> PutResult:
-        result = self._engine.put(*request)
+        *stated, tensors, weighted = request
+        parent, donor = stated[2:4]
+        # Who shares with nobody may store as little as they like, and is told what is not there.
+        is_alone = parent is None and donor is None
+        result = self._engine.put(*stated, tensors, None if is_alone else weighted)
         self._pass_on_warnings()
-        parent, donor = request[2:4]
+        given = {layer for layer, *_ in tensors}
+        names = stated[5]
         return PutResult(
             result.bytes_stored,
             result.layers_stored,
             result.layers_inherited,
             shared_with=(parent if donor is None else donor) if result.layers_inherited else None,
+            layers_lacking=[names[i] for i in weighted[0] if i not in given] if is_alone else [],
         )
 
     def _background(self) -> ThreadPoolExecutor:

@@ -36,7 +36,11 @@ class StallingProxy:
     def _accept(self):
         while True:
             client, _ = self._listener.accept()
-            server = socket.create_connection(self._target)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.close()  # it is down: as if nobody listened here
+                continue
             threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
 
