@@ -57,12 +57,12 @@ CASE(servers_named_in_another_way_are_refused) {
   };
   for (const bool read_only : {false, true}) {
     connect({0, 1, 2}, read_only);
-    CHECK_THROWS(connect({1, 0, 2}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({2, 0, 1}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({0, 1}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({0}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({0, 1, 2, 0}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({}, read_only), ErrorCode::kInvalidValue);
+    CHECK_THROWS(connect({1, 0, 2}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({2, 0, 1}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0, 1}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0, 1, 2, 0}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({}, read_only), ErrorCode::kWrongStore);
   }
   CHECK_EQ(store->num_models(), 3U);
 }
