@@ -61,8 +61,8 @@ CASE(servers_named_in_another_way_are_refused) {
     CHECK_THROWS(connect({2, 0, 1}, read_only), ErrorCode::kWrongStore);
     CHECK_THROWS(connect({0, 1}, read_only), ErrorCode::kWrongStore);
     CHECK_THROWS(connect({0}, read_only), ErrorCode::kWrongStore);
-    CHECK_THROWS(connect({0, 1, 2, 0}, read_only), ErrorCode::kWrongStore);
-    CHECK_THROWS(connect({}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0, 1, 2, 0}, read_only), ErrorCode::kInvalidValue);
+    CHECK_THROWS(connect({}, read_only), ErrorCode::kInvalidValue);
   }
   CHECK_EQ(store->num_models(), 3U);
 }
