@@ -115,6 +115,10 @@ class StoreUnreachableError(StoreError):
     """A server of the store did not answer in time; whether it did what was asked is not known."""
 
 
+class StoreIdentityError(StoreError, InvalidValueError):
+    """A server or a folder is another store than it was, or than the others know."""
+
+
 class StoreDeniedError(StoreError):
     """A server of the store did not accept the token, or the certificate is not trusted."""
 

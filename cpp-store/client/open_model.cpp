@@ -62,8 +62,15 @@ std::shared_ptr<Segment> RemoteStore::segment(Provider& provider, std::uint64_t 
     }
   }
   const HelloReply facts = provider.facts();
-  auto opened =
-      std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
+  std::shared_ptr<Segment> opened;
+  try {
+    opened = std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
+  } catch (const StoreException&) {
+    provider.require_folder();  // which tells more
+    throw;
+  }
+  // The server is not asked for what is mapped: another store may lie there by now.
+  provider.require_folder();
   const std::lock_guard guard(mutex_);
   auto& cached = segments_[owner];
   if (auto first = cached.lock()) return first;  // another thread was faster

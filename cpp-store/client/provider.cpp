@@ -49,8 +49,62 @@ RequestHeader Provider::header(RequestKind kind, bool changes, const Bulk& bulk)
   header.client = client_;
   header.bulk_bytes = bytes_of(bulk);
   if (changes) header.number = ++numbers_;
-  if (writes()) header.server = membership_;
+  const auto stores = expected();
+  if (stores == nullptr || !makes_claims(kind)) return header;
+  header.store = (*stores)[membership_.index];
+  if (!writes()) return header;
+  header.server = membership_;
+  header.stores = digest_of(*stores);
   return header;
+}
+
+/// These ask who the server is, or say who it is to be.
+bool Provider::makes_claims(RequestKind kind) {
+  return kind != RequestKind::kHello && kind != RequestKind::kJoin && kind != RequestKind::kGoodbye;
+}
+
+std::shared_ptr<const StoreIds> Provider::expected() const {
+  const std::lock_guard guard(mutex_);
+  return expected_;
+}
+
+void Provider::expect(std::shared_ptr<const StoreIds> stores) {
+  const std::lock_guard guard(mutex_);
+  expected_ = std::move(stores);
+}
+
+StoreId Provider::store() const {
+  const auto stores = expected();
+  return stores == nullptr ? StoreId() : (*stores)[membership_.index];
+}
+
+void Provider::refuse_store(const std::string& found, const std::string& folder) const {
+  throw StoreException(ErrorCode::kWrongStore,
+                       "store server " + address_ + " (folder " + folder + ") is " + found +
+                           " now, and was store " + store().text() +
+                           "; give it its folder back, or say that it is another one now, by "
+                           "`parsl-tl store adopt`, and open the store again");
+}
+
+void Provider::require_folder() {
+  const std::string folder = facts().folder;
+  const auto now = store_in(folder);
+  if (now == store()) return;
+  refuse_store(now ? "store " + now->text() : "without a store", folder);
+}
+
+void Provider::check_facts(const HelloReply& facts) const {
+  if (facts.hash_scheme != kHashScheme) {
+    throw StoreException(ErrorCode::kFormat,
+                         "store server " + address_ + " names layers by scheme " +
+                             std::to_string(facts.hash_scheme) + ", this client by scheme " +
+                             std::to_string(kHashScheme) +
+                             "; install the same parsl_tl on both sides");
+  }
+  const auto stores = expected();
+  if (stores == nullptr) return;
+  if (parse_store(facts.store) == (*stores)[membership_.index]) return;
+  refuse_store("store " + facts.store, facts.folder);
 }
 
 std::string Provider::call_once(const std::string& message, const Bulk& bulk, bool is_long) {
@@ -112,15 +166,7 @@ Provider::Replied Provider::call(const std::string& message, const Bulk& bulk, b
 void Provider::greet() {
   if (greeted_) return;
   HelloReply facts = ask(HelloRequest{});
-  const Membership told{facts.server_index, facts.server_count};
-  // To a reader an empty server may be any.
-  if (!(told == membership_) && membership_.count > 0 && (writes() || !facts.is_empty)) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "store server " + address_ + " is " + told.text() +
-                             ", and was named as " + membership_.text() +
-                             "; name all servers of the store, in the order in which they were "
-                             "named when it was made");
-  }
+  check_facts(facts);
   const FileIdentity here = identity_of(facts.folder);
   const std::lock_guard guard(mutex_);
   mapped_ = options_.maps_segments && facts.boot_id == boot_id() && !facts.boot_id.empty() &&

@@ -11,6 +11,7 @@
 #include "frame.hpp"
 #include "membership.hpp"
 #include "requests/hello.hpp"
+#include "store_id.hpp"
 #include "transport.hpp"
 
 namespace parsl_tl {
@@ -24,9 +25,6 @@ struct ProviderOptions {
   // After that, calls fail at once for so long: whoever asks for the next model need not wait too.
   std::chrono::milliseconds rest{5'000};
   bool maps_segments = true;                   // where the server is on this machine
-  // A client takes its holds before it stores the model: those that are younger than this when a
-  // store is compacted may belong to one at work.
-  std::chrono::seconds young{600};
 };
 
 /// Bulk data beside a request.
@@ -70,6 +68,14 @@ class Provider {
 
   /// Says goodbye, once and without waiting for long; no error if the server is gone.
   void leave() noexcept;
+  /// From now on, the server must be this one's place among these stores. What another one answers
+  /// is refused, by itself or here.
+  void expect(std::shared_ptr<const StoreIds> stores);
+  /// The store that is expected here; the one of zeros before.
+  StoreId store() const;
+  /// Throws kWrongStore if another store lies in the server's folder than the one that is expected,
+  /// as this machine sees it.
+  void require_folder();
   /// What the server told of itself. Asked for at the first call, and after it was away.
   HelloReply facts();
   /// Whether its files can be read here.
@@ -87,6 +93,10 @@ class Provider {
   Replied call(const std::string& message, const Bulk& bulk, bool is_long);
   std::string call_once(const std::string& message, const Bulk& bulk, bool is_long);
   bool writes() const noexcept { return membership_.count > 0 && !options_.read_only; }
+  static bool makes_claims(RequestKind kind);
+  std::shared_ptr<const StoreIds> expected() const;
+  [[noreturn]] void refuse_store(const std::string& found, const std::string& folder) const;
+  void check_facts(const HelloReply& facts) const;
   void refuse_while_resting();
   void greet();
   void note_answer(std::string_view reply);
@@ -103,7 +113,8 @@ class Provider {
   std::atomic<std::uint64_t> epoch_ = 0;
   std::atomic<std::chrono::steady_clock::time_point> heard_{};
   std::atomic<std::chrono::milliseconds> keeps_for_{std::chrono::hours(1)};
-  std::mutex mutex_;  // guards the next four
+  mutable std::mutex mutex_;  // guards the next five
+  std::shared_ptr<const StoreIds> expected_;
   HelloReply facts_;
   bool mapped_ = false;
   std::chrono::steady_clock::time_point rests_until_;

@@ -1,14 +1,12 @@
 #include <algorithm>
-#include <unordered_map>
+#include <random>
 #include <unordered_set>
 
 #include "errors.hpp"
 #include "remote_store.hpp"
 #include "requests/contains.hpp"
-#include "requests/hold.hpp"
 #include "requests/put.hpp"
 #include "requests/put_architectures.hpp"
-#include "requests/release.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -16,6 +14,12 @@ namespace {
 // What a request of many models without tensors holds at most.
 constexpr std::size_t kModelsAtOnce = 4096;
 constexpr std::size_t kLayersAtOnce = 200'000;
+constexpr std::size_t kAttempts = 5;
+
+std::uint64_t random_attempt() {
+  std::random_device random;
+  return ((std::uint64_t{random()} << 32) | random()) | 1;  // 0 stands for none
+}
 
 PutMessage message_of(const PutRequest& request,
                       const std::vector<const TensorArgument*>& tensors) {
@@ -35,6 +39,12 @@ PutMessage message_of(const PutRequest& request,
     message.tensor_shapes.push_back(tensor->shape);
     message.tensor_sizes.push_back(tensor->bytes.size());
   }
+  if (request.weighted) {
+    message.is_whole = true;
+    message.weighted = request.weighted->certain;
+    message.maybe_weighted = request.weighted->possible;
+  }
+  message.parent_is_gone = request.parent_is_gone;
   if (!request.inherited) return message;
   message.names_inherited = true;
   for (const InheritedLayer& layer : *request.inherited) {
@@ -60,86 +70,6 @@ std::vector<const TensorArgument*> in_order_of_layers(const PutRequest& request)
 }
 
 }  // namespace
-
-/// What the model inherits, and from where: the request gets to know the owners, and what is held on
-/// other servers than the model's own comes back.
-std::vector<HoldRequest> RemoteStore::add_inherited(PutRequest& request) {
-  std::shared_ptr<const Composition> source;
-  try {
-    if (request.donor) {
-      source = composition(*request.donor);
-    } else if (request.parent) {
-      source = composition(*request.parent);
-    }
-  } catch (const StoreException& error) {
-    if (error.code() != ErrorCode::kNotFound) throw;
-    if (request.donor) {
-      throw StoreException(ErrorCode::kDonorGone,
-                           "model " + hex_id(request.model_id) + " cannot inherit from " +
-                               hex_id(*request.donor) +
-                               ", which was retired or never stored; store all of its weights");
-    }
-  }
-  request.inherited.emplace();
-  if (source == nullptr) return {};
-  std::unordered_map<std::uint64_t, const Composition::Layer*> shared;
-  for (const Composition::Layer& layer : source->layers) shared[layer.key] = &layer;
-  std::unordered_set<std::uint32_t> own;
-  for (const TensorArgument& tensor : request.tensors) own.insert(tensor.layer);
-  std::map<std::uint32_t, HoldRequest> holds;
-  const std::uint32_t here = home(request.model_id).index();
-  for (std::uint32_t i = 0; i < request.layer_keys.size(); ++i) {
-    const auto found = shared.find(request.layer_keys[i]);
-    if (own.contains(i) || found == shared.end() || !found->second->has_weights) continue;
-    const Composition::Layer& layer = *found->second;
-    request.inherited->push_back({i, layer.owner, layer.bytes});
-    const std::uint32_t there = home(layer.owner).index();
-    if (there == here) continue;
-    HoldRequest& hold = holds[there];
-    hold.model_id = request.model_id;
-    hold.layer_keys.push_back(layer.key);
-    hold.layer_names.push_back(request.layer_names[i]);
-    hold.owners.push_back(layer.owner);
-  }
-  std::vector<HoldRequest> result;
-  for (auto& [server, hold] : holds) result.push_back(std::move(hold));
-  return result;
-}
-
-/// Each server that the model is held on from now on becomes one of `holders`, also when another
-/// refuses.
-void RemoteStore::take_holds(const std::vector<HoldRequest>& holds,
-                             std::vector<std::uint32_t>& holders) {
-  std::mutex mutex;
-  parts_->fanout->run(holds.size(), [&](std::size_t i) {
-    const HoldRequest& hold = holds[i];
-    Provider& provider = home(hold.owners.front());
-    const HoldReply reply = provider.ask(
-        HoldMessage{hold.model_id, hold.layer_keys, hold.layer_names, hold.owners});
-    const std::lock_guard guard(mutex);
-    if (reply.is_new) holders.push_back(provider.index());
-  });
-}
-
-/// After a put that failed. What cannot be let go of now is found when the store is compacted.
-void RemoteStore::drop_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& holders) {
-  if (holders.empty()) return;
-  try {
-    // Another client may have stored a model of this id meanwhile, or this one before.
-    if (!contains(model_id)) release_holds(model_id, holders);
-  } catch (const StoreException&) {
-    // The error that made the put fail is the one to be told.
-  }
-}
-
-std::uint64_t RemoteStore::release_holds(std::uint64_t model_id,
-                                         const std::vector<std::uint32_t>& servers) {
-  std::atomic<std::uint64_t> freed = 0;
-  parts_->fanout->run(servers.size(), [&](std::size_t i) {
-    freed += providers()[servers[i]]->ask(ReleaseRequest{model_id}).bytes_freed;
-  });
-  return freed;
-}
 
 /// Whether the model is there, as the request describes it: a request whose answer was lost, and of
 /// which the server knows nothing any more.
@@ -188,23 +118,40 @@ PutResult RemoteStore::put(const PutRequest& given) {
     holds = add_inherited(request);
   }
   const auto tensors = in_order_of_layers(request);
-  const PutMessage message = message_of(request, tensors);
+  PutMessage message = message_of(request, tensors);
   Bulk bulk;
   for (const TensorArgument* tensor : tensors) bulk.upload.push_back(tensor->bytes);
-  std::vector<std::uint32_t> holders;
-  try {
-    if (!holds.empty() && contains(request.model_id)) {
-      throw StoreException(ErrorCode::kExists, "model id " + hex_id(request.model_id) +
-                                                   " was used before; ids are never reused");
+  if (holds.empty()) return send(request, message, bulk);
+  std::vector<std::uint64_t> attempts;
+  for (;;) {
+    try {
+      const PutResult result = put_once(request, holds, message, bulk, attempts);
+      give_up_abandoned();
+      return result;
+    } catch (const StoreException& error) {
+      // Its server was started anew meanwhile, or somebody took the attempt for dead: another one
+      // takes over what it holds.
+      if (error.code() == ErrorCode::kStale && attempts.size() < kAttempts) continue;
+      if (error.code() != ErrorCode::kUnreachable) {
+        drop_holds(holds, attempts);
+      } else {
+        // A model that may be stored yet keeps what it holds, until its server can be asked.
+        const std::lock_guard guard(mutex_);
+        abandoned_.push_back({holds, attempts});
+      }
+      throw;
     }
-    take_holds(holds, holders);
-    return send(request, message, bulk);
-  } catch (const StoreException& error) {
-    // A model that may be stored yet keeps what it holds. If it is not, the holds are found when the
-    // store is compacted.
-    if (error.code() != ErrorCode::kUnreachable) drop_holds(request.model_id, holders);
-    throw;
   }
+}
+
+PutResult RemoteStore::put_once(const PutRequest& request, const std::vector<HoldRequest>& holds,
+                                PutMessage& message, const Bulk& bulk,
+                                std::vector<std::uint64_t>& attempts) {
+  message.attempt = random_attempt();
+  attempts.push_back(message.attempt);
+  begin_put(request.model_id, message.attempt);
+  take_holds(holds, message.attempt);
+  return send(request, message, bulk);
 }
 
 void RemoteStore::put_architectures(const FlatModels& models) {

@@ -37,6 +37,7 @@ RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
   }
   parts_->fanout = std::make_unique<Fanout>(kMostThreads);
   parts_->fanout->run(count, [this](std::size_t i) { providers()[i]->facts(); });
+  agree();
 }
 
 RemoteStore::~RemoteStore() {

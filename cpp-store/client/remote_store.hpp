@@ -13,6 +13,7 @@
 #include "engine.hpp"
 #include "flat_models.hpp"
 #include "remote_model.hpp"
+#include "requests/settle.hpp"
 
 namespace parsl_tl {
 
@@ -31,6 +32,17 @@ class RemoteStore {
               ProviderOptions options);
   ~RemoteStore();
 
+  // identity.cpp
+  struct Adopted {
+    std::vector<StoreId> before;  // the servers as each knew them; of zeros where none was known
+    std::vector<StoreId> stores;  // as they are now
+    std::vector<std::uint64_t> lost_models;
+    std::vector<std::uint64_t> lost_holds;
+  };
+  /// Makes these servers the store, in this order, though others were part of it; see Engine::adopt.
+  static Adopted adopt(std::vector<std::shared_ptr<Channel>> channels,
+                       std::vector<std::string> addresses, const ProviderOptions& options,
+                       bool only_look);
   // put.cpp
   PutResult put(const PutRequest& request);
   void put_architectures(const FlatModels& models);
@@ -82,11 +94,26 @@ class RemoteStore {
   }
 
   std::shared_ptr<const Composition> composition(std::uint64_t id);
+  // identity.cpp
+  void agree();
+  // holds.cpp
+  struct ServerHold;
   std::vector<HoldRequest> add_inherited(PutRequest& request);
-  void take_holds(const std::vector<HoldRequest>& holds, std::vector<std::uint32_t>& holders);
-  void drop_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& holders);
+  void begin_put(std::uint64_t model_id, std::uint64_t attempt);
+  void take_holds(const std::vector<HoldRequest>& holds, std::uint64_t attempt);
+  void take_hold(const HoldRequest& hold, std::uint64_t attempt);
+  void drop_holds(const std::vector<HoldRequest>& holds,
+                  const std::vector<std::uint64_t>& attempts);
+  void give_up_abandoned();
+  std::vector<ServerHold> list_holds();
   std::uint64_t release_orphans();
+  std::uint64_t release_unless_needed(const std::vector<ServerHold>& holds, SettleHow how);
   std::uint64_t release_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& servers);
+  // references.cpp
+  std::vector<std::string> wrong_references();
+  PutResult put_once(const PutRequest& request, const std::vector<HoldRequest>& holds,
+                     PutMessage& message, const Bulk& bulk,
+                     std::vector<std::uint64_t>& attempts);
   PutResult send(const PutRequest& request, const PutMessage& message, const Bulk& bulk);
   bool is_stored_already(const PutRequest& request);
   std::shared_ptr<RemoteModel> open(std::uint64_t id);
@@ -105,7 +132,12 @@ class RemoteStore {
   const ::pid_t process_ = ::getpid();
 
   std::mutex listing_mutex_;
-  std::mutex mutex_;  // guards the next three
+  std::mutex mutex_;  // guards the next four
+  struct Abandoned {
+    std::vector<HoldRequest> holds;
+    std::vector<std::uint64_t> attempts;
+  };
+  std::vector<Abandoned> abandoned_;  // puts of which nobody knows what came
   std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
   // The models that were read last, latest at the end: who reads one again finds it open.
   std::list<std::shared_ptr<RemoteModel>> recent_;

@@ -87,6 +87,8 @@ VerifyReport RemoteStore::verify() {
       report.problems.push_back(is_alone() ? problem : providers()[i]->address() + ": " + problem);
     }
   }
+  if (is_alone()) return report;
+  for (std::string& problem : wrong_references()) report.problems.push_back(std::move(problem));
   return report;
 }
 

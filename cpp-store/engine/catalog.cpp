@@ -63,7 +63,7 @@ RetireResult Catalog::apply(const Change& change) {
   RetireResult result;
   const Record& record = change.record;
   switch (record.operation) {
-    case Operation::kPut: put(change.model, record.segment_bytes); break;
+    case Operation::kPut: result = put(change.model, record.segment_bytes); break;
     case Operation::kRetire: result = retire(record.model_id); break;
     case Operation::kShrink: shrink(record.model_id, record.segment_bytes); break;
     case Operation::kDeparted: depart(record); break;
@@ -168,11 +168,11 @@ void Catalog::add_reference(const LayerRecord& layer) {
   base_references_[place] = base_references(place) + 1;
 }
 
-void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes) {
+RetireResult Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes) {
   const std::uint64_t id = model->id;
   const bool is_hold = !membership_.is_home_of(id);
-  // A hold may have been released before, and its model stored after all.
-  if (is_hold ? is_living(id) : was_used(id)) contradiction(id, "comes a second time");
+  // A hold that comes again takes the place of the one before.
+  if (!is_hold && was_used(id)) contradiction(id, "comes a second time");
   std::unordered_set<std::uint64_t> keys;
   for (const LayerRecord& layer : model->layers) {
     if (!keys.insert(layer.key).second) contradiction(id, "holds a layer twice: " + layer.name);
@@ -199,6 +199,9 @@ void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_byte
     owners_[id] = std::move(own);
   }
   next_sequence_ = model->sequence + 1;
+  RetireResult result;
+  // After the new one counts: what both hold is not freed in between.
+  if (is_hold && is_living(id)) result = retire(id);
   if (is_hold) {
     ++num_holds_;
   } else {
@@ -206,6 +209,7 @@ void Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segment_byte
     parent_of_[id] = model->parent;
   }
   models_[id] = std::move(model);
+  return result;
 }
 
 void Catalog::free_segment(std::uint64_t owner, std::uint64_t bytes, RetireResult& result) {

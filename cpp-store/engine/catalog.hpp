@@ -105,7 +105,7 @@ class Catalog {
     std::uint64_t segment_bytes = 0;
   };
 
-  void put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes);
+  RetireResult put(std::shared_ptr<const Model> model, std::uint64_t segment_bytes);
   RetireResult retire(std::uint64_t id);
   void shrink(std::uint64_t owner, std::uint64_t segment_bytes);
   void depart(const Record& record);

@@ -104,6 +104,10 @@ void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult
     const auto found = shared.find(layer.key);
     // A layer without weights is nobody's to share: the model keeps its own.
     if (stored.contains(i) || found == shared.end() || !found->second->has_weights) continue;
+    refuse_if(!folder_.membership().is_home_of(found->second->owner),
+              "model " + hex_id(request.model_id) + " would share layer " + layer.name + " of " +
+                  hex_id(found->second->owner) +
+                  ", which lives on another server of the store; store it through the servers");
     layer.owner = found->second->owner;
     layer.bytes = found->second->bytes;
     layer.has_weights = true;
@@ -137,10 +141,69 @@ RetireResult Engine::append(std::vector<Record> records) {
   }
 }
 
+template <typename Question>
+auto Engine::ask(Question question) {
+  try {
+    return question(refreshed()->catalog);
+  } catch (const StoreException& error) {
+    // The index of a snapshot is verified by the first question that needs it.
+    if (error.code() != ErrorCode::kCorrupt) throw;
+    leave_snapshot(error.what());
+  }
+  return question(refreshed()->catalog);
+}
+
+/// Layers that have weights as far as is known, and get none with the request.
+std::vector<std::uint32_t> Engine::layers_in_need(const PutRequest& request) {
+  if (!request.weighted) return {};
+  std::unordered_set<std::uint32_t> given;
+  for (const TensorArgument& tensor : request.tensors) given.insert(tensor.layer);
+  std::vector<std::uint32_t> in_need;
+  for (const std::uint32_t layer : request.weighted->certain) {
+    if (!given.contains(layer)) in_need.push_back(layer);
+  }
+  const QueryOptions by_bytes{ScoreBy::kBytes, 0.0, std::nullopt, {}};
+  for (const std::uint32_t layer : request.weighted->possible) {
+    if (given.contains(layer)) continue;
+    const Query query({&request.layer_keys[layer], 1}, {}, by_bytes);
+    const Winner winner = ask([&](const Catalog& catalog) { return catalog.best(query); });
+    // Equal layers are equal in this, too.
+    if (winner.found && winner.score > 0) in_need.push_back(layer);
+  }
+  return in_need;
+}
+
+void Engine::require_weights(const PutRequest& request, const Record& record,
+                             std::span<const std::uint32_t> in_need) const {
+  const auto lacking = std::find_if(in_need.begin(), in_need.end(), [&](std::uint32_t layer) {
+    return !record.layers[layer].has_weights;
+  });
+  if (lacking == in_need.end()) return;
+  const bool is_parent_gone =
+      request.parent && !request.donor &&
+      (request.parent_is_gone || (folder_.membership().is_home_of(*request.parent) &&
+                                  !state_.read()->catalog.is_living(*request.parent)));
+  const bool is_bare = std::none_of(record.layers.begin(), record.layers.end(),
+                                    [](const LayerRecord& layer) { return layer.has_weights; });
+  // Of a line of architectures, no model has weights.
+  if (is_bare && !request.donor && !is_parent_gone) return;
+  const std::string what = "model " + hex_id(request.model_id) + " lacks the weights of layer " +
+                           record.layers[*lacking].name;
+  if (is_parent_gone) {
+    throw StoreException(ErrorCode::kDonorGone,
+                         what + ", and its parent " + hex_id(*request.parent) +
+                             " was retired or never stored; store all of its weights");
+  }
+  throw StoreException(ErrorCode::kInvalidValue,
+                       what + ", which no model owns that it shares layers with; give them, or "
+                              "name a donor that has them");
+}
+
 PutResult Engine::put(const PutRequest& request) {
   require_open();
   validate(request);
   refuse_used(refreshed()->catalog, request.model_id);  // before tensors are written for nothing
+  const std::vector<std::uint32_t> in_need = layers_in_need(request);
   Record record = make_record(request, now_ns());
   PutResult result;
   std::optional<SegmentWriter> writer;
@@ -153,6 +216,9 @@ PutResult Engine::put(const PutRequest& request) {
     require_home_of(request.model_id);  // the membership may have changed before the first model
     refuse_used(state_.read()->catalog, request.model_id);
     inherit_layers(request, record, result);
+    require_weights(request, record, in_need);
+    note_owner_stores(record);
+    if (request.may_commit) request.may_commit();
     if (writer) {
       intent_->declare({&request.model_id, 1});
       writer->publish(folder_.segment_path(request.model_id));
@@ -219,13 +285,15 @@ std::uint64_t Engine::retire(std::uint64_t id) {
   return retire_holder(id);
 }
 
-std::uint64_t Engine::retire_holder(std::uint64_t id) {
+std::uint64_t Engine::retire_holder(std::uint64_t id, std::uint64_t attempt) {
   RetireResult result;
   {
     const Turn turn(*this);
     // Should this process die before the last segment is gone, the next writer removes the rest of
     // those that died.
-    intent_->declare(owners_of(*state_.read()->catalog.get(id)));
+    const auto holder = state_.read()->catalog.get(id);
+    if (attempt != 0 && !is_hold_of(*holder, attempt)) return 0;
+    intent_->declare(owners_of(*holder));
     Record record;
     record.operation = Operation::kRetire;
     record.model_id = id;
@@ -238,18 +306,6 @@ std::uint64_t Engine::retire_holder(std::uint64_t id) {
   }
   fold_if_due();
   return result.bytes_freed;
-}
-
-template <typename Question>
-auto Engine::ask(Question question) {
-  try {
-    return question(refreshed()->catalog);
-  } catch (const StoreException& error) {
-    // The index of a snapshot is verified by the first question that needs it.
-    if (error.code() != ErrorCode::kCorrupt) throw;
-    leave_snapshot(error.what());
-  }
-  return question(refreshed()->catalog);
 }
 
 std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {

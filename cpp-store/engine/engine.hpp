@@ -89,20 +89,51 @@ class Engine {
   void put_architectures(const FlatModels& models);
   std::uint64_t retire(std::uint64_t id);  // bytes freed
 
-  /// Part of a store of several servers? May change as long as nothing was stored.
+  // identity.cpp: who this folder is, and part of which store. That may change as long as nothing
+  // was stored.
+  const StoreId& store() const noexcept { return folder_.id(); }
   Membership membership() const { return folder_.membership(); }
-  /// Throws kInvalidValue if models are stored under another membership.
-  void set_membership(const Membership& membership);
-  /// Keeps layers from being freed for a model of another server. Done once, however often it is
-  /// asked for: false if it was before. Throws kDonorGone if one of them is not there any more.
-  bool hold(const HoldRequest& request);
-  /// Lets go of what a model of another server holds, if it does. Returns the bytes freed.
-  std::uint64_t release(std::uint64_t model_id);
+  /// The servers of the store, in their order.
+  std::shared_ptr<const StoreIds> stores() const { return folder_.stores(); }
+  /// This folder becomes the `index`-th of these. Throws kInvalidValue if models are stored in
+  /// another place, kWrongStore if they are stored beside other servers, or this one is not meant.
+  void join(const StoreIds& stores, std::uint32_t index);
+  /// What is lost with servers that are not part of the store any more.
+  struct Adoption {
+    std::vector<std::uint64_t> models;  // that lack layers
+    std::vector<std::uint64_t> holds;   // of models that are gone
+  };
+  /// As join, whatever is stored: retires what is lost, and lets go of it. A place that this folder
+  /// has, and how many servers there are, cannot change with models stored.
+  Adoption adopt(const StoreIds& stores, std::uint32_t index, bool only_look);
+
+  // holds.cpp: what models of other servers need of this one, and the other way round.
+  struct HoldResult {
+    bool taken = false;
+    std::uint64_t attempt = 0;  // whose hold it is
+  };
+  /// Keeps layers from being freed for a model of another server. Repeating it changes nothing. Not
+  /// taken if another attempt holds layers for the model, and it is not the one to be replaced.
+  /// Throws kDonorGone if one of the layers is not there any more.
+  HoldResult hold(const HoldRequest& request);
+  /// Lets go of what an attempt (0: any) to store a model of another server holds, if it does, on
+  /// the word of that server. Returns the bytes freed.
+  std::uint64_t release(std::uint64_t model_id, std::uint64_t attempt, const StoreId& home);
   struct Hold {
     std::uint64_t model_id = 0;
-    std::int64_t created_ns = 0;
+    std::uint64_t attempt = 0;
+    StoreId home;
+    LayerSum layers;
   };
   std::vector<Hold> holds();
+  struct Borrowed {
+    std::uint64_t model_id = 0;
+    std::uint32_t place = 0;  // of the server that the layers' owners live on
+    LayerSum layers;
+  };
+  std::vector<Borrowed> borrowed();
+  /// What a living model borrows of the server in a place; nothing if there is no such model.
+  std::optional<LayerSum> borrowed_by(std::uint64_t model_id, std::uint32_t place);
 
   std::shared_ptr<PinnedModel> best_ancestor(const Query& query);
   /// The best model for each query, on so many threads.
@@ -187,10 +218,17 @@ class Engine {
   void put_group(std::span<const PutRequest> requests);
 
   void require_home_of(std::uint64_t id) const;
+  void note_owner_stores(Record& record) const;
+  std::vector<std::uint32_t> layers_in_need(const PutRequest& request);
+  void require_weights(const PutRequest& request, const Record& record,
+                       std::span<const std::uint32_t> in_need) const;
   void validate(const PutRequest& request) const;
   void inherit_layers(const PutRequest& request, Record& record, PutResult& result) const;
   void inherit_named(const PutRequest& request, Record& record, PutResult& result) const;
-  std::uint64_t retire_holder(std::uint64_t id);
+  /// A hold only if it is the attempt's; 0 stands for any.
+  std::uint64_t retire_holder(std::uint64_t id, std::uint64_t attempt = 0);
+  static bool is_hold_of(const Model& hold, std::uint64_t attempt);
+  void require_home_is(std::uint64_t model_id, const StoreId& home) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
   std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
   /// The model as it stays in use: another thread may have pinned it first.

@@ -22,6 +22,8 @@ enum class ErrorCode {
   kUnreachable,    // a server did not answer in time
   kDenied,         // a server did not accept the token
   kBusy,           // a server has more to do than its limits allow
+  kWrongStore,     // a server or a folder is not the store that it is taken for
+  kStale,          // a put that was given up meanwhile; what it held has to be held anew
 };
 
 class StoreException : public std::runtime_error {

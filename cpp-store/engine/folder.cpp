@@ -4,6 +4,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -22,6 +23,11 @@ namespace {
 constexpr std::string_view kFormatTitle = "parsl_tl model store\nformat ";
 constexpr std::string_view kCompression = "\ncompression ";
 constexpr std::string_view kServer = "\nserver ";
+constexpr std::string_view kHashes = "\nhashes ";
+constexpr std::string_view kId = "\nid ";
+constexpr std::string_view kStores = "\nstores ";
+// Of some thousand servers.
+constexpr std::size_t kMostFormatBytes = 1 << 20;
 
 /// The name of the network file system that holds the path, or nullptr for a local one.
 const char* network_file_system(const std::string& path) {
@@ -63,10 +69,12 @@ std::optional<int> parse_version(std::string_view text) {
 
 std::string format_text(const Format& format) {
   std::string text = std::string(kFormatTitle) + std::to_string(kFormatVersion) +
-                     std::string(kCompression) + name_of(format.codec);
+                     std::string(kCompression) + name_of(format.codec) + std::string(kHashes) +
+                     std::to_string(kHashScheme) + std::string(kId) + format.id.text();
   if (!format.membership.is_alone()) {
     text += std::string(kServer) + std::to_string(format.membership.index) + " of " +
-            std::to_string(format.membership.count);
+            std::to_string(format.membership.count) + "\nstores";
+    for (const StoreId& store : format.stores) text += " " + store.text();
   }
   return text + "\n";
 }
@@ -87,6 +95,40 @@ std::optional<Membership> parse_membership(std::string_view text) {
   return membership;
 }
 
+/// The text from behind a title to the end of its line; nothing if there is no such line.
+std::optional<std::string_view> line_of(std::string_view text, std::string_view title) {
+  const std::size_t line = text.find(title);
+  if (line == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = text.substr(line + title.size());
+  const std::size_t end = rest.find('\n');
+  if (end == std::string_view::npos) return std::nullopt;
+  return rest.substr(0, end);
+}
+
+[[noreturn]] void refuse_format(const std::string& where, const std::string& what) {
+  throw StoreException(ErrorCode::kFormat,
+                       where + "/FORMAT does not tell " + what + "; restore it from a copy");
+}
+
+void parse_identity(std::string_view text, const std::string& where, Format& format) {
+  const auto id = StoreId::parse(line_of(text, kId).value_or(""));
+  if (!id) refuse_format(where, "the identity of the store");
+  format.id = *id;
+  if (format.membership.is_alone()) return;
+  std::string_view rest = line_of(text, kStores).value_or("");
+  while (!rest.empty()) {
+    const std::string_view word = rest.substr(0, rest.find(' '));
+    const auto store = StoreId::parse(word);
+    if (!store) break;
+    format.stores.push_back(*store);
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+  }
+  if (!rest.empty() || format.stores.size() != format.membership.count ||
+      !(format.stores[format.membership.index] == format.id)) {
+    refuse_format(where, "which servers make up the store");
+  }
+}
+
 }  // namespace
 
 Format parse_format(std::string_view text, const std::string& where) {
@@ -101,7 +143,14 @@ Format parse_format(std::string_view text, const std::string& where) {
                              "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
                              (*version > kFormatVersion
                                   ? ": install a newer parsl_tl"
-                                  : ": export its models with the version that made it"));
+                                  : ", in which layers are named otherwise: go on with the "
+                                    "release that wrote it, or export its models with that"));
+  }
+  if (line_of(text, kHashes) != std::to_string(kHashScheme)) {
+    throw StoreException(ErrorCode::kFormat,
+                         where + " names layers by another scheme than " +
+                             std::to_string(kHashScheme) +
+                             ", the one of this parsl_tl; use the release that wrote it");
   }
   Format format;
   if (const std::size_t line = text.find(kServer); line != std::string_view::npos) {
@@ -113,6 +162,7 @@ Format parse_format(std::string_view text, const std::string& where) {
     }
     format.membership = *membership;
   }
+  parse_identity(text, where, format);
   const std::size_t line = text.find(kCompression);
   if (line == std::string_view::npos) return format;
   const std::string_view behind = text.substr(line + kCompression.size());
@@ -186,12 +236,41 @@ void Folder::create(Codec codec) const {
   fs::create_directory(temporary_path());
   fs::remove(log_path());  // of a creation that was interrupted
   Log::create(log_path());
-  write_format({codec, {}});
+  write_format({codec, StoreId::random(), {}, {}});
 }
 
-void Folder::set_membership(const Membership& membership) {
-  write_format({codec(), membership});
+std::shared_ptr<const StoreIds> Folder::stores() const {
+  const std::lock_guard guard(stores_mutex_);
+  return stores_;
+}
+
+void Folder::set_stores(StoreIds stores, std::uint32_t index) {
+  const Membership membership{index, static_cast<std::uint32_t>(stores.size())};
+  write_format({codec(), id_, membership, stores});
+  const std::lock_guard guard(stores_mutex_);
+  stores_ = std::make_shared<const StoreIds>(std::move(stores));
   membership_ = std::bit_cast<std::uint64_t>(membership);
+}
+
+void Folder::require_same_store() const {
+  const auto now = store_in(path_);
+  if (now == id_) return;
+  throw StoreException(ErrorCode::kWrongStore,
+                       path_ + " was opened as store " + id_.text() + ", and now holds " +
+                           (now ? "store " + now->text() : std::string("none")) +
+                           "; put its folder back, or close the store and open the other one");
+}
+
+std::optional<StoreId> store_in(const std::string& folder) {
+  try {
+    const File file(folder + "/FORMAT", O_RDONLY);
+    std::string text(file.size(), '\0');
+    text.resize(file.read_at(0, text.data(), text.size()));
+    return StoreId::parse(line_of(text, kId).value_or(""));
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return std::nullopt;
+  }
 }
 
 void Folder::write_format(const Format& format) const {
@@ -208,10 +287,13 @@ void Folder::write_format(const Format& format) const {
 
 void Folder::read_format() {
   const File file(path_ + "/FORMAT", O_RDONLY);
-  std::string text(256, '\0');
+  std::string text(kMostFormatBytes, '\0');
   text.resize(file.read_at(0, text.data(), text.size()));
   const Format format = parse_format(text, path_);
   codec_ = format.codec;
+  id_ = format.id;
+  stores_ = std::make_shared<const StoreIds>(format.membership.is_alone() ? StoreIds{format.id}
+                                                                          : format.stores);
   membership_ = std::bit_cast<std::uint64_t>(format.membership);
   for (const std::string& part : {log_path(), segments_path(), temporary_path(), lock_path(),
                                   snapshot_lock_path(), intent_path()}) {

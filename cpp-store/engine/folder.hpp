@@ -1,7 +1,8 @@
 // The folder of a store: its layout, how it comes to be, and what is swept away at opening.
 //
-//   FORMAT          "parsl_tl model store\nformat 2\ncompression none\n", written last: without it
-//                   there is no store. "server 0 of 2\n" follows where it is part of one
+//   FORMAT          "parsl_tl model store\nformat 3\ncompression none\nhashes 2\nid <32 digits>\n",
+//                   written last: without it there is no store. Where it is part of one,
+//                   "server 0 of 2\nstores <id> <id>\n" follows
 //   lock            the advisory lock of writers
 //   log             see log.hpp
 //   segments/       <model id>.seg, see segment.hpp
@@ -9,27 +10,33 @@
 //   intent          which segments the writer at work may leave behind, see intent.hpp
 //   snapshot        see snapshot.hpp; may be missing
 //   snapshot.lock   the advisory lock of the process that makes one
+//   server.lock     that of the server that knows of attempts to store models, see attempts.hpp
 #pragma once
 
 #include <atomic>
 #include <bit>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "membership.hpp"
 #include "segment.hpp"
+#include "store_id.hpp"
 
 namespace parsl_tl {
 
-constexpr int kFormatVersion = 2;
+constexpr int kFormatVersion = 3;
 
 /// What FORMAT says.
 struct Format {
   Codec codec = Codec::kRaw;
+  StoreId id;
   Membership membership;
+  StoreIds stores;  // of all servers, its own included; empty for a store of one
   bool operator==(const Format&) const = default;
 };
 std::string format_text(const Format& format);
@@ -50,8 +57,13 @@ class Folder {
   std::string log_path() const { return path_ + "/log"; }
   Codec codec() const noexcept { return codec_; }
   Membership membership() const noexcept { return std::bit_cast<Membership>(membership_.load()); }
-  /// Writes FORMAT anew. With the exclusive lock held, and nothing stored yet.
-  void set_membership(const Membership& membership);
+  const StoreId& id() const noexcept { return id_; }
+  /// All servers of the store, in their order.
+  std::shared_ptr<const StoreIds> stores() const;
+  /// Writes FORMAT anew: the folder is the `index`-th of these. With the exclusive lock held.
+  void set_stores(StoreIds stores, std::uint32_t index);
+  /// Throws kWrongStore if another store lies where this one was opened.
+  void require_same_store() const;
   std::string intent_path() const { return path_ + "/intent"; }
   std::string snapshot_path() const { return path_ + "/snapshot"; }
   std::string snapshot_lock_path() const { return path_ + "/snapshot.lock"; }
@@ -72,6 +84,9 @@ class Folder {
   void write_format(const Format& format) const;
 
   Codec codec_ = Codec::kRaw;
+  StoreId id_;
+  mutable std::mutex stores_mutex_;
+  std::shared_ptr<const StoreIds> stores_;
   // As one number, since others read while it changes.
   std::atomic<std::uint64_t> membership_ = std::bit_cast<std::uint64_t>(Membership());
   std::string path_;

@@ -1,5 +1,13 @@
-// What a folder has to do with the other servers of its store; see membership.hpp.
+// What a folder has to do with the models of the other servers of its store; see membership.hpp.
+//
+// Each attempt to store a model has a number. A hold bears the one for which it was taken, and the
+// identity of the server on which the model is to live: as long as that one does not say that the
+// attempt came to nothing, the hold stays, and only on its word another takes its place. They stand
+// where models have their attributes: {"attempt": "<16 digits>", "home": "<32 digits>"}.
+#include <unistd.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "clock.hpp"
 #include "engine.hpp"
@@ -37,27 +45,48 @@ void Engine::inherit_named(const PutRequest& request, Record& record, PutResult&
   }
 }
 
-bool Engine::is_empty() { return refreshed()->catalog.is_empty(); }
+namespace {
 
-void Engine::set_membership(const Membership& membership) {
-  require_open();
-  if (folder_.membership() == membership) return;
-  require_writable();
-  const Turn turn(*this);
-  const Membership before = folder_.membership();
-  if (before == membership) return;  // another client was faster
-  refuse_if(!state_.read()->catalog.is_empty(),
-            folder_.path() + " holds models as " + before.text() + " and cannot be " +
-                membership.text() +
-                "; name all servers of the store, in the order in which they were named when it "
-                "was made");
-  folder_.set_membership(membership);
-  State state = load();
-  replay_into(state, ~std::size_t{0});
-  take(state);
+struct HoldNote {
+  std::uint64_t attempt = 0;
+  StoreId home;
+};
+
+constexpr std::string_view kAttempt = "{\"attempt\": \"";
+constexpr std::string_view kHome = "\", \"home\": \"";
+
+std::string text_of(const HoldNote& note) {
+  return std::string(kAttempt) + hex_id(note.attempt) + std::string(kHome) + note.home.text() + "\"}";
 }
 
-bool Engine::hold(const HoldRequest& request) {
+HoldNote note_of(const Model& hold) {
+  std::string_view text = hold.attributes;
+  HoldNote note;
+  if (!text.starts_with(kAttempt)) return note;
+  text.remove_prefix(kAttempt.size());
+  std::from_chars(text.data(), text.data() + text.size(), note.attempt, 16);
+  const std::size_t home = text.find(kHome);
+  if (home == std::string_view::npos) return note;
+  note.home = StoreId::parse(text.substr(home + kHome.size(), 32)).value_or(StoreId());
+  return note;
+}
+
+LayerSum sum_of(const Model& model) {
+  LayerSum sum;
+  for (const LayerRecord& layer : model.layers) sum.add(layer.key, layer.owner);
+  return sum;
+}
+
+bool are_same_layers(const std::vector<LayerRecord>& a, const std::vector<LayerRecord>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const LayerRecord& x, const LayerRecord& y) {
+                      return x.key == y.key && x.owner == y.owner;
+                    });
+}
+
+}  // namespace
+
+Engine::HoldResult Engine::hold(const HoldRequest& request) {
   require_open();
   require_writable();
   const std::string who = "hold of model " + hex_id(request.model_id) + ": ";
@@ -66,10 +95,12 @@ bool Engine::hold(const HoldRequest& request) {
   const Turn turn(*this);
   const Membership here = folder_.membership();
   refuse_if(here.is_home_of(request.model_id), who + "the model itself belongs on " + here.text());
+  require_home_is(request.model_id, request.home);
   Record record;
   record.model_id = request.model_id;
   record.created_ns = now_ns();
-  record.attributes = "{}";
+  record.attributes = text_of(HoldNote{request.attempt, request.home});
+  std::vector<std::uint64_t> owners;  // of what was held before
   {
     const View state = state_.read();
     const auto known = state->catalog.find(request.model_id);
@@ -81,29 +112,31 @@ bool Engine::hold(const HoldRequest& request) {
       record.layers.push_back({request.layer_keys[i], request.layer_names[i], owner, use->bytes, true});
     }
     if (known != nullptr) {
-      const bool same = known->layers.size() == record.layers.size() &&
-                        std::equal(known->layers.begin(), known->layers.end(), record.layers.begin(),
-                                   [](const LayerRecord& a, const LayerRecord& b) {
-                                     return a.key == b.key && a.owner == b.owner;
-                                   });
-      if (same) return false;
-      throw StoreException(ErrorCode::kExists,
-                           who + "an earlier attempt to store it holds other layers; use another "
-                                 "id, or compact the store after ten minutes");
+      const HoldNote note = note_of(*known);
+      const bool is_own = note.attempt == request.attempt;
+      if (is_own && are_same_layers(known->layers, record.layers)) return {true, request.attempt};
+      if (!is_own && note.attempt != request.replaces) return {false, note.attempt};
+      for (const LayerRecord& layer : known->layers) owners.push_back(layer.owner);
     }
   }
-  append({std::move(record)});
-  return true;
+  // What only the earlier attempt held goes with it, and maybe the last of a segment.
+  if (!owners.empty()) intent_->declare(owners);
+  for (const std::uint64_t owner : append({std::move(record)}).dead_segments) {
+    ::unlink(folder_.segment_path(owner).c_str());
+  }
+  if (!owners.empty()) intent_->clear();
+  return {true, request.attempt};
 }
 
-std::uint64_t Engine::release(std::uint64_t model_id) {
+std::uint64_t Engine::release(std::uint64_t model_id, std::uint64_t attempt,
+                              const StoreId& home) {
   require_open();
   require_writable();
   refuse_if(folder_.membership().is_home_of(model_id),
             "model " + hex_id(model_id) + " is no hold here; retire it");
-  if (!refreshed()->catalog.is_living(model_id)) return 0;
+  require_home_is(model_id, home);
   try {
-    return retire_holder(model_id);
+    return retire_holder(model_id, attempt);
   } catch (const StoreException& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     return 0;  // somebody else was faster
@@ -114,9 +147,41 @@ std::vector<Engine::Hold> Engine::holds() {
   std::vector<Hold> holds;
   const View state = refreshed();
   state->catalog.for_each_holder(false, [&](const Model& model) {
-    if (!folder_.membership().is_home_of(model.id)) holds.push_back({model.id, model.created_ns});
+    if (folder_.membership().is_home_of(model.id)) return;
+    const HoldNote note = note_of(model);
+    holds.push_back({model.id, note.attempt, note.home, sum_of(model)});
   });
   return holds;
+}
+
+bool Engine::is_hold_of(const Model& hold, std::uint64_t attempt) {
+  return note_of(hold).attempt == attempt;
+}
+
+std::vector<Engine::Borrowed> Engine::borrowed() {
+  std::vector<Borrowed> all;
+  const View state = refreshed();
+  const Membership here = folder_.membership();
+  state->catalog.for_each_model(false, [&](const Model& model) {
+    std::map<std::uint32_t, LayerSum> sums;
+    for (const LayerRecord& layer : model.layers) {
+      if (!layer.has_weights || here.is_home_of(layer.owner)) continue;
+      sums[here.place_of(layer.owner)].add(layer.key, layer.owner);
+    }
+    for (const auto& [place, sum] : sums) all.push_back({model.id, place, sum});
+  });
+  return all;
+}
+
+std::optional<LayerSum> Engine::borrowed_by(std::uint64_t model_id, std::uint32_t place) {
+  const View state = refreshed();
+  if (!state->catalog.contains(model_id)) return std::nullopt;
+  const Membership here = folder_.membership();
+  LayerSum sum;
+  for (const LayerRecord& layer : state->catalog.get(model_id)->layers) {
+    if (layer.has_weights && here.place_of(layer.owner) == place) sum.add(layer.key, layer.owner);
+  }
+  return sum;
 }
 
 }  // namespace parsl_tl

@@ -16,6 +16,9 @@ struct Membership {
   std::uint32_t count = 1;
 
   bool is_home_of(std::uint64_t model_id) const noexcept { return model_id % count == index; }
+  std::uint32_t place_of(std::uint64_t model_id) const noexcept {
+    return static_cast<std::uint32_t>(model_id % count);
+  }
   bool is_alone() const noexcept { return count == 1; }
   std::string text() const {
     return "server " + std::to_string(index + 1) + " of " + std::to_string(count);

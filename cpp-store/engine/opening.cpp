@@ -183,6 +183,7 @@ void Engine::replay_into(State& state, std::size_t most_changes) const {
 
 bool Engine::replay() {
   if (log_->was_replaced()) {
+    folder_.require_same_store();
     take(load());
   }
   for (;;) {

@@ -66,7 +66,12 @@ std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pi
 
 void Engine::forget(std::span<const Catalog::Change> changes) {
   for (const Catalog::Change& change : changes) {
-    if (change.record.operation == Operation::kPut) continue;
+    if (change.record.operation == Operation::kPut) {
+      if (folder_.membership().is_home_of(change.record.model_id)) continue;
+      // A hold, which may take the place of another.
+      const std::lock_guard guard(cache_mutex_);
+      pins_.erase(change.record.model_id);
+    }
     // A segment that was written anew may be part of any of them.
     if (change.record.operation == Operation::kShrink) return forget_all();
     std::shared_ptr<PinnedModel> retired;

@@ -132,6 +132,20 @@ void validate(const PutRequest& request) {
   validate_edges(request, who);
   validate_tensors(request, who);
   if (request.inherited) validate_inherited(request, who);
+  if (!request.weighted) return;
+  for (const auto& layers : {request.weighted->certain, request.weighted->possible}) {
+    for (const std::uint32_t layer : layers) {
+      refuse_if(layer >= request.layer_keys.size(), who + "it needs weights of a layer that it lacks");
+    }
+  }
+}
+
+void LayerSum::add(std::uint64_t key, std::uint64_t owner) {
+  // Mixed, so that no two layers cancel each other out.
+  std::uint64_t mixed = (key ^ (owner * 0x9E3779B97F4A7C15U)) * 0xBF58476D1CE4E5B9U;
+  mixed = (mixed ^ (mixed >> 29)) * 0x94D049BB133111EBU;
+  sum += mixed ^ (mixed >> 32);
+  ++count;
 }
 
 void validate(const HoldRequest& request) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 #include "byte_source.hpp"
 #include "record.hpp"
 #include "segment.hpp"
+#include "store_id.hpp"
 
 namespace parsl_tl {
 
@@ -47,6 +49,16 @@ struct PutRequest {
   /// several servers: the owners here must have these layers, the others are trusted to be held).
   /// Nothing: those of the donor, or of the parent.
   std::optional<std::vector<InheritedLayer>> inherited;
+  /// Of a model that is to be whole: layers that have weights for certain, and such as may have
+  /// some, which others of these layers tell. Nothing: what is given is taken as it is.
+  struct Weighted {
+    std::vector<std::uint32_t> certain;
+    std::vector<std::uint32_t> possible;
+  };
+  std::optional<Weighted> weighted;
+  bool parent_is_gone = false;  // where the caller knows: a parent on another server
+  /// Called last, when nothing but the record is left to be written; what it throws ends the put.
+  std::function<void()> may_commit;
 };
 
 /// What a model of another server holds of the models of this folder.
@@ -55,6 +67,18 @@ struct HoldRequest {
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
   std::vector<std::uint64_t> owners;  // one for each layer
+  std::uint64_t attempt = 0;          // to store the model: each has another number
+  StoreId home;                       // where the model is to be stored
+  /// The attempt whose hold this one takes the place of: one that came to nothing, as the home says.
+  std::uint64_t replaces = 0;
+};
+
+/// A sum over layers and their owners, in which order whatever.
+struct LayerSum {
+  std::uint64_t count = 0;
+  std::uint64_t sum = 0;
+  void add(std::uint64_t key, std::uint64_t owner);
+  bool operator==(const LayerSum&) const = default;
 };
 
 /// Throws kInvalidValue for a request that no store can fulfil.

@@ -147,7 +147,8 @@ class RowReader {
         segment_bytes_(column<arrow::UInt64Array>(batch, "segment_bytes")),
         edges_(batch, "edges"),
         architecture_(column<arrow::BinaryArray>(batch, "architecture")),
-        attributes_(column<arrow::StringArray>(batch, "attributes")) {}
+        attributes_(column<arrow::StringArray>(batch, "attributes")),
+        owner_stores_(batch, "owner_stores") {}
 
   Record read(std::int64_t row) const {
     Record record;
@@ -173,6 +174,9 @@ class RowReader {
     }
     record.architecture = architecture_.GetString(row);
     record.attributes = attributes_.GetString(row);
+    for (std::size_t i = 0; i < owner_stores_.size(row); ++i) {
+      record.owner_stores.emplace_back(owner_stores_.value(row, i));
+    }
     return record;
   }
 
@@ -218,6 +222,7 @@ class RowReader {
   Lists<arrow::UInt32Array> edges_;
   const arrow::BinaryArray& architecture_;
   const arrow::StringArray& attributes_;
+  Lists<arrow::StringArray> owner_stores_;
 };
 
 /// Arrow leaves it to the reader whether a field that is not nullable has nulls after all.
@@ -250,6 +255,7 @@ const std::shared_ptr<arrow::Schema>& record_schema() {
       field("edges", list(uint32()), false),
       field("architecture", binary(), false),
       field("attributes", utf8(), false),
+      field("owner_stores", list(utf8()), false),
   });
   return schema;
 }
@@ -278,6 +284,9 @@ std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
       [](const Record& r) { return std::string_view(r.architecture); });
   columns.scalar<arrow::StringBuilder>(
       [](const Record& r) { return std::string_view(r.attributes); });
+  columns.list<arrow::StringBuilder>([](auto& values, const Record& r) {
+    for (const std::string& store : r.owner_stores) check(values.Append(store));
+  });
   auto options = arrow::ipc::IpcWriteOptions::Defaults();
   options.use_threads = false;
   // Keras JSON repeats itself: compressed, a record takes about a fifth (a tenth by Zstandard, whose

@@ -18,7 +18,8 @@
 //   segment_bytes   uint64             size of the model's own segment file, 0 without one
 //   edges           list<uint32>       source, target, source, target, ...
 //   architecture    binary             Keras JSON
-//   attributes      utf8               JSON object
+//   attributes      utf8               JSON object; of a hold, see holds.cpp
+//   owner_stores    list<utf8>         the identities of the other servers that owners live on
 #pragma once
 
 #include <arrow/type_fwd.h>
@@ -60,6 +61,7 @@ struct Record {
   std::vector<std::uint32_t> edges;
   std::string architecture;
   std::string attributes;
+  std::vector<std::string> owner_stores;
 };
 
 /// Where a record lies in the log.

@@ -1,6 +1,8 @@
 // What the engine tells about itself: the table of models, statistics, and the full check.
 #include <arrow/api.h>
 
+#include <algorithm>
+
 #include "engine.hpp"
 #include "errors.hpp"
 
@@ -113,6 +115,7 @@ VerifyReport Engine::verify() {
   std::unordered_map<std::uint64_t, std::unordered_set<std::uint64_t>> checked;
   std::uint64_t offset = 0;  // of the frame that was decoded last: models come in its order
   std::vector<Record> frame;
+  const std::vector<std::string> stores = texts_of(*folder_.stores());
   for (const std::uint64_t id : ids) {
     try {
       const auto pinned = pin(id);
@@ -136,6 +139,12 @@ VerifyReport Engine::verify() {
       }
       if (frame.size() <= place.row || frame[place.row].model_id != id) {
         report.problems.push_back("model " + hex_id(id) + ": its record is not where it was");
+        continue;
+      }
+      for (const std::string& store : frame[place.row].owner_stores) {
+        if (std::find(stores.begin(), stores.end(), store) != stores.end()) continue;
+        report.problems.push_back("model " + hex_id(id) + " has layers of store " + store +
+                                  ", which is not one of " + text_of(*folder_.stores()));
       }
       if (folder_.membership().is_home_of(id)) ++report.models;
     } catch (const StoreException& error) {

@@ -107,7 +107,6 @@ void run(Input bytes) {
   for (const ReplyInput::Reply& reply : input.replies) channels[reply.server % count]->add(reply.bytes);
   ProviderOptions options;
   options.patience = options.rest = std::chrono::milliseconds(0);
-  options.young = std::chrono::seconds(0);
   answer([&] {
     RemoteStore store({channels.begin(), channels.end()}, std::vector<std::string>(count, "server"),
                       options);

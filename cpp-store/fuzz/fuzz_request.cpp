@@ -8,6 +8,7 @@
 #include "request_input.hpp"
 #include "server.hpp"
 #include "small_store.hpp"
+#include "store_ids.hpp"
 
 namespace parsl_tl::fuzz {
 namespace {
@@ -86,7 +87,7 @@ void prepare(Client& client) {
   client.ask(OpenModelRequest{4, {}, 1, false});
   client.ask(OpenModelRequest{10, {}, 2, false});
   client.header().number = 17;
-  client.ask(ReleaseRequest{77});
+  client.ask(ReleaseRequest{77, 0, testing::made_up_store(2).text()});
   client.header().number = 0;
 }
 
@@ -118,6 +119,8 @@ bool is_error(const std::string& reply) {
 
 bool changes(RequestKind kind) {
   switch (kind) {
+    case RequestKind::kJoin:
+    case RequestKind::kAdopt:
     case RequestKind::kPut:
     case RequestKind::kPutArchitectures:
     case RequestKind::kRetire:
@@ -167,7 +170,11 @@ void run(Input bytes) {
   client.header().bulk_bytes = room;
   if ((input.flags & kWrongToken) != 0) client.header().token[3] ^= 1;
   if ((input.flags & kNumbered) != 0) client.header().number = input.upload.size() % 2 == 0 ? 17 : 18;
-  if ((input.flags & kClaims) != 0) client.header().server = Membership{1, 3};
+  if ((input.flags & kClaims) != 0) {
+    client.header().server = Membership{1, 3};
+    client.header().stores = digest_of(*engine->stores());
+    client.header().store = engine->store();
+  }
   testing::MemoryExchange exchange({input.upload}, room, bytes.size());
   const bool is_whole = (input.flags & kWholeRequest) != 0;
   const std::string reply =

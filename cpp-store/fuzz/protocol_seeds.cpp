@@ -8,6 +8,7 @@
 #include "request_input.hpp"
 #include "server.hpp"
 #include "server_fixture.hpp"
+#include "store_ids.hpp"
 #include "small_store.hpp"
 
 namespace parsl_tl::fuzz {
@@ -93,7 +94,6 @@ void add_reply_seed(const AddSeed& add, std::uint8_t call, std::uint8_t flags) {
   }
   ProviderOptions options;
   options.maps_segments = (flags & kMapped) != 0;
-  options.young = std::chrono::seconds(0);
   RemoteStore store(channels, std::vector<std::string>(count, "server"), options);
   answer([&] { make_client_call(store, call); });
   for (std::size_t i = 0; i < replies.size(); ++i) input.replies[i].bytes = as_input(replies[i]);
@@ -134,13 +134,20 @@ void add_request_seeds(const AddSeed& add) {
   put.inherited_bytes = {sample_bytes(1, sample_key(0))};
   seed("put-names-inherited", put, upload, 2, kClaims);
   put.inherited_owners = {2};
+  put.attempt = 5;
   seed("put-inherits-elsewhere", put, upload, 2);
   seed("put-many", PutArchitecturesRequest{{20, 21}, {0, 1}, {0, 20}, {0, 1}, {0, 1, 3},
                                            {1, 1, 2}, {0, 0, 0}, {"Dense"}, {0, 0, 1}, {0, 1}});
   seed("retire-living", RetireRequest{10}, {}, 2);
   const std::string name = format_layer_name("Dense", sample_hash(0, 0), 0);
-  seed("hold-one", HoldMessage{3, {sample_key(0)}, {name}, {1}}, {}, 2);
-  seed("release-one", ReleaseRequest{2}, {}, 2);
+  seed("hold-one", HoldMessage{5, {sample_key(0)}, {name}, {1}, 9,
+                                made_up_store(2).text()}, {}, 2);
+  seed("release-one", ReleaseRequest{2, 5, made_up_store(2).text()}, {}, 2);
+  const std::vector<std::string> stores{made_up_store(0).text(), made_up_store(1).text()};
+  seed("join-two", JoinRequest{stores, 1}, {}, 0);
+  seed("adopt-three", AdoptRequest{stores, 1, false}, {}, 2);
+  seed("begin", BeginPutRequest{13, 5, "", 1, 1}, {}, 2);
+  seed("settle", SettleRequest{{1, 13}, {5, 5}, 2, 1}, {}, 2);
   seed("best", BestAncestorsRequest{{0, 2, 2, 3}, {sample_key(0), sample_key(1), sample_key(0)},
                                     {0.5, 1, 2}, 2, 0.5, 0.25, {1}, true});
   seed("open-lease", OpenModelRequest{10, {1, 2}, 5, false});
@@ -170,7 +177,9 @@ void add_reply_seeds(const AddSeed& add) {
   }
   for (const std::uint8_t call : {4, 6, 7}) add_reply_seed(add, call, kMapped);
   std::string hello = start_reply();
-  encode_message(HelloReply{"1", "", "", 0, 0, true, 0, 1, false, 1000}, hello);
+  const std::string store = testing::made_up_store(0).text();
+  encode_message(HelloReply{"1", "", "", 0, 0, true, 0, 1, false, 1000, kHashScheme, store, {store}},
+                 hello);
   std::string models = start_reply();
   encode_message(CountModelsReply{5}, models);
   const ReplyInput whole{11, kWholeReplies, {{0, 0, as_input(hello)}, {0, 18, as_input(models)}}};

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "layer_name.hpp"
+#include "store_ids.hpp"
 
 namespace parsl_tl::fuzz {
 namespace {
@@ -23,7 +24,7 @@ std::unique_ptr<testing::SampleModel> model(std::uint64_t id, std::uint64_t dono
 
 SmallStore::SmallStore(bool is_one_of_three) {
   Engine engine(scratch_ / "made", {});
-  if (is_one_of_three) engine.set_membership({1, 3});
+  if (is_one_of_three) testing::join_as(engine, {1, 3});
   for (const std::uint64_t id : {1, 4, 7, 10}) {
     engine.put(model(id, id == 1 ? 0 : id - 3)->request);
     if (id == 4) engine.fold();
@@ -31,7 +32,8 @@ SmallStore::SmallStore(bool is_one_of_three) {
   engine.retire(7);
   if (is_one_of_three) {
     const std::uint64_t hash = testing::sample_hash(0, 0);
-    engine.hold({2, {layer_key(hash, 0)}, {format_layer_name("Dense", hash, 0)}, {1}});
+    engine.hold({2, {layer_key(hash, 0)}, {format_layer_name("Dense", hash, 0)}, {1}, 5,
+                 testing::made_up_store(2)});
   }
 }
 

@@ -1,5 +1,6 @@
 #include "frame.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstring>
@@ -22,6 +23,8 @@ struct RequestBytes {
   std::uint64_t number;
   std::uint32_t server;
   std::uint32_t servers;  // 0: no claim is made
+  std::uint64_t stores;
+  std::uint8_t store[16];  // zeros: no claim is made
 };
 static_assert(sizeof(RequestBytes) == kRequestHeaderBytes);
 
@@ -34,7 +37,7 @@ struct ReplyBytes {
 static_assert(sizeof(ReplyBytes) == kReplyHeaderBytes);
 
 /// On the wire codes count from 1, so that 0 is free to mean none.
-constexpr std::uint16_t kLastCode = static_cast<std::uint16_t>(ErrorCode::kBusy) + 1;
+constexpr std::uint16_t kLastCode = static_cast<std::uint16_t>(ErrorCode::kStale) + 1;
 
 void refuse_version(std::uint16_t version, const char* who) {
   if (version == kProtocolVersion) return;
@@ -65,29 +68,37 @@ bool are_equal(const Token& a, const Token& b) noexcept {
 std::string start_request(const RequestHeader& header) {
   const Membership server = header.server.value_or(Membership{0, 0});
   RequestBytes bytes{{}, kProtocolVersion, static_cast<std::uint16_t>(header.kind), {}, {},
-                     header.bulk_bytes, header.number, server.index, server.count};
+                     header.bulk_bytes, header.number, server.index, server.count,
+                     header.stores, {}};
   std::memcpy(bytes.magic, kRequestMagic, sizeof kRequestMagic);
   std::memcpy(bytes.token, header.token.data(), header.token.size());
   std::memcpy(bytes.client, header.client.data(), header.client.size());
+  std::memcpy(bytes.store, header.store.bytes.data(), header.store.bytes.size());
   return {reinterpret_cast<const char*>(&bytes), sizeof bytes};
 }
 
 RequestHeader parse_request(std::span<const std::uint8_t> request) {
   RequestBytes bytes{};
-  if (request.size() < sizeof bytes) {
+  std::memcpy(&bytes, request.data(), std::min(request.size(), sizeof bytes));
+  if (request.size() < offsetof(RequestBytes, kind)) {
     throw StoreException(ErrorCode::kInvalidValue, "malformed request: it is cut off");
   }
-  std::memcpy(&bytes, request.data(), sizeof bytes);
   if (std::memcmp(bytes.magic, kRequestMagic, sizeof kRequestMagic) != 0) {
     throw StoreException(ErrorCode::kInvalidValue, "malformed request: it does not begin as one");
   }
+  // Before anything that depends on it, such as how much is to come.
   refuse_version(bytes.version, "the client");
+  if (request.size() < sizeof bytes) {
+    throw StoreException(ErrorCode::kInvalidValue, "malformed request: it is cut off");
+  }
   RequestHeader header;
   header.kind = static_cast<RequestKind>(bytes.kind);
   std::memcpy(header.token.data(), bytes.token, sizeof bytes.token);
   std::memcpy(header.client.data(), bytes.client, sizeof bytes.client);
   header.bulk_bytes = bytes.bulk_bytes;
   header.number = bytes.number;
+  header.stores = bytes.stores;
+  std::memcpy(header.store.bytes.data(), bytes.store, sizeof bytes.store);
   if (bytes.servers == 0) return header;
   header.server = {bytes.server, bytes.servers};
   if (bytes.server >= bytes.servers) {

@@ -2,16 +2,17 @@
 //
 //   request := "PTLQ" | version (u16) | kind (u16) | token (32 bytes) | client (16 bytes)
 //              | bytes of bulk data beside it (u64) | number (u64) | server (u32) | servers (u32)
-//              | message
+//              | stores (u64) | store (16 bytes) | message
 //   reply   := "PTLR" | version (u16) | error code (u16, 0 for none) | instance (u64)
 //              | message, or the error's text
 //
 // Little-endian. The token is a digest of the secret that servers and clients share; it travels with
 // every request, whatever carries it. The client is a random number: servers keep by it what
 // belongs to one client. A request that changes something has a number, of which the client uses no
-// other: repeated, it gets the reply that was lost. A client that writes says in each request which
-// server of how many it takes this one for: one that lost its models and was started anew must not
-// take in models of others. The instance is a random number that a server draws when it starts: by
+// other: repeated, it gets the reply that was lost. A client says in each request for which store it
+// takes the server: one with an empty folder, or another's, must answer nothing in its name. One that
+// writes says, too, which server of how many that is, and by a digest beside which others. The
+// instance is a random number that a server draws when it starts: by
 // another one clients know that it was started anew.
 #pragma once
 
@@ -24,10 +25,11 @@
 #include "errors.hpp"
 #include "membership.hpp"
 #include "message.hpp"
+#include "store_id.hpp"
 
 namespace parsl_tl {
 
-constexpr std::uint16_t kProtocolVersion = 1;
+constexpr std::uint16_t kProtocolVersion = 2;
 
 /// Numbers are for good: a request that is given up leaves a gap.
 enum class RequestKind : std::uint16_t {
@@ -36,11 +38,15 @@ enum class RequestKind : std::uint16_t {
   kStatus = 3,
   kStop = 4,
   kGoodbye = 5,
+  kJoin = 6,
+  kAdopt = 7,
   kPut = 10,
   kPutArchitectures = 11,
   kRetire = 12,
   kHold = 13,
   kRelease = 14,
+  kBeginPut = 15,
+  kSettle = 16,
   kBestAncestors = 20,
   kOpenModel = 21,
   kReadLayers = 22,
@@ -57,6 +63,7 @@ enum class RequestKind : std::uint16_t {
   kVerify = 43,
   kCompact = 44,
   kFold = 45,
+  kListBorrowed = 46,
 };
 
 using Token = std::array<std::uint8_t, 32>;
@@ -71,10 +78,12 @@ struct RequestHeader {
   ClientId client{};
   std::uint64_t bulk_bytes = 0;
   std::uint64_t number = 0;            // 0 for requests that may be done twice
-  std::optional<Membership> server;    // nothing: no claim is made
+  std::optional<Membership> server;    // nothing: no claim is made, here and in the next two
+  std::uint64_t stores = 0;            // digest of the identities of all servers
+  StoreId store;                       // of this one
 };
 
-constexpr std::size_t kRequestHeaderBytes = 80;
+constexpr std::size_t kRequestHeaderBytes = 104;
 constexpr std::size_t kReplyHeaderBytes = 16;
 
 /// A request without its message, which is appended.

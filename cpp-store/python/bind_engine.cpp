@@ -50,7 +50,8 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("compression",
                              [](const Engine& self) { return name_of(self.codec()); })
       .def("take_warnings", &Engine::take_warnings)
-      .def_property_readonly("folder", &Engine::folder);
+      .def_property_readonly("folder", &Engine::folder)
+      .def_property_readonly("store", [](const Engine& self) { return self.store().text(); });
   bind_store_methods(engine);
 }
 

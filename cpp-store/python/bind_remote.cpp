@@ -67,6 +67,26 @@ void bind_remote(py::module_& module) {
       .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release());
   bind_store_methods(store);
 
+  module.def(
+      "adopt",
+      [](std::vector<std::shared_ptr<Channel>> channels, std::vector<std::string> addresses,
+         const std::optional<py::bytes>& token, double timeout, double patience, bool only_look) {
+        const auto options = provider_options(token, timeout, patience, false);
+        const RemoteStore::Adopted adopted = [&] {
+          const py::gil_scoped_release release;
+          return RemoteStore::adopt(std::move(channels), std::move(addresses), options, only_look);
+        }();
+        py::list before;
+        for (const StoreId& store : adopted.before) {
+          before.append(store.is_set() ? py::object(py::str(store.text())) : py::none());
+        }
+        return py::dict(py::arg("before") = before, py::arg("stores") = texts_of(adopted.stores),
+                        py::arg("lost_models") = adopted.lost_models,
+                        py::arg("lost_holds") = adopted.lost_holds);
+      },
+      py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
+      py::arg("patience"), py::arg("only_look"));
+
   // One server, for those who look after it.
   py::class_<Provider>(module, "Provider")
       .def(py::init([](std::shared_ptr<Channel> channel, std::string address,

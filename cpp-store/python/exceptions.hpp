@@ -24,6 +24,8 @@ inline const char* python_class(ErrorCode code) {
     case ErrorCode::kUnreachable: return "StoreUnreachableError";
     case ErrorCode::kDenied: return "StoreDeniedError";
     case ErrorCode::kBusy: return "StoreBusyError";
+    case ErrorCode::kWrongStore: return "StoreIdentityError";
+    case ErrorCode::kStale: return "StoreBusyError";
   }
   return "StoreError";
 }

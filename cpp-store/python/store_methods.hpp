@@ -22,6 +22,9 @@ namespace py = pybind11;
 using TensorTuple = std::tuple<std::uint32_t, std::string, std::vector<std::int64_t>,
                                py::array_t<std::uint8_t, py::array::c_style>>;
 
+// layers that have weights for certain, and such as may have some
+using WeightedLayers = std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>>;
+
 template <typename T>
 std::vector<T> to_vector(const Array<T>& array) {
   return {array.data(), array.data() + array.size()};
@@ -32,13 +35,15 @@ PutResult put(Store& store, std::uint64_t model_id, double quality,
               std::optional<std::uint64_t> parent, std::optional<std::uint64_t> donor,
               const Array<std::uint64_t>& keys, std::vector<std::string> names,
               const Array<std::uint32_t>& edges, std::string architecture, std::string attributes,
-              const std::vector<TensorTuple>& tensors) {
+              const std::vector<TensorTuple>& tensors,
+              const std::optional<WeightedLayers>& weighted) {
   PutRequest request{model_id, quality, parent, donor, to_vector(keys), std::move(names),
                      to_vector(edges), std::move(architecture), std::move(attributes), {}};
   for (const auto& [layer, dtype, shape, bytes] : tensors) {
     request.tensors.push_back(
         {layer, dtype, shape, std::span(bytes.data(), static_cast<std::size_t>(bytes.size()))});
   }
+  if (weighted) request.weighted = {weighted->first, weighted->second};
   const py::gil_scoped_release release;
   return store.put(request);
 }
@@ -183,7 +188,8 @@ void bind_store_methods(py::class_<Store, std::shared_ptr<Store>>& bound) {
   bound
       .def("put", &put<Store>, py::arg("model_id"), py::arg("quality"), py::arg("parent"),
            py::arg("donor"), py::arg("layer_keys"), py::arg("layer_names"), py::arg("edges"),
-           py::arg("architecture"), py::arg("attributes"), py::arg("tensors"))
+           py::arg("architecture"), py::arg("attributes"), py::arg("tensors"),
+           py::arg("weighted") = std::nullopt)
       .def("retire", &Store::retire, py::arg("model_id"), Release())
       .def("put_architectures", &put_architectures<Store>, py::arg("model_ids"),
            py::arg("qualities"), py::arg("parents"), py::arg("has_parent"),

@@ -1,5 +1,7 @@
 #include "server.hpp"
 
+#include <fcntl.h>
+
 #include <exception>
 #include <new>
 #include <random>
@@ -21,6 +23,7 @@ Server::Server(std::shared_ptr<Engine> engine, ServerOptions options)
     : engine_(std::move(engine)),
       options_(std::move(options)),
       clients_(options_.client_limits, options_.memory_limit),
+      attempts_(options_.client_limits.silence),
       instance_(random_number()) {}
 
 std::string Server::handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept {
@@ -57,7 +60,7 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   try {
     const auto client = clients_.heard_from(header.client);
     const Clients::Flight flight = clients_.admit(client, header.bulk_bytes);
-    if (header.server) engine_->set_membership(*header.server);
+    require_claims(header);
     CallContext context{*this, *engine_, *client, exchange, header.bulk_bytes};
     reply = recent_replies_.answer(header.client, header.number, [&] {
       return entry.answer(context, request.subspan(kRequestHeaderBytes));
@@ -69,6 +72,49 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   }
   note();
   return reply;
+}
+
+Attempts& Server::attempts() {
+  const std::lock_guard guard(attempts_mutex_);
+  if (!attempts_lock_ && !options_.read_only) {
+    const std::string path = engine_->folder() + "/server.lock";
+    File(path, O_RDWR | O_CREAT, 0600);
+    auto lock = FileLock::try_lock(path, true);
+    if (!lock) {
+      throw StoreException(ErrorCode::kBusy,
+                           "another server serves " + engine_->folder() +
+                               ", too; models that share layers with those of other servers are "
+                               "stored through one of them");
+    }
+    attempts_lock_.emplace(std::move(*lock));
+  }
+  return attempts_;
+}
+
+/// That this is the server that the client takes it for.
+void Server::require_claims(const RequestHeader& header) const {
+  const StoreId& own = engine_->store();
+  if (header.store.is_set() && !(header.store == own)) {
+    throw StoreException(ErrorCode::kWrongStore,
+                         "the server at this address is store " + own.text() + " in " +
+                             engine_->folder() + ", and was store " + header.store.text() +
+                             "; give it its folder back, or say that it is another one now, by "
+                             "`parsl-tl store adopt`, and open the store again");
+  }
+  if (!header.server) return;
+  const Membership here = engine_->membership();
+  if (!(*header.server == here)) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         engine_->folder() + " is " + here.text() + ", and was named as " +
+                             header.server->text() +
+                             "; name all servers of the store, in the order in which they were "
+                             "named when it was made");
+  }
+  if (header.stores == digest_of(*engine_->stores())) return;
+  throw StoreException(ErrorCode::kWrongStore,
+                       engine_->folder() + " is part of a store of " +
+                           text_of(*engine_->stores()) +
+                           " by now, which is not the one that was opened; open it again");
 }
 
 void Server::refuse_many_layers(std::size_t layers) const {

@@ -10,8 +10,10 @@
 #include <mutex>
 #include <string>
 
+#include "attempts.hpp"
 #include "clients.hpp"
 #include "engine.hpp"
+#include "file.hpp"
 #include "frame.hpp"
 #include "metrics.hpp"
 #include "recent_replies.hpp"
@@ -45,6 +47,9 @@ class Server final : public Handler {
 
   Engine& engine() noexcept { return *engine_; }
   Clients& clients() noexcept { return clients_; }
+  /// Throws kBusy if another process serves the folder, too, and knows of attempts: each of the two
+  /// would take the other's for over.
+  Attempts& attempts();
   const ServerOptions& options() const noexcept { return options_; }
   /// Throws kInvalidValue for a model of more layers than the server takes.
   void refuse_many_layers(std::size_t layers) const;
@@ -61,10 +66,14 @@ class Server final : public Handler {
  private:
   std::string answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange);
   std::string answer(std::span<const std::uint8_t> request, Exchange& exchange);
+  void require_claims(const RequestHeader& header) const;
 
   std::shared_ptr<Engine> engine_;
   const ServerOptions options_;
   Clients clients_;
+  Attempts attempts_;
+  std::mutex attempts_mutex_;
+  std::optional<FileLock> attempts_lock_;  // of the folder, from the first attempt on
   RecentReplies recent_replies_{16 << 20};
   const Clock::time_point started_ = Clock::now();
   const std::uint64_t instance_;

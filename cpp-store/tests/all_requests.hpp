@@ -23,6 +23,7 @@ void for_each_request(const Visit& visit) {
              BestAncestorsRequest, OpenModelRequest, ReadLayersRequest, DescribeModelRequest,
              ArchitectureRequest, AncestorsRequest, DescendantsRequest, ReferenceCountRequest,
              ContainsRequest, CountModelsRequest, ListModelsRequest, ListHoldsRequest,
+             JoinRequest, AdoptRequest, BeginPutRequest, SettleRequest, ListBorrowedRequest,
              StatsRequest, VerifyRequest, CompactRequest, FoldRequest>(visit);
 }
 

@@ -19,6 +19,8 @@ RequestHeader random_header(Random& random) {
   header.bulk_bytes = random();
   header.number = random();
   if (random.chance(0.5)) header.server = Membership{static_cast<std::uint32_t>(random.below(9)), 9};
+  header.stores = random();
+  for (auto& byte : header.store.bytes) byte = static_cast<std::uint8_t>(random());
   return header;
 }
 
@@ -35,6 +37,8 @@ CASE(request_header_round_trips) {
     CHECK_EQ(parsed.bulk_bytes, header.bulk_bytes);
     CHECK_EQ(parsed.number, header.number);
     CHECK(parsed.server == header.server);
+    CHECK_EQ(parsed.stores, header.stores);
+    CHECK(parsed.store == header.store);
   }
 }
 
@@ -50,8 +54,12 @@ CASE(request_that_is_none_is_refused) {
     CHECK_THROWS(parse_request(bytes_of(other)), ErrorCode::kInvalidValue);
   }
   std::string newer = request;
-  newer[4] = 2;
-  CHECK_THROWS(parse_request(bytes_of(newer)), ErrorCode::kFormat);
+  // Whatever their length: that of the header is the version's.
+  for (const char version : {1, 3}) {
+    newer[4] = version;
+    CHECK_THROWS(parse_request(bytes_of(newer)), ErrorCode::kFormat);
+    CHECK_THROWS(parse_request(bytes_of(newer.substr(0, 80))), ErrorCode::kFormat);
+  }
   RequestHeader header;
   header.server = Membership{3, 3};
   CHECK_THROWS(parse_request(bytes_of(start_request(header))), ErrorCode::kInvalidValue);
@@ -61,7 +69,7 @@ CASE(reply_gives_its_message_or_its_error) {
   const std::string reply = start_reply() + "message";
   const auto bytes = parse_reply(reply);
   CHECK_EQ(std::string(bytes.begin(), bytes.end()), "message");
-  for (int code = 0; code <= static_cast<int>(ErrorCode::kBusy); ++code) {
+  for (int code = 0; code <= static_cast<int>(ErrorCode::kStale); ++code) {
     const auto error = static_cast<ErrorCode>(code);
     CHECK_THROWS(parse_reply(error_reply(error, "why")), error);
     try {
@@ -89,11 +97,11 @@ CASE(reply_that_is_none_is_refused) {
   }
   CHECK_THROWS(parse_reply("PTLQ" + reply.substr(4)), ErrorCode::kInvalidValue);
   std::string newer = reply;
-  newer[4] = 2;
+  newer[4] = 3;
   CHECK_THROWS(parse_reply(newer), ErrorCode::kFormat);
   // What a newer server says is understood as far as it goes.
   std::string denied = error_reply(ErrorCode::kDenied, "no");
-  denied[4] = 2;
+  denied[4] = 3;
   CHECK_THROWS(parse_reply(denied), ErrorCode::kDenied);
   std::string unknown = error_reply(ErrorCode::kDenied, "no");
   unknown[6] = 99;

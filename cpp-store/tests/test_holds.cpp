@@ -3,6 +3,7 @@
 #include <arrow/record_batch.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 
@@ -12,6 +13,7 @@
 #include "random.hpp"
 #include "reading.hpp"
 #include "scratch.hpp"
+#include "store_ids.hpp"
 
 namespace parsl_tl::testing {
 namespace {
@@ -28,8 +30,9 @@ class Spread {
     for (std::uint32_t i = 0; i < kServers; ++i) {
       folders_.push_back(scratch / ("server" + std::to_string(i)));
       engines_.push_back(std::make_unique<Engine>(folders_[i], EngineOptions{}));
-      engines_[i]->set_membership({i, kServers});
+      stores_.push_back(engines_[i]->store());
     }
+    for (std::uint32_t i = 0; i < kServers; ++i) engines_[i]->join(stores_, i);
   }
 
   Engine& home(std::uint64_t id) { return *engines_[id % kServers]; }
@@ -56,8 +59,17 @@ class Spread {
     }
     for (auto& [at, hold] : holds) {
       hold.model_id = request.model_id;
-      engines_[at]->hold(hold);
-      engines_[at]->hold(hold);  // a second time changes nothing
+      hold.attempt = ++attempts_;
+      hold.home = stores_[request.model_id % kServers];
+      CHECK(engines_[at]->hold(hold).taken);
+      CHECK(engines_[at]->hold(hold).taken);  // a second time changes nothing
+      if (attempts_ % 3 != 0) continue;
+      // It came to nothing, and another attempt takes its place.
+      HoldRequest later = hold;
+      later.attempt = ++attempts_;
+      CHECK_EQ(engines_[at]->hold(later).attempt, hold.attempt);
+      later.replaces = hold.attempt;
+      CHECK(engines_[at]->hold(later).taken);
     }
     home(request.model_id).put(request);
   }
@@ -65,7 +77,7 @@ class Spread {
   std::uint64_t retire(std::uint64_t id) {
     std::uint64_t freed = home(id).retire(id);
     for (std::uint32_t i = 0; i < kServers; ++i) {
-      if (i != id % kServers) freed += engines_[i]->release(id);
+      if (i != id % kServers) freed += engines_[i]->release(id, 0, stores_[id % kServers]);
     }
     return freed;
   }
@@ -103,6 +115,8 @@ class Spread {
  private:
   const Scratch& scratch_;
   std::vector<std::string> folders_;
+  StoreIds stores_;
+  std::uint64_t attempts_ = 0;
   std::vector<std::unique_ptr<Engine>> engines_;
 };
 
@@ -184,8 +198,8 @@ CASE(a_spread_store_is_as_one_in_a_single_folder) {
 struct Pair {
   explicit Pair(const Scratch& scratch)
       : first(scratch / "first", {}), second(scratch / "second", {}) {
-    first.set_membership({0, 2});
-    second.set_membership({1, 2});
+    first.join(stores(), 0);
+    second.join(stores(), 1);
     PutRequest owner;
     owner.model_id = 2;
     owner.layer_keys = {layer_key(hash_of(0), 0)};
@@ -197,7 +211,11 @@ struct Pair {
     heir.donor = 2;
     heir.tensors.clear();
     heir.inherited = {{0, 2, 8}};
-    hold = {3, owner.layer_keys, owner.layer_names, {2}};
+    hold = {3, owner.layer_keys, owner.layer_names, {2}, 1, second.store()};
+  }
+  StoreIds stores() const { return {first.store(), second.store()}; }
+  std::uint64_t release(std::uint64_t attempt = 0) {
+    return first.release(3, attempt, second.store());
   }
   std::vector<std::uint8_t> bytes = std::vector<std::uint8_t>(8, 7);
   Engine first, second;
@@ -222,8 +240,10 @@ CASE(a_hold_keeps_layers_and_is_no_model) {
   CHECK(elsewhere->layers.at(0).is_elsewhere);
   CHECK_THROWS(view_layers(*elsewhere, {&place, 1}), ErrorCode::kInvalidValue);
   CHECK_EQ(pair.second.retire(3), 0U);
-  CHECK_EQ(pair.first.release(3), 8U);
-  CHECK_EQ(pair.first.release(3), 0U);
+  CHECK_EQ(pair.release(2), 0U);  // another attempt's
+  CHECK_EQ(pair.first.holds().size(), 1U);
+  CHECK_EQ(pair.release(1), 8U);
+  CHECK_EQ(pair.release(1), 0U);
 }
 
 CASE(a_hold_can_be_taken_again_after_a_release) {
@@ -234,7 +254,7 @@ CASE(a_hold_can_be_taken_again_after_a_release) {
     CHECK_EQ(pair.first.reference_count(2, pair.hold.layer_keys[0]), 2U);
     if (i % 3 == 1) pair.first.fold();
     CHECK_EQ(pair.first.holds().size(), 1U);
-    CHECK_EQ(pair.first.release(3), 0U);
+    CHECK_EQ(pair.release(), 0U);
     if (i % 3 == 2) pair.first.fold();
     CHECK_EQ(pair.first.holds().size(), 0U);
   }
@@ -244,9 +264,16 @@ CASE(what_does_not_belong_here_is_refused) {
   const Scratch scratch;
   Pair pair(scratch);
   CHECK_THROWS(pair.first.put(pair.heir), ErrorCode::kInvalidValue);
-  CHECK_THROWS(pair.first.set_membership({1, 2}), ErrorCode::kInvalidValue);
+  CHECK_THROWS(pair.first.join({pair.second.store(), pair.first.store()}, 1),
+               ErrorCode::kInvalidValue);
+  CHECK_THROWS(pair.first.join({pair.first.store(), made_up_store(1)}, 0), ErrorCode::kWrongStore);
+  CHECK_THROWS(pair.first.join(pair.stores(), 1), ErrorCode::kWrongStore);
   CHECK_THROWS(pair.second.hold(pair.hold), ErrorCode::kInvalidValue);
-  CHECK_THROWS(pair.second.release(3), ErrorCode::kInvalidValue);
+  CHECK_THROWS(pair.second.release(3, 0, pair.second.store()), ErrorCode::kInvalidValue);
+  CHECK_THROWS(pair.first.release(3, 0, made_up_store(1)), ErrorCode::kWrongStore);
+  HoldRequest stranger = pair.hold;
+  stranger.home = made_up_store(1);
+  CHECK_THROWS(pair.first.hold(stranger), ErrorCode::kWrongStore);
   CHECK_THROWS(pair.first.retire(3), ErrorCode::kInvalidValue);
   HoldRequest unknown = pair.hold;
   unknown.owners = {4};
@@ -254,7 +281,110 @@ CASE(what_does_not_belong_here_is_refused) {
   pair.first.hold(pair.hold);
   pair.second.put(pair.heir);
   CHECK_THROWS(pair.second.put(pair.heir), ErrorCode::kExists);
-  pair.second.set_membership({1, 2});  // as it is
+  pair.second.join(pair.stores(), 1);  // as it is
+}
+
+/// Two layers, of which an earlier attempt holds one and a later one the other; the owner is gone.
+CASE(a_hold_takes_the_place_of_an_earlier_one) {
+  for (const bool folded : {false, true}) {
+    const Scratch scratch;
+    Pair pair(scratch);
+    PutRequest owner;
+    owner.model_id = 4;
+    for (const std::uint64_t layer : {0, 1}) {
+      owner.layer_keys.push_back(layer_key(hash_of(layer), 0));
+      owner.layer_names.push_back(format_layer_name("Dense", hash_of(layer), 0));
+      owner.tensors.push_back({static_cast<std::uint32_t>(layer), "uint8", {8}, pair.bytes});
+    }
+    pair.first.put(owner);
+    HoldRequest both{3, owner.layer_keys, owner.layer_names, {4, 4}, 1, pair.second.store()};
+    CHECK(pair.first.hold(both).taken);
+    pair.first.retire(4);
+    if (folded) pair.first.fold();
+    const auto before = pair.first.pin(3);
+    HoldRequest one{3, {owner.layer_keys[1]}, {owner.layer_names[1]}, {4}, 2, pair.second.store()};
+    CHECK(!pair.first.hold(one).taken);
+    one.replaces = 1;
+    CHECK(pair.first.hold(one).taken);
+    CHECK_EQ(pair.first.reference_count(4, owner.layer_keys[0]), 0U);
+    CHECK_EQ(pair.first.reference_count(4, owner.layer_keys[1]), 1U);
+    CHECK_EQ(pair.first.holds().size(), 1U);
+    CHECK_EQ(pair.first.holds().at(0).attempt, 2U);
+    CHECK(pair.first.holds().at(0).home == pair.second.store());
+    CHECK_EQ(pair.first.pin(3)->layers.size(), 1U);
+    CHECK_EQ(before->layers.size(), 2U);
+    // A message of the earlier attempt that comes late.
+    both.replaces = 0;
+    CHECK_THROWS(pair.first.hold(both), ErrorCode::kDonorGone);
+    pair.first.compact();
+    Engine again(scratch / "first", {});
+    CHECK_EQ(again.holds().size(), 1U);
+    CHECK_EQ(again.holds().at(0).attempt, 2U);
+    CHECK_EQ(again.verify().problems.size(), 0U);
+    CHECK_EQ(again.release(3, 2, pair.second.store()), 8U);
+    CHECK_EQ(again.stats()["segments"], 1U);  // of model 2
+  }
+}
+
+/// The second server is lost, and another one takes its place.
+CASE(adoption_gives_up_what_is_lost) {
+  const Scratch scratch;
+  Pair pair(scratch);
+  pair.first.hold(pair.hold);
+  pair.second.put(pair.heir);
+  PutRequest own = pair.heir;
+  own.model_id = 5;
+  own.donor.reset();
+  own.inherited.reset();
+  own.layer_keys = {layer_key(hash_of(7), 0)};
+  own.layer_names = {format_layer_name("Dense", hash_of(7), 0)};
+  own.tensors = {{0, "uint8", {8}, std::span(pair.bytes)}};
+  pair.second.put(own);
+  HoldRequest back{6, own.layer_keys, own.layer_names, {5}, 2, pair.first.store()};
+  pair.second.hold(back);
+  PutRequest heir = own;
+  heir.model_id = 6;
+  heir.tensors.clear();
+  heir.inherited = {{0, 5, 8}};
+  pair.first.put(heir);
+  CHECK_EQ(pair.first.record(6).owner_stores.at(0), pair.second.store().text());
+
+  Engine third(scratch / "third", {});
+  const StoreIds stores{pair.first.store(), third.store()};
+  CHECK_THROWS(pair.first.adopt({third.store(), pair.first.store()}, 1, true),
+               ErrorCode::kInvalidValue);
+  for (const bool only_look : {true, false}) {
+    const auto lost = pair.first.adopt(stores, 0, only_look);
+    CHECK(lost.models == std::vector<std::uint64_t>{6});
+    CHECK(lost.holds == std::vector<std::uint64_t>{3});
+    CHECK_EQ(pair.first.contains(6), only_look);
+    CHECK_EQ(pair.first.holds().size(), only_look ? 1U : 0U);
+  }
+  third.adopt(stores, 1, false);
+  CHECK(pair.first.contains(2));
+  CHECK_EQ(pair.first.adopt(stores, 0, false).models.size(), 0U);
+  CHECK_EQ(pair.first.verify().problems.size(), 0U);
+  // Who was part of it learns that it is not any more.
+  CHECK_THROWS(pair.first.release(3, 0, pair.second.store()), ErrorCode::kWrongStore);
+  Engine again(scratch / "first", {});
+  CHECK(*again.stores() == stores);
+  CHECK_EQ(again.num_models(), 1U);
+}
+
+CASE(a_folder_that_became_another_store_is_refused) {
+  const Scratch scratch;
+  Engine engine(scratch / "here", {});
+  const StoreId before = engine.store();
+  std::filesystem::rename(scratch / "here", scratch / "away");
+  CHECK_THROWS(engine.num_models(), ErrorCode::kWrongStore);
+  {
+    Engine other(scratch / "here", {});
+    CHECK(!(other.store() == before));
+    CHECK_THROWS(engine.num_models(), ErrorCode::kWrongStore);
+  }
+  std::filesystem::rename(scratch / "here", scratch / "other");
+  std::filesystem::rename(scratch / "away", scratch / "here");
+  CHECK_EQ(engine.num_models(), 0U);
 }
 
 }  // namespace

@@ -213,12 +213,10 @@ CASE(orphaned_holds_are_released) {
       CHECK_EQ(error.code(), ErrorCode::kUnreachable);
     }
     family.cluster().failures().stop();
-    // Young ones may belong to somebody at work.
-    const std::string before = family.state();
+    // As another process sees it: this one lives, and so may the attempt. Servers that are started
+    // anew know of none.
+    for (std::size_t i = 0; i < kServers; ++i) family.cluster().restart(i);
     family.store->compact();
-    CHECK_EQ(family.state(), before);
-    options.young = std::chrono::seconds(0);
-    family.cluster().connect(options)->compact();
     const bool is_stored = family.store->contains(7);
     std::size_t holds = 0;
     for (std::size_t i = 0; i < kServers; ++i) holds += family.cluster().engine(i).holds().size();
@@ -230,22 +228,93 @@ CASE(orphaned_holds_are_released) {
   }
 }
 
-CASE(a_failed_put_drops_only_its_own_holds) {
+CASE(an_attempt_takes_over_what_a_dead_one_held) {
   Family family;
   const auto heir = family.heir(7);
-  // Another attempt to store the same model is at work, and has taken its holds.
-  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0), layer_key(sample_hash(1, 0), 0)},
-                   {format_layer_name("Dense", sample_hash(0, 0), 0),
-                    format_layer_name("Dense", sample_hash(1, 0), 0)}, {3, 3}};
-  CHECK(family.cluster().engine(0).hold(hold));
-  CHECK(!family.cluster().engine(0).hold(hold));
+  const StoreId home = family.cluster().engine(1).store();
+  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0)},
+                   {format_layer_name("Dense", sample_hash(0, 0), 0)}, {3}, 99, home};
+  CHECK(family.cluster().engine(0).hold(hold).taken);
   const auto wrong = family.heir(7);
-  wrong->request.quality = 1.0;
   wrong->request.tensors.back().dtype = "";
   CHECK_THROWS(family.store->put(wrong->request), ErrorCode::kInvalidValue);
   CHECK_EQ(family.cluster().engine(0).holds().size(), 3U);
+  CHECK(!family.store->verify().problems.empty());  // it has no model
   family.store->put(heir->request);
+  CHECK_EQ(family.cluster().engine(0).holds().size(), 3U);
+  CHECK(family.store->verify().problems.empty());
   family.cluster().verify();
+}
+
+CASE(a_dead_attempt_of_a_stored_model_is_swept) {
+  Family family;
+  const StoreId home = family.cluster().engine(1).store();
+  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0)},
+                   {format_layer_name("Dense", sample_hash(0, 0), 0)}, {3}, 99, home};
+  CHECK(family.cluster().engine(0).hold(hold).taken);
+  SampleModel whole(7, 1.0);
+  whole.add(sample_hash(0, 0), true);
+  family.store->put(whole.request);
+  CHECK_EQ(family.store->verify().problems.size(), 1U);
+  family.store->compact();
+  CHECK(family.store->verify().problems.empty());
+  CHECK(family.store->contains(7));
+}
+
+CASE(verify_finds_what_is_not_held) {
+  Family family;
+  Engine& engine = family.cluster().engine(0);
+  engine.release(4, 0, family.cluster().engine(1).store());
+  const auto problems = family.store->verify().problems;
+  CHECK_EQ(problems.size(), 1U);
+  CHECK(problems.at(0).find("0000000000000004") != std::string::npos);
+  // Compaction does not make it worse, nor does it hide it.
+  family.store->compact();
+  CHECK_EQ(family.store->verify().problems.size(), 1U);
+}
+
+/// A put that waits in its upload, and what others do meanwhile.
+CASE(what_a_put_under_way_holds_is_not_swept) {
+  Attempts attempts{std::chrono::seconds(600)};
+  const AttemptOrigin here = AttemptOrigin::here();
+  CHECK(!here.is_gone());
+  attempts.begin(7, 1, here);
+  CHECK(attempts.is_under_way(7, 1, SettleHow::kEnd));  // its process lives
+  CHECK(!attempts.is_under_way(7, 2, SettleHow::kEnd));
+  {
+    AttemptAtWork work(attempts, 7, 1);
+    CHECK(attempts.is_under_way(7, 1, SettleHow::kEnd));
+    CHECK_THROWS(attempts.begin(7, 2, here), ErrorCode::kBusy);
+    work.commit();
+    CHECK(attempts.is_under_way(7, 1, SettleHow::kGiveUp));
+  }
+  CHECK(!attempts.is_under_way(7, 1, SettleHow::kLook));
+  CHECK_THROWS(AttemptAtWork(attempts, 7, 1), ErrorCode::kStale);
+  // Announced, and then another one: what comes of the first is nothing.
+  attempts.begin(7, 3, here);
+  attempts.begin(7, 4, here);
+  CHECK_THROWS(AttemptAtWork(attempts, 7, 3), ErrorCode::kStale);
+  // Given up while it is at work.
+  AttemptAtWork work(attempts, 7, 4);
+  CHECK(!attempts.is_under_way(7, 4, SettleHow::kGiveUp));
+  CHECK_THROWS(work.commit(), ErrorCode::kStale);
+  // Of a process that is gone.
+  AttemptOrigin gone = here;
+  ++gone.process_start;
+  attempts.begin(8, 5, gone);
+  CHECK(!attempts.is_under_way(8, 5, SettleHow::kLook));
+  attempts.begin(8, 6, gone);
+  attempts.start(8, 6);
+  CHECK(!attempts.is_under_way(8, 6, SettleHow::kEnd));
+  CHECK_THROWS(attempts.commit(8, 6), ErrorCode::kStale);
+  // Of another machine nobody knows, but for how long it is silent.
+  gone.machine = "another";
+  attempts.begin(9, 7, gone);
+  CHECK(attempts.is_under_way(9, 7, SettleHow::kEnd));
+  Attempts impatient{std::chrono::seconds(-1)};
+  impatient.begin(9, 7, gone);
+  CHECK(!impatient.is_under_way(9, 7, SettleHow::kEnd));
+  CHECK_THROWS(impatient.start(9, 7), ErrorCode::kStale);
 }
 
 /// The server did it, its reply is lost, and it is started anew: it does not know any more.

@@ -57,10 +57,10 @@ CASE(servers_named_in_another_way_are_refused) {
   };
   for (const bool read_only : {false, true}) {
     connect({0, 1, 2}, read_only);
-    CHECK_THROWS(connect({1, 0, 2}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({2, 0, 1}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({0, 1}, read_only), ErrorCode::kInvalidValue);
-    CHECK_THROWS(connect({0}, read_only), ErrorCode::kInvalidValue);
+    CHECK_THROWS(connect({1, 0, 2}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({2, 0, 1}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0, 1}, read_only), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({0}, read_only), ErrorCode::kWrongStore);
     CHECK_THROWS(connect({0, 1, 2, 0}, read_only), ErrorCode::kInvalidValue);
     CHECK_THROWS(connect({}, read_only), ErrorCode::kInvalidValue);
   }
@@ -83,23 +83,67 @@ CASE(readers_leave_empty_servers_as_they_are) {
   CHECK_EQ(reader->num_models(), 1U);
 }
 
-/// Its folder was in memory: what it was is known to its clients only.
-CASE(a_server_that_lost_everything_is_what_it_was) {
+/// Its disk is lost, or not mounted.
+CASE(a_server_with_an_empty_folder_is_refused) {
+  for (const bool notices : {false, true}) {
+    const Scratch scratch;
+    Cluster cluster(scratch.path(), 3);
+    const auto store = cluster.connect(unmapped());
+    store->put(small_model(3)->request);
+    store->put(small_model(4)->request);
+    const std::string was = cluster.engine(1).store().text();
+    cluster.restart_empty(1);
+    const std::string is = cluster.engine(1).store().text();
+    // Whether the client notices that it was away or not.
+    if (notices) cluster.failures().plan(Failure::kBeforeRequest);
+    try {
+      store->put(small_model(7)->request);
+      CHECK(false);
+    } catch (const StoreException& error) {
+      CHECK_EQ(error.code(), ErrorCode::kWrongStore);
+      const std::string text = error.what();
+      CHECK(text.find(was) != std::string::npos && text.find(is) != std::string::npos);
+    }
+    CHECK_THROWS(store->contains(4), ErrorCode::kWrongStore);
+    CHECK_THROWS(store->num_models(), ErrorCode::kWrongStore);
+    CHECK_THROWS(store->compact(), ErrorCode::kWrongStore);
+    // A new client has no memory: the other servers have.
+    ProviderOptions reading = unmapped();
+    reading.read_only = true;
+    CHECK_THROWS(cluster.connect(unmapped()), ErrorCode::kWrongStore);
+    CHECK_THROWS(cluster.connect(reading), ErrorCode::kWrongStore);
+    CHECK_EQ(cluster.engine(1).membership().count, 1U);  // it was told nothing
+    const auto adopted = RemoteStore::adopt(cluster.channels(), cluster.addresses(3), unmapped(),
+                                            false);
+    CHECK_EQ(adopted.before.at(1).text(), was);
+    CHECK_EQ(adopted.lost_models.size(), 0U);
+    const auto again = cluster.connect(unmapped());
+    again->put(small_model(7)->request);
+    CHECK(is_readable(*again->pin(7)));
+    CHECK(is_readable(*again->pin(3)));
+    CHECK_THROWS(store->put(small_model(10)->request), ErrorCode::kWrongStore);
+    CHECK_THROWS(store->put(small_model(6)->request), ErrorCode::kWrongStore);  // server 0
+  }
+}
+
+CASE(servers_in_another_order_or_number_are_refused) {
   const Scratch scratch;
   Cluster cluster(scratch.path(), 3);
-  const auto store = cluster.connect(unmapped());
-  store->put(small_model(4)->request);
-  // Whether the client notices that it was away or not.
-  for (const std::uint64_t id : {7, 10}) {
-    cluster.restart_empty(1);
-    if (id == 10) cluster.failures().plan(Failure::kBeforeRequest);
-    store->put(small_model(id)->request);
-    CHECK_EQ(cluster.engine(1).membership().index, 1U);
-    CHECK_EQ(cluster.engine(1).membership().count, 3U);
-    CHECK(store->contains(id));
-    CHECK(is_readable(*store->pin(id)));
-    CHECK(!store->contains(4));
-    CHECK_THROWS(store->pin(4), ErrorCode::kNotFound);
+  cluster.connect(unmapped())->put(small_model(3)->request);
+  auto channels = cluster.channels();
+  for (const bool reads : {false, true}) {
+    ProviderOptions options = unmapped();
+    options.read_only = reads;
+    const auto connect = [&](std::vector<std::shared_ptr<Channel>> some) {
+      const auto names = Cluster::addresses(some.size());
+      RemoteStore store(std::move(some), names, options);
+    };
+    CHECK_THROWS(connect({channels[1], channels[0], channels[2]}), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({channels[0], channels[2], channels[1]}), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({channels[0], channels[1]}), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({channels[0]}), ErrorCode::kWrongStore);
+    CHECK_THROWS(connect({channels[0], channels[1], channels[1]}), ErrorCode::kInvalidValue);
+    connect(channels);
   }
 }
 
@@ -253,7 +297,7 @@ CASE(models_whose_holds_are_gone_are_damaged) {
     heir.request.donor = first;
     store->put(heir.request);
     store->retire(first);
-    cluster.engine(0).release(first + 1);
+    cluster.engine(0).release(first + 1, 0, cluster.engine(1).store());
     const std::vector<std::uint64_t> keys{layer_key(sample_hash(0, 0), 0)};
     CHECK_THROWS(store->pin(first + 1), ErrorCode::kCorrupt);
     CHECK_THROWS(store->best_ancestor({keys, {}}, {}), ErrorCode::kCorrupt);

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.sizes import show_bytes
+from parsl_tl.cli.store_adopt import add_adopt_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
@@ -63,6 +64,7 @@ def add_store_command(subparsers: Any) -> None:
     export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     add_serve_action(actions)
     add_server_actions(actions)
+    add_adopt_action(actions)
 
 
 _COLUMNS = {

@@ -121,6 +121,7 @@ def _show(status: dict[str, Any]) -> None:
     lines = {
         "server": f"{status['server_index'] + 1} of {status['server_count']}, process "
         f"{status['process_id']} on {status['host']}, parsl_tl {status['version']}",
+        "store": status["store"],
         "folder": f"{status['folder']}, durability {status['durability']}",
         "up": f"{status['seconds_up']:.0f} s, {status['requests_per_second']:.1f} requests/s "
         "in the last 10 s",

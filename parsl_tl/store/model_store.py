@@ -32,11 +32,17 @@ class PutResult:
         bytes_stored: bytes of weights that were written.
         layers_stored: layers whose weights were written.
         layers_inherited: layers whose weights the model shares with their owners.
+        shared_with: the donor, or the parent where no donor was named, from whose composition
+            these layers come; None if the model owns all of its weights.
+        layers_lacking: layers of classes that always have weights, and for which none were given,
+            where neither parent nor donor was named (where one was, ``put`` refuses that).
     """
 
     bytes_stored: int
     layers_stored: int
     layers_inherited: int
+    shared_with: int | None = None
+    layers_lacking: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -177,9 +183,11 @@ class ModelStore(ABC):
             graph: the architecture.
             weights: arrays of each layer that the model owns, by stable layer name, in the order
                 of ``keras.Layer.weights``. Layers with weights that are not listed are shared
-                with the donor (or with the parent, when no donor is named).
+                with the donor (or with the parent, when no donor is named). Where neither is
+                named, the model is stored without them, and the result tells which.
             quality: the objective, higher is better. Finite; may be negative.
-            parent: the model that this one was mutated from. Only lineage; it may be retired.
+            parent: the model that this one was mutated from. It may be retired: then it is
+                lineage alone, and nothing is shared with it.
             donor: the model whose prefix came over.
             attributes: anything JSON can hold, kept with the model.
             wait: False stores the model in the background, in the order of the calls, and gives a
@@ -187,11 +195,15 @@ class ModelStore(ABC):
                 future that tells what went wrong. ``close`` waits for all of them.
 
         Raises:
-            InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer.
+            InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer;
+                with a parent or donor, a layer that has weights (as classes of Keras tell, or
+                other models of the store) and gets none, neither from here nor from them.
             ArchitectureError: the graph was read from a model in which a layer keeps more than
                 config and weights.
             ModelExistsError: the id was used before, by a living or retired model.
-            DonorGoneError: the donor was retired in the meantime: store all weights instead.
+            DonorGoneError: the donor was retired in the meantime, or the parent where no donor
+                is named and weights are lacking: store all weights instead.
+            StoreIdentityError: a server, or the folder, is another store than it was.
             StoreFullError: no space is left; the store is as before.
             StorePermissionError: the store is read-only.
         """

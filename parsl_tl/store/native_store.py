@@ -28,6 +28,7 @@ from parsl_tl.store.model_store import (
 )
 from parsl_tl.store.query_options import class_weights, query_options
 from parsl_tl.store.tensors import dtype_name, to_bytes
+from parsl_tl.store.weighted_layers import weighted_layers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,12 +107,25 @@ class NativeStore(ModelStore):
             graph.to_json(),
             _to_json(attributes or {}),
             tensors,
+            weighted_layers(graph),
         )
 
     def _put(self, request: tuple[Any, ...]) -> PutResult:
-        result = self._engine.put(*request)
+        *stated, tensors, weighted = request
+        parent, donor = stated[2:4]
+        # Who shares with nobody may store as little as they like, and is told what is not there.
+        is_alone = parent is None and donor is None
+        result = self._engine.put(*stated, tensors, None if is_alone else weighted)
         self._pass_on_warnings()
-        return PutResult(result.bytes_stored, result.layers_stored, result.layers_inherited)
+        given = {layer for layer, *_ in tensors}
+        names = stated[5]
+        return PutResult(
+            result.bytes_stored,
+            result.layers_stored,
+            result.layers_inherited,
+            shared_with=(parent if donor is None else donor) if result.layers_inherited else None,
+            layers_lacking=[names[i] for i in weighted[0] if i not in given] if is_alone else [],
+        )
 
     def _background(self) -> ThreadPoolExecutor:
         # One thread, so that a child follows its parent.

@@ -9,7 +9,7 @@ from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.native_store import NativeStore
-from parsl_tl.store.token import read_token
+from parsl_tl.store.token import read_common_token
 from parsl_tl.store.transports import connect
 
 if TYPE_CHECKING:
@@ -45,26 +45,22 @@ class RemoteStore(NativeStore):
         Raises:
             StoreUnreachableError: a server does not answer.
             StoreDeniedError: it does not accept the token, or its certificate is not trusted.
-            InvalidValueError: the servers are not those, or not in the order, that the store was
+            InvalidValueError: the servers are not as many, or not in the order, that the store was
                 made with.
+            StoreIdentityError: one of them is another store than the others know (an empty disk,
+                a swapped folder); ``parsl-tl store adopt`` tells them if that is on purpose.
         """
         for name, value in (("timeout", timeout), ("patience", patience)):
             if not 0 <= value < 1e9 or (name == "timeout" and value == 0):
                 raise InvalidValueError(f"{name}={value!r} must be a number of seconds")
-        token_files = {server.token_file for server in servers if server.token_file}
-        tokens = {read_token(file) for file in token_files}
-        if len(tokens) > 1:
-            raise InvalidValueError(
-                f"the servers' token files {sorted(token_files)} differ; servers of one store "
-                "share one token"
-            )
+        token = read_common_token(server.token_file for server in servers)
         self.servers = tuple(servers)
         self.uri = " ".join(str(server) for server in servers)
         super().__init__(
             native.RemoteStore(
                 [connect(server) for server in servers],
                 [server.address for server in servers],
-                token=tokens.pop() if tokens else None,
+                token=token,
                 timeout=timeout,
                 patience=patience,
                 read_only=read_only,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from parsl_tl.errors import InvalidValueError, StorePermissionError
@@ -41,6 +42,21 @@ def read_token(path: str | os.PathLike[str]) -> bytes:
     if not text:
         raise InvalidValueError(f"the token file {file} is empty; remove it, and a new one is made")
     return hashlib.blake2b(text, digest_size=32, person=b"parsl_tl token").digest()
+
+
+def read_common_token(paths: Iterable[str | None]) -> bytes | None:
+    """Reads the token that the servers of one store share; None if none of them names a file.
+
+    Raises:
+        InvalidValueError: the files hold different tokens; see ``read_token`` for the rest.
+    """
+    files = {path for path in paths if path}
+    tokens = {read_token(file) for file in files}
+    if len(tokens) > 1:
+        raise InvalidValueError(
+            f"the servers' token files {sorted(files)} differ; servers of one store share one token"
+        )
+    return tokens.pop() if tokens else None
 
 
 def make_token(path: str | os.PathLike[str]) -> bytes:

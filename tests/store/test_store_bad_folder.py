@@ -35,7 +35,7 @@ def test_reading_what_does_not_exist_makes_nothing(tmp_path):
 def test_a_newer_format_asks_for_a_newer_version(tmp_path):
     open_store(f"embedded:{tmp_path / 's'}").close()
     text = (tmp_path / "s" / "FORMAT").read_text()
-    (tmp_path / "s" / "FORMAT").write_text(text.replace("format 2", "format 3"))
+    (tmp_path / "s" / "FORMAT").write_text(text.replace("format 3", "format 4"))
     with pytest.raises(StoreFormatError, match="install a newer parsl_tl"):
         open_store(f"embedded:{tmp_path / 's'}")
 

@@ -1,6 +1,7 @@
 """What every store must do, whatever is under its URI."""
 
 import gc
+import json
 
 import ml_dtypes
 import numpy as np
@@ -243,3 +244,118 @@ def test_everything_is_there_after_opening_again(uri, tools):
         assert tools.same(store.read(1), weights)
         assert tools.same(store.read(2), child)
         assert store.verify().ok
+
+
+def put_with_parent(store, tools, model_id, parent, **options):
+    """A child of (1, 2, 3) that brings only what its parent does not have."""
+    graph = tools.graph(1, 2, 1)
+    parents = tools.weights(tools.graph(1, 2, 3))
+    own = {n: w for n, w in tools.weights(graph, 0.7).items() if n not in parents}
+    return graph, store.put(model_id, graph, own, quality=0.7, parent=parent, **options)
+
+
+def test_a_living_parent_is_shared_with_by_itself(store, tools):
+    weights = put(store, tools, 1, (1, 2, 3))
+    graph, result = put_with_parent(store, tools, 2, parent=1)
+    assert result.layers_inherited == 2
+    assert result.shared_with == 1
+    read = store.read(2)
+    assert set(read) == set(tools.weights(graph))
+    assert all(tools.same({n: read[n]}, {n: weights[n]}) for n in read if n in weights)
+    other = put(store, tools, 4, (1, 1), parent=1)
+    assert tools.same(store.read(4), other)
+
+
+@pytest.mark.parametrize("was_stored", [True, False])
+def test_a_parent_that_is_gone_is_told(store, tools, was_stored):
+    if was_stored:
+        put(store, tools, 1, (1, 2, 3))
+        store.retire(1)
+    for model_id in (2, 3):  # on the parent's server and on another
+        with pytest.raises(DonorGoneError, match=r"parent .* store all of its weights"):
+            put_with_parent(store, tools, model_id, parent=1)
+        with pytest.raises(DonorGoneError):
+            store.put(model_id, tools.graph(1, 2, 3), {}, quality=0, parent=1)
+        assert model_id not in store
+        graph = tools.graph(1, 2, 1)
+        whole = tools.weights(graph, 0.7)
+        result = store.put(model_id, graph, whole, quality=0.7, parent=1)
+        assert result.layers_inherited == 0
+        assert result.shared_with is None
+        assert tools.same(store.read(model_id), whole)
+        assert store.info(model_id)["parent"] == 1
+    assert store.verify().ok
+
+
+def test_a_parent_that_another_client_retired_is_told(uri, tools):
+    with open_store(uri) as store, open_store(uri) as other:
+        put(store, tools, 1, (1, 2, 3))
+        store.read(1)  # so that the client knows its composition
+        other.retire(1)
+        for model_id in (2, 3):
+            with pytest.raises(DonorGoneError):
+                put_with_parent(store, tools, model_id, parent=1)
+        assert len(other) == 0
+        assert other.verify().ok
+
+
+def test_weights_that_nobody_owns_are_missed(store, tools):
+    put(store, tools, 1, (1, 2, 3))
+    graph = tools.graph(1, 2, 1)
+    lacking = tools.weights(graph, 0.7)
+    name, _ = lacking.popitem()
+    for model_id, options in ((3, {"donor": 1}), (4, {"parent": 1})):
+        with pytest.raises(InvalidValueError, match=f"lacks the weights of layer {name}"):
+            store.put(model_id, graph, lacking, quality=0, **options)
+    assert len(store) == 1
+    # Who names neither parent nor donor is told what is not there.
+    assert store.put(2, graph, lacking, quality=0).layers_lacking == [name]
+    assert store.put(5, graph, {}, quality=0).layers_lacking == list(tools.weights(graph))
+    # Of a line of architectures, no model has weights.
+    result = store.put(6, graph, {}, quality=0, parent=5)
+    assert result.layers_inherited == 0
+    assert store.verify().ok
+
+
+def test_layers_of_unknown_classes_are_judged_by_their_like(store):
+    """Whether a class outside Keras has weights, models tell that have the layer."""
+    from parsl_tl.architecture import ArchitectureGraph
+
+    def graph(units):
+        layers = [
+            {"class_name": "InputLayer", "name": "in", "inbound_nodes": [],
+             "config": {"batch_shape": [None, 3], "dtype": "float32", "name": "in"}},
+            layer_of("Odd", "odd", "in", {"size": 3}, registered_name="mine>Odd", module=None),
+            layer_of("Dense", "dense", "odd", {"units": units}),
+        ]  # fmt: skip
+        config = {"layers": layers, "input_layers": [["in", 0, 0]],
+                  "output_layers": [["dense", 0, 0]], "name": "m"}  # fmt: skip
+        return ArchitectureGraph.from_json(
+            json.dumps({"class_name": "Functional", "config": config, "module": "keras"})
+        )
+
+    first, second = graph(2), graph(4)
+    odd = first.layer_names[1]
+    dense = [np.zeros((3, 2), "f4"), np.zeros(2, "f4")]
+    store.put(1, first, {first.layer_names[2]: dense}, quality=0)  # as far as is known, all
+    store.put(3, first, {odd: [np.ones(3, "f4")], first.layer_names[2]: dense}, quality=0)
+    wide = [np.zeros((3, 4), "f4"), np.zeros(4, "f4")]
+    with pytest.raises(InvalidValueError, match=f"layer {odd}"):
+        store.put(5, second, {second.layer_names[2]: wide}, quality=0, donor=1)
+    assert store.put(7, second, {second.layer_names[2]: wide}, quality=0, donor=3).shared_with == 3
+
+
+def layer_of(class_name, name, source, config, **registered):
+    return {
+        "module": "keras.layers",
+        "class_name": class_name,
+        "config": {**config, "name": name, "trainable": True},
+        "name": name,
+        "registered_name": None,
+        "inbound_nodes": [
+            {"args": [{"class_name": "__keras_tensor__", "config": {
+                "shape": [None, 3], "dtype": "float32", "keras_history": [source, 0, 0]}}],
+             "kwargs": {}}
+        ],
+        **registered,
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 // The first request of a client: who are you, and are we on the same machine?
 //
-// An empty server becomes what a client that writes says in the header that it is.
+// It makes no claim who the server is: the reply tells, and the client compares.
 #pragma once
 
 #include "frame.hpp"
@@ -18,6 +18,9 @@ struct HelloReply {
   std::uint32_t server_count = 0;
   bool is_empty = false;            // no model was ever stored
   std::uint64_t keeps_ms = 0;       // for how long models stay open for a client that is silent
+  std::uint32_t hash_scheme = 0;    // see store_id.hpp, as for the next two
+  std::string store;                // who the server is
+  std::vector<std::string> stores;  // and all servers of its store, as far as it was told
 
   static void fields(auto& self, auto&& field) {
     field("version", self.version);
@@ -30,14 +33,18 @@ struct HelloReply {
     field("server_count", self.server_count);
     field("is_empty", self.is_empty);
     field("keeps_ms", self.keeps_ms);
+    field("hash_scheme", self.hash_scheme);
+    field("store", self.store);
+    field("stores", self.stores);
   }
 };
 
 struct HelloRequest {
   static constexpr RequestKind kKind = RequestKind::kHello;
   using Reply = HelloReply;
+  std::uint32_t hash_scheme = kHashScheme;
 
-  static void fields(auto&, auto&&) {}
+  static void fields(auto& self, auto&& field) { field("hash_scheme", self.hash_scheme); }
 };
 
 }  // namespace parsl_tl

@@ -38,6 +38,11 @@ struct PutMessage {
   std::vector<std::uint32_t> inherited_layers;
   std::vector<std::uint64_t> inherited_owners;
   std::vector<std::uint64_t> inherited_bytes;
+  std::uint64_t attempt = 0;                    // that layers are held for elsewhere; 0: none are
+  bool is_whole = false;                        // see PutRequest::weighted
+  std::vector<std::uint32_t> weighted;
+  std::vector<std::uint32_t> maybe_weighted;
+  bool parent_is_gone = false;
 
   static void fields(auto& self, auto&& field) {
     field("model_id", self.model_id);
@@ -57,6 +62,11 @@ struct PutMessage {
     field("inherited_layers", self.inherited_layers);
     field("inherited_owners", self.inherited_owners);
     field("inherited_bytes", self.inherited_bytes);
+    field("attempt", self.attempt);
+    field("is_whole", self.is_whole);
+    field("weighted", self.weighted);
+    field("maybe_weighted", self.maybe_weighted);
+    field("parent_is_gone", self.parent_is_gone);
   }
 };
 

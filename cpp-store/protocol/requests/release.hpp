@@ -18,9 +18,13 @@ struct ReleaseRequest {
   static constexpr bool kChanges = true;
   using Reply = ReleaseReply;
   std::uint64_t model_id = 0;
+  std::uint64_t attempt = 0;  // only what this one holds; 0 for any
+  std::string home;           // the store that says so
 
   static void fields(auto& self, auto&& field) {
     field("model_id", self.model_id);
+    field("attempt", self.attempt);
+    field("home", self.home);
   }
 };
 

@@ -13,6 +13,7 @@ struct StatusReply {
   std::string durability;
   std::uint32_t server_index = 0;
   std::uint32_t server_count = 0;
+  std::string store;                  // its identity
   double seconds_up = 0.0;
   std::uint64_t models = 0;
   std::uint64_t bytes_live = 0;
@@ -41,6 +42,7 @@ struct StatusReply {
     field("durability", self.durability);
     field("server_index", self.server_index);
     field("server_count", self.server_count);
+    field("store", self.store);
     field("seconds_up", self.seconds_up);
     field("models", self.models);
     field("bytes_live", self.bytes_live);

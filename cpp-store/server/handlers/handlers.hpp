@@ -2,8 +2,10 @@
 #pragma once
 
 #include "dispatch.hpp"
+#include "requests/adopt.hpp"
 #include "requests/ancestors.hpp"
 #include "requests/architecture.hpp"
+#include "requests/begin_put.hpp"
 #include "requests/best_ancestors.hpp"
 #include "requests/compact.hpp"
 #include "requests/contains.hpp"
@@ -14,6 +16,8 @@
 #include "requests/goodbye.hpp"
 #include "requests/hello.hpp"
 #include "requests/hold.hpp"
+#include "requests/join.hpp"
+#include "requests/list_borrowed.hpp"
 #include "requests/list_holds.hpp"
 #include "requests/list_models.hpp"
 #include "requests/open_model.hpp"
@@ -24,6 +28,7 @@
 #include "requests/reference_count.hpp"
 #include "requests/release.hpp"
 #include "requests/retire.hpp"
+#include "requests/settle.hpp"
 #include "requests/stats.hpp"
 #include "requests/status.hpp"
 #include "requests/stop.hpp"
@@ -36,6 +41,10 @@ PingReply handle(CallContext& call, const PingRequest& request);
 StatusReply handle(CallContext& call, const StatusRequest& request);
 GoodbyeReply handle(CallContext& call, const GoodbyeRequest& request);
 StopReply handle(CallContext& call, const StopRequest& request);
+JoinReply handle(CallContext& call, const JoinRequest& request);
+AdoptReply handle(CallContext& call, const AdoptRequest& request);
+BeginPutReply handle(CallContext& call, const BeginPutRequest& request);
+SettleReply handle(CallContext& call, const SettleRequest& request);
 PutReply handle(CallContext& call, const PutMessage& request);
 PutArchitecturesReply handle(CallContext& call, const PutArchitecturesRequest& request);
 RetireReply handle(CallContext& call, const RetireRequest& request);
@@ -53,6 +62,7 @@ ContainsReply handle(CallContext& call, const ContainsRequest& request);
 CountModelsReply handle(CallContext& call, const CountModelsRequest& request);
 ListModelsReply handle(CallContext& call, const ListModelsRequest& request);
 ListHoldsReply handle(CallContext& call, const ListHoldsRequest& request);
+ListBorrowedReply handle(CallContext& call, const ListBorrowedRequest& request);
 StatsReply handle(CallContext& call, const StatsRequest& request);
 VerifyReply handle(CallContext& call, const VerifyRequest& request);
 CompactReply handle(CallContext& call, const CompactRequest& request);

@@ -1,14 +1,18 @@
-#include "clock.hpp"
 #include "handlers.hpp"
+#include "page.hpp"
 
 namespace parsl_tl {
 
-ListHoldsReply handle(CallContext& call, const ListHoldsRequest&) {
+ListHoldsReply handle(CallContext& call, const ListHoldsRequest& request) {
   ListHoldsReply reply;
-  const std::int64_t now = now_ns();
-  for (const Engine::Hold& hold : call.engine.holds()) {
+  auto holds = call.engine.holds();
+  reply.is_last = cut_page(holds, request.after);
+  for (const Engine::Hold& hold : holds) {
     reply.model_ids.push_back(hold.model_id);
-    reply.ages_ns.push_back(now - hold.created_ns);
+    reply.attempts.push_back(hold.attempt);
+    reply.homes.push_back(hold.home.text());
+    reply.layers.push_back(hold.layers.count);
+    reply.sums.push_back(hold.layers.sum);
   }
   return reply;
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "byte_source.hpp"
 #include "handlers.hpp"
 
@@ -56,6 +58,23 @@ void add_inherited(const PutMessage& from, PutRequest& to) {
   }
 }
 
+/// Layers on other servers are held for the attempt as long as it is not over; see attempts.hpp.
+std::unique_ptr<AttemptAtWork> start_attempt(CallContext& call, const PutMessage& from) {
+  if (from.attempt == 0) {
+    const Membership here = call.engine.membership();
+    const bool borrows = std::any_of(
+        from.inherited_owners.begin(), from.inherited_owners.end(),
+        [&](std::uint64_t owner) { return !here.is_home_of(owner); });
+    refuse_if(borrows, "layers of another server are inherited, and not held there");
+    return nullptr;
+  }
+  if (call.engine.was_used(from.model_id)) {
+    throw StoreException(ErrorCode::kExists, "model id " + hex_id(from.model_id) +
+                                                 " was used before; ids are never reused");
+  }
+  return std::make_unique<AttemptAtWork>(call.server.attempts(), from.model_id, from.attempt);
+}
+
 void refuse_beyond_memory(CallContext& call) {
   const ServerOptions& options = call.server.options();
   if (!options.keeps_in_memory || options.memory_limit == 0) return;
@@ -91,6 +110,10 @@ PutReply handle(CallContext& call, const PutMessage& from) {
   add_inherited(from, request);
   UploadSource source(call);
   request.source = &source;
+  if (from.is_whole) request.weighted = {from.weighted, from.maybe_weighted};
+  request.parent_is_gone = from.parent_is_gone;
+  const auto attempt = start_attempt(call, from);
+  if (attempt) request.may_commit = [&] { attempt->commit(); };
   const PutResult result = call.engine.put(request);
   return {result.bytes_stored, result.layers_stored, result.layers_inherited};
 }

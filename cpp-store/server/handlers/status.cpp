@@ -47,6 +47,7 @@ StatusReply handle(CallContext& call, const StatusRequest&) {
   reply.durability = server.options().durability;
   reply.server_index = call.engine.membership().index;
   reply.server_count = call.engine.membership().count;
+  reply.store = call.engine.store().text();
   reply.seconds_up = std::chrono::duration<double>(Clock::now() - server.started()).count();
   reply.models = call.engine.num_models();
   reply.bytes_live = call.engine.bytes_live();
