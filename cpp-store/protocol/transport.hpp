@@ -90,6 +90,7 @@ struct ListenOptions {
   std::uint16_t provider_id = 0;  // Thallium's; others ignore it
   std::string certificate;        // PEM, for grpc+tls
   std::string key;                // PEM
+  bool shared = false;            // a socket that is a file is its group's, too
 };
 
 /// Serves a handler at an address until it is stopped.

@@ -103,7 +103,7 @@ class FlightListener final : public Listener {
         bound_(address_),
         server_(std::make_unique<FlightServer>(std::move(handler), options.threads)) {
     check_certificate(address_, options);
-    if (address_.is_unix()) bound_.path = file_.emplace(address_.path).hidden_path();
+    if (address_.is_unix()) bound_.path = file_.emplace(address_.path, options.shared).hidden_path();
     fl::FlightServerOptions server_options(bound_.location());
     if (address_.tls) server_options.tls_certificates = {{options.certificate, options.key}};
     server_options.middleware = {{"parsl_tl.limit", FlightServer::limit(kMostCalls)}};
