@@ -110,7 +110,10 @@ class FlightListener final : public Listener {
     const arrow::Status started = server_->Init(server_options);
     if (!started.ok()) throw_not_listening(address_, started);
     if (file_) file_->publish();
-    if (!address_.is_unix()) bound_.port = server_->port();
+    if (!address_.is_unix()) {
+      bound_.port = server_->port();
+      server_->guard(static_cast<std::uint16_t>(bound_.port));
+    }
   }
 
   ~FlightListener() override { stop(std::chrono::milliseconds(0)); }
