@@ -1,7 +1,6 @@
 #include "gate.hpp"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -12,10 +11,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "errors.hpp"
 
@@ -24,26 +23,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// While somebody waits to be accepted, and a little longer: then the descriptor is there.
-constexpr int kAgainMs = 2;
-constexpr int kTickMs = 1000;
-
-struct CloseFolder {
-  void operator()(DIR* folder) const { ::closedir(folder); }
-};
-
-/// All open descriptors of this process.
-std::vector<int> descriptors() {
-  std::vector<int> found;
-  const std::unique_ptr<DIR, CloseFolder> folder(::opendir("/proc/self/fd"));
-  if (!folder) return found;
-  while (const dirent* entry = ::readdir(folder.get())) {
-    char* end = nullptr;
-    const long fd = std::strtol(entry->d_name, &end, 10);
-    if (end != entry->d_name && *end == '\0') found.push_back(static_cast<int>(fd));
-  }
-  return found;
-}
+constexpr std::chrono::milliseconds kLook{5};
+constexpr std::chrono::milliseconds kTidy{500};
 
 union Name {
   sockaddr any;
@@ -85,12 +66,6 @@ std::string text_of_peer(const std::string& peer) {
   return text;
 }
 
-bool is_bound_to(int fd, std::uint16_t port) {
-  Name own{};
-  socklen_t size = sizeof own;
-  return ::getsockname(fd, &own.any, &size) == 0 && port_of(own) == port;
-}
-
 std::optional<::ino_t> inode_of(int fd) {
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode)) return std::nullopt;
@@ -102,6 +77,26 @@ std::optional<tcp_info> state_of(int fd) {
   socklen_t size = sizeof state;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) != 0) return std::nullopt;
   return state;
+}
+
+/// Calls `visit` for each connection of this process to its own port. Descriptors are given from the
+/// lowest on, so that there are few gaps; asking the kernel for each is cheaper than reading /proc.
+template <typename Visit>
+void for_each_socket(std::uint16_t port, Visit visit) {
+  constexpr int kWidestGap = 64;
+  for (int fd = 0, gap = 0; gap < kWidestGap; ++fd) {
+    Name own{};
+    socklen_t size = sizeof own;
+    if (::getsockname(fd, &own.any, &size) != 0) {
+      gap = errno == EBADF ? gap + 1 : 0;
+      continue;
+    }
+    gap = 0;
+    Name peer{};
+    size = sizeof peer;
+    if (port_of(own) != port || ::getpeername(fd, &peer.any, &size) != 0) continue;
+    if (const auto inode = inode_of(fd)) visit(fd, *inode, text_of(peer));
+  }
 }
 
 void add(int poll, int fd, std::uint32_t events) {
@@ -127,7 +122,6 @@ Gate::~Gate() {
 
 void Gate::watch(std::uint16_t port) {
   port_ = port;
-  find_listeners();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -141,25 +135,16 @@ bool Gate::is_let_in(const std::string& peer) {
   return let_in_.contains(peer);
 }
 
-void Gate::find_listeners() {
-  for (const int fd : descriptors()) {
-    int is_listening = 0;
-    socklen_t size = sizeof is_listening;
-    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &size) != 0) continue;
-    if (is_listening == 0 || !is_bound_to(fd, port_)) continue;
-    listeners_.push_back(fd);
-    add(poll_, fd, EPOLLIN | EPOLLET);
-  }
-}
-
-bool Gate::is_somebody_at_the_door() const {
-  return std::any_of(listeners_.begin(), listeners_.end(), [](int fd) {
-    const auto state = state_of(fd);
-    return state && state->tcpi_state == 10 /* listening */ && state->tcpi_unacked > 0;
+void Gate::find_strangers() {
+  for_each_socket(port_, [this](int fd, ::ino_t inode, const std::string& peer) {
+    if (!seen_.insert(inode).second) return;
+    strangers_[fd] = {inode, peer, Clock::now()};
+    add(poll_, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    look_at(fd);
   });
 }
 
-void Gate::find_strangers() {
+void Gate::forget_the_gone() {
   std::unordered_set<std::string> known;  // so far: who comes while this looks is not forgotten
   {
     const std::lock_guard guard(mutex_);
@@ -167,22 +152,11 @@ void Gate::find_strangers() {
   }
   std::unordered_set<::ino_t> living;
   std::unordered_set<std::string> peers;
-  for (const int fd : descriptors()) {
-    Name peer{};
-    socklen_t size = sizeof peer;
-    const auto inode = inode_of(fd);
-    if (!inode || !is_bound_to(fd, port_)) continue;
-    if (::getpeername(fd, &peer.any, &size) != 0) continue;
-    living.insert(*inode);
-    const std::string text = text_of(peer);
-    peers.insert(text);
-    if (!seen_.insert(*inode).second) continue;
-    strangers_[fd] = {*inode, text, Clock::now()};
-    add(poll_, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
-    look_at(fd);
-  }
+  for_each_socket(port_, [&](int, ::ino_t inode, const std::string& peer) {
+    living.insert(inode);
+    peers.insert(peer);
+  });
   std::erase_if(seen_, [&](::ino_t inode) { return !living.contains(inode); });
-  std::erase_if(strangers_, [&](const auto& entry) { return !living.contains(entry.second.inode); });
   const std::lock_guard guard(mutex_);
   for (const std::string& peer : known) {
     if (!peers.contains(peer)) let_in_.erase(peer);
@@ -230,29 +204,24 @@ void Gate::cut_old() {
 }
 
 void Gate::run() {
-  auto next_cut = Clock::now();
+  auto look = Clock::now();
+  auto tidy = look + kTidy;
   for (;;) {
     epoll_event events[64];
-    int timeout = strangers_.empty() ? -1 : kTickMs;
-    if (looks_again_) timeout = kAgainMs;
-    const int count = ::epoll_wait(poll_, events, 64, timeout);
-    bool is_new = looks_again_;
-    looks_again_ = false;
-    for (int i = 0; i < std::max(count, 0); ++i) {
-      const int fd = events[i].data.fd;
-      if (fd == end_) return;
-      if (strangers_.contains(fd)) {
-        look_at(fd);
-      } else {
-        is_new = true;
-        looks_again_ = true;  // it may not have been accepted yet
-      }
+    const int count = ::epoll_wait(poll_, events, 64, static_cast<int>(kLook.count()));
+    for (int i = 0; i < count; ++i) {
+      if (events[i].data.fd == end_) return;
+      look_at(events[i].data.fd);
     }
-    if (is_new) find_strangers();
-    if (is_somebody_at_the_door()) looks_again_ = true;
-    if (const auto now = Clock::now(); now >= next_cut) {
+    const auto now = Clock::now();
+    if (now >= look) {
+      find_strangers();
+      look = Clock::now() + kLook;
+    }
+    if (now >= tidy) {
+      forget_the_gone();
       cut_old();
-      next_cut = now + std::chrono::milliseconds(kTickMs / 2);
+      tidy = now + kTidy;
     }
   }
 }

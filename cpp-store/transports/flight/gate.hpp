@@ -3,8 +3,9 @@
 // gRPC takes a message in whole before anybody can look at it, however large it is, and knows no
 // limit that holds before. So the server watches its own connections: one that has brought more than
 // kMostBeforeToken bytes, or has been there for kMostSilence, without a request that was let in, is
-// cut. A client with more to say says first who it is; see kEnter in wire.hpp. The kernel wakes the
-// thread when such a connection brings something; for others it costs nothing.
+// cut. A client with more to say says first who it is; see kEnter in wire.hpp. Nothing tells of a
+// connection that gRPC has accepted, so the thread looks for new ones now and then; the kernel wakes
+// it when one of them brings something, and those that were let in cost nothing.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +17,6 @@
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
-#include <vector>
 
 namespace parsl_tl {
 
@@ -45,9 +45,8 @@ class Gate {
   };
 
   void run();
-  void find_listeners();
-  bool is_somebody_at_the_door() const;
   void find_strangers();
+  void forget_the_gone();
   void look_at(int fd);
   bool is_let_in(const std::string& peer);
   void forget(int fd);
@@ -56,10 +55,8 @@ class Gate {
   std::uint16_t port_ = 0;
   int poll_ = -1;
   int end_ = -1;  // an eventfd
-  std::vector<int> listeners_;
   std::unordered_map<int, Stranger> strangers_;
   std::unordered_set<::ino_t> seen_;
-  bool looks_again_ = true;
   std::mutex mutex_;  // guards the next
   std::unordered_set<std::string> let_in_;
   std::thread thread_;
