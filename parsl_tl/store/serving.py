@@ -210,7 +210,9 @@ def check(settings: ServerSettings) -> None:
     if settings.folder is None and settings.durability != "memory":
         raise InvalidValueError("name the folder of the store (--data), or choose 'memory'")
     if settings.shared not in (None, "group"):
-        raise InvalidValueError(f"shared is {settings.shared!r}; choose 'group', or None for nobody")
+        raise InvalidValueError(
+            f"shared is {settings.shared!r}; choose 'group', or None for nobody"
+        )
     if settings.damaged and not settings.read_only:
         raise InvalidValueError("a damaged store can be served with --read-only alone")
     if not 1 <= settings.threads <= 1024:
