@@ -115,10 +115,15 @@ void Engine::inherit_layers(const PutRequest& request, Record& record, PutResult
   }
 }
 
-RetireResult Engine::append(std::vector<Record> records) {
+RetireResult Engine::append(std::vector<Record> records, Need need) {
   const auto payload = encode(records);
   const LogStamp before = log_->stamp();
-  log_->append(*payload, options_.sync);
+  const auto write = [&] { log_->append(*payload, options_.sync); };
+  if (need == Need::kFreesSpace) {
+    with_reserve(write);
+  } else {
+    write();
+  }
   try {
     std::vector<Catalog::Change> changes;
     std::uint64_t sequence = state_.read()->catalog.next_sequence();
@@ -203,12 +208,15 @@ PutResult Engine::put(const PutRequest& request) {
   require_open();
   validate(request);
   refuse_used(refreshed()->catalog, request.model_id);  // before tensors are written for nothing
+  require_space();
   const std::vector<std::uint32_t> in_need = layers_in_need(request);
   Record record = make_record(request, now_ns());
   PutResult result;
   std::optional<SegmentWriter> writer;
-  write_segment(request, folder_.temporary_path(),
-                {folder_.codec(), options_.checksums, options_.sync}, writer);
+  in_folder([&] {
+    write_segment(request, folder_.temporary_path(),
+                  {folder_.codec(), options_.checksums, options_.sync}, writer);
+  });
   for (const TensorArgument& tensor : request.tensors) result.bytes_stored += tensor.size();
   if (writer) record.segment_bytes = writer->file_bytes();
   {
@@ -221,7 +229,7 @@ PutResult Engine::put(const PutRequest& request) {
     if (request.may_commit) request.may_commit();
     if (writer) {
       intent_->declare({&request.model_id, 1});
-      writer->publish(folder_.segment_path(request.model_id));
+      in_folder([&] { writer->publish(folder_.segment_path(request.model_id)); });
       if (options_.sync) sync_folder(folder_.segments_path());
     }
     try {
@@ -243,6 +251,7 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
     refuse_if(!request.tensors.empty() || request.source != nullptr,
               "models that are put together have no tensors");
   }
+  require_space();
   {
     const BulkWriting bulk(bulk_writers_);
     for (std::size_t first = 0; first < requests.size(); first += kGroup) {
@@ -293,16 +302,18 @@ std::uint64_t Engine::retire_holder(std::uint64_t id, std::uint64_t attempt) {
     // those that died.
     const auto holder = state_.read()->catalog.get(id);
     if (attempt != 0 && !is_hold_of(*holder, attempt)) return 0;
-    intent_->declare(owners_of(*holder));
+    const auto owners = owners_of(*holder);
+    with_reserve([&] { intent_->declare(owners); });
     Record record;
     record.operation = Operation::kRetire;
     record.model_id = id;
     record.created_ns = now_ns();
-    result = append({std::move(record)});
+    result = append({std::move(record)}, Need::kFreesSpace);
     for (const std::uint64_t owner : result.dead_segments) {
       ::unlink(folder_.segment_path(owner).c_str());
     }
     intent_->clear();
+    reserve_->restore();  // if there is space now
   }
   fold_if_due();
   return result.bytes_freed;

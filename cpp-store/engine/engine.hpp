@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,11 +24,13 @@
 #include <vector>
 
 #include "catalog.hpp"
+#include "errors.hpp"
 #include "folder.hpp"
 #include "intent.hpp"
 #include "left_right.hpp"
 #include "log.hpp"
 #include "put_request.hpp"
+#include "reserve.hpp"
 #include "segment.hpp"
 
 namespace parsl_tl {
@@ -39,6 +42,8 @@ struct EngineOptions {
   bool sync = false;           // wait for the disk before acknowledging
   bool checksums = true;       // of tensors: written and, at the first read, verified
   std::optional<Codec> codec;  // of a new store; of an old one only the one it was made with
+  bool shared = false;         // with the folder's group; of an old store only if it is
+  bool damaged = false;        // read a damaged log up to the damage; only with read_only
 };
 
 struct PutResult {
@@ -199,6 +204,8 @@ class Engine {
   void warn(std::string text);
 
   State load(bool use_snapshot = true);
+  /// All that is in the files, beside the state in use.
+  State load_all();
   /// Goes on without a snapshot that turned out to be damaged.
   void leave_snapshot(const std::string& why);
   /// What the catalog answers.
@@ -208,13 +215,23 @@ class Engine {
   void take(const State& state);
   void catch_up();
   bool replay();             // with catch_up_mutex_; false if bytes are left that are no frame
-  void replay_all_locked();  // with the file lock as well: what is left is a torn tail
+  void replay_all_locked();  // with the file lock as well: what is left is a torn tail, or damage
+  /// Throws kCorrupt if somebody else wrote to the log and damaged what was replayed before.
+  void require_undamaged();
+  void require_space();
+  /// Does what frees space in the end; takes from the reserve what it needs on a full disk.
+  template <typename Work>
+  auto with_reserve(Work work);
+  /// Does what needs the store's files, and tells if those were removed.
+  template <typename Work>
+  auto in_folder(Work work);
   void recover_intent();
   /// Replays what no snapshot holds; where that is very much, snapshots are made on the way, so
   /// that memory stays bounded.
   void fold_long_tail(State& state);
   void replay_into(State& state, std::size_t most_changes) const;
-  RetireResult append(std::vector<Record> records);  // in a turn
+  enum class Need { kSpace, kFreesSpace };
+  RetireResult append(std::vector<Record> records, Need need = Need::kSpace);  // in a turn
   void put_group(std::span<const PutRequest> requests);
 
   void require_home_of(std::uint64_t id) const;
@@ -238,10 +255,18 @@ class Engine {
   void forget_all();
   std::shared_ptr<Segment> segment(std::uint64_t owner);
 
+  static constexpr std::uint64_t kLeastRewritten = 16 << 20;
   class ShrunkGroup;
   void shrink_segments(CompactReport& report);
-  void rewrite_log(CompactReport& report);
+  void check_log(VerifyReport& report);
+  void check_snapshot(VerifyReport& report);
+  void rewrite_if_due();
+  /// With the snapshot's lock: nobody else writes the log anew. Returns bytes freed.
+  std::uint64_t rewrite_log_locked();
+  std::uint64_t rewrite_log_locked(const State& state);
+  void snapshot_rewritten();
   std::size_t due_changes(std::size_t models) const;
+  bool fold_is_due(std::size_t models) const;
   void fold_if_due();
   void run_folds();
   void fold_locked(std::size_t least_changes);  // with the snapshot's lock
@@ -250,6 +275,7 @@ class Engine {
   EngineOptions options_;
   Folder folder_;
   std::optional<Intent> intent_;
+  std::optional<Reserve> reserve_;
   LeftRight<State> state_;
   std::atomic<bool> closed_ = false;
   std::atomic<bool> stop_ = false;
@@ -258,6 +284,11 @@ class Engine {
   std::mutex catch_up_mutex_;  // guards the next two and the writing side of state_
   std::shared_ptr<Log> log_;
   bool sweep_due_ = false;  // a torn tail was cut off
+  std::uint64_t passed_over_ = 0;  // the log's size when a reader looked at what is no record
+  // What this process' last turn left; nothing if another process wrote since.
+  std::optional<Log::Trace> trace_;
+  // The log's size from which on it is looked whether most of it is of no use any more.
+  std::atomic<std::uint64_t> rewrite_look_ = kLeastRewritten;
   // True while a writer of this process appends: it has replayed everything, and nobody else can
   // append, so that what readers see is complete.
   std::atomic<bool> appending_ = false;
@@ -281,5 +312,30 @@ class Engine {
   std::unique_ptr<Folding> folding_ = std::make_unique<Folding>();
   const ::pid_t process_ = ::getpid();
 };
+
+template <typename Work>
+auto Engine::with_reserve(Work work) {
+  constexpr std::uint64_t kAtOnce = 64 << 10;
+  for (;;) {
+    try {
+      return work();
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kFull || !reserve_->release(kAtOnce)) throw;
+    }
+  }
+}
+
+template <typename Work>
+auto Engine::in_folder(Work work) {
+  try {
+    return work();
+  } catch (const StoreException& error) {
+    if (error.code() == ErrorCode::kNotFound) folder_.require_parts();
+    throw;
+  } catch (const std::filesystem::filesystem_error& error) {
+    folder_.require_parts();
+    throw_errno(error.code().value(), "cannot use", folder_.path());
+  }
+}
 
 }  // namespace parsl_tl

@@ -16,6 +16,7 @@
 #include <random>
 #include <utility>
 
+#include "access.hpp"
 #include "errors.hpp"
 
 namespace parsl_tl {
@@ -46,9 +47,19 @@ std::string hex_id(std::uint64_t id) {
   return text;
 }
 
-File::File(const std::string& path, int flags, unsigned mode) : path_(path) {
-  fd_ = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+File::File(const std::string& path, int flags) : path_(path) {
+  fd_ = ::open(path.c_str(), flags | O_CLOEXEC, kOwnersFile);
   if (fd_ < 0) throw_errno(errno, "cannot open", path);
+  if ((flags & O_CREAT) != 0 && is_shared_folder(parent_of(path))) share_with_group();
+}
+
+/// Whatever the umask says: that is what sharing a store means.
+void File::share_with_group() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
+  const bool is_mine = info.st_uid == ::geteuid();
+  if (!is_mine || (info.st_mode & kGroupsFile) == kGroupsFile) return;
+  if (::fchmod(fd_, kGroupsFile) != 0) throw_errno(errno, "cannot set the mode of", path_);
 }
 
 File::~File() { close(); }
@@ -140,6 +151,18 @@ void File::reserve(std::uint64_t offset, std::uint64_t size) noexcept {
 
 void File::truncate(std::uint64_t size) {
   if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) throw_errno(errno, "cannot truncate", path_);
+}
+
+bool File::allocate(std::uint64_t size) {
+  if (size < this->size()) {
+    truncate(size);
+    return true;
+  }
+  // Where the file system cannot do it by itself, this writes to every block.
+  const int error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
+  if (error == 0) return true;
+  if (error == ENOSPC || error == EDQUOT) return false;
+  throw_errno(error, "cannot set space aside in", path_);
 }
 
 void File::sync_data() {

@@ -16,7 +16,8 @@ namespace parsl_tl {
 class File {
  public:
   File() = default;
-  File(const std::string& path, int flags, unsigned mode = 0644);
+  /// A file that is made is its owner's alone, or its group's in a folder of a shared store.
+  File(const std::string& path, int flags);
   ~File();
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
@@ -43,12 +44,16 @@ class File {
   void reserve(std::uint64_t offset, std::uint64_t size) noexcept;
   void truncate(std::uint64_t size);
   void sync_data();
+  /// Sets the file's size, and has the file system set aside all of it. False if there is no space.
+  bool allocate(std::uint64_t size);
   /// Takes over another file's mode and, where that is allowed, owner.
   void copy_access(const File& other) const;
   /// True when the advisory lock (flock, exclusive) was free and is now held by this descriptor.
   bool try_lock();
 
  private:
+  void share_with_group() const;
+
   int fd_ = -1;
   std::string path_;
 };

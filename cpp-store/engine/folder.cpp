@@ -1,7 +1,6 @@
 #include "folder.hpp"
 
 #include <fcntl.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,8 +11,10 @@
 #include <set>
 #include <string_view>
 
+#include "access.hpp"
 #include "errors.hpp"
 #include "file.hpp"
+#include "file_system.hpp"
 #include "log.hpp"
 
 namespace parsl_tl {
@@ -29,26 +30,9 @@ constexpr std::string_view kStores = "\nstores ";
 // Of some thousand servers.
 constexpr std::size_t kMostFormatBytes = 1 << 20;
 
-/// The name of the network file system that holds the path, or nullptr for a local one.
-const char* network_file_system(const std::string& path) {
-  struct statfs info {};
-  if (::statfs(path.c_str(), &info) != 0) return nullptr;
-  switch (static_cast<std::uint32_t>(info.f_type)) {
-    case 0x6969: return "NFS";
-    case 0x0BD00BD0: return "Lustre";
-    case 0x47504653: return "GPFS";
-    case 0x00C36400: return "Ceph";
-    case 0x19830326: return "BeeGFS";
-    case 0x5346414F: return "AFS";
-    case 0xFF534D42: return "CIFS";
-    case 0xFE534D42: return "SMB";
-    default: return nullptr;
-  }
-}
-
 bool is_empty_or_half_made(const std::string& path) {
-  static const std::set<std::string> kOurs{"lock",   "log",           "segments",  "tmp",
-                                           "intent", "snapshot.lock", "FORMAT.tmp"};
+  static const std::set<std::string> kOurs{"lock",   "log",           "segments",   "tmp",
+                                           "intent", "snapshot.lock", "FORMAT.tmp", "reserve"};
   for (const auto& entry : fs::directory_iterator(path)) {
     if (!kOurs.contains(entry.path().filename().string())) return false;
   }
@@ -176,15 +160,16 @@ Format parse_format(std::string_view text, const std::string& where) {
   return format;
 }
 
-Folder::Folder(const std::string& path, bool writable, std::optional<Codec> codec) : path_(path) {
+Folder::Folder(const std::string& path, bool writable, std::optional<Codec> codec, bool shared)
+    : path_(path) {
   try {
-    prepare(writable, codec);
+    prepare(writable, codec, shared);
   } catch (const fs::filesystem_error& error) {
     throw_errno(error.code().value(), "cannot use", path);
   }
 }
 
-void Folder::prepare(bool writable, std::optional<Codec> codec) {
+void Folder::prepare(bool writable, std::optional<Codec> codec, bool shared) {
   const std::string& path = path_;
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
@@ -196,13 +181,14 @@ void Folder::prepare(bool writable, std::optional<Codec> codec) {
       throw StoreException(ErrorCode::kFormat,
                            "no store in " + path + ": the folder does not exist");
     }
-    fs::create_directories(path);
+    make_folder(path, shared);
   }
-  if (const char* name = network_file_system(path); name != nullptr) {
+  if (const char* name = network_file_system_at(path); name != nullptr) {
     throw StoreException(ErrorCode::kIo,
                          path + " lies on " + name +
                              ", where locks and mappings do not hold between nodes; use a folder "
-                             "on a local disk or tmpfs");
+                             "on a local disk or tmpfs, and for several nodes a server of "
+                             "it (parsl-tl store serve)");
   }
   if (writable && ::access(path.c_str(), W_OK) != 0) throw_errno(errno, "cannot write in", path);
   if (!fs::exists(path + "/FORMAT")) {
@@ -212,9 +198,15 @@ void Folder::prepare(bool writable, std::optional<Codec> codec) {
       throw StoreException(ErrorCode::kFormat, path + " holds no parsl_tl store (there is no file "
                                                       "FORMAT); name an empty or a new folder");
     }
-    if (is_ours) create(codec.value_or(Codec::kRaw));
+    if (is_ours) create(codec.value_or(Codec::kRaw), shared);
   }
   read_format();
+  if (shared) require_shared();
+  if (writable) {
+    warning_ = tighten(path_, lock_path());
+    const auto second = tighten(path_, snapshot_lock_path());
+    if (!warning_) warning_ = second;
+  }
   if (codec && *codec != this->codec()) {
     throw StoreException(ErrorCode::kInvalidValue,
                          path + " was made with compression " + name_of(this->codec()) + ", not " +
@@ -226,14 +218,46 @@ std::string Folder::segment_path(std::uint64_t owner) const {
   return segments_path() + "/" + hex_id(owner) + ".seg";
 }
 
-void Folder::create(Codec codec) const {
+void Folder::require_shared() const {
+  if (is_shared_folder(path_)) return;
+  throw StoreException(ErrorCode::kInvalidValue,
+                       path_ + " was made for its owner alone; to share it with its group, its "
+                               "owner calls chmod -R g+rwX on it, and chmod g+s on all folders");
+}
+
+void Folder::require_parts() const {
+  std::error_code ignored;
+  for (const std::string& part :
+       {path_, path_ + "/FORMAT", log_path(), segments_path(), temporary_path(), lock_path(),
+        snapshot_lock_path(), intent_path()}) {
+    if (fs::exists(part, ignored)) continue;
+    const std::string what = part == path_ ? "the store's folder " + part
+                                           : part.substr(path_.size() + 1) + " of the store " + path_;
+    throw StoreException(ErrorCode::kFormat,
+                         what + " was removed while the store was in use; nothing can be read or "
+                                "stored any more. Stop what uses it, and put a copy back, or begin "
+                                "with a new folder");
+  }
+}
+
+FileLock Folder::lock(bool exclusive) const {
+  try {
+    return FileLock(lock_path(), exclusive);
+  } catch (const StoreException& error) {
+    if (error.code() == ErrorCode::kNotFound) require_parts();
+    throw;
+  }
+}
+
+void Folder::create(Codec codec, bool shared) const {
+  make_folder(path_, shared);  // it may have been there, empty
   for (const std::string& path : {lock_path(), snapshot_lock_path(), intent_path()}) {
     File(path, O_RDWR | O_CREAT);
   }
   const FileLock lock(lock_path(), true);
   if (fs::exists(path_ + "/FORMAT")) return;  // another process was first
-  fs::create_directory(segments_path());
-  fs::create_directory(temporary_path());
+  make_folder(segments_path(), shared);
+  make_folder(temporary_path(), shared);
   fs::remove(log_path());  // of a creation that was interrupted
   Log::create(log_path());
   write_format({codec, StoreId::random(), {}, {}});

@@ -7,6 +7,7 @@
 //   log             see log.hpp
 //   segments/       <model id>.seg, see segment.hpp
 //   tmp/            what writers have not published yet
+//   reserve         space kept back for a full disk, see reserve.hpp
 //   intent          which segments the writer at work may leave behind, see intent.hpp
 //   snapshot        see snapshot.hpp; may be missing
 //   snapshot.lock   the advisory lock of the process that makes one
@@ -22,7 +23,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "file.hpp"
 #include "membership.hpp"
 #include "segment.hpp"
 #include "store_id.hpp"
@@ -50,7 +53,15 @@ class Folder {
   ///
   /// Throws kFormat for a folder that holds something else or a newer format, kPermission if it
   /// cannot be used, kIo on a network file system (locks and mappings are not coherent there).
-  Folder(const std::string& path, bool writable, std::optional<Codec> codec);
+  /// With `shared`, a new store is the group's too, and an old one has to be; see access.hpp.
+  Folder(const std::string& path, bool writable, std::optional<Codec> codec, bool shared = false);
+
+  /// Throws kFormat, with one text for whoever finds it out, if the folder or a part of it is gone.
+  void require_parts() const;
+  /// The lock of writers, or the shared one of who opens the store to read.
+  FileLock lock(bool exclusive) const;
+  /// What had to be changed at opening, once.
+  std::optional<std::string> take_warning() { return std::exchange(warning_, std::nullopt); }
 
   const std::string& path() const noexcept { return path_; }
   std::string lock_path() const { return path_ + "/lock"; }
@@ -67,6 +78,7 @@ class Folder {
   std::string intent_path() const { return path_ + "/intent"; }
   std::string snapshot_path() const { return path_ + "/snapshot"; }
   std::string snapshot_lock_path() const { return path_ + "/snapshot.lock"; }
+  std::string reserve_path() const { return path_ + "/reserve"; }
   std::string temporary_path() const { return path_ + "/tmp"; }
   std::string segments_path() const { return path_ + "/segments"; }
   std::string segment_path(std::uint64_t owner) const;
@@ -78,8 +90,9 @@ class Folder {
   std::uint64_t sweep_segments(const std::function<bool(std::uint64_t)>& is_known) const;
 
  private:
-  void prepare(bool writable, std::optional<Codec> codec);
-  void create(Codec codec) const;
+  void prepare(bool writable, std::optional<Codec> codec, bool shared);
+  void create(Codec codec, bool shared) const;
+  void require_shared() const;
   void read_format();
   void write_format(const Format& format) const;
 
@@ -90,6 +103,7 @@ class Folder {
   // As one number, since others read while it changes.
   std::atomic<std::uint64_t> membership_ = std::bit_cast<std::uint64_t>(Membership());
   std::string path_;
+  std::optional<std::string> warning_;
 };
 
 }  // namespace parsl_tl

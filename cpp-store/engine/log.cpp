@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -137,6 +139,12 @@ std::shared_ptr<arrow::Buffer> Log::next() {
   return std::move(frame->payload);
 }
 
+std::uint64_t Log::frame_bytes(std::uint64_t offset) const {
+  FrameHeader header{};
+  if (file_.read_at(offset, &header, sizeof header) != sizeof header) return 0;
+  return sizeof header + padded(header.length);
+}
+
 std::shared_ptr<arrow::Buffer> Log::read_frame(std::uint64_t offset) const {
   auto frame = frame_at(offset, file_.size());
   if (!frame) {
@@ -146,17 +154,100 @@ std::shared_ptr<arrow::Buffer> Log::read_frame(std::uint64_t offset) const {
   return std::move(frame->payload);
 }
 
+std::string LogDamage::text(const std::string& log) const {
+  return log + ": the record at byte " + std::to_string(position) + " is damaged, and " +
+         std::to_string(frames_behind) + " whole " + (frames_behind == 1 ? "record follows" : "records follow") +
+         " it";
+}
+
+std::uint64_t Log::count_frames(std::uint64_t from, std::uint64_t file_size) const {
+  // Frames begin at multiples of 8; what begins like one is looked at, piece by piece.
+  constexpr std::size_t kPiece = 1 << 20;
+  std::vector<char> piece(kPiece);
+  std::uint64_t count = 0;
+  std::uint64_t offset = padded(from);
+  while (offset < file_size) {
+    const std::size_t got = file_.read_at(offset, piece.data(), kPiece);
+    std::uint64_t next = offset + kPiece;
+    for (std::size_t i = 0; i + sizeof kFrameMagic <= got; i += 8) {
+      if (std::memcmp(piece.data() + i, kFrameMagic, sizeof kFrameMagic) != 0) continue;
+      const auto frame = frame_at(offset + i, file_size);
+      if (!frame) continue;
+      ++count;
+      next = frame->end;
+      break;
+    }
+    offset = next;
+  }
+  return count;
+}
+
+bool Log::is_zero(std::uint64_t begin, std::uint64_t end) const {
+  std::vector<char> bytes(4096);
+  while (begin < end) {
+    const std::size_t got =
+        file_.read_at(begin, bytes.data(), std::min<std::uint64_t>(bytes.size(), end - begin));
+    if (got == 0 || std::any_of(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(got),
+                                [](char byte) { return byte != 0; })) {
+      return false;
+    }
+    begin += got;
+  }
+  return true;
+}
+
+bool Log::is_torn(std::uint64_t offset, std::uint64_t file_size) const {
+  // A power cut may leave the file as long as it was to be, and zeros where blocks were to come.
+  // Records end with some zeros themselves, but not with so many.
+  constexpr std::uint64_t kBlock = 512;
+  const std::uint64_t last_block = (file_size - std::min(file_size, kBlock / 2)) / kBlock * kBlock;
+  if (is_zero(std::max(offset, last_block), file_size)) return true;
+  FrameHeader header{};
+  const std::size_t got = file_.read_at(offset, &header, sizeof header);
+  if (std::memcmp(header.magic, kFrameMagic, std::min(got, sizeof kFrameMagic)) != 0) return false;
+  if (got < sizeof header) return true;
+  const std::uint64_t begin = offset + sizeof header;
+  if (header.length > kMaxPayload || begin + padded(header.length) <= file_size) return false;
+  // Longer than the file: unless it is the length that is damaged, and the rest is whole.
+  std::vector<std::uint8_t> rest(file_size - begin);
+  if (file_.read_at(begin, rest.data(), rest.size()) != rest.size()) return false;
+  for (std::size_t padding = 0; padding < 8 && padding <= rest.size(); ++padding) {
+    if (checksum(rest.data(), rest.size() - padding) == header.checksum) return false;
+  }
+  return true;
+}
+
+std::optional<LogDamage> Log::damage_at(std::uint64_t position) const {
+  const std::uint64_t end = file_.size();
+  if (end <= position || frame_at(position, end)) return std::nullopt;
+  const LogDamage damage{position, count_frames(position + 1, end)};
+  if (damage.frames_behind == 0 && is_torn(position, end)) return std::nullopt;
+  return damage;
+}
+
+std::optional<LogDamage> Log::check(std::uint64_t end) const {
+  for (std::uint64_t offset = sizeof(FileHeader); offset < end;) {
+    const auto frame = frame_at(offset, end);
+    if (!frame) return LogDamage{offset, count_frames(offset + 1, file_.size())};
+    offset = frame->end;
+  }
+  return std::nullopt;
+}
+
+Log::Trace Log::trace() const {
+  struct stat info {};
+  if (::fstat(file_.fd(), &info) != 0) throw_errno(errno, "cannot stat", file_.path());
+  return {static_cast<std::uint64_t>(info.st_size),
+          std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
 std::uint64_t Log::cut_torn_tail() {
   const std::uint64_t end = file_.size();
   if (end <= position()) return 0;
-  // Frames begin at multiples of 8, so a whole one behind the damage would be found here.
-  for (std::uint64_t offset = padded(position() + 1); offset < end; offset += 8) {
-    if (frame_at(offset, end)) {
-      throw StoreException(ErrorCode::kCorrupt,
-                           file_.path() + ": the record at byte " + std::to_string(position()) +
-                               " is damaged, and whole records follow it; restore the file from "
-                               "a copy. Nothing was changed");
-    }
+  if (const auto found = damage_at(position())) {
+    throw StoreException(ErrorCode::kCorrupt, found->text(file_.path()) +
+                                                  "; restore the file from a copy. Nothing was "
+                                                  "changed");
   }
   file_.truncate(position());
   return end - position();

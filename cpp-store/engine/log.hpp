@@ -31,6 +31,13 @@ struct LogStamp {
   std::uint64_t last_checksum = 0;
 };
 
+/// What is wrong where a frame should be.
+struct LogDamage {
+  std::uint64_t position = 0;       // of the frame that is damaged
+  std::uint64_t frames_behind = 0;  // whole ones
+  std::string text(const std::string& log) const;
+};
+
 class Log {
  public:
   /// Creates the file with its header and schema frame; fails if it exists.
@@ -47,6 +54,17 @@ class Log {
   bool is_current(std::uint64_t position) const;
   bool was_replaced() const;
   void sync() { file_.sync_data(); }
+  /// Tells a clean-up of temporary files that somebody writes this one.
+  bool try_lock() { return file_.try_lock(); }
+
+  /// The file's size and the time of its last change. Writers leave it behind with the lock held:
+  /// who finds another one knows that somebody else was at the file.
+  struct Trace {
+    std::uint64_t size = 0;
+    std::int64_t changed_ns = 0;
+    bool operator==(const Trace&) const = default;
+  };
+  Trace trace() const;
 
   /// Where the next frame is read or appended.
   const LogStamp& stamp() const noexcept { return stamp_; }
@@ -54,9 +72,14 @@ class Log {
   /// Goes on reading behind the frames that a snapshot holds.
   void seek(const LogStamp& stamp) { stamp_ = stamp; }
 
+  /// Whether what begins at `position`, where no whole frame does, is damage rather than what a
+  /// writer at work, one that died, or a power cut left of a last frame: its beginning, or zeros.
+  std::optional<LogDamage> damage_at(std::uint64_t position) const;
+  /// Looks at every frame again, up to `end`, where a frame ended.
+  std::optional<LogDamage> check(std::uint64_t end) const;
+
   /// With the exclusive lock held and `next()` exhausted: cuts off what a writer that died left
-  /// behind and returns its size in bytes. Throws kCorrupt, and changes nothing, if whole frames
-  /// follow the damage: then it is no torn tail.
+  /// behind and returns its size in bytes. Throws kCorrupt, and changes nothing, if that is damage.
   std::uint64_t cut_torn_tail();
 
   /// With the exclusive lock held and `next()` exhausted. On failure the file is as before.
@@ -67,6 +90,8 @@ class Log {
   std::uint64_t generation() const noexcept { return stamp_.generation; }
   const File& file() const noexcept { return file_; }
 
+  /// The bytes of a whole frame, by the offset it began at.
+  std::uint64_t frame_bytes(std::uint64_t offset) const;
   /// Reads one frame again, by the offset it began at.
   std::shared_ptr<arrow::Buffer> read_frame(std::uint64_t offset) const;
 
@@ -77,6 +102,9 @@ class Log {
     std::uint64_t checksum;
   };
   std::optional<Frame> frame_at(std::uint64_t offset, std::uint64_t file_size) const;
+  std::uint64_t count_frames(std::uint64_t from, std::uint64_t file_size) const;
+  bool is_torn(std::uint64_t offset, std::uint64_t file_size) const;
+  bool is_zero(std::uint64_t begin, std::uint64_t end) const;
 
   File file_;
   File::Identity identity_;

@@ -1,11 +1,7 @@
 // What keeps a store small and quick to open: snapshots and compaction.
-#include <arrow/buffer.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstdio>
 
 #include "engine.hpp"
 #include "errors.hpp"
@@ -18,77 +14,6 @@ namespace {
 constexpr std::size_t kGroup = 256;
 constexpr std::uint64_t kGroupBytes = 64 << 20;
 
-std::uint64_t file_bytes(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) throw_errno(errno, "cannot stat", path);
-  return static_cast<std::uint64_t>(info.st_size);
-}
-
-/// Appends records in groups.
-class GroupedLog {
- public:
-  explicit GroupedLog(Log& log) : log_(log) {}
-
-  void add(Record record) {
-    bytes_ += record.architecture.size() + record.attributes.size();
-    group_.push_back(std::move(record));
-    if (group_.size() == kGroup || bytes_ >= kGroupBytes) flush();
-  }
-  void flush() {
-    if (!group_.empty()) log_.append(*encode(group_), false);
-    group_.clear();
-    bytes_ = 0;
-  }
-
- private:
-  Log& log_;
-  std::vector<Record> group_;
-  std::uint64_t bytes_ = 0;
-};
-
-/// What stands for the models that were retired. False if there are none.
-bool add_departed(const Catalog& catalog, GroupedLog& out) {
-  std::unordered_map<std::uint64_t, std::vector<LayerRecord>> left;  // layers that others hold
-  catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
-    if (!catalog.contains(owner)) left[owner].push_back({key, "", owner, use.bytes, true});
-  });
-  bool any = false;
-  catalog.for_each_used([&](std::uint64_t id, std::optional<std::uint64_t> parent, bool living) {
-    if (living) return;
-    any = true;
-    Record record;
-    record.operation = Operation::kDeparted;
-    record.model_id = id;
-    record.parent = parent;
-    if (const auto layers = left.find(id); layers != left.end()) {
-      record.layers = std::move(layers->second);
-      record.segment_bytes = catalog.segment_bytes(id);
-    }
-    out.add(std::move(record));
-  });
-  return any;
-}
-
-/// Copies the records of living models, and of retired ones what others need. False, and `to` is of
-/// no use, if `from` holds nothing else.
-bool copy_needed_records(const Catalog& catalog, const Log& from, Log& to) {
-  GroupedLog out(to);
-  if (!add_departed(catalog, out)) return false;
-  std::uint64_t offset = 0;
-  std::vector<Record> frame;
-  catalog.for_each_holder(false, [&](const Model& model) {
-    if (model.place.offset != offset || frame.empty()) {
-      offset = model.place.offset;
-      frame = decode(from.read_frame(offset));
-    }
-    Record record = frame.at(model.place.row);
-    record.segment_bytes = catalog.segment_bytes(model.id);
-    out.add(std::move(record));
-  });
-  out.flush();
-  return true;
-}
-
 }  // namespace
 
 /// A delta is private memory of every process, a snapshot is shared: folding early keeps eight
@@ -99,11 +24,16 @@ std::size_t Engine::due_changes(std::size_t models) const {
                            : std::max<std::size_t>(4096, models / 128);
 }
 
+bool Engine::fold_is_due(std::size_t models) const {
+  return state_.read()->catalog.num_changes() >= due_changes(models);
+}
+
 void Engine::fold_if_due() {
   {
     const View state = state_.read();
     const Catalog& catalog = state->catalog;
-    if (catalog.num_changes() < due_changes(catalog.num_models())) return;
+    const bool is_due = catalog.num_changes() >= due_changes(catalog.num_models());
+    if (!is_due && (options_.read_only || state->position < rewrite_look_)) return;
   }
   if (process_ != ::getpid()) return;  // a fork leaves it to the others
   const std::lock_guard guard(folding_->mutex);
@@ -125,10 +55,11 @@ void Engine::run_folds() {
       const std::size_t models = state_.read()->catalog.num_models();
       // Another process may be at it: then there is nothing to do here.
       const auto folding = FileLock::try_lock(folder_.snapshot_lock_path(), true);
-      if (folding) fold_locked(due_changes(models));
+      if (folding && fold_is_due(models)) fold_locked(due_changes(models));
     } catch (const std::exception& error) {
       warn(std::string("no snapshot was made: ") + error.what());
     }
+    rewrite_if_due();
     lock.lock();
     // The disk may be full: not again at once.
     folding.wanted.wait_for(lock, std::chrono::milliseconds(200), [this] { return stop_.load(); });
@@ -140,22 +71,16 @@ void Engine::fold() {
   require_open();
   require_writable();
   refreshed();
-  const FileLock lock(folder_.snapshot_lock_path(), true);
-  fold_locked(1);
+  in_folder([&] {
+    const FileLock lock(folder_.snapshot_lock_path(), true);
+    fold_locked(1);
+  });
 }
 
 void Engine::fold_locked(std::size_t least_changes) {
   if (!options_.read_only) {
     // From the files, not from the state in use: nobody waits for this.
-    State state = load();
-    try {
-      if (const Snapshot* base = state.catalog.base()) base->verify_index();
-    } catch (const StoreException& error) {
-      if (error.code() != ErrorCode::kCorrupt) throw;
-      warn(std::string(error.what()) + " (it was passed over)");
-      state = load(false);
-    }
-    replay_into(state, ~std::size_t{0});
+    const State state = load_all();
     if (stop_) return;
     if (state.catalog.num_changes() >= least_changes) {
       state.log->sync();  // a snapshot must not outlive, in a power cut, what it was made from
@@ -186,8 +111,19 @@ CompactReport Engine::compact() {
   require_open();
   require_writable();
   CompactReport report;
-  shrink_segments(report);
-  rewrite_log(report);
+  in_folder([&] {
+    shrink_segments(report);
+    const FileLock no_snapshots(folder_.snapshot_lock_path(), true);
+    const auto rewrite = [&] { report.bytes_freed += rewrite_log_locked(); };
+    try {
+      rewrite();
+    } catch (const StoreException& error) {
+      // Once more with all that is kept back: a log without what is of no use gives it back at once.
+      if (error.code() != ErrorCode::kFull || !reserve_->release_all()) throw;
+      rewrite();
+    }
+  });
+  reserve_->restore();
   return report;
 }
 
@@ -200,8 +136,9 @@ class Engine::ShrunkGroup {
     try {
       write(source, keys);
     } catch (const StoreException& error) {
-      // What is published gives its space back, which may be enough.
-      if (error.code() != ErrorCode::kFull || waiting_.empty()) throw;
+      // What is published gives its space back, which may be enough; or what is kept back is.
+      if (error.code() != ErrorCode::kFull) throw;
+      if (waiting_.empty() && !engine_.reserve_->release_all()) throw;
       publish();
       write(source, keys);
     }
@@ -234,7 +171,7 @@ class Engine::ShrunkGroup {
       const std::lock_guard guard(engine_.cache_mutex_);
       engine_.segments_.erase(shrunk.owner);
     }
-    if (!records.empty()) engine_.append(std::move(records));
+    if (!records.empty()) engine_.append(std::move(records), Need::kFreesSpace);
     waiting_.clear();
     bytes_ = 0;
   }
@@ -300,48 +237,6 @@ void Engine::shrink_segments(CompactReport& report) {
   const View state = state_.read();
   report.bytes_freed += folder_.sweep_segments(
       [&](std::uint64_t owner) { return state->catalog.segment_bytes(owner) > 0; });
-}
-
-void Engine::rewrite_log(CompactReport& report) {
-  const FileLock no_snapshots(folder_.snapshot_lock_path(), true);
-  const Turn turn(*this);
-  const std::uint64_t before = log_->size();
-  const std::string temporary = unique_path(folder_.temporary_path(), "log");
-  try {
-    Log::create(temporary);
-    Log rewritten(temporary, true);
-    {
-      const View state = state_.read();
-      if (!copy_needed_records(state->catalog, *log_, rewritten)) {
-        ::unlink(temporary.c_str());
-        return;
-      }
-    }
-    rewritten.file().copy_access(log_->file());
-    rewritten.sync();
-    if (std::rename(temporary.c_str(), folder_.log_path().c_str()) != 0) {
-      throw_errno(errno, "cannot publish", folder_.log_path());
-    }
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  if (options_.sync) sync_folder(folder_.path());
-  const std::uint64_t after = file_bytes(folder_.log_path());
-  report.bytes_freed += before > after ? before - after : 0;
-  State state = load();
-  replay_into(state, ~std::size_t{0});
-  try {
-    write_snapshot(state.catalog, state.log->stamp(), folder_.temporary_path(),
-                   folder_.snapshot_path(), stop_);
-    state = load();
-    replay_into(state, ~std::size_t{0});
-  } catch (const StoreException& error) {
-    // Without a snapshot the state is as right, and takes more memory.
-    warn(std::string("no snapshot was made: ") + error.what());
-  }
-  if (stop_) return;  // it may not have been replayed to its end
-  take(state);
 }
 
 }  // namespace parsl_tl

@@ -54,10 +54,18 @@ std::vector<Catalog::Change> read_changes(const Frames& frames, std::uint64_t se
 
 Engine::Engine(const std::string& folder, EngineOptions options)
     : options_(options),
-      folder_(folder, !options.read_only, options.codec),
+      folder_(folder, !options.read_only, options.codec, options.shared),
       state_(State{Catalog(), nullptr, 0}) {
-  if (!options_.read_only) intent_.emplace(folder_.intent_path());
-  const FileLock lock(folder_.lock_path(), !options_.read_only);
+  if (options_.damaged && !options_.read_only) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "a damaged store can be read, not written: open it with read_only=True");
+  }
+  if (auto warning = folder_.take_warning()) warn(*warning);
+  if (!options_.read_only) {
+    intent_.emplace(folder_.intent_path());
+    reserve_.emplace(folder_.reserve_path());
+  }
+  const FileLock lock = folder_.lock(!options_.read_only);
   const std::lock_guard guard(catch_up_mutex_);
   State state = load();
   if (!options_.read_only) fold_long_tail(state);
@@ -183,6 +191,7 @@ void Engine::replay_into(State& state, std::size_t most_changes) const {
 
 bool Engine::replay() {
   if (log_->was_replaced()) {
+    folder_.require_parts();
     folder_.require_same_store();
     take(load());
   }
@@ -216,8 +225,38 @@ void Engine::replay_all_locked() {
   if (!options_.read_only) {
     log_->cut_torn_tail();
     sweep_due_ = true;  // what else was lost with it, nobody knows
+    return warn(where + " were cut off");
   }
-  warn(where + (options_.read_only ? " were passed over" : " were cut off"));
+  const auto damage = log_->damage_at(log_->position());
+  if (damage && !options_.damaged) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         damage->text(folder_.log_path()) +
+                             "; restore the file from a copy, or read what is before the damage "
+                             "with read_only=True and damaged=True (--damaged)");
+  }
+  passed_over_ = log_->size();
+  warn(damage ? damage->text(folder_.log_path()) + "; all from there on was passed over"
+              : where + " were passed over");
+}
+
+void Engine::require_undamaged() {
+  // One process in a turn at a time: if nothing was appended since this one's last, nobody but a
+  // stranger, or a failing disk's repair, can have touched the file. Looking costs one fstat.
+  if (!trace_ || *trace_ == log_->trace()) return;
+  if (const auto damage = log_->check(log_->position())) {
+    throw StoreException(ErrorCode::kCorrupt,
+                         damage->text(folder_.log_path()) +
+                             "; somebody else wrote to it. Nothing was stored; restore the file "
+                             "from a copy");
+  }
+}
+
+void Engine::require_space() {
+  if (reserve_->restore()) return;
+  throw StoreException(ErrorCode::kFull,
+                       "the disk of " + folder_.path() +
+                           " is full but for what is kept back for retiring models; nothing was "
+                           "stored. Free space there or retire models");
 }
 
 void Engine::catch_up() {
@@ -226,9 +265,13 @@ void Engine::catch_up() {
     if (appending_) return;
     std::this_thread::yield();
   }
-  if (replay() || options_.read_only) return;
+  const std::uint64_t before = log_->position();
+  const bool whole = replay();
+  if (log_->position() != before) trace_.reset();
+  if (whole || (options_.read_only && log_->size() == passed_over_)) return;
   // Bytes that are no frame belong to a writer at work or to one that died: the lock tells.
-  if (const auto file_lock = FileLock::try_lock(folder_.lock_path(), true)) replay_all_locked();
+  const auto file_lock = FileLock::try_lock(folder_.lock_path(), !options_.read_only);
+  if (file_lock) replay_all_locked();
 }
 
 Engine::View Engine::refreshed() {
@@ -263,14 +306,26 @@ void Engine::recover_intent() {
 Engine::Turn::Turn(Engine& engine)
     : engine_(engine),
       writer_(engine.writer_mutex_),
-      file_lock_(engine.folder_.lock_path(), true),
+      file_lock_(engine.folder_.lock(true)),
       catch_up_(engine.catch_up_mutex_) {
   engine_.require_open();
+  const LogStamp before = engine_.log_->stamp();
   engine_.replay_all_locked();
+  const LogStamp& now = engine_.log_->stamp();
+  // Others wrote: the file's times tell nothing.
+  if (before.generation != now.generation || before.position != now.position) engine_.trace_.reset();
+  engine_.require_undamaged();
   engine_.recover_intent();
   engine_.appending_ = true;
 }
 
-Engine::Turn::~Turn() { engine_.appending_ = false; }
+Engine::Turn::~Turn() {
+  engine_.appending_ = false;
+  try {
+    engine_.trace_ = engine_.log_->trace();
+  } catch (const StoreException&) {
+    engine_.trace_.reset();  // then the next turn has nothing to compare with
+  }
+}
 
 }  // namespace parsl_tl

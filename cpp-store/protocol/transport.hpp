@@ -82,6 +82,9 @@ class Handler {
   virtual ~Handler() = default;
   /// Gives the reply. Called from many threads at once; never throws.
   virtual std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept = 0;
+  /// Whether who sends what begins like this is let in; a transport keeps others' messages small.
+  virtual bool admits(std::span<const std::uint8_t> /*beginning*/) const noexcept { return true; }
+  virtual bool admits_everybody() const noexcept { return true; }
 };
 
 struct ListenOptions {
@@ -90,6 +93,7 @@ struct ListenOptions {
   std::uint16_t provider_id = 0;  // Thallium's; others ignore it
   std::string certificate;        // PEM, for grpc+tls
   std::string key;                // PEM
+  bool shared = false;            // a socket that is a file is its group's, too
 };
 
 /// Serves a handler at an address until it is stopped.
@@ -102,6 +106,8 @@ class Listener {
   virtual void stop(std::chrono::milliseconds patience) = 0;
 };
 
+/// How much of a request `Handler::admits` looks at.
+constexpr std::size_t kBeginningBytes = 128;
 /// The largest request or reply, without bulk data.
 constexpr std::size_t kMostMessageBytes = 16 << 20;
 /// Bulk data travels in parts of so many bytes at most.

@@ -40,13 +40,15 @@ void bind_engine(py::module_& module) {
   py::class_<Engine, std::shared_ptr<Engine>> engine(module, "Engine");
   engine
       .def(py::init([](const std::string& folder, bool read_only, bool sync, bool checksums,
-                       const std::optional<std::string>& compression) {
+                       const std::optional<std::string>& compression, bool shared, bool damaged) {
              const py::gil_scoped_release release;
              return std::make_shared<Engine>(
-                 folder, EngineOptions{read_only, sync, checksums, codec_of(compression)});
+                 folder, EngineOptions{read_only, sync, checksums, codec_of(compression), shared,
+                                       damaged});
            }),
            py::arg("folder"), py::arg("read_only") = false, py::arg("sync") = false,
-           py::arg("checksums") = true, py::arg("compression") = std::nullopt)
+           py::arg("checksums") = true, py::arg("compression") = std::nullopt,
+           py::arg("shared") = false, py::arg("damaged") = false)
       .def_property_readonly("compression",
                              [](const Engine& self) { return name_of(self.codec()); })
       .def("take_warnings", &Engine::take_warnings)

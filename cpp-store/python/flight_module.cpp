@@ -26,12 +26,14 @@ void bind_transport(py::module_& module) {
   module.def(
       "listen",
       [](const std::string& address, std::shared_ptr<Handler> handler, unsigned threads,
-         const std::string& certificate, const std::string& key, std::uint16_t provider_id) {
-        return listen_flight({address, threads, provider_id, certificate, key},
+         const std::string& certificate, const std::string& key, std::uint16_t provider_id,
+         bool shared) {
+        return listen_flight({address, threads, provider_id, certificate, key, shared},
                              std::move(handler));
       },
       py::arg("address"), py::arg("handler").none(false), py::arg("threads") = 4,
-      py::arg("certificate") = "", py::arg("key") = "", py::arg("provider_id") = 0, Release());
+      py::arg("certificate") = "", py::arg("key") = "", py::arg("provider_id") = 0,
+      py::arg("shared") = false, Release());
 }
 
 void bind_bare(py::module_& module) {

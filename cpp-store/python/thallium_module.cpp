@@ -30,8 +30,10 @@ void bind_transport(py::module_& module) {
   module.def(
       "listen",
       [](const std::string& address, const std::shared_ptr<Handler>& handler, unsigned threads,
-         const std::string& certificate, const std::string& key, std::uint16_t provider_id) {
+         const std::string& certificate, const std::string& key, std::uint16_t provider_id,
+         bool shared) {
         ListenOptions options;
+        options.shared = shared;  // no matter here: nothing is a file
         options.address = address;
         options.threads = threads;
         options.provider_id = provider_id;
@@ -40,7 +42,8 @@ void bind_transport(py::module_& module) {
         return listen_thallium(options, handler);
       },
       py::arg("address"), py::arg("handler"), py::arg("threads") = 4, py::arg("certificate") = "",
-      py::arg("key") = "", py::arg("provider_id") = 0, Release());
+      py::arg("key") = "", py::arg("provider_id") = 0,
+      py::arg("shared") = false, Release());
 }
 
 void bind_bare(py::module_& module) {

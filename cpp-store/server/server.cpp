@@ -32,6 +32,15 @@ std::string Server::handle(std::span<const std::uint8_t> request, Exchange& exch
   return reply;
 }
 
+bool Server::admits(std::span<const std::uint8_t> beginning) const noexcept {
+  if (!options_.token) return true;
+  try {
+    return are_equal(parse_request(beginning).token, *options_.token);
+  } catch (const std::exception&) {
+    return false;  // no request of ours; handling it tells what is wrong with it
+  }
+}
+
 std::string Server::answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange) {
   try {
     return answer(request, exchange);

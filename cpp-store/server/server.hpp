@@ -39,6 +39,8 @@ class Server final : public Handler {
 
   std::string handle(std::span<const std::uint8_t> request,
                      Exchange& exchange) noexcept override;
+  bool admits(std::span<const std::uint8_t> beginning) const noexcept override;
+  bool admits_everybody() const noexcept override { return !options_.token; }
 
   /// What `stop` asks for, and what a signal handler may ask for too.
   void request_stop();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,21 +45,30 @@ def add_store_command(subparsers: Any) -> None:
         action.set_defaults(run=run)
         return action
 
-    info = add("info", _info, "how many models and bytes there are")
+    def add_reading(name: str, run: Callable[[argparse.Namespace], int], what: str) -> Any:
+        action = add(name, run, what)
+        action.add_argument(
+            "--damaged",
+            action="store_true",
+            help="look into a store whose log is damaged, as far as it can be read",
+        )
+        return action
+
+    info = add_reading("info", _info, "how many models and bytes there are")
     info.add_argument("--json", action="store_true", help="as JSON")
-    ls = add("ls", _ls, "list the models")
+    ls = add_reading("ls", _ls, "list the models")
     ls.add_argument("--sort", choices=sorted(_COLUMNS), default="created", help="largest first")
     ls.add_argument("--limit", type=int, help="so many rows")
     ls.add_argument("--csv", help="write all columns to this file instead")
-    for name, run, what in (
-        ("show", _show, "one model: what it is, and who owns its layers"),
-        ("lineage", _lineage, "the ancestors and descendants of a model"),
-        ("retire", _retire, "take a model out, and free what no other model refers to"),
+    for adding, name, run, what in (
+        (add_reading, "show", _show, "one model: what it is, and who owns its layers"),
+        (add_reading, "lineage", _lineage, "the ancestors and descendants of a model"),
+        (add, "retire", _retire, "take a model out, and free what no other model refers to"),
     ):
-        add(name, run, what).add_argument("id", help="model id, or the start of one")
+        adding(name, run, what).add_argument("id", help="model id, or the start of one")
     add("verify", _verify, "compute every checksum, count every reference")
     add("compact", _compact, "give the space of retired models back to the file system")
-    export = add("export", _export, "write a model as a Keras file that predicts the same")
+    export = add_reading("export", _export, "write a model as a Keras file that predicts the same")
     export.add_argument("id", help="model id, or the start of one")
     export.add_argument("file", help="the file to write, ending in .keras")
     export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
@@ -75,19 +85,24 @@ _COLUMNS = {
 }
 
 
-def _open(where: str, *, read_only: bool = True) -> ModelStore:
+def _open(where: str, *, read_only: bool = True, damaged: bool = False) -> ModelStore:
     from parsl_tl.store import open_store
+
+    return open_store(_uri(where), read_only=read_only, damaged=damaged or None)
+
+
+def _uri(where: str) -> str:
     from parsl_tl.store.uri import is_remote
 
     if ":" in where or is_remote(where):
-        return open_store(where, read_only=read_only)
+        return where
     folder = Path(where)
     config = folder / "config.json"
     if config.is_file():  # a campaign's folder: its settings tell where the store is
         from parsl_tl.search.settings import CampaignSettings
 
-        return open_store(CampaignSettings.read(config).store_uri(folder), read_only=read_only)
-    return open_store(f"embedded:{folder}", read_only=read_only)
+        return CampaignSettings.read(config).store_uri(folder)
+    return f"embedded:{folder}"
 
 
 def _find(store: ModelStore, text: str) -> int:
@@ -109,7 +124,7 @@ def _info(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    with _open(args.where) as store:
+    with _open(args.where, damaged=args.damaged) as store:
         stats = store.stats()
     if args.json:
         print(json.dumps(stats))
@@ -128,7 +143,7 @@ def _ls(args: argparse.Namespace) -> int:
 
     from parsl_tl.store import format_model_id
 
-    with _open(args.where) as store:
+    with _open(args.where, damaged=args.damaged) as store:
         models = store.models()
     if models.num_rows:
         models = models.sort_by([(_COLUMNS[args.sort], "descending")])
@@ -167,7 +182,7 @@ def _show(args: argparse.Namespace) -> int:
     from parsl_tl.store import format_model_id
 
     console = Console()
-    with _open(args.where) as store:
+    with _open(args.where, damaged=args.damaged) as store:
         model_id = _find(store, args.id)
         info = store.info(model_id)
         shapes = store.shapes(model_id)
@@ -204,7 +219,7 @@ def _lineage(args: argparse.Namespace) -> int:
 
     from parsl_tl.store import format_model_id
 
-    with _open(args.where) as store:
+    with _open(args.where, damaged=args.damaged) as store:
         model_id = _find(store, args.id)
         line = [*reversed(store.lineage(model_id)), model_id]
         below = store.descendants(model_id)
@@ -237,7 +252,13 @@ def _retire(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    with _open(args.where) as store:
+    from parsl_tl.store.uri import is_remote
+
+    with warnings.catch_warnings():
+        # Damage is what the report tells of, with the rest that is wrong.
+        warnings.filterwarnings("ignore", message=".*is damaged, and", category=RuntimeWarning)
+        store = _open(args.where, damaged=not is_remote(_uri(args.where)))
+    with store:
         report = store.verify()
     print(
         f"{report.models} models, {report.tensors} tensors, {show_bytes(report.num_bytes)} checked"
@@ -266,7 +287,7 @@ def _export(args: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets at length
     from parsl_tl.store import export_keras
 
-    with _open(args.where) as store:
+    with _open(args.where, damaged=args.damaged) as store:
         path = export_keras(store, _find(store, args.id), args.file, overwrite=args.overwrite)
     print(f"written: {path}")
     return 0

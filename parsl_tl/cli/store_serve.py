@@ -79,6 +79,17 @@ def add_serve_action(actions: Any) -> None:
     )
     parser.add_argument("--read-only", action="store_true", help="change nothing")
     parser.add_argument(
+        "--damaged",
+        action="store_true",
+        help="with --read-only: serve a damaged store, as far as its log can be read",
+    )
+    parser.add_argument(
+        "--group",
+        action="store_true",
+        help="let the group use a new store's folder, the socket and the address file; otherwise "
+        "they are their owner's alone",
+    )
+    parser.add_argument(
         "--patience",
         type=float,
         default=10.0,
@@ -122,6 +133,8 @@ def _run(args: argparse.Namespace) -> int:
         insecure=args.insecure,
         compression=args.compression,
         read_only=args.read_only,
+        shared="group" if args.group else None,
+        damaged=args.damaged,
     )
     stop = _StopSignal()
     with StoreServer(settings) as server:

@@ -13,6 +13,7 @@ from parsl_tl.store.native_store import NativeStore
 
 Durability = Literal["os", "disk"]
 Compression = Literal["none", "lz4", "zstd"]
+Shared = Literal["group"]
 
 
 class EmbeddedStore(NativeStore):
@@ -30,6 +31,8 @@ class EmbeddedStore(NativeStore):
         durability: Durability = "os",
         checksums: bool = True,
         compression: Compression | None = None,
+        shared: Shared | None = None,
+        damaged: bool = False,
     ) -> None:
         """Opens the store, and makes it if the folder is missing or empty.
 
@@ -43,15 +46,20 @@ class EmbeddedStore(NativeStore):
             compression: of a new store's weights; None makes an uncompressed one, and opens an
                 existing one as it is. Compressed weights are uncompressed into memory when they
                 are first read, where raw ones are only mapped.
+            shared: ``"group"`` makes a new store that the folder's group may read and write; None
+                makes one for its owner alone, and opens an existing one as it is.
+            damaged: with ``read_only``, read a log that is damaged before its end up to there.
 
         Raises:
             InvalidValueError: an unknown option, or another compression than the store has.
             StoreFormatError: the folder holds something else, or a newer format.
-            StoreCorruptError: the log is damaged before its end.
+            StoreCorruptError: the log is damaged before its end (see ``damaged``).
             StorePermissionError: the folder cannot be written (or read).
         """
         if durability not in ("os", "disk"):
             raise InvalidValueError(f"durability is {durability!r}; choose 'os' or 'disk'")
+        if shared not in (None, "group"):
+            raise InvalidValueError(f"shared is {shared!r}; choose 'group', or None for nobody")
         path = str(Path(folder).expanduser().absolute())
         engine = native.Engine(
             path,
@@ -59,6 +67,8 @@ class EmbeddedStore(NativeStore):
             sync=durability == "disk",
             checksums=checksums,
             compression=compression,
+            shared=shared == "group",
+            damaged=damaged,
         )
         super().__init__(engine)
         self.uri = f"embedded:{path}"

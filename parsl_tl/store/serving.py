@@ -16,7 +16,7 @@ from typing import Literal, Self
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
-from parsl_tl.store.embedded import Compression
+from parsl_tl.store.embedded import Compression, Shared
 from parsl_tl.store.token import make_token
 from parsl_tl.store.transports import read_pem, transport_module
 
@@ -43,6 +43,9 @@ class ServerSettings:
         insecure: let everybody in who reaches the address.
         compression: of a new store's weights.
         read_only: change nothing.
+        shared: ``"group"`` lets the group use the folder of a new store, the socket and the
+            address file; the token stays its owner's.
+        damaged: with ``read_only``, serve what is before the damage of a log.
     """
 
     address: str
@@ -57,6 +60,8 @@ class ServerSettings:
     insecure: bool = False
     compression: Compression | None = None
     read_only: bool = False
+    shared: Shared | None = None
+    damaged: bool = False
 
 
 class StoreServer:
@@ -82,6 +87,8 @@ class StoreServer:
                 read_only=settings.read_only,
                 sync=settings.durability == "disk",
                 compression=settings.compression,
+                shared=settings.shared == "group",
+                damaged=settings.damaged,
             )
             self._server = native.Server(
                 self._engine,
@@ -99,6 +106,7 @@ class StoreServer:
                 certificate=read_pem(settings.tls_cert) if settings.tls_cert else "",
                 key=read_pem(settings.tls_key) if settings.tls_key else "",
                 provider_id=settings.provider_id,
+                shared=settings.shared == "group",
             )
         except BaseException:
             self._remove_temporary()
@@ -136,6 +144,9 @@ class StoreServer:
         file = Path(path)
         partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
         try:
+            partial.touch(0o600, exist_ok=False)
+            if self.settings.shared == "group":
+                partial.chmod(0o660)  # whatever the umask says
             partial.write_text(f"{self.connection}\n")
             partial.replace(file)
         except OSError as error:
@@ -198,6 +209,12 @@ def check(settings: ServerSettings) -> None:
         )
     if settings.folder is None and settings.durability != "memory":
         raise InvalidValueError("name the folder of the store (--data), or choose 'memory'")
+    if settings.shared not in (None, "group"):
+        raise InvalidValueError(
+            f"shared is {settings.shared!r}; choose 'group', or None for nobody"
+        )
+    if settings.damaged and not settings.read_only:
+        raise InvalidValueError("a damaged store can be served with --read-only alone")
     if not 1 <= settings.threads <= 1024:
         raise InvalidValueError(f"threads={settings.threads} must be from 1 to 1024")
     if settings.memory_limit is not None and settings.memory_limit < 1:

@@ -10,7 +10,7 @@ from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.connection import SERVERS_VARIABLE
 
 if TYPE_CHECKING:
-    from parsl_tl.store.embedded import Compression, Durability
+    from parsl_tl.store.embedded import Compression, Durability, Shared
     from parsl_tl.store.model_store import ModelStore
 
 EMBEDDED = "embedded:"
@@ -31,6 +31,8 @@ def open_store(
     durability: Durability | None = None,
     checksums: bool | None = None,
     compression: Compression | None = None,
+    shared: Shared | None = None,
+    damaged: bool | None = None,
     token_file: str | None = None,
     timeout: float | None = None,
     patience: float | None = None,
@@ -50,6 +52,10 @@ def open_store(
             (as None).
         compression: ``"none"``, ``"lz4"`` or ``"zstd"`` for the weights of a new store; an
             existing one is what it was made as.
+        shared: ``"group"`` makes a new store that the folder's group may use too; None makes one
+            for its owner alone (modes 0700 and 0600).
+        damaged: with ``read_only``, read a store whose log is damaged up to the damage, where it
+            is otherwise refused.
         token_file: the file with the servers' token, where the connection strings name none; None
             looks into the environment variable ``MODEL_SERVERS_TOKEN_FILE``.
         timeout: seconds that a server may take to answer (30), see ``RemoteStore``.
@@ -63,7 +69,13 @@ def open_store(
             not go with it.
         StoreError: see ``EmbeddedStore`` and ``RemoteStore``.
     """
-    for_folder = {"durability": durability, "checksums": checksums, "compression": compression}
+    for_folder = {
+        "durability": durability,
+        "checksums": checksums,
+        "compression": compression,
+        "shared": shared,
+        "damaged": damaged,
+    }
     for_servers = {"token_file": token_file, "timeout": timeout, "patience": patience}
     if is_remote(uri):
         _refuse(uri, for_folder, "is decided by the servers; give it to `parsl-tl store serve`")
@@ -88,6 +100,8 @@ def open_store(
         durability=durability or "os",
         checksums=True if checksums is None else checksums,
         compression=compression,
+        shared=shared,
+        damaged=bool(damaged),
     )
 
 

@@ -6,6 +6,7 @@
 #include <arrow/type.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <optional>
 
@@ -88,16 +89,37 @@ class FlightChannel final : public Channel {
   }
 
  private:
-  using Client = std::shared_ptr<fl::FlightClient>;
+  struct Connection {
+    std::unique_ptr<fl::FlightClient> flight;
+    std::atomic<bool> is_known = false;  // the server has let it in
+    fl::FlightClient* operator->() const { return flight.get(); }
+  };
+  using Client = std::shared_ptr<Connection>;
 
   Client client() {
     const std::lock_guard lock(mutex_);
     if (!client_) {
       auto made = fl::FlightClient::Connect(location_, options_);
       if (!made.ok()) throw flight_failure(made.status(), address_.text);
-      client_ = std::move(*made);
+      client_ = std::make_shared<Connection>();
+      client_->flight = std::move(*made);
     }
     return client_;
+  }
+
+  /// With much to send, says first who sends it.
+  Client client_for(const Call& call) {
+    constexpr std::size_t kLittle = 16 << 10;
+    Client client = this->client();
+    if (call.request.size() + size_of(call.upload) <= kLittle || client->is_known) return client;
+    const auto beginning = call.request.first(std::min(call.request.size(), kBeginningBytes));
+    const fl::Action action{
+        kEnter, std::make_shared<arrow::Buffer>(beginning.data(),
+                                                static_cast<std::int64_t>(beginning.size()))};
+    const auto results = value_of(client, (*client)->DoAction(call_options(call), action));
+    static_cast<void>(value_of(client, results->Next()));
+    client->is_known = true;
+    return client;
   }
 
   /// The next call connects anew. gRPC would wait before it tries again, and might go on with a
@@ -117,11 +139,11 @@ class FlightChannel final : public Channel {
   }
 
   std::string ask(const Call& call) {
-    const Client client = this->client();
+    const Client client = client_for(call);
     const fl::Action action{
         kAction, std::make_shared<arrow::Buffer>(call.request.data(),
                                                  static_cast<std::int64_t>(call.request.size()))};
-    const auto results = value_of(client, client->DoAction(call_options(call), action));
+    const auto results = value_of(client, (*client)->DoAction(call_options(call), action));
     const auto result = value_of(client, results->Next());
     if (!result) throw broken_stream(address_.text, "the server gave none");
     // The end has to be read too: a call that is left before is cancelled.
@@ -133,10 +155,10 @@ class FlightChannel final : public Channel {
 
   std::string upload(const Call& call) {
     const Loan loan;  // first, so that it ends last
-    const Client client = this->client();
+    const Client client = client_for(call);
     const auto command =
         fl::FlightDescriptor::Command(format_head({size_of(call.upload), call.request}));
-    auto put = value_of(client, client->DoPut(call_options(call), command, part_schema()));
+    auto put = value_of(client, (*client)->DoPut(call_options(call), command, part_schema()));
     PartCutter parts(call.upload, loan.token());
     std::shared_ptr<arrow::Buffer> reply;
     arrow::Status status = write_all(*put.writer, parts);
@@ -160,9 +182,9 @@ class FlightChannel final : public Channel {
   }
 
   std::string download(const Call& call) {
-    const Client client = this->client();
+    const Client client = client_for(call);
     const fl::Ticket ticket{format_head({call.download->size(), call.request})};
-    const auto reader = value_of(client, client->DoGet(call_options(call), ticket));
+    const auto reader = value_of(client, (*client)->DoGet(call_options(call), ticket));
     try {
       return read_all(client, *reader, *call.download);
     } catch (...) {

@@ -103,14 +103,17 @@ class FlightListener final : public Listener {
         bound_(address_),
         server_(std::make_unique<FlightServer>(std::move(handler), options.threads)) {
     check_certificate(address_, options);
-    if (address_.is_unix()) bound_.path = file_.emplace(address_.path).hidden_path();
+    if (address_.is_unix()) bound_.path = file_.emplace(address_.path, options.shared).hidden_path();
     fl::FlightServerOptions server_options(bound_.location());
     if (address_.tls) server_options.tls_certificates = {{options.certificate, options.key}};
     server_options.middleware = {{"parsl_tl.limit", FlightServer::limit(kMostCalls)}};
     const arrow::Status started = server_->Init(server_options);
     if (!started.ok()) throw_not_listening(address_, started);
     if (file_) file_->publish();
-    if (!address_.is_unix()) bound_.port = server_->port();
+    if (!address_.is_unix()) {
+      bound_.port = server_->port();
+      server_->guard(static_cast<std::uint16_t>(bound_.port));
+    }
   }
 
   ~FlightListener() override { stop(std::chrono::milliseconds(0)); }

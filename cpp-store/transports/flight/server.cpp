@@ -121,10 +121,20 @@ std::shared_ptr<fl::ServerMiddlewareFactory> FlightServer::limit(int most_calls)
   return std::make_shared<CallLimit>(most_calls);
 }
 
+void FlightServer::let_in(const fl::ServerCallContext& context,
+                          std::span<const std::uint8_t> request) {
+  if (gate_ && handler_->admits(request)) gate_->let_in(context.peer());
+}
+
 arrow::Status FlightServer::DoAction(const fl::ServerCallContext& context,
                                      const fl::Action& action,
                                      std::unique_ptr<fl::ResultStream>* result) {
   return guarded([&]() -> arrow::Status {
+    if (action.type == kEnter && action.body) {
+      let_in(context, action.body->span_as<std::uint8_t>());
+      *result = std::make_unique<fl::SimpleResultStream>(std::vector<fl::Result>());
+      return arrow::Status::OK();
+    }
     if (action.type != kAction) {
       return arrow::Status::NotImplemented("no action '", action.type, "', only ", kAction);
     }
@@ -134,6 +144,7 @@ arrow::Status FlightServer::DoAction(const fl::ServerCallContext& context,
                                     bytes.size());
     }
     const std::span request(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    let_in(context, request);
     PlainExchange exchange(context);
     const Permit permit(permits_, context);
     if (!permit.held()) return client_gone();
@@ -148,6 +159,7 @@ arrow::Status FlightServer::DoGet(const fl::ServerCallContext& context, const fl
                                   std::unique_ptr<fl::FlightDataStream>* stream) {
   return guarded([&]() -> arrow::Status {
     ARROW_ASSIGN_OR_RAISE(const Head head, checked_head(ticket.ticket));
+    let_in(context, head.request);
     PlainExchange exchange(context, head.bulk_bytes);
     const Permit permit(permits_, context);  // not for the stream, which a client may not read
     if (!permit.held()) return client_gone();
@@ -166,6 +178,7 @@ arrow::Status FlightServer::DoPut(const fl::ServerCallContext& context,
       return arrow::Status::Invalid("a put's descriptor is a command");
     }
     ARROW_ASSIGN_OR_RAISE(const Head head, checked_head(reader->descriptor().cmd));
+    let_in(context, head.request);
     ARROW_ASSIGN_OR_RAISE(const auto schema, reader->GetSchema());
     if (!schema->Equals(*part_schema(), /*check_metadata=*/false)) {
       return arrow::Status::Invalid("a put has the schema ", part_schema()->ToString(), ", not ",

@@ -12,6 +12,7 @@
 
 #include <memory>
 
+#include "gate.hpp"
 #include "permits.hpp"
 #include "transport.hpp"
 
@@ -23,7 +24,14 @@ constexpr int kMostCalls = 1024;
 class FlightServer final : public arrow::flight::FlightServerBase {
  public:
   FlightServer(std::shared_ptr<Handler> handler, unsigned threads)
-      : handler_(std::move(handler)), permits_(threads) {}
+      : handler_(std::move(handler)), permits_(threads) {
+    if (!handler_->admits_everybody()) gate_ = std::make_unique<Gate>();
+  }
+
+  /// To be called once, when it listens at this port.
+  void guard(std::uint16_t port) {
+    if (gate_) gate_->watch(port);
+  }
 
   arrow::Status DoAction(const arrow::flight::ServerCallContext& context,
                          const arrow::flight::Action& action,
@@ -39,7 +47,11 @@ class FlightServer final : public arrow::flight::FlightServerBase {
   static std::shared_ptr<arrow::flight::ServerMiddlewareFactory> limit(int most_calls);
 
  private:
+  void let_in(const arrow::flight::ServerCallContext& context,
+              std::span<const std::uint8_t> request);
+
   std::shared_ptr<Handler> handler_;
+  std::unique_ptr<Gate> gate_;
   Permits permits_;
 };
 

@@ -54,7 +54,8 @@ void check_is_replaceable(const std::string& path) {
 
 }  // namespace
 
-UnixSocketFile::UnixSocketFile(std::string path) : path_(std::move(path)) {
+UnixSocketFile::UnixSocketFile(std::string path, bool shared)
+    : path_(std::move(path)), mode_(shared ? 0660 : 0600) {
   folder_ = path_ + ".XXXXXX";
   if (hidden_path().size() > kMostPathBytes) {
     throw StoreException(
@@ -86,10 +87,10 @@ void UnixSocketFile::remove_folder() noexcept {
 void UnixSocketFile::publish() {
   const std::string hidden = hidden_path();
   struct stat info {};
-  if (::chmod(hidden.c_str(), 0600) != 0 || ::lstat(hidden.c_str(), &info) != 0) {
+  if (::chmod(hidden.c_str(), mode_) != 0 || ::lstat(hidden.c_str(), &info) != 0) {
     throw_errno(errno, "cannot set the mode of the socket at", path_);
   }
-  if ((info.st_mode & 07777) != 0600) {
+  if ((info.st_mode & 07777) != mode_) {
     throw StoreException(ErrorCode::kPermission,
                          "the file system does not keep others away from a socket at " + path_);
   }

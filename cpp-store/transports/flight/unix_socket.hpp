@@ -1,4 +1,5 @@
-// The file of a Unix socket: made so that only its owner can ever connect, and taken away again.
+// The file of a Unix socket: made so that only its owner, or its group, can ever connect, and taken
+// away again.
 #pragma once
 
 #include <sys/types.h>
@@ -12,7 +13,7 @@ namespace parsl_tl {
 class UnixSocketFile {
  public:
   /// Throws kIo if a server answers at this path, or something else lies there.
-  explicit UnixSocketFile(std::string path);
+  UnixSocketFile(std::string path, bool shared);
   ~UnixSocketFile();
   UnixSocketFile(const UnixSocketFile&) = delete;
   UnixSocketFile& operator=(const UnixSocketFile&) = delete;
@@ -26,6 +27,7 @@ class UnixSocketFile {
   void remove_folder() noexcept;
 
   std::string path_;
+  ::mode_t mode_;
   std::string folder_;
   ::dev_t device_ = 0;
   ::ino_t inode_ = 0;

@@ -17,6 +17,9 @@
 namespace parsl_tl {
 
 constexpr char kAction[] = "parsl_tl.call";
+/// What a client calls first on a connection, with the beginning of its request, if it has more to
+/// send than is taken from strangers; see gate.hpp.
+constexpr char kEnter[] = "parsl_tl.enter";
 
 /// The reply to an upload that was not taken to its end travels in the error that cuts the upload
 /// off, behind this word: the client need not send the rest first. Longer replies do not fit into
