@@ -69,6 +69,10 @@ class ArchitectureGraph:
     def __hash__(self) -> int:
         return hash(self._identity)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The text is as long as all the rest, and made anew where it is wanted.
+        return {name: value for name, value in self.__dict__.items() if name != "_json"}
+
     @cached_property
     def _identity(self) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
         hashes = self.prefix_hashes.tolist()
@@ -132,6 +136,10 @@ class ArchitectureGraph:
 
     def to_json(self) -> str:
         """Returns Keras JSON in which layers carry their stable names; no model is built."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         from parsl_tl.architecture.keras_json import write
 
         return write(self)
