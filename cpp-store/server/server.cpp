@@ -50,6 +50,7 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   }
   const RequestEntry& entry = find_request(header.kind);
   rate_.add();
+  if (header.number != 0 || header.kind == RequestKind::kFold) idle_memory_.note_change();
   const auto begin = Clock::now();
   bool failed = true;
   std::string reply;
@@ -85,6 +86,7 @@ void Server::request_stop() {
 }
 
 bool Server::wait_for_stop(std::chrono::milliseconds most) {
+  idle_memory_.release_when_quiet();
   std::unique_lock lock(stop_mutex_);
   return stop_wanted_.wait_for(lock, most, [this] { return stop_; });
 }
