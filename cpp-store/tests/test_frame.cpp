@@ -50,7 +50,7 @@ CASE(request_that_is_none_is_refused) {
     CHECK_THROWS(parse_request(bytes_of(other)), ErrorCode::kInvalidValue);
   }
   std::string newer = request;
-  newer[4] = 2;
+  newer[4] = kProtocolVersion + 1;
   CHECK_THROWS(parse_request(bytes_of(newer)), ErrorCode::kFormat);
   RequestHeader header;
   header.server = Membership{3, 3};
@@ -89,11 +89,11 @@ CASE(reply_that_is_none_is_refused) {
   }
   CHECK_THROWS(parse_reply("PTLQ" + reply.substr(4)), ErrorCode::kInvalidValue);
   std::string newer = reply;
-  newer[4] = 2;
+  newer[4] = kProtocolVersion + 1;
   CHECK_THROWS(parse_reply(newer), ErrorCode::kFormat);
   // What a newer server says is understood as far as it goes.
   std::string denied = error_reply(ErrorCode::kDenied, "no");
-  denied[4] = 2;
+  denied[4] = kProtocolVersion + 1;
   CHECK_THROWS(parse_reply(denied), ErrorCode::kDenied);
   std::string unknown = error_reply(ErrorCode::kDenied, "no");
   unknown[6] = 99;

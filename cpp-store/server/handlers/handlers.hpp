@@ -43,6 +43,9 @@ HoldReply handle(CallContext& call, const HoldMessage& request);
 ReleaseReply handle(CallContext& call, const ReleaseRequest& request);
 BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request);
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request);
+/// What open_model and best_ancestors answer with. Throws kNotFound if the model is not living.
+OpenModelReply open_model(CallContext& call, std::uint64_t model_id, std::uint64_t lease,
+                          bool knows_layers);
 ReadLayersReply handle(CallContext& call, const ReadLayersRequest& request);
 DescribeModelReply handle(CallContext& call, const DescribeModelRequest& request);
 ArchitectureReply handle(CallContext& call, const ArchitectureRequest& request);

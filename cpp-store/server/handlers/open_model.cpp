@@ -28,17 +28,22 @@ void add_tensors(const PinnedModel& pinned, OpenModelReply& reply) {
 
 }  // namespace
 
+OpenModelReply open_model(CallContext& call, std::uint64_t model_id, std::uint64_t lease,
+                          bool knows_layers) {
+  OpenModelReply reply;
+  const Model model = call.engine.model(model_id);
+  reply.quality = model.quality;
+  if (!knows_layers) add_layers(model, reply);
+  if (lease == 0) return reply;
+  const auto pinned = call.engine.pin(model_id);
+  add_tensors(*pinned, reply);
+  call.client.keep(lease, pinned, call.server.clients().limits().models_pinned);
+  return reply;
+}
+
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request) {
   call.client.let_go(request.let_go);
-  OpenModelReply reply;
-  const Model model = call.engine.model(request.model_id);
-  reply.quality = model.quality;
-  if (!request.knows_layers) add_layers(model, reply);
-  if (request.lease == 0) return reply;
-  const auto pinned = call.engine.pin(request.model_id);
-  add_tensors(*pinned, reply);
-  call.client.keep(request.lease, pinned, call.server.clients().limits().models_pinned);
-  return reply;
+  return open_model(call, request.model_id, request.lease, request.knows_layers);
 }
 
 }  // namespace parsl_tl
