@@ -51,7 +51,7 @@ std::int64_t time_of(Engine& engine, const Winner& winner) {
 std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
                                      std::uint64_t lease) {
   try {
-    return open_model(call, model_id, lease, /*knows_layers=*/false);
+    return open_found(call, model_id, lease);
   } catch (const StoreException& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     return std::nullopt;
