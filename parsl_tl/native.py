@@ -7,6 +7,11 @@ ABI changes with every release.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+from ctypes import CDLL
+from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +25,7 @@ _MISMATCH = (
 
 
 def _load() -> ModuleType:
-    # Importing pyarrow first puts its libarrow into the process, wherever the wheel lies.
-    import pyarrow
-
+    _load_arrow()
     try:
         module = importlib.import_module("parsl_tl._native")
     except ModuleNotFoundError as error:
@@ -32,15 +35,37 @@ def _load() -> ModuleType:
         ) from error
     except ImportError as error:
         raise NativeModuleError(
-            _MISMATCH.format(built="another release", found=pyarrow.__version__)
+            _MISMATCH.format(built="another release", found=_pyarrow_version())
             if "libarrow" in str(error)
             else f"parsl_tl's native module cannot be loaded: {error}"
         ) from None
-    if pyarrow.__version__ != module.PYARROW_VERSION:
+    found = _pyarrow_version()
+    if found != module.PYARROW_VERSION:
         raise NativeModuleError(
-            _MISMATCH.format(built=f"release {module.PYARROW_VERSION}", found=pyarrow.__version__)
+            _MISMATCH.format(built=f"release {module.PYARROW_VERSION}", found=found)
         )
     return module
+
+
+def _load_arrow() -> None:
+    """Puts the wheel's libarrow into the process, wherever it lies.
+
+    Importing pyarrow would do so too, with numpy, Parquet and more, which take 40 MB of a server.
+    """
+    if "pyarrow" in sys.modules:
+        return
+    spec = importlib.util.find_spec("pyarrow")
+    if spec is None or not spec.submodule_search_locations:
+        raise NativeModuleError("pyarrow is not installed: run `pip install pyarrow`")
+    for folder in spec.submodule_search_locations:
+        for library in sorted(Path(folder).glob("libarrow.so.*")):
+            CDLL(str(library))
+
+
+def _pyarrow_version() -> str:
+    # Of the one in this process, if there is one by now.
+    imported = sys.modules.get("pyarrow")
+    return str(imported.__version__) if imported is not None else version("pyarrow")
 
 
 if TYPE_CHECKING:

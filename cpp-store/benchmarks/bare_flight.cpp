@@ -13,6 +13,8 @@
 #include <mutex>
 
 #include "errors.hpp"
+#include "message.hpp"
+#include "walk_service.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -48,6 +50,45 @@ std::shared_ptr<arrow::RecordBatch> batch_of(std::shared_ptr<arrow::Buffer> byte
   return arrow::RecordBatch::Make(bytes_schema(), rows, std::move(columns));
 }
 
+/// The walk's messages are as short as the store's own.
+struct WalkRequest {
+  std::uint64_t model_id = 0;
+  double quality = 0.0;
+  std::vector<std::uint64_t> digests;
+  std::vector<std::uint32_t> edges;
+
+  WalkInput graph() const { return {digests, edges}; }
+  static void fields(auto& self, auto&& field) {
+    field("model_id", self.model_id);
+    field("quality", self.quality);
+    field("digests", self.digests);
+    field("edges", self.edges);
+  }
+};
+
+struct WalkReply {
+  std::optional<std::uint64_t> model_id;
+  std::vector<std::uint32_t> layers;
+
+  static void fields(auto& self, auto&& field) {
+    field("model_id", self.model_id);
+    field("layers", self.layers);
+  }
+};
+
+template <typename Message>
+Message decoded(const arrow::Buffer& bytes) {
+  return decode_message<Message>({bytes.data(), static_cast<std::size_t>(bytes.size())});
+}
+
+WalkRequest request_of(const WalkInput& graph) {
+  return {0, 0.0, {graph.digests.begin(), graph.digests.end()},
+          {graph.edges.begin(), graph.edges.end()}};
+}
+
+constexpr char kAddAction[] = "add_graph";
+constexpr char kWalkAction[] = "walk";
+
 /// A buffer in batches.
 class Slices final : public arrow::RecordBatchReader {
  public:
@@ -75,10 +116,14 @@ class BareServer::Server final : public fl::FlightServerBase {
  public:
   explicit Server(std::size_t part_bytes) : part_bytes_(static_cast<std::int64_t>(part_bytes)) {}
 
-  arrow::Status DoAction(const fl::ServerCallContext&, const fl::Action&,
+  arrow::Status DoAction(const fl::ServerCallContext&, const fl::Action& action,
                          std::unique_ptr<fl::ResultStream>* results) override {
     std::vector<fl::Result> answer;
-    answer.emplace_back(arrow::Buffer::FromString("pong"));
+    try {
+      answer.emplace_back(arrow::Buffer::FromString(this->answer(action)));
+    } catch (const std::exception& error) {
+      return arrow::Status::Invalid(error.what());
+    }
     *results = std::make_unique<fl::SimpleResultStream>(std::move(answer));
     return arrow::Status::OK();
   }
@@ -102,6 +147,20 @@ class BareServer::Server final : public fl::FlightServerBase {
   }
 
  private:
+  std::string answer(const fl::Action& action) {
+    if (action.type != kAddAction && action.type != kWalkAction) return "pong";
+    const auto request = decoded<WalkRequest>(*action.body);
+    WalkReply reply;
+    if (action.type == kAddAction) {
+      walk_.add(request.model_id, request.quality, request.graph());
+    } else if (auto match = walk_.match(request.graph())) {
+      reply = {match->model_id, std::move(match->layers)};
+    }
+    std::string bytes;
+    encode_message(reply, bytes);
+    return bytes;
+  }
+
   /// Made once, and grown when more is asked for.
   arrow::Result<std::shared_ptr<arrow::Buffer>> memory(std::int64_t size) {
     const std::lock_guard lock(mutex_);
@@ -114,6 +173,7 @@ class BareServer::Server final : public fl::FlightServerBase {
   }
 
   std::int64_t part_bytes_;
+  WalkService walk_;
   std::mutex mutex_;  // guards the next
   std::shared_ptr<arrow::Buffer> memory_;
 };
@@ -138,10 +198,12 @@ class BareClient::Client {
       : client_(value_of(fl::FlightClient::Connect(value_of(fl::Location::Parse(address))))),
         part_bytes_(static_cast<std::int64_t>(part_bytes)) {}
 
-  void rpc() {
-    const auto results = value_of(client_->DoAction({"ping", nullptr}));
-    while (value_of(results->Next())) {
-    }
+  void rpc() { act({"ping", nullptr}); }
+
+  WalkReply ask(const char* action, const WalkRequest& request) {
+    std::string bytes;
+    encode_message(request, bytes);
+    return decoded<WalkReply>(*act({action, arrow::Buffer::FromString(std::move(bytes))}));
   }
 
   void put(std::span<const std::uint8_t> bytes) {
@@ -164,6 +226,13 @@ class BareClient::Client {
   }
 
  private:
+  std::shared_ptr<arrow::Buffer> act(const fl::Action& action) {
+    const auto results = value_of(client_->DoAction(action));
+    std::shared_ptr<arrow::Buffer> body;
+    while (const auto result = value_of(results->Next())) body = result->body;
+    return body;
+  }
+
   std::unique_ptr<fl::FlightClient> client_;
   std::int64_t part_bytes_;
 };
@@ -183,6 +252,19 @@ double BareClient::put(std::span<const std::uint8_t> bytes) {
 
 double BareClient::get(std::uint64_t num_bytes) {
   return seconds_of([this, num_bytes] { client_->get(num_bytes); });
+}
+
+void BareClient::add_graph(std::uint64_t model_id, double quality, const WalkInput& graph) {
+  WalkRequest request = request_of(graph);
+  request.model_id = model_id;
+  request.quality = quality;
+  client_->ask(kAddAction, request);
+}
+
+std::optional<WalkMatch> BareClient::walk(const WalkInput& graph) {
+  WalkReply reply = client_->ask(kWalkAction, request_of(graph));
+  if (!reply.model_id) return std::nullopt;
+  return WalkMatch{*reply.model_id, std::move(reply.layers)};
 }
 
 }  // namespace parsl_tl

@@ -1,5 +1,5 @@
 // Arrow Flight as one would write it for a benchmark: no handler, no checks, nothing of our own.
-// What the transport costs beyond this is what it does beyond this.
+// What the transport costs beyond this is what it does beyond this. The walk over graphs is served too.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "graph_walk.hpp"
 #include "transport.hpp"
 
 namespace parsl_tl {
@@ -36,6 +37,9 @@ class BareClient {
   double put(std::span<const std::uint8_t> bytes);
   /// The batches are received, counted and let go.
   double get(std::uint64_t num_bytes);
+  /// Stores a graph, and finds the one with the longest common prefix: see graph_walk.hpp.
+  void add_graph(std::uint64_t model_id, double quality, const WalkInput& graph);
+  std::optional<WalkMatch> walk(const WalkInput& graph);
 
  private:
   class Client;

@@ -3,16 +3,29 @@
 #include <chrono>
 #include <thallium.hpp>
 #include <thallium/serialization/stl/string.hpp>
+#include <thallium/serialization/stl/vector.hpp>
 #include <utility>
 #include <vector>
 
 #include "home.hpp"
+#include "walk_service.hpp"
 
 namespace parsl_tl {
 namespace tl = thallium;
 namespace {
 
 constexpr int kServerThreads = 4;
+
+struct WalkReply {
+  bool found = false;
+  std::uint64_t model_id = 0;
+  std::vector<std::uint32_t> layers;
+
+  template <typename Archive>
+  void serialize(Archive& archive) {
+    archive & found & model_id & layers;
+  }
+};
 
 /// Argobots is started by one thread for everybody in a process; see home.hpp.
 tl::engine start_engine(const std::string& address, int mode, int threads) {
@@ -67,9 +80,25 @@ struct BareThalliumServer::State {
   tl::engine engine;
   tl::mutex mutex;  // guards memory: one client measures at a time
   Registered memory;
+  WalkService walk;
 
   explicit State(const std::string& address)
       : engine(start_engine(address, THALLIUM_SERVER_MODE, kServerThreads)) {
+    engine.define("bare_add", [this](const tl::request& request, std::uint64_t model_id,
+                                     double quality, const std::vector<std::uint64_t>& digests,
+                                     const std::vector<std::uint32_t>& edges) {
+      walk.add(model_id, quality, {digests, edges});
+      request.respond(0);
+    });
+    engine.define("bare_walk", [this](const tl::request& request,
+                                      const std::vector<std::uint64_t>& digests,
+                                      const std::vector<std::uint32_t>& edges) {
+      WalkReply reply;
+      if (auto match = walk.match({digests, edges})) {
+        reply = {true, match->model_id, std::move(match->layers)};
+      }
+      request.respond(reply);
+    });
     engine.define("bare_rpc", [](const tl::request& request) { request.respond(0); });
     engine.define("bare_put", [this](const tl::request& request, tl::bulk& theirs,
                                      std::uint64_t size) {
@@ -107,6 +136,8 @@ struct BareThalliumClient::State {
   tl::remote_procedure rpc;
   tl::remote_procedure put;
   tl::remote_procedure get;
+  tl::remote_procedure add;
+  tl::remote_procedure walk;
   tl::endpoint server;
   Registered memory;
   std::pair<const void*, std::size_t> exposed{};
@@ -117,6 +148,8 @@ struct BareThalliumClient::State {
         rpc(engine.define("bare_rpc")),
         put(engine.define("bare_put")),
         get(engine.define("bare_get")),
+        add(engine.define("bare_add")),
+        walk(engine.define("bare_walk")),
         server(engine.lookup(address)) {}
 };
 
@@ -150,6 +183,21 @@ double BareThalliumClient::get(std::uint64_t bytes) {
   const tl::bulk& ours =
       state_->memory.of_size(state_->engine, bytes, tl::bulk_mode::read_write);
   return seconds_of([&] { state_->get.on(state_->server)(ours, bytes); });
+}
+
+void BareThalliumClient::add_graph(std::uint64_t model_id, double quality,
+                                   const WalkInput& graph) {
+  const std::vector<std::uint64_t> digests(graph.digests.begin(), graph.digests.end());
+  const std::vector<std::uint32_t> edges(graph.edges.begin(), graph.edges.end());
+  state_->add.on(state_->server)(model_id, quality, digests, edges);
+}
+
+std::optional<WalkMatch> BareThalliumClient::walk(const WalkInput& graph) {
+  const std::vector<std::uint64_t> digests(graph.digests.begin(), graph.digests.end());
+  const std::vector<std::uint32_t> edges(graph.edges.begin(), graph.edges.end());
+  WalkReply reply = state_->walk.on(state_->server)(digests, edges);
+  if (!reply.found) return std::nullopt;
+  return WalkMatch{reply.model_id, std::move(reply.layers)};
 }
 
 }  // namespace parsl_tl

@@ -21,6 +21,7 @@ struct Step {
 
 struct Query {
   std::vector<Step> steps;
+  std::vector<std::uint32_t> step_of;  // of each layer
   std::vector<std::uint32_t> roots;
 };
 
@@ -62,6 +63,7 @@ Query prepare(const ArrayGraph& graph) {
       enter(v, std::move(inputs));
     }
   }
+  query.step_of = std::move(step_of);
   return query;
 }
 
@@ -175,13 +177,13 @@ void BasicGraphWalk<Graph>::add(std::uint64_t model_id, double quality, const Wa
   models_.push_back({model_id, quality, Graph(graph)});
 }
 
-template <class Graph>
-std::optional<WalkBest> BasicGraphWalk<Graph>::best(const WalkInput& graph) const {
-  const Query query = prepare(ArrayGraph(graph));
-  Scratch scratch;
-  const Model* winner = nullptr;
+/// Gives the model's place among those given, or their number, and how many layers are common.
+template <class Models>
+std::pair<std::size_t, std::uint32_t> longest_of(const Models& models, const Query& query,
+                                                 Scratch& scratch) {
+  const typename Models::value_type* winner = nullptr;
   std::uint32_t longest = 0;
-  for (const Model& model : models_) {
+  for (const auto& model : models) {
     const std::uint32_t length = walk(query, model.graph, scratch);
     // Models stand in the order in which they were added, so that an equal one is a later one.
     if (length > 0 && (winner == nullptr || std::tuple(length, model.quality) >=
@@ -190,8 +192,31 @@ std::optional<WalkBest> BasicGraphWalk<Graph>::best(const WalkInput& graph) cons
       longest = length;
     }
   }
-  if (winner == nullptr) return std::nullopt;
-  return WalkBest{winner->id, longest};
+  if (winner == nullptr) return {models.size(), 0};
+  return {static_cast<std::size_t>(winner - models.data()), longest};
+}
+
+template <class Graph>
+std::optional<WalkBest> BasicGraphWalk<Graph>::best(const WalkInput& graph) const {
+  Scratch scratch;
+  const auto [place, longest] = longest_of(models_, prepare(ArrayGraph(graph)), scratch);
+  if (place == models_.size()) return std::nullopt;
+  return WalkBest{models_[place].id, longest};
+}
+
+template <class Graph>
+std::optional<WalkMatch> BasicGraphWalk<Graph>::match(const WalkInput& graph) const {
+  const Query query = prepare(ArrayGraph(graph));
+  Scratch scratch;
+  const std::size_t place = longest_of(models_, query, scratch).first;
+  if (place == models_.size()) return std::nullopt;
+  walk(query, models_[place].graph, scratch);
+  WalkMatch match{models_[place].id, {}};
+  for (Vertex v = 0; v < query.step_of.size(); ++v) {
+    const std::uint32_t step = query.step_of[v];
+    if (step != kNone && scratch.taken[step]) match.layers.push_back(v);
+  }
+  return match;
 }
 
 template class BasicGraphWalk<HashMapGraph>;

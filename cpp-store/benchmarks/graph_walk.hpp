@@ -92,6 +92,11 @@ struct WalkBest {
   std::uint32_t num_layers;
 };
 
+struct WalkMatch {
+  std::uint64_t model_id;
+  std::vector<Vertex> layers;
+};
+
 template <class Graph>
 class BasicGraphWalk {
  public:
@@ -101,6 +106,8 @@ class BasicGraphWalk {
   /// The model with the most layers in common; ties go to the higher quality, then to the one that
   /// was added last. Nothing if no model shares a layer. Safe to call from several threads.
   std::optional<WalkBest> best(const WalkInput& query) const;
+  /// The same, and which layers of the query those are.
+  std::optional<WalkMatch> match(const WalkInput& query) const;
 
   std::size_t size() const noexcept { return models_.size(); }
 

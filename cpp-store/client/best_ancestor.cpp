@@ -35,7 +35,24 @@ void check_size(const BestAncestorsReply& reply, std::size_t queries) {
   throw StoreException(ErrorCode::kInvalidValue, "malformed reply: an answer for each query is due");
 }
 
+/// Whether a server's answer to a query is better than those of the others so far.
+bool enter(const BestAncestorsReply& reply, std::size_t i, Winner& winner) {
+  if (reply.found[i] == 0) return false;
+  // Which was stored last, of models on several servers, only the time tells.
+  const auto when = static_cast<std::uint64_t>(reply.created_ns[i]);
+  if (!winner.loses_to(reply.totals[i], reply.qualities[i], when)) return false;
+  winner = {true, reply.totals[i], reply.qualities[i], when, reply.model_ids[i], 0};
+  return true;
+}
+
 }  // namespace
+
+/// `opened` is empty where the model is open already, or was not to be opened.
+struct RemoteStore::Best {
+  std::uint64_t model_id = 0;
+  std::optional<OpenModelReply> opened;
+  Lease lease;
+};
 
 std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& queries,
                                                 const QueryOptions& options,
@@ -52,13 +69,7 @@ std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& 
     for (const BestAncestorsReply& reply : ask_all(request_of(part, options, !is_alone()))) {
       check_size(reply, part.size());
       for (std::size_t i = 0; i < part.size(); ++i) {
-        if (reply.found[i] == 0) continue;
-        Winner& winner = winners[first + i];
-        // Which was stored last, of models on several servers, only the time tells.
-        const auto when = static_cast<std::uint64_t>(reply.created_ns[i]);
-        if (!winner.loses_to(reply.totals[i], reply.qualities[i], when)) continue;
-        winner = {true, reply.totals[i], reply.qualities[i], when, reply.model_ids[i], 0};
-        scores[first + i] = reply.scores[i];
+        if (enter(reply, i, winners[first + i])) scores[first + i] = reply.scores[i];
       }
     }
     first = last;
@@ -66,15 +77,68 @@ std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& 
   return winners;
 }
 
+/// A server that is alone opens the model that it finds. Of several only one has the model that wins:
+/// the others would map and keep theirs for nothing, so there they only tell the composition, and that
+/// only where it is all that is needed.
+std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& query,
+                                                           const QueryOptions& options) {
+  const BestAncestorsRequest shared = request_of({&query, 1}, options, !is_alone());
+  const std::vector<std::uint64_t> open_here = recent_models();
+  std::vector<BestAncestorsReply> replies(providers().size());
+  std::vector<Lease> leases(providers().size());
+  parts_->fanout->run(replies.size(), [&](std::size_t i) {
+    Provider& provider = *providers()[i];
+    BestAncestorsRequest request = shared;
+    leases[i] = new_lease(provider);
+    request.opens = is_alone() || !leases[i].is_kept;
+    if (request.opens) {
+      request.open_here = open_here;
+      request.let_go = parts_->let_go.take(provider.index());
+      if (leases[i].is_kept) request.lease = leases[i].number;
+    }
+    replies[i] = provider.ask(request);
+    check_size(replies[i], 1);
+  });
+  Winner winner;
+  std::size_t server = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (enter(replies[i], 0, winner)) server = i;
+  }
+  if (!winner.found) return std::nullopt;
+  if (replies[server].opened && home(winner.model_id).index() != server) {
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "malformed reply: model " + hex_id(winner.model_id) +
+                             " is of another server");
+  }
+  return Best{winner.model_id, std::move(replies[server].opened), leases[server]};
+}
+
+/// Throws kNotFound if it was retired in between.
+std::shared_ptr<RemoteModel> RemoteStore::match_of(const Best& best) {
+  if (best.opened) {
+    const auto composition = Composition::from(best.model_id, *best.opened);
+    compositions_.keep(composition);
+    try {
+      return opened(*composition, *best.opened, best.lease);
+    } catch (const StoreException& error) {
+      // A file that is no longer there: asked for by itself, the server tells why.
+      if (error.code() != ErrorCode::kNotFound) throw;
+    }
+  } else if (auto recent = find_recent(best.model_id)) {
+    return recent;
+  }
+  return open_living(best.model_id);
+}
+
 std::shared_ptr<RemoteModel> RemoteStore::best_ancestor(const RemoteQuery& query,
                                                         const QueryOptions& options) {
-  std::vector<double> scores;
+  require_open();
   for (;;) {
-    const Winner winner = best_ancestors({query}, options, scores).front();
-    if (!winner.found) return nullptr;
-    std::shared_ptr<RemoteModel> model = find_recent(winner.model_id);
+    const std::optional<Best> best = ask_for_best(query, options);
+    if (!best) return nullptr;
+    std::shared_ptr<RemoteModel> model;
     try {
-      if (model == nullptr) model = open_living(winner.model_id);
+      model = match_of(*best);
     } catch (const StoreException& error) {
       // Retired in between: ask again. Every round means that a model was retired, so this ends.
       if (error.code() != ErrorCode::kNotFound) throw;
@@ -86,7 +150,7 @@ std::shared_ptr<RemoteModel> RemoteStore::best_ancestor(const RemoteQuery& query
     if (matches_.size() > 1024) {
       std::erase_if(matches_, [](const auto& entry) { return entry.second.expired(); });
     }
-    auto& known = matches_[winner.model_id];
+    auto& known = matches_[best->model_id];
     if (auto first = known.lock()) return first;  // another thread was faster
     known = match;
     return match;

@@ -96,6 +96,16 @@ std::shared_ptr<RemoteModel> RemoteStore::find_recent(std::uint64_t id) {
   return recent_.back();
 }
 
+std::vector<std::uint64_t> RemoteStore::recent_models() {
+  std::vector<std::uint64_t> ids;
+  const std::lock_guard guard(mutex_);
+  ids.reserve(recent_.size());
+  for (const auto& model : recent_) {
+    if (model->is_kept()) ids.push_back(model->id);
+  }
+  return ids;
+}
+
 void RemoteStore::keep_recent(std::shared_ptr<RemoteModel> model) {
   std::shared_ptr<RemoteModel> oldest;  // unmapped when nobody has to wait for it
   const std::lock_guard guard(mutex_);
@@ -134,10 +144,10 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   OpenModelRequest request;
   request.model_id = id;
   const auto recent = find_recent(id);
-  const std::uint64_t epoch = provider.epoch();
-  const std::uint64_t lease = recent ? recent->lease : ++parts_->leases;
+  Lease lease = new_lease(provider);
+  if (recent != nullptr) lease.number = recent->lease;
   request.let_go = parts_->let_go.take(provider.index());
-  request.lease = provider.is_mapped() ? 0 : lease;
+  request.lease = lease.is_kept ? lease.number : 0;
   request.knows_layers = known != nullptr;
   const OpenModelReply reply = provider.ask(request);  // kNotFound if it is not living
   if (known == nullptr) {
@@ -146,13 +156,26 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   }
   // Its lease goes with it: should the server have been started anew just now, there is another.
   if (recent != nullptr) return recent->is_kept() ? recent : open(id);
-  auto model = std::make_shared<RemoteModel>(id, known->quality, lease, parts_);
-  if (request.lease != 0) model->kept_by.push_back({provider.index(), epoch});
-  for (const Composition::Layer& layer : known->layers) {
+  return opened(*known, reply, lease);
+}
+
+RemoteStore::Lease RemoteStore::new_lease(Provider& provider) {
+  return {++parts_->leases, !provider.is_mapped(), provider.epoch()};
+}
+
+/// Makes a model of what its server replied.
+std::shared_ptr<RemoteModel> RemoteStore::opened(const Composition& composition,
+                                                 const OpenModelReply& reply, const Lease& lease) {
+  const std::uint32_t server = home(composition.model_id).index();
+  auto model = std::make_shared<RemoteModel>(composition.model_id, composition.quality,
+                                             lease.number, parts_);
+  if (lease.is_kept) model->kept_by.push_back({server, lease.epoch});
+  model->layers.reserve(composition.layers.size());
+  for (const Composition::Layer& layer : composition.layers) {
     model->layers.push_back(
         {layer.name, layer.key, layer.owner, layer.bytes, layer.has_weights, nullptr, {}, {}});
   }
-  open_layers(*model, *known, reply, provider.index());
+  open_layers(*model, composition, reply, server);
   keep_recent(model);
   return model;
 }

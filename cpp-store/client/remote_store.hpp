@@ -116,12 +116,26 @@ class RemoteStore {
                      std::vector<std::uint64_t>& attempts);
   PutResult send(const PutRequest& request, const PutMessage& message, const Bulk& bulk);
   bool is_stored_already(const PutRequest& request);
+  /// The model that wins a query, and what its server tells of it; nothing if there is none.
+  struct Best;
+  std::optional<Best> ask_for_best(const RemoteQuery& query, const QueryOptions& options);
+  std::shared_ptr<RemoteModel> match_of(const Best& best);
   std::shared_ptr<RemoteModel> open(std::uint64_t id);
+  /// How a server is to keep a model readable.
+  struct Lease {
+    std::uint64_t number = 0;
+    bool is_kept = false;     // not if the files are mapped here
+    std::uint64_t epoch = 0;  // of the server, before it was asked
+  };
+  Lease new_lease(Provider& provider);
+  std::shared_ptr<RemoteModel> opened(const Composition& composition, const OpenModelReply& reply,
+                                      const Lease& lease);
   std::shared_ptr<RemoteModel> open_living(std::uint64_t id);
   void open_layers(RemoteModel& model, const Composition& composition, const OpenModelReply& first,
                    std::uint32_t home_index);
   std::shared_ptr<Segment> segment(Provider& provider, std::uint64_t owner);
   std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
+  std::vector<std::uint64_t> recent_models();
   void keep_recent(std::shared_ptr<RemoteModel> model);
   void forget(std::uint64_t id);
 

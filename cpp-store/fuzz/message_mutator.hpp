@@ -18,6 +18,9 @@ struct KnownValues {
   std::vector<std::string> texts;
 };
 
+template <typename Message>
+void change_fields(Message& message, const KnownValues& known, testing::Random& random);
+
 template <typename T>
 void change(T& value, const KnownValues& known, testing::Random& random) {
   if constexpr (std::is_same_v<T, std::string>) {
@@ -42,6 +45,8 @@ void change(T& value, const KnownValues& known, testing::Random& random) {
     } else {
       testing::randomize(value, random);
     }
+  } else if constexpr (message::IsMessage<T>) {
+    change_fields(value, known, random);
   } else if constexpr (message::is_optional<T>) {
     if (value && random.chance(0.3)) return value.reset();
     if (!value) value.emplace();
@@ -59,6 +64,19 @@ void change(T& value, const KnownValues& known, testing::Random& random) {
   }
 }
 
+/// Changes some of the fields.
+template <typename Message>
+void change_fields(Message& message, const KnownValues& known, testing::Random& random) {
+  std::size_t fields = 0;
+  Message::fields(message, [&](const char*, auto&) { ++fields; });
+  for (std::uint64_t i = 0; fields > 0 && i <= random.below(3); ++i) {
+    std::size_t chosen = random.below(fields);
+    Message::fields(message, [&](const char*, auto& value) {
+      if (chosen-- == 0) change(value, known, random);
+    });
+  }
+}
+
 /// The message with some of its fields changed; a random one for what is none.
 template <typename Message>
 std::string changed(Input bytes, const KnownValues& known, testing::Random& random) {
@@ -68,14 +86,7 @@ std::string changed(Input bytes, const KnownValues& known, testing::Random& rand
   } catch (const StoreException&) {
     message = testing::random_message<Message>(random);
   }
-  std::size_t fields = 0;
-  Message::fields(message, [&](const char*, auto&) { ++fields; });
-  for (std::uint64_t i = 0; fields > 0 && i <= random.below(3); ++i) {
-    std::size_t chosen = random.below(fields);
-    Message::fields(message, [&](const char*, auto& value) {
-      if (chosen-- == 0) change(value, known, random);
-    });
-  }
+  change_fields(message, known, random);
   return testing::encoded(message);
 }
 

@@ -128,6 +128,9 @@ void add_request_seeds(const AddSeed& add) {
   PutMessage put = message_of(model->request);
   seed("put-heir", put, upload);
   seed("put-limited", put, upload, 3);
+  PutMessage no_text = put;
+  no_text.attributes = "{\"a\": \"\xFF\xFE\"}";
+  seed("put-attributes-no-utf8", no_text, upload);
   put.names_inherited = true;
   put.inherited_layers = {0};
   put.inherited_owners = {1};
@@ -149,7 +152,9 @@ void add_request_seeds(const AddSeed& add) {
   seed("begin", BeginPutRequest{13, 5, "", 1, 1}, {}, 2);
   seed("settle", SettleRequest{{1, 13}, {5, 5}, 2, 1}, {}, 2);
   seed("best", BestAncestorsRequest{{0, 2, 2, 3}, {sample_key(0), sample_key(1), sample_key(0)},
-                                    {0.5, 1, 2}, 2, 0.5, 0.25, {1}, true});
+                                    {0.5, 1, 2}, 2, 0.5, 0.25, {1}, true, false, 0, {}, {}});
+  seed("best-opens", BestAncestorsRequest{{0, 2}, {sample_key(0), sample_key(1)}, {}, 0, 0.0,
+                                          std::nullopt, {}, false, true, 7, {5}, {1}});
   seed("open-lease", OpenModelRequest{10, {1, 2}, 5, false});
   seed("open-hold", OpenModelRequest{2, {}, 6, true}, {}, 2);
   seed("read", ReadLayersRequest{10, {sample_key(3), sample_key(0)}});

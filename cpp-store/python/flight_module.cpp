@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bare_flight.hpp"
+#include "bind_walk.hpp"
 #include "exceptions.hpp"
 #include "flight.hpp"
 
@@ -44,7 +45,9 @@ void bind_bare(py::module_& module) {
            py::arg("part_bytes") = kPartBytes, Release())
       .def_property_readonly("address", &BareServer::address)
       .def("stop", &BareServer::stop, Release());
-  py::class_<BareClient>(module, "BareClient", "Its methods return the seconds that they took.")
+  py::class_<BareClient> client(module, "BareClient",
+                                "rpc, put and get return the seconds that they took.");
+  client
       .def(py::init<const std::string&, std::size_t>(), py::arg("address"),
            py::arg("part_bytes") = kPartBytes, Release())
       .def("rpc", &BareClient::rpc, Release())
@@ -57,6 +60,7 @@ void bind_bare(py::module_& module) {
           },
           py::arg("bytes"))
       .def("get", &BareClient::get, py::arg("num_bytes"), Release());
+  bind_walk_calls(client);
 }
 
 }  // namespace

@@ -154,12 +154,21 @@ py::list layers_of(const Model& model) {
   return layers;
 }
 
+/// {layer key: bytes of its tensors}.
+template <typename Model>
+py::dict layer_bytes(const Model& model) {
+  py::dict sizes;
+  for (const auto& layer : model.layers) sizes[py::int_(layer.key)] = layer.bytes;
+  return sizes;
+}
+
 template <typename Model>
 void bind_model(py::module_& module, const char* name) {
   py::class_<Model, std::shared_ptr<Model>>(module, name)
       .def_property_readonly("model_id", [](const Model& model) { return model.id; })
       .def_property_readonly("quality", [](const Model& model) { return model.quality; })
       .def("layers", &layers_of<Model>)
+      .def("layer_bytes", &layer_bytes<Model>)
       .def("views", &views<Model>, py::arg("names"))
       .def("types", &types<Model>, py::arg("names"))
       .def("copy_into", &copy_into<Model>, py::arg("names"), py::arg("targets"));

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bare_thallium.hpp"
+#include "bind_walk.hpp"
 #include "exceptions.hpp"
 #include "thallium_transport.hpp"
 
@@ -51,7 +52,9 @@ void bind_bare(py::module_& module) {
       .def(py::init<const std::string&>(), py::arg("address"), Release())
       .def_property_readonly("address", &BareThalliumServer::address)
       .def("stop", &BareThalliumServer::stop, Release());
-  py::class_<BareThalliumClient>(module, "BareClient", "Each call returns its seconds.")
+  py::class_<BareThalliumClient> client(module, "BareClient",
+                                        "rpc, put and get return their seconds.");
+  client
       .def(py::init<const std::string&>(), py::arg("address"), Release())
       .def("rpc", &BareThalliumClient::rpc, Release())
       .def(
@@ -64,6 +67,7 @@ void bind_bare(py::module_& module) {
           },
           py::arg("bytes"))
       .def("get", &BareThalliumClient::get, py::arg("num_bytes"), Release());
+  bind_walk_calls(client);
 }
 
 }  // namespace

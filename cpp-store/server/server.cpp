@@ -62,6 +62,7 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   }
   const RequestEntry& entry = find_request(header.kind);
   rate_.add();
+  if (header.number != 0 || header.kind == RequestKind::kFold) idle_memory_.note_change();
   const auto begin = Clock::now();
   bool failed = true;
   std::string reply;
@@ -87,7 +88,7 @@ Attempts& Server::attempts() {
   const std::lock_guard guard(attempts_mutex_);
   if (!attempts_lock_ && !options_.read_only) {
     const std::string path = engine_->folder() + "/server.lock";
-    File(path, O_RDWR | O_CREAT, 0600);
+    File(path, O_RDWR | O_CREAT);
     auto lock = FileLock::try_lock(path, true);
     if (!lock) {
       throw StoreException(ErrorCode::kBusy,
@@ -140,6 +141,7 @@ void Server::request_stop() {
 }
 
 bool Server::wait_for_stop(std::chrono::milliseconds most) {
+  idle_memory_.release_when_quiet();
   std::unique_lock lock(stop_mutex_);
   return stop_wanted_.wait_for(lock, most, [this] { return stop_; });
 }

@@ -15,6 +15,7 @@
 #include "engine.hpp"
 #include "file.hpp"
 #include "frame.hpp"
+#include "idle_memory.hpp"
 #include "metrics.hpp"
 #include "recent_replies.hpp"
 #include "transport.hpp"
@@ -44,7 +45,8 @@ class Server final : public Handler {
 
   /// What `stop` asks for, and what a signal handler may ask for too.
   void request_stop();
-  /// True if a stop was asked for, by then at the latest.
+  /// True if a stop was asked for, by then at the latest. Who waits keeps house meanwhile: to be called
+  /// again and again.
   bool wait_for_stop(std::chrono::milliseconds most);
 
   Engine& engine() noexcept { return *engine_; }
@@ -81,6 +83,7 @@ class Server final : public Handler {
   const std::uint64_t instance_;
   std::array<LatencyHistogram, kMostRequests> latencies_;
   RateMeter rate_;
+  IdleMemory idle_memory_;
   std::atomic<std::uint64_t> bytes_received_ = 0;
   std::atomic<std::uint64_t> bytes_sent_ = 0;
   std::mutex stop_mutex_;

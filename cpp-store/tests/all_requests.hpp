@@ -49,6 +49,8 @@ void randomize(T& value, Random& random) {
   } else if constexpr (std::is_same_v<T, std::string>) {
     const auto bytes = random.bytes(random.below(20));
     value.assign(bytes.begin(), bytes.end());
+  } else if constexpr (message::IsMessage<T>) {
+    T::fields(value, [&](const char*, auto& own) { randomize(own, random); });
   } else if constexpr (message::is_optional<T>) {
     value.reset();
     if (random.chance(0.5)) randomize(value.emplace(), random);

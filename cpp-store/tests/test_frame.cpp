@@ -55,8 +55,8 @@ CASE(request_that_is_none_is_refused) {
   }
   std::string newer = request;
   // Whatever their length: that of the header is the version's.
-  for (const char version : {1, 3}) {
-    newer[4] = version;
+  for (const int version : {1, kProtocolVersion + 1}) {
+    newer[4] = static_cast<char>(version);
     CHECK_THROWS(parse_request(bytes_of(newer)), ErrorCode::kFormat);
     CHECK_THROWS(parse_request(bytes_of(newer.substr(0, 80))), ErrorCode::kFormat);
   }
@@ -97,11 +97,11 @@ CASE(reply_that_is_none_is_refused) {
   }
   CHECK_THROWS(parse_reply("PTLQ" + reply.substr(4)), ErrorCode::kInvalidValue);
   std::string newer = reply;
-  newer[4] = 3;
+  newer[4] = kProtocolVersion + 1;
   CHECK_THROWS(parse_reply(newer), ErrorCode::kFormat);
   // What a newer server says is understood as far as it goes.
   std::string denied = error_reply(ErrorCode::kDenied, "no");
-  denied[4] = 3;
+  denied[4] = kProtocolVersion + 1;
   CHECK_THROWS(parse_reply(denied), ErrorCode::kDenied);
   std::string unknown = error_reply(ErrorCode::kDenied, "no");
   unknown[6] = 99;

@@ -72,7 +72,7 @@ CASE(server_refuses_what_is_no_request) {
   };
   refused("", ErrorCode::kInvalidValue);
   refused(std::string(1000, 'x'), ErrorCode::kInvalidValue);
-  for (const int kind : {0, 5, 46, 999, 65535}) {
+  for (const int kind : {0, 6, 46, 999, 65535}) {
     RequestHeader header;
     header.kind = static_cast<RequestKind>(kind);
     refused(start_request(header), ErrorCode::kInvalidValue);
@@ -81,7 +81,10 @@ CASE(server_refuses_what_is_no_request) {
     RequestHeader header;
     header.kind = Request::kKind;
     const std::string request = start_request(header) + encoded(Request{});
-    refused(request.substr(0, kRequestHeaderBytes), ErrorCode::kInvalidValue);
+    // A message without fields has no bytes.
+    if (request.size() > kRequestHeaderBytes) {
+      refused(request.substr(0, kRequestHeaderBytes), ErrorCode::kInvalidValue);
+    }
     refused(request.substr(0, request.size() - 8), ErrorCode::kInvalidValue);
     refused(request + "more", ErrorCode::kInvalidValue);
   });

@@ -82,6 +82,10 @@ class ArchitectureGraph:
     def __hash__(self) -> int:
         return hash(json.dumps(self.identity, sort_keys=True))
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The text is as long as all the rest, and made anew where it is wanted.
+        return {name: value for name, value in self.__dict__.items() if name != "_json"}
+
     @cached_property
     def identity(self) -> list[Any]:
         """What equal graphs have in common, as plain lists, dicts and integers."""
@@ -157,6 +161,10 @@ class ArchitectureGraph:
 
     def to_json(self) -> str:
         """Returns Keras JSON in which layers carry their stable names; no model is built."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         from parsl_tl.architecture.keras_json import write
 
         return write(self)

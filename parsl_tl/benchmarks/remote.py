@@ -27,10 +27,21 @@ from parsl_tl.benchmarks.remote_latency import LatencyCase
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS, Row, case_rows, latency_rows
 from parsl_tl.benchmarks.remote_servers import BareServers, StoreServers, open_servers
 from parsl_tl.benchmarks.remote_settings import (
-    TRANSPORTS,
     RemoteSettings,
+    address_of,
     bare_missing,
     check,
+)
+from parsl_tl.benchmarks.remote_small import (
+    MATCH,
+    QUERY,
+    WALK,
+    Question,
+    SmallCase,
+    fill_walk,
+    questions_of,
+    resident_mb,
+    small_rows,
 )
 from parsl_tl.benchmarks.remote_workers import RemoteCase, RemoteWorkers
 from parsl_tl.benchmarks.store import temporary_folder
@@ -54,10 +65,13 @@ class RemoteRows(NamedTuple):
         moved: one row per case and operation, see ``run_remote_bench``.
         latencies: one row per transport, kind of query, and way to ask; empty where the store did
             not take part.
+        small: one row per transport, small catalog, number of clients, and way to ask; empty where
+            the store or the bare transport did not take part.
     """
 
     moved: list[Row]
     latencies: list[Row]
+    small: list[Row]
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,11 @@ def run_remote_bench(
         the engine's own time, in round trips of the bare transport (by the medians;
         ``best_...`` by the minima).
 
+        Rows of small catalogs have ``transport``, ``models``, ``clients``, ``way`` (match, query:
+        the store's; walk: over all graphs, by the bare transport), ``queries``, ``queries_per_s``
+        of all clients, ``p50_us`` and ``p99_us`` of one, ``ratio_to_walk`` (how many times as fast;
+        of one client by the medians), and ``server_mb``, the server's resident memory.
+
     Raises:
         BenchmarkError: see ``check``; a process or server failed; a method gave back other bytes
             than were put, or another answer than the engine.
@@ -124,7 +143,7 @@ def run_remote_bench(
                     progress(min(1.0, done / whole), text)
                     done += weight
         progress(1.0, "done")
-        return RemoteRows(run.moved, run.latencies)
+        return RemoteRows(run.moved, run.latencies, run.small)
 
 
 def _provider_counts(settings: RemoteSettings) -> list[int]:
@@ -147,8 +166,10 @@ class _Run:
         self._numbers = count()
         self._catalog = evolve_catalog(settings.models, seed=settings.seed)
         self._queries = _make_queries(self._catalog, settings)
+        self._small = {models: _small_catalog(models, settings) for models in settings.catalogs}
         self.moved: list[Row] = []
         self.latencies: list[Row] = []
+        self.small: list[Row] = []
 
     def shapes(self, servers: int) -> list[_Shape]:
         """Returns the cases on so many servers."""
@@ -168,7 +189,11 @@ class _Run:
         own.mkdir()
         many = f"{count} server{'s' if count > 1 else ''}"
         uses_bare = "bare" in self._methods and bare_missing(scheme) is None
-        address = TRANSPORTS[scheme]
+        address = address_of(scheme, own)
+        if uses_bare and "store" in self._methods and count == 1:
+            for models in self._small:
+                yield f"{scheme}, catalog of {models:,}", 0.0
+                self._measure_small(scheme, own, models)
         with contextlib.ExitStack() as stack:
             yield f"{scheme}, start {many}", 0.0
             servers = stack.enter_context(
@@ -186,6 +211,26 @@ class _Run:
                 yield f"{scheme}, {many}, {shape}", shape.weight
                 self._measure_case(scheme, shape, count, servers.uris, bare.addresses)
         shutil.rmtree(own)
+
+    def _measure_small(self, scheme: str, own: Path, models: int) -> None:
+        catalog, questions = self._small[models]
+        folder = own / f"small-{models}"
+        folder.mkdir()
+        address = address_of(scheme, folder)
+        with StoreServers(address, folder, 1) as servers, BareServers(scheme, address, 1) as bare:
+            (uri,), (walker,) = servers.uris, bare.addresses
+            with open_servers(servers.uris) as store:
+                put_catalog(cast(Any, store), catalog)
+            fill_walk(scheme, walker, catalog)
+            for clients in sorted({1, *self._settings.clients}):
+                case = SmallCase(
+                    scheme, models, uri, walker, clients, self._settings.min_rounds, questions
+                )
+                times = self._workers.small(case)
+                memory = {WALK: resident_mb(bare.pids[0])}
+                memory[MATCH] = memory[QUERY] = resident_mb(servers.pids[0])
+                self.small += small_rows(case, times, memory)
+        shutil.rmtree(folder)
 
     def _measure_latencies(self, scheme: str, servers: StoreServers, bare: Sequence[str]) -> None:
         (uri,), (folder,) = servers.uris, servers.folders
@@ -257,6 +302,12 @@ def _make_queries(
         queries = Queries.of(kind, models)
         found[kind] = tuple(queries.keys[models.layers_of(index)] for index in range(num))
     return found
+
+
+def _small_catalog(models: int, settings: RemoteSettings) -> tuple[Catalog, tuple[Question, ...]]:
+    catalog = evolve_catalog(models, seed=settings.seed)
+    drawn = mutated_queries(catalog, settings.small_queries, settings.seed)
+    return catalog, questions_of(Queries.of("mutated", drawn))
 
 
 def _status_of(uri: str) -> dict[str, Any]:

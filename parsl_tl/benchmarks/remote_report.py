@@ -56,13 +56,14 @@ _PARTS = {WHOLE: "", TENTH: " /10"}
 
 
 def summary_tables(
-    moved: Sequence[Row], latencies: Sequence[Row]
+    moved: Sequence[Row], latencies: Sequence[Row], small: Sequence[Row] = ()
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Returns titles and rows of tables that fit 100 columns, those that have rows.
 
     Args:
         moved: of ``run_remote_bench``.
         latencies: likewise.
+        small: likewise.
     """
     tables = []
     for scheme in TRANSPORTS:
@@ -89,6 +90,13 @@ def summary_tables(
             ),
         ]
     tables.append(("one query by one client, 1 server: microseconds", _latencies(latencies)))
+    tables.append(
+        (
+            "small catalogs, 1 server: us (1 client) or thousands of queries/s, and times as\n"
+            "fast as a walk over all graphs by the bare transport",
+            _small(small),
+        )
+    )
     return [(title, table) for title, table in tables if table]
 
 
@@ -173,4 +181,17 @@ def _latencies(rows: Sequence[Row]) -> list[dict[str, Any]]:
             (row["kind"], row["way"]), {"p50 / p99 of": f"{row['way']}, {row['kind']}"}
         )
         line[row["transport"]] = f"{row['p50_us']:,.0f} / {row['p99_us']:,.0f}"
+    return list(lines.values())
+
+
+def _small(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    lines: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["transport"], row["clients"], row["way"])
+        line = lines.setdefault(
+            key, {"transport": row["transport"], "clients": row["clients"], "way": row["way"]}
+        )
+        is_single = row["p50_us"] is not None
+        value = f"{row['p50_us']:,.0f}" if is_single else _speed(row["queries_per_s"] / 1e3)
+        line[f"{row['models']:,}"] = f"{value} {row['ratio_to_walk']:.2f}"
     return list(lines.values())

@@ -37,7 +37,7 @@ class StoreServers:
         """Nothing is started yet.
 
         Args:
-            address: where each listens; with a port it must be 0.
+            address: where each listens; with a port it must be 0, with a path "{}" is the name.
             folder: in which each gets a folder of its own.
             count: how many.
         """
@@ -83,7 +83,8 @@ class StoreServers:
         return [process.pid for process in self._processes]
 
     def _start(self, folder: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "parsl_tl.cli", "store", "serve", self._address]
+        command = [sys.executable, "-m", "parsl_tl.cli", "store", "serve"]
+        command.append(self._address.format(folder.name))
         command += ["--data", str(folder), "--address-file", str(file)]
         with log.open("wb") as out:
             # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.
@@ -124,7 +125,7 @@ class BareServers:
 
         Args:
             scheme: of the transport.
-            address: where each listens; with a port it must be 0.
+            address: where each listens; with a port it must be 0, with a path "{}" is the name.
             count: how many; 0 where the transport cannot be measured by itself.
         """
         self._given = (scheme, address)
@@ -140,11 +141,14 @@ class BareServers:
             BenchmarkError: one does not.
         """
         context = multiprocessing.get_context("spawn")
+        scheme, address = self._given
         try:
-            for _ in range(self._count):
+            for index in range(self._count):
                 ours, theirs = context.Pipe()
                 process = context.Process(
-                    target=_serve_bare, args=(*self._given, theirs), daemon=True
+                    target=_serve_bare,
+                    args=(scheme, address.format(f"bare-{index}"), theirs),
+                    daemon=True,
                 )
                 self._pipes.append(ours)
                 self._processes.append(process)
@@ -164,6 +168,11 @@ class BareServers:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes."""
+        return [process.pid for process in self._processes]
 
     def close(self) -> None:
         """Ends them."""

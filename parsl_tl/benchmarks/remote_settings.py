@@ -21,12 +21,14 @@ from parsl_tl.store.transports import transport_module
 METHODS: Final = ("memcpy", "bare", "redis", "hdf5", "embedded", "store")
 TRANSPORTS: Final = {
     "grpc+tcp": "grpc+tcp://127.0.0.1:0",
+    "grpc+unix": "grpc+unix://{folder}/{{}}.sock",
     "ofi+tcp": "ofi+tcp://127.0.0.1:0",
     "na+sm": "na+sm://",
 }
-"""By scheme, where a server listens: all on this machine."""
+"""By scheme, where a server listens: all on this machine; see ``address_of``."""
 
 _MOST = 64
+_MOST_SMALL = 100_000
 # What a case takes per client in the folder, in models: one that is put and a child of it, and the
 # same as HDF5; three of the embedded store.
 _FOLDER_MODELS = 7
@@ -52,6 +54,8 @@ class RemoteSettings:
         total_mb: millions of bytes per model where several clients or servers take part.
         models: in the population that is searched for prefixes.
         queries: whose latency is measured, of each kind.
+        catalogs: numbers of models of small catalogs, in which a walk over all graphs is asked too.
+        small_queries: to each of these.
         min_rounds: repetitions of everything, at least.
         max_rounds: at most.
         case_seconds: between these, as many repetitions as fit this time.
@@ -68,6 +72,8 @@ class RemoteSettings:
     total_mb: float = 16.0
     models: int = 10_000
     queries: int = 2_000
+    catalogs: tuple[int, ...] = (1, 10, 100, 1_000)
+    small_queries: int = 200
     min_rounds: int = 5
     max_rounds: int = 31
     case_seconds: float = 6.0
@@ -80,10 +86,17 @@ class RemoteSettings:
             clients=(1, 2, 8),
             providers=(1,),
             queries=300,
+            catalogs=(1, 100),
             min_rounds=3,
             max_rounds=9,
             case_seconds=1.0,
         )
+
+
+def address_of(scheme: str, folder: Path) -> str:
+    """Returns where servers listen whose files are in a folder; "{}" stands for a server's name."""
+    # Of other schemes there is one address, whatever the name.
+    return TRANSPORTS[scheme].format(folder=folder)
 
 
 def missing_methods() -> dict[str, str]:
@@ -138,7 +151,12 @@ def check(settings: RemoteSettings) -> RemoteSettings:
             raise BenchmarkError(
                 f"{name} {list(values)} must be one or more numbers from 1 to {_MOST}"
             )
-    for name, value in (("models", settings.models), ("queries", settings.queries)):
+    if not all(1 <= models <= _MOST_SMALL for models in settings.catalogs):
+        raise BenchmarkError(
+            f"catalogs {list(settings.catalogs)} must be numbers of models from 1 to {_MOST_SMALL}"
+        )
+    for name in ("models", "queries", "small_queries"):
+        value = getattr(settings, name)
         if value < 1:
             raise BenchmarkError(f"{name} {value} must be at least 1")
     if settings.seed < 0:
@@ -153,6 +171,7 @@ def check(settings: RemoteSettings) -> RemoteSettings:
         sizes=tuple(sorted(set(settings.sizes))),
         clients=tuple(sorted(set(settings.clients))),
         providers=tuple(sorted(set(settings.providers))),
+        catalogs=tuple(sorted(set(settings.catalogs))),
         transports=transports,
         methods=choose_methods(settings.methods, METHODS, missing),
     )

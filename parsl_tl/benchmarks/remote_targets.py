@@ -15,6 +15,7 @@ from parsl_tl.benchmarks.remote_report import (
     values_of,
 )
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS
+from parsl_tl.benchmarks.remote_small import WALK
 from parsl_tl.benchmarks.report import Row
 from parsl_tl.benchmarks.store_methods import READ, WRITE
 from parsl_tl.benchmarks.store_models import WHOLE
@@ -23,16 +24,20 @@ OF_BARE = 0.85
 OF_MEMCPY = 0.8
 RPCS_BESIDE_ENGINE = 1.5
 MORE_CLIENTS = 1.0
+OF_WALK = 1 / 1.1
 _LARGE_MB = 16.0
 _FEW_CLIENTS = 2
 
 
-def target_rows(moved: Sequence[Row], latencies: Sequence[Row]) -> list[dict[str, Any]]:
+def target_rows(
+    moved: Sequence[Row], latencies: Sequence[Row], small: Sequence[Row] = ()
+) -> list[dict[str, Any]]:
     """Compares what was measured with what it should be.
 
     Args:
         moved: of ``run_remote_bench``.
         latencies: likewise.
+        small: likewise.
 
     Returns:
         Per target and transport ``transport``, ``what``, ``ratio`` (of the medians), ``at best``
@@ -41,13 +46,18 @@ def target_rows(moved: Sequence[Row], latencies: Sequence[Row]) -> list[dict[str
     """
     rows: list[dict[str, Any]] = []
     for scheme in dict.fromkeys(
-        [*values_of(moved, "transport"), *values_of(latencies, "transport")]
+        [
+            *values_of(moved, "transport"),
+            *values_of(latencies, "transport"),
+            *values_of(small, "transport"),
+        ]
     ):
         own = [row for row in moved if row["transport"] == scheme]
         rows += _of_bare(scheme, own)
         rows += _of_memcpy(scheme, own)
         rows += _of_latencies(scheme, latencies)
         rows += _of_clients(scheme, own)
+        rows += _of_walk(scheme, small)
     return rows
 
 
@@ -57,7 +67,7 @@ def _at_least(scheme: str, what: str, ratio: float, best: float, target: float) 
         "what": what,
         "ratio": round(ratio, 2),
         "at best": round(best, 2),
-        "target": f">= {target:g}",
+        "target": f">= {target:.3g}",
         "met": ratio >= target,
     }
 
@@ -121,3 +131,12 @@ def _of_clients(scheme: str, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
             )
             what = f"{name}, {servers} server{'s' if servers > 1 else ''}: {many} to 2 clients"
             yield _at_least(scheme, what, ratio, best, MORE_CLIENTS)
+
+
+def _of_walk(scheme: str, small: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    for row in small:
+        if row["transport"] != scheme or row["way"] == WALK:
+            continue
+        clients = f"{row['clients']} client{'s' if row['clients'] > 1 else ''}"
+        what = f"{row['way']}, {row['models']:,} models, {clients}, of a walk"
+        yield _at_least(scheme, what, row["ratio_to_walk"], row["ratio_to_walk"], OF_WALK)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.remote_latency import Latencies, LatencyCase, time_queries
 from parsl_tl.benchmarks.remote_methods import INTO, Bare, Chosen, Copies, Hdf5, Served
+from parsl_tl.benchmarks.remote_small import SmallCase, SmallTimes, time_small
 from parsl_tl.benchmarks.store_embedded import REPEAT, Embedded, checksum_word
 from parsl_tl.benchmarks.store_methods import Method
 from parsl_tl.benchmarks.store_models import destination, make_model
 from parsl_tl.benchmarks.store_redis import Redis
-from parsl_tl.benchmarks.store_workers import Case, Workers, _Worker
+from parsl_tl.benchmarks.store_workers import _BARRIER_SECONDS, Case, Workers, _Worker
 from parsl_tl.store.transports import transport_module
 
 # Ids of one client in one case; those of the population are below.
@@ -61,6 +62,11 @@ class RemoteWorkers(Workers):
         found: Latencies = times
         return found
 
+    def small(self, case: SmallCase) -> list[SmallTimes]:
+        """Lets clients ask a small catalog, all at once; see ``time_small``."""
+        found: list[SmallTimes] = self._ask(case.clients, ("small", case))
+        return found
+
     def close(self) -> None:
         """Ends the processes."""
         for pipe in self._pipes:
@@ -81,6 +87,10 @@ class _RemoteWorker(_Worker):
 
     def latencies(self, case: LatencyCase) -> Latencies:
         return time_queries(case)
+
+    def small(self, case: SmallCase) -> SmallTimes:
+        barrier = self._barriers[case.clients]
+        return time_small(case, lambda: barrier.wait(_BARRIER_SECONDS))
 
     def _new_model(self, case: Case) -> None:
         self._shape = None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from parsl_tl.benchmarks.remote_settings import RemoteSettings
 
 _METHODS = ("memcpy", "bare", "redis", "hdf5", "embedded", "store")
-_TRANSPORTS = ("grpc+tcp", "ofi+tcp", "na+sm")
+_TRANSPORTS = ("grpc+tcp", "grpc+unix", "ofi+tcp", "na+sm")
 _EXAMPLES = """\
 examples:
   parsl-tl bench remote --quick
@@ -69,6 +69,13 @@ def add_remote_bench(subparsers: Any) -> None:
         "--models", type=int, metavar="N", help="that are searched for prefixes (default: 10000)"
     )
     parser.add_argument(
+        "--catalogs",
+        nargs="*",
+        type=int,
+        metavar="N",
+        help="models of small catalogs, beside a walk over all graphs (default: 1 10 100 1000)",
+    )
+    parser.add_argument(
         "--queries", type=int, metavar="N", help="of each kind, for latencies (default: 2000)"
     )
     parser.add_argument(
@@ -97,17 +104,18 @@ def _run(args: argparse.Namespace) -> int:
         console.print(f"without {what}: {reason}", markup=False)
     with show_progress(console, "servers") as progress:
         rows = run_remote_bench(settings, progress)
-    targets = target_rows(rows.moved, rows.latencies)
+    targets = target_rows(rows.moved, rows.latencies, rows.small)
     written = []
     for name, own in (
         ("remote", rows.moved),
         ("remote_latency", rows.latencies),
+        ("remote_small", rows.small),
         ("remote_targets", targets),
     ):
         if own:
             written += [path.name for path in write_rows(own, out, name)]
     written.append(write_machine_facts(out).name)
-    for title, table in summary_tables(rows.moved, rows.latencies):
+    for title, table in summary_tables(rows.moved, rows.latencies, rows.small):
         print_table(title, table, console)
     if targets:
         print_table("what it should reach, as ratios within this run", targets, console)
@@ -149,7 +157,7 @@ def _settings(args: argparse.Namespace) -> RemoteSettings:
         for name in ("models", "queries", "folder")
         if (value := getattr(args, name)) is not None
     }
-    for name in ("sizes", "clients", "providers", "transports", "methods"):
+    for name in ("sizes", "clients", "providers", "catalogs", "transports", "methods"):
         if getattr(args, name) is not None:
             given[name] = tuple(getattr(args, name))
     return replace(settings, seed=args.seed, **given)

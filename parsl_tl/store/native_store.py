@@ -148,7 +148,7 @@ class NativeStore(ModelStore):
         pinned = self._engine.best_ancestor(graph.layer_keys, class_weights([graph], by), **how)
         if pinned is None:
             return None
-        num_bytes = {key: size for _, key, _, size, _ in pinned.layers()}
+        num_bytes: dict[int, int] = pinned.layer_bytes()
         common = [
             (name, num_bytes[key])
             for name, key in zip(graph.layer_names, graph.layer_keys.tolist(), strict=True)

@@ -11,14 +11,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
-from parsl_tl.store.embedded import Compression, Shared
 from parsl_tl.store.token import make_token
 from parsl_tl.store.transports import read_pem, transport_module
+
+if TYPE_CHECKING:
+    # Not numpy, which serving does without.
+    from parsl_tl.store.embedded import Compression, Shared
 
 ServerDurability = Literal["memory", "os", "disk"]
 

@@ -67,6 +67,8 @@ def tiny(tmp_path, **changes):
         "total_mb": 0.1,
         "models": 300,
         "queries": 30,
+        "catalogs": (1, 20),
+        "small_queries": 10,
         "min_rounds": 2,
         "max_rounds": 2,
         "case_seconds": 0.1,
@@ -148,6 +150,23 @@ def test_latencies_tell_what_is_the_engine_s(everything):
     assert found.rpcs_beside_engine.notna().sum() == (2 if HAS_BARE else 0)
 
 
+@pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
+def test_small_catalogs_are_asked_beside_a_walk(everything):
+    # Whether all ways find the same model and the same layers, the benchmark itself compares.
+    rows = pd.DataFrame(everything.small)
+    assert set(zip(rows.models, rows.clients, strict=True)) == {(1, 1), (1, 2), (20, 1), (20, 2)}
+    for (_, clients), own in rows.groupby(["models", "clients"]):
+        assert list(own.way) == ["match", "query", "walk"]
+        assert own.ratio_to_walk.iloc[2] == pytest.approx(1.0)
+        assert own.p50_us.notna().all() == (clients == 1)
+    single = rows[rows.clients == 1].set_index(["models", "way"])
+    for models in (1, 20):
+        ratio = single.p50_us[models, "walk"] / single.p50_us[models, "match"]
+        assert single.ratio_to_walk[models, "match"] == pytest.approx(ratio)
+    assert (rows.queries == 2 * 10).all()
+    assert (rows.server_mb > 10).all()
+
+
 def test_tables_fit_a_hundred_columns(everything, tmp_path):
     large = {"model_mb": 256.0, "gb_per_s": 123.4, "ratio_to_bare": 12.34}
     moved = [
@@ -158,7 +177,10 @@ def test_tables_fit_a_hundred_columns(everything, tmp_path):
     latencies = [{**row, "p99_us": 12345.6} for row in everything.latencies]
     tables = summary_tables(moved, latencies)
     assert len(tables) == 3 * 4 + 1
-    targets = target_rows(moved, latencies)
+    small = [{**row, "p99_us": 12345.6} for row in everything.small]
+    tables = summary_tables(moved, latencies, small)
+    assert len(tables) == 3 * 4 + 1 + bool(small)
+    targets = target_rows(moved, latencies, small)
     for title, table in [*tables, ("targets", targets)]:
         output = io.StringIO()
         print_table(title, table, Console(file=output, width=100))
@@ -224,6 +246,7 @@ def test_the_command_writes_results(tmp_path, capsys):
         ({"providers": (-4,)}, r"providers \[-4\]"),
         ({"models": 0}, "models 0 must be at least 1"),
         ({"queries": -1}, "queries -1"),
+        ({"catalogs": (0,)}, r"catalogs \[0\] must be numbers of models from 1"),
         ({"seed": -1}, "seed -1"),
         ({"methods": ("tape",)}, "'tape' is unknown; choose from memcpy, bare"),
         ({"methods": ()}, "no method"),

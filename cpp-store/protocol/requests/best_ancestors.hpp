@@ -1,7 +1,10 @@
 // Which model shares the longest prefix? For one architecture, or for many at once.
+//
+// Who asks for one may have the model opened with the answer, as OpenModelRequest does it: that saves
+// a round trip.
 #pragma once
 
-#include "frame.hpp"
+#include "open_model.hpp"
 
 namespace parsl_tl {
 
@@ -12,6 +15,7 @@ struct BestAncestorsReply {
   std::vector<double> scores;            // the prefix's part of it
   std::vector<double> qualities;
   std::vector<std::int64_t> created_ns;  // 0 unless asked for
+  std::optional<OpenModelReply> opened;  // not if it was retired meanwhile, or is open already
 
   static void fields(auto& self, auto&& field) {
     field("found", self.found);
@@ -20,6 +24,7 @@ struct BestAncestorsReply {
     field("scores", self.scores);
     field("qualities", self.qualities);
     field("created_ns", self.created_ns);
+    field("opened", self.opened);
   }
 };
 
@@ -34,6 +39,10 @@ struct BestAncestorsRequest {
   std::optional<double> min_quality;
   std::vector<std::uint64_t> exclude;
   bool with_times = false;                // several servers are asked: when it was stored decides ties
+  bool opens = false;                     // for one query only
+  std::uint64_t lease = 0;                // see OpenModelRequest
+  std::vector<std::uint64_t> let_go;
+  std::vector<std::uint64_t> open_here;   // models that the client has open
 
   static void fields(auto& self, auto&& field) {
     field("starts", self.starts);
@@ -44,6 +53,10 @@ struct BestAncestorsRequest {
     field("min_quality", self.min_quality);
     field("exclude", self.exclude);
     field("with_times", self.with_times);
+    field("opens", self.opens);
+    field("lease", self.lease);
+    field("let_go", self.let_go);
+    field("open_here", self.open_here);
   }
 };
 

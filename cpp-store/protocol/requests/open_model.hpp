@@ -33,6 +33,7 @@ struct OpenModelReply {
     field("tensor_shapes", self.tensor_shapes);
     field("tensor_sizes", self.tensor_sizes);
   }
+  bool operator==(const OpenModelReply&) const = default;
 };
 
 struct OpenModelRequest {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "handlers.hpp"
 
 namespace parsl_tl {
@@ -45,10 +47,23 @@ std::int64_t time_of(Engine& engine, const Winner& winner) {
   }
 }
 
+/// Nothing if it was retired in between, or a segment is missing: who opens it by itself is told which.
+std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
+                                     std::uint64_t lease) {
+  try {
+    return open_found(call, model_id, lease);
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request) {
   const std::vector<Query> queries = queries_of(request);
+  refuse_if(request.opens && queries.size() != 1, "one model is opened at a time");
+  call.client.let_go(request.let_go);
   // One thread: other clients want an answer too.
   const std::vector<Winner> winners = call.engine.best_ancestors(queries, 1);
   BestAncestorsReply reply;
@@ -61,6 +76,12 @@ BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request
     reply.qualities.push_back(winner.quality);
     const bool timed = request.with_times && winner.found;
     reply.created_ns.push_back(timed ? time_of(call.engine, winner) : 0);
+  }
+  if (!request.opens || !winners.front().found) return reply;
+  const std::uint64_t best = winners.front().model_id;
+  const auto& known = request.open_here;
+  if (std::find(known.begin(), known.end(), best) == known.end()) {
+    reply.opened = opened(call, best, request.lease);
   }
   return reply;
 }

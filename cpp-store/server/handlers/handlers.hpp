@@ -52,6 +52,9 @@ HoldReply handle(CallContext& call, const HoldMessage& request);
 ReleaseReply handle(CallContext& call, const ReleaseRequest& request);
 BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request);
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request);
+/// What OpenModelRequest gives, of a model that was living when it was found a moment ago: retired
+/// since, it may be opened still. Throws kNotFound if it is gone.
+OpenModelReply open_found(CallContext& call, std::uint64_t model_id, std::uint64_t lease);
 ReadLayersReply handle(CallContext& call, const ReadLayersRequest& request);
 DescribeModelReply handle(CallContext& call, const DescribeModelRequest& request);
 ArchitectureReply handle(CallContext& call, const ArchitectureRequest& request);

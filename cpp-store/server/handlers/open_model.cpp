@@ -3,13 +3,25 @@
 namespace parsl_tl {
 namespace {
 
-void add_layers(const Model& model, OpenModelReply& reply) {
-  for (const LayerRecord& layer : model.layers) {
+bool has_weights(const LayerRecord& layer) { return layer.has_weights; }
+bool has_weights(const PinnedModel::Layer& layer) {
+  return layer.segment != nullptr || layer.is_elsewhere;
+}
+
+/// Of a Model or a PinnedModel, which tell the same.
+void add_layers(const auto& model, OpenModelReply& reply) {
+  reply.quality = model.quality;
+  reply.layer_keys.reserve(model.layers.size());
+  reply.layer_names.reserve(model.layers.size());
+  reply.layer_owners.reserve(model.layers.size());
+  reply.layer_bytes.reserve(model.layers.size());
+  reply.layer_weights.reserve(model.layers.size());
+  for (const auto& layer : model.layers) {
     reply.layer_keys.push_back(layer.key);
     reply.layer_names.push_back(layer.name);
     reply.layer_owners.push_back(layer.owner);
     reply.layer_bytes.push_back(layer.bytes);
-    reply.layer_weights.push_back(layer.has_weights ? 1 : 0);
+    reply.layer_weights.push_back(has_weights(layer) ? 1 : 0);
   }
 }
 
@@ -26,18 +38,34 @@ void add_tensors(const PinnedModel& pinned, OpenModelReply& reply) {
   }
 }
 
+/// Adds what the client cannot map, and keeps it readable.
+void keep(CallContext& call, const std::shared_ptr<PinnedModel>& pinned, std::uint64_t lease,
+          OpenModelReply& reply) {
+  add_tensors(*pinned, reply);
+  call.client.keep(lease, pinned, call.server.clients().limits().models_pinned);
+}
+
 }  // namespace
+
+OpenModelReply open_found(CallContext& call, std::uint64_t model_id, std::uint64_t lease) {
+  OpenModelReply reply;
+  if (lease == 0) {
+    add_layers(call.engine.model(model_id), reply);
+    return reply;
+  }
+  const auto pinned = call.engine.pin(model_id);
+  add_layers(*pinned, reply);
+  keep(call, pinned, lease, reply);
+  return reply;
+}
 
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request) {
   call.client.let_go(request.let_go);
   OpenModelReply reply;
-  const Model model = call.engine.model(request.model_id);
+  const Model model = call.engine.model(request.model_id);  // kNotFound if it is not living
   reply.quality = model.quality;
   if (!request.knows_layers) add_layers(model, reply);
-  if (request.lease == 0) return reply;
-  const auto pinned = call.engine.pin(request.model_id);
-  add_tensors(*pinned, reply);
-  call.client.keep(request.lease, pinned, call.server.clients().limits().models_pinned);
+  if (request.lease != 0) keep(call, call.engine.pin(request.model_id), request.lease, reply);
   return reply;
 }
 

@@ -5,8 +5,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A client that does not fetch the rest of a long answer in this time is gone.
-constexpr double kMostMilliseconds = 30'000;
+// A client that does not fetch the rest of a long answer in this time is gone. Margo has no limit of
+// its own for answers in all of its releases.
+constexpr auto kMostTime = 30s;
+constexpr auto kBetweenLooks = 1s;
 constexpr auto kPatienceWithCancel = 500ms;
 
 }  // namespace
@@ -38,13 +40,21 @@ void Responder::send(Handle handle, std::shared_ptr<Instance> use, const Answer:
       OnItsWay{shared_from_this(), std::move(use), std::move(handle)});
   {
     const std::lock_guard guard(mutex_);
-    on_their_way_.insert(raw);
+    const TimePoint now = Clock::now();
+    if (now >= next_look_) cancel_overdue_locked(now);
+    on_their_way_.emplace(raw, now + kMostTime);
   }
-  if (margo_crespond_timed(raw, &outgoing, kMostMilliseconds, &OnItsWay::end, sent.get()) ==
-      HG_SUCCESS) {
+  if (margo_crespond(raw, &outgoing, &OnItsWay::end, sent.get()) == HG_SUCCESS) {
     sent.release();  // the callback has it
   } else {
     remove(raw);
+  }
+}
+
+void Responder::cancel_overdue_locked(TimePoint now) {
+  next_look_ = now + kBetweenLooks;
+  for (const auto& [handle, due] : on_their_way_) {
+    if (due <= now) HG_Cancel(handle);
   }
 }
 
@@ -58,7 +68,7 @@ void Responder::finish(TimePoint deadline) {
   std::unique_lock lock(mutex_);
   const auto are_sent = [&] { return on_their_way_.empty(); };
   if (changed_.wait_until(lock, deadline, are_sent)) return;
-  for (const hg_handle_t handle : on_their_way_) HG_Cancel(handle);
+  for (const auto& [handle, due] : on_their_way_) HG_Cancel(handle);
   changed_.wait_until(lock, Clock::now() + kPatienceWithCancel, are_sent);
 }
 

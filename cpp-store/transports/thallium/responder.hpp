@@ -4,7 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <unordered_map>
 
 #include "instance.hpp"
 #include "message.hpp"
@@ -24,11 +24,13 @@ class Responder : public std::enable_shared_from_this<Responder> {
  private:
   struct OnItsWay;
 
+  void cancel_overdue_locked(TimePoint now);
   void remove(hg_handle_t handle);
 
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;
-  std::set<hg_handle_t> on_their_way_;
+  std::unordered_map<hg_handle_t, TimePoint> on_their_way_;  // until when
+  TimePoint next_look_;
 };
 
 }  // namespace parsl_tl::mochi
