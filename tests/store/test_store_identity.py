@@ -197,7 +197,7 @@ def test_an_open_folder_that_is_replaced_is_refused(tmp_path, tools):
     store = open_store(f"embedded:{tmp_path / 's'}")
     store.put(1, graph, tools.weights(graph, 1), quality=0)
     (tmp_path / "s").rename(tmp_path / "away")
-    with pytest.raises(StoreIdentityError, match="holds none"):
+    with pytest.raises(StoreFormatError, match="was removed while the store was in use"):
         len(store)
     with open_store(f"embedded:{tmp_path / 's'}") as other:
         other.put(1, graph, tools.weights(graph, 2), quality=0)
