@@ -311,7 +311,7 @@ void Folder::write_format(const Format& format) const {
 
 void Folder::read_format() {
   const File file(path_ + "/FORMAT", O_RDONLY);
-  std::string text(kMostFormatBytes, '\0');
+  std::string text(std::min<std::uint64_t>(file.size(), kMostFormatBytes), '\0');
   text.resize(file.read_at(0, text.data(), text.size()));
   const Format format = parse_format(text, path_);
   codec_ = format.codec;

@@ -212,7 +212,8 @@ bool Log::is_torn(std::uint64_t offset, std::uint64_t file_size) const {
   std::vector<std::uint8_t> rest(file_size - begin);
   if (file_.read_at(begin, rest.data(), rest.size()) != rest.size()) return false;
   for (std::size_t padding = 0; padding < 8 && padding <= rest.size(); ++padding) {
-    if (checksum(rest.data(), rest.size() - padding) == header.checksum) return false;
+    const std::size_t length = rest.size() - padding;
+    if (length != header.length && checksum(rest.data(), length) == header.checksum) return false;
   }
   return true;
 }

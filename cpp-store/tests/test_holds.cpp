@@ -376,7 +376,7 @@ CASE(a_folder_that_became_another_store_is_refused) {
   Engine engine(scratch / "here", {});
   const StoreId before = engine.store();
   std::filesystem::rename(scratch / "here", scratch / "away");
-  CHECK_THROWS(engine.num_models(), ErrorCode::kWrongStore);
+  CHECK_THROWS(engine.num_models(), ErrorCode::kFormat);
   {
     Engine other(scratch / "here", {});
     CHECK(!(other.store() == before));

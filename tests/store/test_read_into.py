@@ -26,6 +26,7 @@ def filled(request, tmp_path, tools):
         names[0]: [rng.normal(size=(60, 50)).astype("f4"), np.ones(500, "f4")],
         names[1]: [np.array(2.5), np.empty((0, 4), "f2")],
         names[2]: [rng.normal(size=(9, 9, 9)).astype(ml_dtypes.bfloat16), np.array([True, False])],
+        names[3]: [np.arange(3, dtype="i8")],
     }
     with open_store(f"embedded:{tmp_path / 's'}", compression=request.param) as store:
         store.put(1, graph, weights, quality=0)

@@ -27,7 +27,7 @@ _spec.loader.exec_module(population)
 # Opens the store, asks what it is asked, and tells what it found and what memory that took.
 ASK = """
 import gc, importlib.util, json, os, psutil, sys
-import numpy as np
+import numpy as np, pyarrow
 spec = importlib.util.spec_from_file_location("population", sys.argv[1])
 population = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(population)

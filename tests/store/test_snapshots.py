@@ -331,6 +331,7 @@ def test_who_only_reads_cannot_fold(folded):
 
 AS_NOBODY = """
 import os, sys
+import pyarrow
 from parsl_tl import open_store
 import parsl_tl.store.embedded
 os.setgid(65534); os.setuid(65534)
@@ -505,7 +506,8 @@ def test_a_compacted_log_can_be_replayed_in_parts(tmp_path, tools):
             np.zeros(count + 1, np.int64),
             np.empty((0, 2), np.uint32),
         )
-        store.put(10**6 + 1, child, {}, quality=0, donor=10**6)
+        own = {n: arrays for n, arrays in tools.weights(child).items() if n not in weights}
+        store.put(10**6 + 1, child, own, quality=0, donor=10**6)
         store.retire(10**6)
         store.compact()
         inherited = store.read(10**6 + 1)

@@ -187,7 +187,8 @@ def test_embedded_with_writers_that_are_killed(tmp_path, seed):
     for _ in range(300):
         step = history.draw()
         if history.random.random() < 0.3:
-            done = run_and_be_killed(uri, step, history.random.uniform(0, 0.03))
+            # From before the store is open to after the step is done, on machines of any speed.
+            done = run_and_be_killed(uri, step, 10 ** history.random.uniform(-3.5, -1.5))
             with open_store(uri) as store:
                 if done:
                     history.happened(step)
