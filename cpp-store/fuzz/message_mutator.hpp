@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "all_requests.hpp"
+#include "dispatch.hpp"
 #include "wrap.hpp"
 
 namespace parsl_tl::fuzz {
@@ -93,9 +94,9 @@ std::string changed(Input bytes, const KnownValues& known, testing::Random& rand
 /// Calls visit.operator()<Request>() for the request of this place in the table of requests.
 template <typename Visit>
 void visit_request(std::size_t place, const Visit& visit) {
-  std::size_t i = 0;
+  const RequestKind kind = all_requests()[place].kind;
   testing::for_each_request([&]<typename Request>() {
-    if (i++ == place) visit.template operator()<Request>();
+    if (Request::kKind == kind) visit.template operator()<Request>();
   });
 }
 
