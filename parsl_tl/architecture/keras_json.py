@@ -83,6 +83,11 @@ def parse_nested(document: Any) -> Parts:
             f"this is not the JSON of a Keras model ({type(error).__name__}: {error}); "
             "write it with model.to_json()"
         ) from error
+    if isinstance(document, Mapping) and "config" not in document:
+        raise ArchitectureError(
+            "this is not the JSON of a Keras model (it has no 'config'); write it with "
+            "model.to_json()"
+        )
     raise ArchitectureError(
         f"a model of class {kind!r} has no graph of layers; use a Functional or Sequential model"
     )

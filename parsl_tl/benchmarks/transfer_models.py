@@ -78,7 +78,8 @@ class ModelFamily:
         tensor = builder.input((width,))
         for layer in range(count):
             # Who is in the tail is of equal size, but another layer in every model.
-            tensor = dense(builder, tensor, width, "relu", None if layer < num_shared else number)
+            bias = 0.0 if layer < num_shared else 1.0 + number
+            tensor = dense(builder, tensor, width, "relu", bias)
         return builder.build(tensor)
 
     def _width(self, size: float) -> int:

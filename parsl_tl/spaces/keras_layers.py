@@ -22,22 +22,25 @@ _COMMON = {"trainable": True, "dtype": _DTYPE}
 _ZEROS = _object("keras.initializers", "Zeros", {})
 
 
-def _glorot_uniform(seed: int | None) -> dict[str, Any]:
-    config = {"seed": seed, "input_axes": None, "output_axes": None}
-    return _object("keras.initializers", "GlorotUniform", config)
+_GLOROT_UNIFORM = _object(
+    "keras.initializers",
+    "GlorotUniform",
+    {"seed": None, "input_axes": None, "output_axes": None},
+)
 
 
 def dense(
-    builder: GraphBuilder, tensor: Tensor, units: int, activation: str, seed: int | None = None
+    builder: GraphBuilder, tensor: Tensor, units: int, activation: str, bias: float = 0.0
 ) -> Tensor:
-    """Adds ``keras.layers.Dense(units, activation)``; ``seed`` is that of its initial weights."""
+    """Adds ``keras.layers.Dense(units, activation)``; ``bias`` is what its biases begin with."""
+    constant = _object("keras.initializers", "Constant", {"value": bias})
     config = {
         **_COMMON,
         "units": units,
         "activation": _ACTIVATION_NAMES.get(activation, activation),
         "use_bias": True,
-        "kernel_initializer": _glorot_uniform(seed),
-        "bias_initializer": _ZEROS,
+        "kernel_initializer": _GLOROT_UNIFORM,
+        "bias_initializer": constant if bias else _ZEROS,
         "kernel_regularizer": None,
         "bias_regularizer": None,
         "kernel_constraint": None,

@@ -151,7 +151,7 @@ def damaged(paths, folder, change):
         ),
         (
             lambda lines: b"".join([*lines[:9], b'{"class_name": "Model"}\n', *lines[10:]]),
-            "line 10: this is not the JSON of a Keras model (KeyError: 'config'); write it with",
+            "line 10: this is not the JSON of a Keras model (it has no 'config'); write it with",
         ),
         (
             lambda lines: b"".join(
