@@ -177,8 +177,9 @@ std::optional<LayerSum> Engine::borrowed_by(std::uint64_t model_id, std::uint32_
   const View state = refreshed();
   if (!state->catalog.contains(model_id)) return std::nullopt;
   const Membership here = folder_.membership();
+  const auto model = state->catalog.get(model_id);  // keeps what the loop goes through
   LayerSum sum;
-  for (const LayerRecord& layer : state->catalog.get(model_id)->layers) {
+  for (const LayerRecord& layer : model->layers) {
     if (layer.has_weights && here.place_of(layer.owner) == place) sum.add(layer.key, layer.owner);
   }
   return sum;
