@@ -4,9 +4,11 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from store_servers import ServerProcess
+from store_servers import ServerProcess, running
 
 from parsl_tl import open_store
 from parsl_tl.cli.program import main
@@ -195,3 +197,39 @@ def test_a_log_that_outgrows_what_lives_is_written_anew(tmp_path, tools):
         assert (folder / "log").stat().st_size < 35_000_000
         assert sorted(store.models()["model_id"].to_pylist()) == [*range(395, 400), 1000]
         assert store.verify().ok
+
+
+FLOOD = """
+import sys, threading
+import pyarrow.flight as flight
+
+def flood():
+    client = flight.connect(sys.argv[1])
+    try:
+        list(client.do_action(flight.Action("parsl_tl.call", bytes(60 << 20))))
+    except flight.FlightError as error:
+        print("refused:", type(error).__name__, flush=True)
+
+for _ in range(3):
+    threading.Thread(target=flood).start()
+"""
+
+
+@pytest.mark.slow
+def test_who_shows_no_token_takes_no_memory(tmp_path):
+    def peak(process):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+    options = ("--token-file", tmp_path / "token")
+    with running(tmp_path, "flight", 1, *options) as (server,):
+        before = peak(server.process)
+        address = server.address.replace("grpc+tcp", "grpc")
+        run = subprocess.Popen([sys.executable, "-c", FLOOD, address], stdout=subprocess.PIPE)
+        # The first answer to any of them; what else they still try has been cut by then, too.
+        assert run.stdout.readline().startswith(b"refused: ")
+        run.kill()
+        run.communicate()
+        # One message alone has 60 MB.
+        assert peak(server.process) - before < 30e6
+        assert server.process.poll() is None
