@@ -103,8 +103,8 @@ def canonical_order(
 
 def reorder_calls(flat: FlatCalls, order: CanonicalOrder) -> FlatCalls:
     """Returns the same graphs with layers and calls in the given order."""
-    call_starts = _starts_of(np.diff(flat.call_starts)[order.layers])
-    input_starts = _starts_of(np.diff(flat.input_starts)[order.calls])
+    call_starts = starts_of(np.diff(flat.call_starts)[order.layers])
+    input_starts = starts_of(np.diff(flat.input_starts)[order.calls])
     inputs = flat.inputs[_ranges(flat.input_starts[order.calls], input_starts)]
     graph_of_input = np.searchsorted(
         flat.input_starts[flat.call_starts[flat.layer_starts]],
@@ -140,7 +140,7 @@ def reorder_layers(
     layer_place = _inverse(order.layers).tolist()
     call_place = _inverse(order.calls).tolist()
     old_starts = flat.call_starts.tolist()
-    new_starts = _starts_of(np.diff(flat.call_starts)[order.layers]).tolist()
+    new_starts = starts_of(np.diff(flat.call_starts)[order.layers]).tolist()
 
     def moved(ref: TensorRef) -> TensorRef:
         place = layer_place[ref.layer]
@@ -169,7 +169,8 @@ def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:
     return places
 
 
-def _starts_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def starts_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the CSR starts, int64 [n + 1], of items that are so many per graph, layer or call."""
     starts = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
     return starts

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.architecture.canonical_order import starts_of as starts_of
+
 
 class FlatGraphs(NamedTuple):
     """Graphs in flat arrays; starts have one entry more than there are graphs, as in CSR.
@@ -35,13 +37,6 @@ class FlatGraphs(NamedTuple):
         sums = sums_of(self.layer_parameters, self.layer_starts)
         unknown = sums_of((self.layer_parameters < 0).astype(np.int64), self.layer_starts) > 0
         return np.where(unknown, -1, sums)
-
-
-def starts_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the CSR starts, int64 [n + 1], of items that are so many per graph."""
-    starts = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=starts[1:])
-    return starts
 
 
 def sums_of(values: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from services import NEEDS_REDIS
 from weights_kept import KINDS, keep, method_of, weights_of
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.redis_server import RedisServer
 from parsl_tl.errors import InvalidValueError, TransferError
 from parsl_tl.store import open_store
 from parsl_tl.store.export import export_keras, load_keras_model
@@ -21,10 +22,7 @@ DTYPES = [
 ]
 
 
-needs_redis = pytest.mark.skipif(redis_missing() is not None, reason=str(redis_missing()))
-
-
-@pytest.fixture(params=[*KINDS, pytest.param("redis", marks=needs_redis)])
+@pytest.fixture(params=[*KINDS, pytest.param("redis", marks=NEEDS_REDIS)])
 def method(request, tmp_path):
     if request.param == "redis":
         with RedisServer() as server:
