@@ -197,8 +197,10 @@ std::vector<RemoteStore::ServerHold> RemoteStore::list_holds() {
   return holds;
 }
 
-/// Lets go of what clients held that died before they stored the model, or while they retired it.
 std::uint64_t RemoteStore::release_orphans() {
+  require_writable();
+  if (is_alone()) return 0;
+  give_up_abandoned();
   std::vector<ServerHold> holds = list_holds();
   // Of another store than the one that is here now: nobody here can speak for it.
   std::erase_if(holds, [this](const ServerHold& hold) {

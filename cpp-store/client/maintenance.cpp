@@ -6,10 +6,7 @@
 namespace parsl_tl {
 CompactReport RemoteStore::compact() {
   require_writable();
-  if (!is_alone()) {
-    give_up_abandoned();
-    release_orphans();
-  }
+  release_orphans();
   CompactReport report;
   for (const CompactReply& reply : ask_all(CompactRequest{})) {
     report.segments_rewritten += reply.segments_rewritten;

@@ -68,6 +68,9 @@ class RemoteStore {
   std::map<std::string, std::uint64_t> stats();
   VerifyReport verify();
   // maintenance.cpp
+  /// Lets go of what clients held that died before they stored the model, or while they retired it.
+  /// Returns the bytes that were freed.
+  std::uint64_t release_orphans();
   CompactReport compact();
   void fold();
 
@@ -106,7 +109,6 @@ class RemoteStore {
                   const std::vector<std::uint64_t>& attempts);
   void give_up_abandoned();
   std::vector<ServerHold> list_holds();
-  std::uint64_t release_orphans();
   std::uint64_t release_unless_needed(const std::vector<ServerHold>& holds, SettleHow how);
   std::uint64_t release_holds(std::uint64_t model_id, const std::vector<std::uint32_t>& servers);
   // references.cpp

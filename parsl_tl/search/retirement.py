@@ -94,6 +94,7 @@ class Retirement:
         self._retire()
         for model_id, reason in self._failures.items():
             logger.warning("model %s was not retired: %s", format_model_id(model_id), reason)
+        self._release_orphans()
         return dict(self._failures)
 
     def close(self) -> None:
@@ -144,6 +145,15 @@ class Retirement:
         logger.warning("to be retired later: %d models (%s)", len(self._failures), reason)
         self._rests_until = time.monotonic() + self._rest
         self._rest = min(2 * self._rest, _LONGEST_REST)
+
+    def _release_orphans(self) -> None:
+        """What workers that died, or servers that went away, left held in the store."""
+        try:
+            place = self._open()
+            if isinstance(place, ModelStore):
+                place.release_orphans()
+        except ParslTLError as error:
+            logger.warning("layers may be held for models that do not exist: %s", error)
 
     def _retire_one(self, place: ModelStore | TransferMethod, model_id: int) -> None:
         try:

@@ -77,6 +77,10 @@ class RemoteStore(NativeStore):
         # Each server gives its own in the order of storing.
         return table if len(self.servers) == 1 else table.sort_by("created")
 
+    def release_orphans(self) -> int:
+        """See ``ModelStore.release_orphans``."""
+        return int(self._engine.release_orphans())
+
     @property
     def is_mapped(self) -> list[bool]:
         """Whether each server's weights are read by mapping its files."""

@@ -26,4 +26,4 @@ def test_the_app_runs_on_two_ranks(model_files, tmp_path):
         failing = run([tmp_path / "bad.json"], tmp_path / "out", stderr=str(errors))
         with pytest.raises(BashExitFailure):
             failing.result(timeout=120)
-        assert "bad.json, line 1: a model of class None" in errors.read_text()
+        assert "bad.json, line 1: this is not the JSON of a Keras model" in errors.read_text()
