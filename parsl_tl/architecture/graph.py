@@ -16,6 +16,7 @@ from parsl_tl.architecture.layer import Layer, TensorRef
 from parsl_tl.architecture.prefix import hash_graphs, layer_keys, number_twins, stable_name
 from parsl_tl.architecture.ranks import input_ranks
 from parsl_tl.architecture.structure import Structure, completed, meaning_of, paths_of
+from parsl_tl.architecture.unused_layers import without_unused_layers
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class ArchitectureGraph:
         """Validates a graph and brings its layers into the order that equal graphs share.
 
         That is a topological one: depth first from the outputs, see ``canonical_order``. A layer's
-        calls stand in the order in which the outputs need them.
+        calls stand in the order in which the outputs need them. What no output needs is left out,
+        as Keras does, but for input layers.
 
         Args:
             layers: in any order.
@@ -60,6 +62,8 @@ class ArchitectureGraph:
                 input layer that is not among the inputs, or no output.
         """
         _validate(layers, inputs, outputs)
+        layers, inputs, outputs = without_unused_layers(layers, inputs, outputs)
+        _check_connected(layers, outputs)
         self.layers, self.inputs, self.outputs = reorder_layers(layers, inputs, outputs)
         self.input_structure = completed(input_structure, len(self.inputs))
         self.output_structure = completed(output_structure, len(self.outputs))
@@ -225,26 +229,29 @@ def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[
         raise ArchitectureError(f"an input layer is listed twice among the inputs {list(inputs)}")
     for ref in outputs:
         check_ref(ref, "an output")
-    _check_connected(layers)
 
 
-def _check_connected(layers: Sequence[Layer]) -> None:
-    """One part only: layers apart from the rest would be in no prefix of it."""
+def _check_connected(layers: Sequence[Layer], outputs: Sequence[TensorRef]) -> None:
+    """One part only, but for unused inputs: layers apart would be in no prefix of the rest."""
     neighbours: list[set[int]] = [set() for _ in layers]
     for target, layer in enumerate(layers):
         for call in layer.calls:
             for ref in call.inputs:
                 neighbours[target].add(ref.layer)
                 neighbours[ref.layer].add(target)
-    seen = {0}
-    todo = [0]
+    seen = {outputs[0].layer}
+    todo = [outputs[0].layer]
     while todo:
         for other in neighbours[todo.pop()] - seen:
             seen.add(other)
             todo.append(other)
-    apart = [layer.name for i, layer in enumerate(layers) if i not in seen]
+    apart = [
+        layer.name
+        for i, layer in enumerate(layers)
+        if i not in seen and (neighbours[i] or not layer.is_input)
+    ]
     if apart:
         raise ArchitectureError(
             f"the graph is in more than one part: {apart[0]!r} is not connected with "
-            f"{layers[0].name!r}"
+            f"{layers[outputs[0].layer].name!r}"
         )

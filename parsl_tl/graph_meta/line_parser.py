@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.canonical_order import FlatCalls, canonical_order, reorder_calls
 from parsl_tl.architecture.prefix import hash_calls
+from parsl_tl.architecture.unused_layers import all_calls_are_used
 from parsl_tl.graph_meta.graph_batch import GraphBatch
 from parsl_tl.graph_meta.known_texts import KnownCalls, KnownLayer, KnownTexts, UnknownFormError
 from parsl_tl.native import native
@@ -217,6 +218,9 @@ def _read_foot(
     own = [number for number, layer in enumerate(layers) if layer.known.is_input]
     # With one input, every layer follows it; with more, they may lead to graphs apart.
     if sorted(inputs) != own or not own or (len(own) > 1 and not _is_connected(layers)):
+        raise UnknownFormError
+    refs = [ref for layer in layers for ref in layer.refs]
+    if not all_calls_are_used(sum(num_calls), refs + outputs):
         raise UnknownFormError
     return inputs, outputs
 

@@ -38,6 +38,11 @@ def two_inputs():
     return keras.Model([a, b], layers.Dense(1)(layers.Concatenate()([a, layers.Dense(8)(b)])))
 
 
+def unused_input():
+    a, b = keras.Input((8,)), keras.Input((8,))
+    return keras.Model([a, b], layers.Dense(2)(layers.Dense(8)(b)))
+
+
 def siamese():
     a, b = keras.Input((8,)), keras.Input((8,))
     shared = layers.Dense(4)
@@ -78,6 +83,7 @@ MODELS = [
     sequential,
     convolutional,
     two_inputs,
+    unused_input,
     siamese,
     recurrent_by_hand,
     nested,

@@ -141,6 +141,7 @@ def layer(name, *sources, class_name="Dense"):
 
 
 INPUT = layer("in", class_name="InputLayer")
+TWO_PARTS = [(1, 0, 0), (3, 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -154,12 +155,46 @@ INPUT = layer("in", class_name="InputLayer")
         ([INPUT, layer("a")], [0], [(1, 0, 0)], "'a' has no input"),
         ([INPUT, layer("a", 0)], [1], [(1, 0, 0)], "list it among the inputs"),
         ([INPUT, layer("a", 0)], [0, 0], [(1, 0, 0)], "listed twice"),
-        ([INPUT, layer("a", 0), INPUT, layer("b", 2)], [0, 2], [(1, 0, 0)], "more than one part"),
+        ([INPUT, layer("a", 0), INPUT, layer("b", 2)], [0, 2], TWO_PARTS, "more than one part"),
     ],
 )
 def test_what_is_no_model_is_refused(layers, inputs, outputs, message):
     with pytest.raises(ArchitectureError, match=message):
         ArchitectureGraph(layers, inputs, [TensorRef(*ref) for ref in outputs])
+
+
+def test_what_no_output_needs_is_left_out():
+    needed = [INPUT, layer("a", 0), layer("b", 1)]
+    graph = ArchitectureGraph(needed, [0], [TensorRef(2, 0, 0)])
+    more = [INPUT, layer("c", 2, 3), layer("a", 0), layer("d", 2), layer("b", 2)]
+    other = ArchitectureGraph(more, [0], [TensorRef(4, 0, 0)])
+    assert other == graph
+    assert [kept.name for kept in other.layers] == ["in", "a", "b"]
+    again = layer("a", 0).calls + layer("a", 2).calls  # the second call serves nobody
+    shared = [INPUT, layer("a", 0).with_calls(again), layer("b", 1)]
+    assert ArchitectureGraph(shared, [0], [TensorRef(2, 0, 0)]) == graph
+
+
+@given(random_graphs(), random_graphs())
+def test_layers_that_lead_nowhere_change_nothing(graph, other):
+    """The layers of another graph on top of a graph, which none of its outputs needs."""
+    first = len(graph)
+    places = {i: i + first for i in range(len(other))}
+    places.update(dict.fromkeys(other.inputs, first - 1))
+    above = [
+        layer.with_calls(
+            Call(tuple(ref._replace(layer=places[ref.layer]) for ref in call.inputs), call.node)
+            for call in layer.calls
+        )
+        for layer in other.layers
+    ]
+    # Input layers of the other keep their places, fed by the graph's last layer.
+    node = Call((TensorRef(first - 1, 0, 0),), {"args": [], "kwargs": {}})
+    for i in other.inputs:
+        above[i] = dataclasses.replace(above[i], class_name="Dense", calls=(node,))
+    both = ArchitectureGraph([*graph.layers, *above], graph.inputs, graph.outputs)
+    assert both == graph
+    assert both.layer_names == graph.layer_names
 
 
 def test_a_cycle_is_refused():

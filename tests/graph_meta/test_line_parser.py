@@ -86,6 +86,16 @@ def test_other_ways_to_write_the_same(line):
         check(parse(text.encode()), 0, graph)
 
 
+def test_layers_that_no_output_needs_are_left_out():
+    graph = ArchitectureGraph.from_json(WHOLE[5])
+    document = json.loads(WHOLE[5])
+    own = document["config"]["layers"]
+    last = json.loads(json.dumps(own[-1]).replace(own[-1]["name"], "unused"))
+    own.append(last)
+    assert last["inbound_nodes"]
+    check(parse(json.dumps(document).encode()), 0, graph)
+
+
 def test_a_wrong_line_leaves_the_others_alone():
     parser = LineParser()
     parser.add(LINES[0])
