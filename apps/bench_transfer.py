@@ -17,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from parsl_tl.benchmarks.task_runner import Where
+from parsl_tl.benchmarks.core.task_runner import Where
 from parsl_tl.benchmarks.transfer import (
     METHODS,
     TransferSettings,
@@ -120,7 +120,7 @@ def main() -> int:
         rows = run_transfer_bench(settings, progress)
 
     # Imported here: they are not needed for --help.
-    from parsl_tl.benchmarks.report import print_table, write_machine_facts, write_rows
+    from parsl_tl.benchmarks.core.report import print_table, write_machine_facts, write_rows
     from parsl_tl.benchmarks.transfer_report import (
         against_store,
         counts_table,

@@ -79,7 +79,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures, prints and writes everything."""
     args = parse_args()
-    from parsl_tl.benchmarks.report import print_table
+    from parsl_tl.benchmarks.core.report import print_table
     from parsl_tl.benchmarks.writes import WriteSettings, check, run_write_bench
     from parsl_tl.benchmarks.writes_report import (
         measurement_rows,

@@ -58,6 +58,7 @@ def print_lesson(console: Console, text: str, checks: list[Check]) -> None:
 def main() -> None:
     """Runs the lessons, prints and writes what was seen."""
     args = parse_args()
+    from parsl_tl.benchmarks.core.report import print_table
     from parsl_tl.benchmarks.freezing import LESSONS, FreezeSettings, check, run_lessons
     from parsl_tl.benchmarks.freezing_steps import (
         StepSettings,
@@ -65,7 +66,6 @@ def main() -> None:
         save_step_plot,
         step_table,
     )
-    from parsl_tl.benchmarks.report import print_table
     from parsl_tl.errors import BenchmarkError
 
     steps = StepSettings(args.layers, args.units, args.batch, args.repeats)

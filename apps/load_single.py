@@ -63,6 +63,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures, prints and writes everything."""
     args = parse_args()
+    from parsl_tl.benchmarks.core.report import print_table
     from parsl_tl.benchmarks.layer_load_task import Subset
     from parsl_tl.benchmarks.layer_loads import LoadSettings, check, run_load_bench
     from parsl_tl.benchmarks.layer_loads_report import (
@@ -70,7 +71,6 @@ def main() -> None:
         save_load_plots,
         summary_tables,
     )
-    from parsl_tl.benchmarks.report import print_table
     from parsl_tl.errors import BenchmarkError
 
     subsets = [Subset(names=tuple(args.layers))] if args.layers else []

@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measures, prints and writes everything."""
     args = parse_args()
-    from parsl_tl.benchmarks.report import print_table
+    from parsl_tl.benchmarks.core.report import print_table
     from parsl_tl.benchmarks.save_load import OK, SaveLoadSettings, check, run_save_load_bench
     from parsl_tl.benchmarks.save_load_report import save_times_plot, summary_table
     from parsl_tl.errors import BenchmarkError

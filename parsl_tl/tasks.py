@@ -87,9 +87,9 @@ def in_own_process(
 ) -> Any:
     """Calls a function in a process of the worker's own, which may die without harm to the worker.
 
-    See ``parsl_tl.benchmarks.task_process.run_in_own_process``.
+    See ``parsl_tl.task_process.run_in_own_process``.
     """
-    from parsl_tl.benchmarks.task_process import run_in_own_process
+    from parsl_tl.task_process import run_in_own_process
 
     return run_in_own_process(function, arguments, seconds, fresh)
 

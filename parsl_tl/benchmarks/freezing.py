@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.benchmarks.core.task_runner import Where, check_where, task_runner
 from parsl_tl.benchmarks.freezing_steps import StepRow, StepSettings, check_steps, measure_steps
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.task_runner import Where, check_where, task_runner
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.task_process import reason_of
 
 Progress = Callable[[float, str], None]
 Array = NDArray[np.float32]

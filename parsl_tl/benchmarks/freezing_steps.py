@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from parsl_tl.benchmarks.report import Row, save_plot
+from parsl_tl.benchmarks.core.report import Row, save_plot
 
 INPUT_END: Final = "from the input"
 OUTPUT_END: Final = "below the output"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.generate import GenerateRow
-from parsl_tl.benchmarks.report import Row, save_plot
 
 
 def summary_table(rows: Sequence[GenerateRow]) -> list[Row]:

@@ -12,17 +12,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from parsl_tl.benchmarks.file_cache import (
+from parsl_tl.benchmarks.core.file_cache import (
     cached_share,
     drop_from_cache,
     file_system,
     files_under,
     sync,
 )
-from parsl_tl.benchmarks.network_models import Network, build_network
-from parsl_tl.benchmarks.save_load import compare
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.weight_files import (
+from parsl_tl.benchmarks.core.networks import Network, build_network
+from parsl_tl.benchmarks.formats.files import (
     FILE_FORMATS,
     LayerArrays,
     format_of,
@@ -30,7 +28,9 @@ from parsl_tl.benchmarks.weight_files import (
     layer_arrays,
     written_files,
 )
+from parsl_tl.benchmarks.save_load import compare
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.task_process import reason_of
 
 STORE: Final = "store"
 COLD: Final = "cold"

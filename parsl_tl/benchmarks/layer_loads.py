@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from parsl_tl.benchmarks.core.networks import Network, check_network, network_bytes
+from parsl_tl.benchmarks.core.task_runner import Where, check_where, task_runner
+from parsl_tl.benchmarks.formats.files import FILE_FORMATS, format_of
 from parsl_tl.benchmarks.layer_load_task import (
     COLD,
     STORE,
@@ -15,12 +18,9 @@ from parsl_tl.benchmarks.layer_load_task import (
     load_file_layers,
     load_network_layers,
 )
-from parsl_tl.benchmarks.network_models import Network, check_network, network_bytes
 from parsl_tl.benchmarks.save_load import check_room
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.task_runner import Where, check_where, task_runner
-from parsl_tl.benchmarks.weight_files import FILE_FORMATS, format_of
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.task_process import reason_of
 
 Progress = Callable[[float, str], None]
 LOAD_FORMATS: Final = (*FILE_FORMATS, STORE)

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.layer_load_task import COLD, WARM, LoadRow, Subset
-from parsl_tl.benchmarks.report import Row, save_plot
 
 
 def summary_tables(rows: Sequence[LoadRow]) -> list[tuple[str, list[Row]]]:

@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parsl_tl.benchmarks.catalog import (
+from parsl_tl.benchmarks.core.catalog import (
     Catalog,
     evolve_catalog,
     mutated_queries,
     random_queries,
 )
+from parsl_tl.benchmarks.core.report import percentiles
 from parsl_tl.benchmarks.lcp_methods import Answers, Queries, Store, Walk, make_method
 from parsl_tl.benchmarks.lcp_opening import measure_opening
 from parsl_tl.benchmarks.lcp_processes import measure_processes
 from parsl_tl.benchmarks.lcp_settings import LcpSettings as LcpSettings
 from parsl_tl.benchmarks.lcp_settings import check
 from parsl_tl.benchmarks.lcp_timing import Measured, measure
-from parsl_tl.benchmarks.report import percentiles
 from parsl_tl.benchmarks.store import Progress, temporary_folder
 from parsl_tl.errors import BenchmarkError
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.catalog import Catalog
-from parsl_tl.benchmarks.redis_server import RedisServer
+from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.errors import BenchmarkError
 
 # In front of a model's keys: its id and its quality, 8 bytes each.

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.catalog import Catalog
+from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.benchmarks.core.memory import resident_bytes
+from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.lcp_baselines import NetworkxWalk, RedisCatalog, networkx_missing
-from parsl_tl.benchmarks.lcp_memory import resident_bytes
-from parsl_tl.benchmarks.redis_server import redis_missing
 from parsl_tl.native import native
 from parsl_tl.store.embedded import EmbeddedStore
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
 
-from parsl_tl.benchmarks.lcp_memory import proportional_bytes
+from parsl_tl.benchmarks.core.memory import proportional_bytes
 from parsl_tl.benchmarks.lcp_methods import Queries, ask_store, put_catalog, store_arguments
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.embedded import EmbeddedStore

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.lcp import MUTATED, RANDOM, LcpRows
-from parsl_tl.benchmarks.report import Row, save_plot
 
 _KINDS = (RANDOM, MUTATED)
 _STORE, _WALK = "store", "walk"

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parsl_tl.benchmarks.lcp_memory import available_bytes
+from parsl_tl.benchmarks.core.memory import available_bytes
 from parsl_tl.benchmarks.lcp_methods import METHODS, missing_methods
 from parsl_tl.benchmarks.method_choice import choose_methods
 from parsl_tl.benchmarks.store import TMPFS, folder_kind

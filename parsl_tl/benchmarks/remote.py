@@ -20,12 +20,17 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.catalog import Catalog, evolve_catalog, mutated_queries, random_queries
+from parsl_tl.benchmarks.core.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
+)
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
 from parsl_tl.benchmarks.lcp_methods import Queries, put_catalog
-from parsl_tl.benchmarks.redis_server import RedisServer
 from parsl_tl.benchmarks.remote_latency import LatencyCase
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS, Row, case_rows, latency_rows
-from parsl_tl.benchmarks.remote_servers import BareServers, StoreServers, open_servers
 from parsl_tl.benchmarks.remote_settings import (
     RemoteSettings,
     address_of,

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.remote_methods import ask_engine, match_engine
-from parsl_tl.benchmarks.remote_servers import open_servers
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection

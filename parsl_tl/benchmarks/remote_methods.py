@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.remote_servers import open_servers
+from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.store_methods import (
     READ,
     WRITE,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.remote_report import (
     MAPPED_READS,
     NETWORK_READS,
@@ -18,7 +19,6 @@ from parsl_tl.benchmarks.remote_report import (
     values_of,
 )
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS
-from parsl_tl.benchmarks.report import Row, save_plot
 from parsl_tl.benchmarks.store_methods import READ, WRITE
 from parsl_tl.benchmarks.store_models import WHOLE
 

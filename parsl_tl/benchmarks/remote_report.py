@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import Row
 from parsl_tl.benchmarks.remote_methods import FRESH, INTO, MAPPED, NETWORK, QUERY, VIEWS
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS
 from parsl_tl.benchmarks.remote_settings import TRANSPORTS
-from parsl_tl.benchmarks.report import Row
 from parsl_tl.benchmarks.store_methods import READ, WRITE
 from parsl_tl.benchmarks.store_models import TENTH, WHOLE
 

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import percentiles
 from parsl_tl.benchmarks.remote_latency import ENGINE_QUERY, HANDLER, QUERY, RPC, Latencies
 from parsl_tl.benchmarks.remote_workers import RemoteCase
-from parsl_tl.benchmarks.report import percentiles
 from parsl_tl.benchmarks.store import _wall
 from parsl_tl.benchmarks.store_workers import Measured
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from parsl_tl.benchmarks.lcp_memory import available_bytes
+from parsl_tl.benchmarks.core.memory import available_bytes
+from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.method_choice import choose_methods
-from parsl_tl.benchmarks.redis_server import redis_missing
 from parsl_tl.benchmarks.store import TMPFS, folder_kind
 from parsl_tl.benchmarks.store_models import MB
 from parsl_tl.errors import BenchmarkError, NativeModuleError

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.catalog import Catalog
+from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.benchmarks.core.report import percentiles
+from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.lcp_methods import Queries, model_ids
 from parsl_tl.benchmarks.remote_methods import ask_engine, match_engine
-from parsl_tl.benchmarks.remote_servers import open_servers
-from parsl_tl.benchmarks.report import percentiles
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.transports import transport_module
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from parsl_tl.benchmarks.core.report import Row
 from parsl_tl.benchmarks.remote_report import (
     MAPPED_READS,
     NETWORK_READS,
@@ -16,7 +17,6 @@ from parsl_tl.benchmarks.remote_report import (
 )
 from parsl_tl.benchmarks.remote_rows import SIZES, TOTALS
 from parsl_tl.benchmarks.remote_small import WALK
-from parsl_tl.benchmarks.report import Row
 from parsl_tl.benchmarks.store_methods import READ, WRITE
 from parsl_tl.benchmarks.store_models import WHOLE
 

@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from parsl_tl.benchmarks.file_cache import sync, total_bytes
-from parsl_tl.benchmarks.network_models import (
+from parsl_tl.benchmarks.core.file_cache import sync, total_bytes
+from parsl_tl.benchmarks.core.networks import (
     Network,
     build_network,
     check_network,
     network_bytes,
 )
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.task_runner import Where, check_where, task_runner
-from parsl_tl.benchmarks.weight_files import (
+from parsl_tl.benchmarks.core.task_runner import Where, check_where, task_runner
+from parsl_tl.benchmarks.formats.files import (
     FILE_FORMATS,
     LayerArrays,
     layer_arrays,
@@ -29,6 +28,7 @@ from parsl_tl.benchmarks.weight_files import (
     written_files,
 )
 from parsl_tl.errors import BenchmarkError, InvalidValueError
+from parsl_tl.task_process import reason_of
 
 Progress = Callable[[float, str], None]
 OK: Final = "ok"

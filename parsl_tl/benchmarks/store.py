@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.method_choice import choose_methods
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.store_methods import WRITE
 from parsl_tl.benchmarks.store_models import MB
 from parsl_tl.benchmarks.store_workers import Case, Measured, Workers

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.report import Row, save_plot
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.store_embedded import FIRST, INTO, REPEAT, VIEWS, checksum_word
 from parsl_tl.benchmarks.store_methods import READ, WRITE
 from parsl_tl.benchmarks.store_models import PARTS, TENTH, WHOLE

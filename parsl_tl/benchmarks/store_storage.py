@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.catalog import Progress, evolve_catalog
+from parsl_tl.benchmarks.core.catalog import Progress, evolve_catalog
 from parsl_tl.benchmarks.store_models import Array, LayerWeights
 from parsl_tl.spaces import DenseSkipSpace
 from parsl_tl.store import ModelStore, open_store

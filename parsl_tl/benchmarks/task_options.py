@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from parsl_tl.benchmarks.network_models import Network
-    from parsl_tl.benchmarks.task_runner import Where
+    from parsl_tl.benchmarks.core.networks import Network
+    from parsl_tl.benchmarks.core.task_runner import Where
 
 
 def add_task_options(parser: argparse.ArgumentParser, out: str, timeout: float = 600.0) -> None:
@@ -54,7 +54,7 @@ def add_network_options(
         models: names of networks by default.
         scale: of the NT3 network by default.
     """
-    from parsl_tl.benchmarks.network_models import NAMES, NT3_INPUT_LENGTH
+    from parsl_tl.benchmarks.core.networks import NAMES, NT3_INPUT_LENGTH
 
     what = parser.add_argument_group("networks")
     what.add_argument(
@@ -82,7 +82,7 @@ def add_network_options(
 
 def networks_of(args: argparse.Namespace) -> tuple[Network, ...]:
     """Returns the networks that were asked for."""
-    from parsl_tl.benchmarks.network_models import network_from
+    from parsl_tl.benchmarks.core.networks import network_from
 
     return tuple(
         network_from(name, args.input_length, args.scale, args.seed) for name in args.model
@@ -91,7 +91,7 @@ def networks_of(args: argparse.Namespace) -> tuple[Network, ...]:
 
 def where_of(args: argparse.Namespace) -> Where:
     """Returns where tasks run; Parsl's logs go beside the results."""
-    from parsl_tl.benchmarks.task_runner import Where
+    from parsl_tl.benchmarks.core.task_runner import Where
 
     return Where(args.config, args.workers, args.timeout, args.out / "parsl")
 
@@ -110,7 +110,7 @@ def write_results(
         BenchmarkError: they cannot be written.
     """
     from parsl_tl.analysis.console import print_files
-    from parsl_tl.benchmarks.report import write_machine_facts, write_rows
+    from parsl_tl.benchmarks.core.report import write_machine_facts, write_rows
     from parsl_tl.errors import BenchmarkError
 
     try:

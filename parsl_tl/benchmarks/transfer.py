@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl_tl.benchmarks.meeting import Invitation, Meeting
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
-from parsl_tl.benchmarks.report import percentiles
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.task_runner import TaskRunner, Where, check_where, task_runner
+from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.core.report import percentiles
+from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, StartBarrier
+from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, check_where, task_runner
 from parsl_tl.benchmarks.transfer_models import ModelFamily
 from parsl_tl.benchmarks.transfer_targets import REDIS, TransferPlace
 from parsl_tl.benchmarks.transfer_tasks import (
@@ -29,6 +28,7 @@ from parsl_tl.benchmarks.transfer_tasks import (
     store_donors,
 )
 from parsl_tl.errors import BenchmarkError, InvalidValueError
+from parsl_tl.task_process import reason_of
 
 Progress = Callable[[float, str], None]
 METHODS = ("store", "safetensors", "hdf5", REDIS)
@@ -208,7 +208,7 @@ def _measure_transfers(
     results, seconds = _together(
         settings,
         runner,
-        lambda worker, invitation: (run_transfers, case, worker, settings.n_iter, invitation),
+        lambda worker, address: (run_transfers, case, worker, settings.n_iter, address),
     )
     count = 0
     for worker, result in enumerate(results):
@@ -231,8 +231,8 @@ def _measure_rate(
     results, _ = _together(
         settings,
         runner,
-        lambda worker, invitation: (
-            *(run_at_rate, case, worker, rate, settings.rate_seconds, invitation),
+        lambda worker, address: (
+            *(run_at_rate, case, worker, rate, settings.rate_seconds, address),
         ),
     )
     arrivals = [result for result in results if isinstance(result, Arrivals)]
@@ -257,17 +257,17 @@ def _measure_rate(
 def _together(
     settings: TransferSettings,
     runner: TaskRunner,
-    call: Callable[[int, Invitation], tuple[Any, ...]],
+    call: Callable[[int, BarrierAddress], tuple[Any, ...]],
 ) -> tuple[Sequence[Any], float | None]:
     """Runs one task per worker at the same time; gives results or errors, and the seconds."""
-    with Meeting(settings.workers, runner.addresses, settings.where.seconds) as meeting:
+    with StartBarrier(settings.workers, runner.addresses, settings.where.seconds) as barrier:
         futures: list[Future[Any]] = []
         for worker in range(settings.workers):
-            future = runner.submit(*call(worker, meeting.invitation))
-            future.add_done_callback(lambda _, worker=worker: meeting.leave(worker))  # type: ignore[misc]
+            future = runner.submit(*call(worker, barrier.address))
+            future.add_done_callback(lambda _, worker=worker: barrier.leave(worker))  # type: ignore[misc]
             futures.append(future)
         results = [future.exception() or future.result() for future in futures]
-    return results, meeting.seconds
+    return results, barrier.seconds
 
 
 def _kept_bytes(case: TransferCase) -> float | None:

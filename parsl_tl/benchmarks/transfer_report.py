@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from parsl_tl.benchmarks.report import Row, save_plot
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.transfer import TransferRows
 
 _MS, _MB = 1e3, 1e6

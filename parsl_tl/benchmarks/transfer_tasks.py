@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from parsl_tl.benchmarks.meeting import Invitation, Seat
-from parsl_tl.benchmarks.task_process import reason_of
+from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
 from parsl_tl.benchmarks.transfer_models import ModelFamily
 from parsl_tl.benchmarks.transfer_targets import TransferPlace, make_method
+from parsl_tl.task_process import reason_of
 
 # Ids of the models that tasks make begin here; those below are the donors'.
 _FIRST_CHILD = 1 << 32
@@ -87,16 +87,16 @@ def store_donors(case: TransferCase) -> None:
 
 
 def run_transfers(
-    case: TransferCase, worker: int, iterations: int, invitation: Invitation
+    case: TransferCase, worker: int, iterations: int, address: BarrierAddress
 ) -> list[TransferRow]:
     """Lets models take over and be stored, one after the other; all tasks start together."""
     rows = []
-    with Seat(invitation, worker) as seat:
+    with Participant(address, worker) as participant:
         _one_transfer(case, worker, iterations)  # libraries are loaded, connections open
-        seat.wait()
+        participant.wait()
         for iteration in range(iterations):
             rows.append(_one_transfer(case, worker, iteration))
-        seat.done()
+        participant.done()
     return rows
 
 
@@ -175,7 +175,7 @@ def run_at_rate(
     worker: int,
     rate: float,
     seconds: float,
-    invitation: Invitation,
+    address: BarrierAddress,
 ) -> Arrivals:
     """Transfers at fixed times, whether the one before is done or not.
 
@@ -184,7 +184,7 @@ def run_at_rate(
         worker: which task; they take turns.
         rate: transfers per second of all tasks together.
         seconds: for which transfers are due.
-        invitation: to the common start.
+        address: of the common start.
     """
     model_id = 2 * _FIRST_CHILD + worker
     graph = case.family.graph(case.donors + 1 + worker)
@@ -192,8 +192,8 @@ def run_at_rate(
     method = make_method(case.method, case.place)
     latencies: list[float] = []
     failures, failure = 0, ""
-    with Seat(invitation, worker) as seat:
-        seat.wait()
+    with Participant(address, worker) as participant:
+        participant.wait()
         start = time.perf_counter()
         for turn in range(worker, max(case.workers, round(rate * seconds)), case.workers):
             due = start + turn / rate
@@ -208,5 +208,5 @@ def run_at_rate(
                 failures += 1
                 failure = failure or reason_of(error)
         took = time.perf_counter() - start
-        seat.done()
+        participant.done()
     return Arrivals(latencies, failures, failure, took)

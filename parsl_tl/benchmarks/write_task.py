@@ -14,17 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from parsl_tl.benchmarks.file_cache import (
+from parsl_tl.benchmarks.core.file_cache import (
     file_system,
     files_under,
     is_in_memory,
     sync,
     total_bytes,
 )
-from parsl_tl.benchmarks.meeting import Invitation, Seat
-from parsl_tl.benchmarks.network_models import Network, build_network
+from parsl_tl.benchmarks.core.networks import Network, build_network
+from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
+from parsl_tl.benchmarks.formats.files import FILE_FORMATS, layers_with_weights, written_files
 from parsl_tl.benchmarks.transfer_targets import PREFIX, TransferPlace, make_method
-from parsl_tl.benchmarks.weight_files import FILE_FORMATS, layers_with_weights, written_files
 from parsl_tl.errors import BenchmarkError, ParslTLError
 
 SETUP: Final = "with set-up"
@@ -121,37 +121,37 @@ def retire_donor(case: WriteCase) -> None:
         method.close()
 
 
-def write_model(case: WriteCase, number: int, invitation: Invitation) -> WriteReport:
+def write_model(case: WriteCase, number: int, address: BarrierAddress) -> WriteReport:
     """Writes one model, at the same time as the other processes of the case.
 
     Args:
         case: what to do.
         number: of this process, from 0.
-        invitation: to the meeting of all.
+        address: of the barrier of all.
 
     Raises:
         BenchmarkError: less was written than there is, or the start was missed.
         ParslTLError: as the format or the transfer method has it.
         OSError: the folder is full, or cannot be written.
     """
-    with Seat(invitation, number) as seat:
+    with Participant(address, number) as participant:
         if case.measurement == SETUP:
-            seat.wait()
+            participant.wait()
             start = time.perf_counter()
             ready = _prepare(case, number)
         else:
             ready = _prepare(case, number)
-            seat.wait()
+            participant.wait()
             start = time.perf_counter()
         try:
             told = ready.write()
             if case.measurement != SETUP:
                 sync_if_there(ready.path)
             seconds = time.perf_counter() - start
-            seat.done()
+            participant.done()
             num_bytes = _written(ready, told)
         finally:
-            everyone_left = seat.leave()
+            everyone_left = participant.leave()
             if everyone_left:
                 ready.clean()
     return WriteReport(seconds, num_bytes, ready.model_bytes, socket.gethostname())

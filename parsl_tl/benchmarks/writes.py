@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from parsl_tl.benchmarks.file_cache import file_system, is_in_memory
-from parsl_tl.benchmarks.meeting import Meeting
-from parsl_tl.benchmarks.network_models import Network, check_network, network_bytes
-from parsl_tl.benchmarks.redis_server import RedisServer
-from parsl_tl.benchmarks.task_process import reason_of
-from parsl_tl.benchmarks.task_runner import TaskRunner, Where, check_where, task_runner
+from parsl_tl.benchmarks.core.file_cache import file_system, is_in_memory
+from parsl_tl.benchmarks.core.networks import Network, check_network, network_bytes
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.start_barrier import StartBarrier
+from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, check_where, task_runner
+from parsl_tl.benchmarks.formats.files import FILE_FORMATS
 from parsl_tl.benchmarks.transfer_targets import PREFIX, REDIS, TransferPlace, transfer_formats
-from parsl_tl.benchmarks.weight_files import FILE_FORMATS
 from parsl_tl.benchmarks.write_task import (
     MEMORY,
     SETUP,
@@ -34,6 +33,7 @@ from parsl_tl.benchmarks.write_task import (
     write_model,
 )
 from parsl_tl.errors import BenchmarkError, InvalidValueError, ParslTLError
+from parsl_tl.task_process import reason_of
 
 Progress = Callable[[float, str], None]
 MEASUREMENTS: Final = (SETUP, SYNCED, MEMORY)
@@ -290,20 +290,20 @@ def _write_at_once(
 ) -> tuple[list[WriteReport | str], float | None]:
     with_setup = case.measurement == SETUP
     patience = settings.where.seconds * _PATIENCE
-    with Meeting(procs, runner.addresses, patience, together=not with_setup) as meeting:
+    with StartBarrier(procs, runner.addresses, patience, together=not with_setup) as barrier:
         futures = []
         for number in range(procs):
-            future = runner.submit(write_model, case, number, meeting.invitation, fresh=with_setup)
-            future.add_done_callback(_leave_if_failed(meeting, number))
+            future = runner.submit(write_model, case, number, barrier.address, fresh=with_setup)
+            future.add_done_callback(_leave_if_failed(barrier, number))
             futures.append(future)
         outcomes = [_outcome(future) for future in futures]
-        return outcomes, meeting.seconds
+        return outcomes, barrier.seconds
 
 
-def _leave_if_failed(meeting: Meeting, number: int) -> Callable[[Future[Any]], None]:
+def _leave_if_failed(barrier: StartBarrier, number: int) -> Callable[[Future[Any]], None]:
     def leave(future: Future[Any]) -> None:
         if future.cancelled() or future.exception() is not None:
-            meeting.leave(number)
+            barrier.leave(number)
 
     return leave
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from parsl_tl.benchmarks.report import Row, save_plot
+from parsl_tl.benchmarks.core.report import Row, save_plot
 from parsl_tl.benchmarks.writes import WriteRow
 
 _TITLES: Final = {

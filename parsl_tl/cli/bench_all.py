@@ -44,8 +44,8 @@ def add_all_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from parsl_tl.benchmarks.every_benchmark import run_benchmarks
-    from parsl_tl.benchmarks.report_page import write_page
+    from parsl_tl.benchmarks.core.every_benchmark import run_benchmarks
+    from parsl_tl.benchmarks.core.report_page import write_page
 
     if args.folder is not None and not args.folder.is_dir():
         raise BenchmarkError(f"{args.folder} is no folder; name another one with --folder")

@@ -57,9 +57,9 @@ def add_generate_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from parsl_tl.benchmarks.core.report import print_table, write_machine_facts, write_rows
     from parsl_tl.benchmarks.generate import GenerateSettings, check, run_generate_bench
     from parsl_tl.benchmarks.generate_report import save_rates_plot, summary_table
-    from parsl_tl.benchmarks.report import print_table, write_machine_facts, write_rows
 
     console = make_console()
     settings = GenerateSettings(4_000, 20) if args.quick else GenerateSettings()

@@ -74,11 +74,11 @@ def add_lcp_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from parsl_tl.benchmarks.core.report import print_table
     from parsl_tl.benchmarks.lcp import run_lcp_bench
     from parsl_tl.benchmarks.lcp_methods import missing_methods
     from parsl_tl.benchmarks.lcp_report import save_plots, summary_tables
     from parsl_tl.benchmarks.lcp_settings import check
-    from parsl_tl.benchmarks.report import print_table
 
     console = make_console()
     # Before anything takes time: a wrong value, or a folder for results that cannot be.
@@ -102,7 +102,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _write(rows: LcpRows, out: Path) -> list[str]:
     """Writes all rows that there are, and returns the names of the files."""
-    from parsl_tl.benchmarks.report import write_machine_facts, write_rows
+    from parsl_tl.benchmarks.core.report import write_machine_facts, write_rows
 
     written = []
     for name, own in zip(("lcp", "openings", "processes"), rows, strict=True):

@@ -89,12 +89,12 @@ def add_remote_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from parsl_tl.benchmarks.core.report import print_table, write_machine_facts, write_rows
     from parsl_tl.benchmarks.remote import run_remote_bench
     from parsl_tl.benchmarks.remote_plots import save_plots
     from parsl_tl.benchmarks.remote_report import summary_tables
     from parsl_tl.benchmarks.remote_settings import check
     from parsl_tl.benchmarks.remote_targets import target_rows
-    from parsl_tl.benchmarks.report import print_table, write_machine_facts, write_rows
 
     console = make_console()
     # Before anything takes time: a wrong value, or a folder for results that cannot be.

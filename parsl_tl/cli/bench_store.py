@@ -67,7 +67,7 @@ def add_store_bench(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from parsl_tl.benchmarks.report import print_table, write_machine_facts, write_rows
+    from parsl_tl.benchmarks.core.report import print_table, write_machine_facts, write_rows
     from parsl_tl.benchmarks.store import check, missing_methods, run_store_bench
     from parsl_tl.benchmarks.store_report import save_plots, storage_table, summary_tables
 

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.report import percentiles, print_table, write_machine_facts, write_rows
+from parsl_tl.benchmarks.core.report import (
+    percentiles,
+    print_table,
+    write_machine_facts,
+    write_rows,
+)
 from parsl_tl.graph_meta.cache import BestGraphs
 from parsl_tl.graph_meta.shares import Share
 from parsl_tl.graph_meta.table_files import is_table

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from parsl_tl.benchmarks import every_benchmark
-from parsl_tl.benchmarks.every_benchmark import SmallBenchmark, small_benchmarks
+from parsl_tl.benchmarks.core import every_benchmark
+from parsl_tl.benchmarks.core.every_benchmark import SmallBenchmark, small_benchmarks
 from parsl_tl.cli import main
 
 _WRITES = """
 import argparse, pathlib
-from parsl_tl.benchmarks.report import print_table, save_plot
+from parsl_tl.benchmarks.core.report import print_table, save_plot
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=pathlib.Path)
 parser.add_argument("--folder")

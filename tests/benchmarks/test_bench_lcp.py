@@ -17,13 +17,13 @@ from processes_left import nothing_left, processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import lcp_methods, lcp_settings
-from parsl_tl.benchmarks.catalog import evolve_catalog, random_queries
+from parsl_tl.benchmarks.core.catalog import evolve_catalog, random_queries
+from parsl_tl.benchmarks.core.report import print_table
 from parsl_tl.benchmarks.lcp import LcpRows, LcpSettings, run_lcp_bench
 from parsl_tl.benchmarks.lcp_methods import METHODS, Answers, Queries, Store, missing_methods
 from parsl_tl.benchmarks.lcp_opening import measure_opening
 from parsl_tl.benchmarks.lcp_processes import measure_processes
 from parsl_tl.benchmarks.lcp_report import save_plots, summary_tables
-from parsl_tl.benchmarks.report import print_table
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
 

@@ -18,13 +18,13 @@ from processes_left import nothing_left, processes_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import remote_settings
+from parsl_tl.benchmarks.core.report import print_table
+from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.remote import run_remote_bench
 from parsl_tl.benchmarks.remote_plots import save_plots
 from parsl_tl.benchmarks.remote_report import summary_tables
-from parsl_tl.benchmarks.remote_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.remote_settings import METHODS, RemoteSettings, check
 from parsl_tl.benchmarks.remote_targets import target_rows
-from parsl_tl.benchmarks.report import print_table
 from parsl_tl.cli import main
 from parsl_tl.cli.bench_remote import add_remote_bench
 from parsl_tl.errors import BenchmarkError

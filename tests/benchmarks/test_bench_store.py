@@ -18,7 +18,7 @@ from processes_left import nothing_left
 from rich.console import Console
 
 from parsl_tl.benchmarks import store as bench
-from parsl_tl.benchmarks.report import print_table
+from parsl_tl.benchmarks.core.report import print_table
 from parsl_tl.benchmarks.store import StoreSettings, run_store_bench
 from parsl_tl.benchmarks.store_report import save_plots, storage_table, summary_tables
 from parsl_tl.benchmarks.store_storage import measure_storage

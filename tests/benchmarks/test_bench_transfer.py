@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from parsl_tl.architecture import longest_common_prefix
-from parsl_tl.benchmarks.redis_server import redis_missing
+from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.transfer import TransferSettings, check, run_transfer_bench
 from parsl_tl.benchmarks.transfer_models import KINDS, ModelFamily
 from parsl_tl.benchmarks.transfer_report import against_store, summary

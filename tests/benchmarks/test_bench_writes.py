@@ -12,11 +12,11 @@ import pytest
 from app_runs import modules_of_help, refusal, run_app
 from services import needs_redis
 
-from parsl_tl.benchmarks.network_models import Network
-from parsl_tl.benchmarks.redis_server import RedisServer
-from parsl_tl.benchmarks.task_runner import Where
+from parsl_tl.benchmarks.core.networks import Network
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.task_runner import Where
+from parsl_tl.benchmarks.formats.files import FILE_FORMATS
 from parsl_tl.benchmarks.transfer_targets import TransferPlace, method_arguments, transfer_formats
-from parsl_tl.benchmarks.weight_files import FILE_FORMATS
 from parsl_tl.benchmarks.writes import MEMORY, SETUP, SYNCED, WriteSettings, check, run_write_bench
 from parsl_tl.errors import BenchmarkError
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_tl.benchmarks.catalog import mutated_queries
+from parsl_tl.benchmarks.core.catalog import mutated_queries
 from parsl_tl.native import native
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks import lcp_baselines, redis_server
-from parsl_tl.benchmarks.catalog import mutated_queries, random_queries
+from parsl_tl.benchmarks import lcp_baselines
+from parsl_tl.benchmarks.core import redis_server
+from parsl_tl.benchmarks.core.catalog import mutated_queries, random_queries
 from parsl_tl.benchmarks.lcp_baselines import NetworkxWalk, RedisCatalog, networkx_missing
 from parsl_tl.benchmarks.lcp_methods import part_of
 from parsl_tl.errors import BenchmarkError

@@ -95,8 +95,8 @@ def test_layers_by_name_count_and_share(tmp_path):
 def files(tmp_path_factory):
     """The same model in every file format, whole and cut off."""
     pytest.importorskip("keras")
-    from parsl_tl.benchmarks.network_models import Network, build_network
-    from parsl_tl.benchmarks.weight_files import FILE_FORMATS, written_files
+    from parsl_tl.benchmarks.core.networks import Network, build_network
+    from parsl_tl.benchmarks.formats.files import FILE_FORMATS, written_files
 
     folder = tmp_path_factory.mktemp("files")
     model = build_network(Network("dense:0.5x4"))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from parsl_tl.benchmarks import report
+from parsl_tl.benchmarks.core import report
 
 ROWS = [{"way": "index", "models": 1000, "p50": 0.00012345}, {"way": "walk", "exact": True}]
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.weight_files import FILE_FORMATS
+from parsl_tl.benchmarks.formats.files import FILE_FORMATS
 
 COLUMNS = ["model", "savetime_sec", "loadtime_sec", "filesize_bytes", "status"]
 SMALL = ("--model", "candle", "dense:0.4x2", "--input-length", "300", "--scale", "0.05")

@@ -7,7 +7,7 @@ import pytest
 from services import needs_redis
 
 from parsl_tl.benchmarks import store_workers
-from parsl_tl.benchmarks.redis_server import RedisServer
+from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.store_embedded import Embedded
 from parsl_tl.benchmarks.store_methods import Memcpy, PlainFile, Safetensors
 from parsl_tl.benchmarks.store_models import destination, flat, make_model, same_bytes, width_of

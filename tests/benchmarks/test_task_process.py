@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from parsl_tl.benchmarks.task_process import TaskProcess, reason_of, run_in_own_process
-from parsl_tl.benchmarks.task_runner import Where, check_where, task_runner
+from parsl_tl.benchmarks.core.task_runner import Where, check_where, task_runner
 from parsl_tl.errors import BenchmarkError, InvalidValueError, TransferError
+from parsl_tl.task_process import TaskProcess, reason_of, run_in_own_process
 
 LONG = 300.0
 _LAST_WORDS = "import os, sys; print('last words', flush=True); os._exit(1)"

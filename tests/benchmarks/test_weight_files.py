@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parsl_tl.benchmarks.file_cache import (
+from parsl_tl.benchmarks.core.file_cache import (
     cached_share,
     drop_from_cache,
     file_system,
@@ -14,21 +14,21 @@ from parsl_tl.benchmarks.file_cache import (
     sync,
     total_bytes,
 )
-from parsl_tl.benchmarks.network_models import (
+from parsl_tl.benchmarks.core.networks import (
     Network,
     build_network,
     check_network,
     network_bytes,
     network_from,
 )
-from parsl_tl.benchmarks.save_load import compare
-from parsl_tl.benchmarks.weight_files import (
+from parsl_tl.benchmarks.formats.files import (
     FILE_FORMATS,
     format_of,
     keras_file_keys,
     layer_arrays,
     written_files,
 )
+from parsl_tl.benchmarks.save_load import compare
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 SMALL = Network("candle", input_length=200, scale=0.05)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parsl_tl.benchmarks.remote_servers import StoreServers, open_servers
+from parsl_tl.benchmarks.core.store_servers import StoreServers, open_servers
 
 UNWANTED = re.compile(
     r"/(numpy|pandas|scipy|tensorflow|keras|parsl|sklearn|rich)/|libarrow_python|libparquet"

@@ -13,7 +13,7 @@ from services import NEEDS_REDIS, needs_redis
 from small_models import candidate
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.errors import (
     InvalidValueError,
     ModelExistsError,

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.file_cache import files_under
+from parsl_tl.benchmarks.core.file_cache import files_under
 from parsl_tl.errors import BenchmarkError
 
 Array = NDArray[np.generic]

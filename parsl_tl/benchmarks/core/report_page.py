@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.benchmarks.every_benchmark import BenchmarkRun
-from parsl_tl.benchmarks.report import machine_facts
+from parsl_tl.benchmarks.core.every_benchmark import BenchmarkRun
+from parsl_tl.benchmarks.core.report import machine_facts
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;

@@ -1,7 +1,7 @@
 """Tasks that start together, wherever they run, and the time from there until the last is done.
 
-A barrier that outlives its members: who dies, fails or comes too late is not waited for. All times
-are those of one clock, that of the process that calls the meeting.
+A barrier that outlives its participants: who dies, fails or comes too late is not waited for. All
+times are those of one clock, that of the process that holds the barrier.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _HERE, _DONE, _LEAVE = b"here", b"done", b"leave"
 _CONNECT_SECONDS = 10.0
 
 
-class Invitation(NamedTuple):
+class BarrierAddress(NamedTuple):
     """What a task needs to take part.
 
     Attributes:
-        addresses: of the process that calls the meeting; one of them can be reached.
+        addresses: of the process that holds the barrier; one of them can be reached.
         port: TCP port there.
-        key: proves that who comes was invited.
-        seconds: for which a member waits for the others.
+        key: proves that who comes belongs here.
+        seconds: for which a participant waits for the others.
     """
 
     addresses: tuple[str, ...]
@@ -38,19 +38,19 @@ class Invitation(NamedTuple):
     seconds: float
 
 
-class Meeting:
-    """One measurement's meeting; use it in a ``with``."""
+class StartBarrier:
+    """The common start of one measurement; use it in a ``with``."""
 
     def __init__(
         self, size: int, addresses: tuple[str, ...], seconds: float, together: bool = True
     ) -> None:
-        """Nobody is invited yet.
+        """Listens, and lets nobody start yet.
 
         Args:
-            size: how many members there are, numbered from 0.
+            size: how many participants there are, numbered from 0.
             addresses: of this process.
-            seconds: for which members wait for each other.
-            together: members start when all are there; else each at once, and the time counts
+            seconds: for which participants wait for each other.
+            together: they start when all are there; else each at once, and the time counts
                 from the beginning of the ``with``.
         """
         self._together = together
@@ -62,9 +62,9 @@ class Meeting:
         here = "127.0.0.1" if all(a.startswith("127.") for a in addresses) else ""
         self._socket = socket.create_server((here, 0), backlog=max(128, size))
         port = self._socket.getsockname()[1]
-        self.invitation = Invitation(addresses, port, secrets.token_bytes(32), seconds)
+        self.address = BarrierAddress(addresses, port, secrets.token_bytes(32), seconds)
 
-    def __enter__(self) -> Meeting:
+    def __enter__(self) -> StartBarrier:
         threading.Thread(target=self._accept, daemon=True).start()
         if not self._together:
             self._started = time.perf_counter()
@@ -82,14 +82,14 @@ class Meeting:
 
     @property
     def seconds(self) -> float | None:
-        """From the start to the end of the last member that got there; None if none did."""
+        """From the start to the end of the last participant that got there; None if none did."""
         with self._changed:
             if self._started is None or self._last_done is None:
                 return None
             return self._last_done - self._started
 
     def leave(self, number: int) -> None:
-        """Tells that a member will not come any more; the others do not wait for it."""
+        """Tells that a participant will not come any more; the others do not wait for it."""
         with self._changed:
             self._waited_for.discard(number)
             self._working.discard(number)
@@ -98,18 +98,18 @@ class Meeting:
     def _accept(self) -> None:
         while True:
             try:
-                member, _ = self._socket.accept()
+                participant, _ = self._socket.accept()
             except OSError:
-                return  # closed: the meeting is over
-            member.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return  # closed: the measurement is over
+            participant.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Who stays silent holds up one thread, and none of the others.
-            threading.Thread(target=self._attend, args=(member,), daemon=True).start()
+            threading.Thread(target=self._attend, args=(participant,), daemon=True).start()
 
-    def _attend(self, member: socket.socket) -> None:
+    def _attend(self, participant: socket.socket) -> None:
         number = None
-        connection = Connection(member.detach())
+        connection = Connection(participant.detach())
         with contextlib.suppress(EOFError, OSError, AuthenticationError), connection:
-            deliver_challenge(connection, self.invitation.key)
+            deliver_challenge(connection, self.address.key)
             number = int.from_bytes(connection.recv_bytes(), "big")
             while True:
                 word = connection.recv_bytes()
@@ -131,7 +131,7 @@ class Meeting:
             self._waited_for.discard(number)
             self._changed.notify_all()
             # After this time those who are there start without the others.
-            self._changed.wait_for(lambda: not self._waited_for, self.invitation.seconds)
+            self._changed.wait_for(lambda: not self._waited_for, self.address.seconds)
             if self._started is None:
                 self._started = time.perf_counter()
                 self._working -= self._waited_for
@@ -147,48 +147,48 @@ class Meeting:
         with self._changed:
             self._working.discard(number)
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._working, self.invitation.seconds)
+            return self._changed.wait_for(lambda: not self._working, self.address.seconds)
 
 
-class Seat:
-    """A member's place in a meeting; use it in a ``with``."""
+class Participant:
+    """Who takes part; use it in a ``with``."""
 
-    def __init__(self, invitation: Invitation, number: int) -> None:
-        """Goes to the meeting.
+    def __init__(self, address: BarrierAddress, number: int) -> None:
+        """Connects.
 
         Args:
-            invitation: to it.
-            number: of this member, from 0.
+            address: of the barrier.
+            number: of this participant, from 0.
 
         Raises:
             BenchmarkError: it cannot be reached: it is over, or the network does not let us.
         """
-        self._seconds = invitation.seconds
-        self._connection = _reach(invitation)
+        self._seconds = address.seconds
+        self._connection = _reach(address)
         try:
-            answer_challenge(self._connection, invitation.key)
+            answer_challenge(self._connection, address.key)
             self._connection.send_bytes(number.to_bytes(4, "big"))
         except (EOFError, OSError, AuthenticationError) as error:
             self._connection.close()
             raise BenchmarkError(f"the start was missed: {type(error).__name__}") from error
 
-    def __enter__(self) -> Seat:
+    def __enter__(self) -> Participant:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
     def wait(self) -> None:
-        """Says that this member is ready, and returns when all start.
+        """Says that this participant is ready, and returns when all start.
 
         Raises:
-            BenchmarkError: the others did not wait any longer, or the meeting ended.
+            BenchmarkError: the others did not wait any longer, or the measurement ended.
         """
         if self._ask(_HERE) == _LATE:
             raise BenchmarkError("ready too late: the other tasks had started")
 
     def done(self) -> None:
-        """Says that this member is done; this stops its time."""
+        """Says that this participant is done; this stops its time."""
         self._connection.send_bytes(_DONE)
 
     def leave(self) -> bool:
@@ -198,14 +198,14 @@ class Seat:
             Whether they did; else somebody may still be at work.
 
         Raises:
-            BenchmarkError: the meeting ended.
+            BenchmarkError: the measurement ended.
         """
         return self._ask(_LEAVE) == _OVER
 
     def _ask(self, word: bytes) -> bytes:
         try:
             self._connection.send_bytes(word)
-            # The meeting itself has the same patience; we only outlast it.
+            # The barrier itself has the same patience; we only outlast it.
             if self._connection.poll(self._seconds + _CONNECT_SECONDS):
                 return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
@@ -213,13 +213,13 @@ class Seat:
         raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")
 
 
-def _reach(invitation: Invitation) -> Connection:
+def _reach(address: BarrierAddress) -> Connection:
     problem = "no address"
-    for address in invitation.addresses:
+    for host in address.addresses:
         try:
-            reached = socket.create_connection((address, invitation.port), _CONNECT_SECONDS)
+            reached = socket.create_connection((host, address.port), _CONNECT_SECONDS)
         except OSError as error:
-            problem = f"{address}:{invitation.port}: {error.strerror or error}"
+            problem = f"{host}:{address.port}: {error.strerror or error}"
             continue
         reached.settimeout(None)
         reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""A process for a benchmark's tasks: it may die, hang or fill up, and the benchmark goes on."""
+"""A process for a task that may die, hang or fill up without harm to who started it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TaskProcess:
     def _start(self) -> Connection:
         with self._lock:
             if self._killed:
-                raise BenchmarkError("the benchmark ended before the task began")
+                raise BenchmarkError("who started the task ended before it began")
             return self._start_now()
 
     def _start_now(self) -> Connection:
@@ -90,7 +90,7 @@ class TaskProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "parsl_tl.benchmarks.task_process", str(theirs.fileno())],
+                [sys.executable, "-m", "parsl_tl.task_process", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -173,7 +173,7 @@ def run_in_own_process(
 
 def _serve(descriptor: int) -> None:
     """What the process does: answers tasks until nobody is there who asks."""
-    # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
+    # Ctrl-C reaches the whole group; who started us decides what becomes of the task.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Connection(descriptor)
     while True:

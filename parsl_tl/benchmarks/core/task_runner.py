@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from parsl_tl.benchmarks.task_process import TaskProcess
 from parsl_tl.errors import BenchmarkError, InvalidValueError
+from parsl_tl.task_process import TaskProcess
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What every suite stands on: settings and options, processes, servers, tables, plots."""

@@ -1,0 +1,1 @@
+"""Ways to keep a model's weights, one class each."""
