@@ -32,9 +32,9 @@ from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.analysis.population_source import has_population, load_population
 from parsl_tl.analysis.transfer_summary import summarize
 from parsl_tl.analysis.transfers import Transfers, from_campaign, from_population
-from parsl_tl.cli.bench_output import make_console, show_progress
 from parsl_tl.errors import AnalysisError, InvalidValueError
 from parsl_tl.exit_codes import run_program
+from parsl_tl.reporting.console import make_console, show_progress
 
 FOLLOWED = 8
 

@@ -24,8 +24,8 @@ from parsl_tl.analysis.files import prepare_file
 from parsl_tl.analysis.layer_label import layer_label
 from parsl_tl.analysis.model_source import NamedModel, load_model
 from parsl_tl.analysis.prefix_picture import draw_prefix
-from parsl_tl.cli.bench_output import make_console
 from parsl_tl.exit_codes import run_program
+from parsl_tl.reporting.console import make_console
 
 
 def print_model(console: Console, model: NamedModel, prefix: set[str]) -> None:

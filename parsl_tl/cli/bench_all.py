@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.cli.bench_output import make_console, make_out, show_progress
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.console import make_console, make_out, show_progress
 
 _EXAMPLES = """\
 examples:

@@ -7,10 +7,10 @@ import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.cli.bench_output import make_console, show_progress
 from parsl_tl.cli.population_options import add_population_options, population_task
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError, PopulationError
+from parsl_tl.reporting.console import make_console, show_progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -118,7 +118,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def _start(argv: Sequence[str] | None) -> tuple[Settings, Path] | int:
     """Reads the arguments on rank 0: settings and folder for all ranks, or an exit code."""
-    from parsl_tl.cli.bench_output import make_out
+    from parsl_tl.reporting.console import make_out
 
     try:
         args = build_parser().parse_args(argv)
@@ -155,8 +155,8 @@ def _check(name: str, value: int, least: int) -> None:
 
 
 def _run(start: tuple[Settings, Path], comm: Any) -> int:
-    from parsl_tl.cli.bench_output import make_console, show_progress
     from parsl_tl.graph_meta.bench import run_bench
+    from parsl_tl.reporting.console import make_console, show_progress
 
     settings, out = start
     if comm.Get_rank() != 0:

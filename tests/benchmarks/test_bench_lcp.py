@@ -16,15 +16,17 @@ import pytest
 from processes_left import nothing_left, processes_left
 from rich.console import Console
 
-from parsl_tl.benchmarks import lcp_methods, lcp_settings
+from parsl_tl.benchmarks.core import queries as queries_module
+from parsl_tl.benchmarks.core import room
 from parsl_tl.benchmarks.core.catalog import evolve_catalog, random_queries
-from parsl_tl.benchmarks.core.report import print_table
-from parsl_tl.benchmarks.lcp import LcpRows, LcpSettings, run_lcp_bench
-from parsl_tl.benchmarks.lcp_methods import METHODS, Answers, Queries, Store, missing_methods
-from parsl_tl.benchmarks.lcp_opening import measure_opening
-from parsl_tl.benchmarks.lcp_processes import measure_processes
-from parsl_tl.benchmarks.lcp_report import save_plots, summary_tables
-from parsl_tl.errors import BenchmarkError
+from parsl_tl.benchmarks.core.queries import Queries
+from parsl_tl.benchmarks.core.report import print_table, save_plots
+from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.suites import prefix_methods
+from parsl_tl.benchmarks.suites.prefix import SUITE, PrefixSettings, plots, summary
+from parsl_tl.benchmarks.suites.prefix_methods import METHODS, Answers, Store, missing_methods
+from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
+from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.
@@ -60,7 +62,11 @@ def tiny(tmp_path, **changes):
         "method_seconds": 0.05,
         **changes,
     }
-    return LcpSettings(**given)
+    return PrefixSettings(**given)
+
+
+def run_lcp_bench(settings, progress=lambda share, text: None):
+    return SUITE.measure(SUITE.checked(settings), progress)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +83,8 @@ def everything(tmp_path_factory):
 
 
 def test_every_method_has_a_row_per_size_and_kind(everything):
-    assert all(set(row) == set(COLUMNS) for row in everything.queries)
-    rows = pd.DataFrame(everything.queries)
+    assert all(set(row) == set(COLUMNS) for row in everything["lcp"])
+    rows = pd.DataFrame(everything["lcp"])
     installed = set(METHODS) - set(missing_methods())
     for size in SIZES:
         expected = installed - ({"networkx"} if size == 1000 else set())
@@ -89,7 +95,7 @@ def test_every_method_has_a_row_per_size_and_kind(everything):
 
 
 def test_figures_fit_each_other(everything):
-    rows = pd.DataFrame(everything.queries)
+    rows = pd.DataFrame(everything["lcp"])
     assert (rows.p50_us <= rows.p99_us).all()
     assert rows.num_queries.between(20, 60).all()
     assert (rows[["p50_us", "per_second_1", "build_seconds"]] > 0).all(axis=None)
@@ -109,12 +115,12 @@ def test_figures_fit_each_other(everything):
 
 
 def test_opening_and_sharing_are_measured(everything):
-    assert [row["catalog"] for row in everything.openings] == list(SIZES)
-    for row in everything.openings:
+    assert [row["catalog"] for row in everything["openings"]] == list(SIZES)
+    for row in everything["openings"]:
         assert 0 < row["open_seconds"] <= row["open_query_seconds"]
         assert row["replay_seconds"] > 0
         assert min(row["bytes_log"], row["bytes_snapshot"]) > 300 * row["catalog"]
-    one, two = everything.processes
+    one, two = everything["processes"]
     assert (one["processes"], two["processes"]) == (1, 2)
     assert one["catalog"] == two["catalog"] == 1000
     assert one["ratio_to_first"] == 1.0
@@ -126,9 +132,9 @@ def test_opening_and_sharing_are_measured(everything):
 def test_tables_fit_a_hundred_columns(everything, tmp_path):
     queries = [
         {**row, "catalog": 1_000_000, "p50_us": 198_765.4, "p99_us": 234_567.8}
-        for row in everything.queries
+        for row in everything["lcp"]
     ]
-    tables = summary_tables(everything._replace(queries=everything.queries + queries))
+    tables = summary(frames_of({**everything, "lcp": everything["lcp"] + queries}))
     assert len(tables) == 5
     for title, table in tables:
         output = io.StringIO()
@@ -138,18 +144,17 @@ def test_tables_fit_a_hundred_columns(everything, tmp_path):
         assert max(map(len, lines)) <= 100
         # No cell is broken: a line per row, besides title, a head of two lines, and borders.
         assert len(lines) <= len(table) + 3 + 2 + title.count("\n") + 1
-    assert len(save_plots(everything, tmp_path)) == 3
+    assert len(save_plots(plots(frames_of(everything)), tmp_path)) == 3
 
 
 def test_without_the_store_there_is_nothing_to_open(tmp_path):
     rows = run_lcp_bench(tiny(tmp_path, sizes=(200,), methods=("walk-arrays",)))
-    assert rows.openings == rows.processes == []
-    assert [row["same_answers"] for row in rows.queries] == [None, None]
-    assert [row["speedup_vs_walk"] for row in rows.queries] == [None, None]
-    assert len(save_plots(rows, tmp_path / "plots")) == 2
-    ((_, table),) = summary_tables(rows)
-    assert [line["method"] for line in table] == ["walk-arrays"]
-    assert summary_tables(LcpRows([], [], [])) == []
+    assert rows["openings"] == rows["processes"] == []
+    assert [row["same_answers"] for row in rows["lcp"]] == [None, None]
+    assert [row["speedup_vs_walk"] for row in rows["lcp"]] == [None, None]
+    assert len(save_plots(plots(frames_of(rows)), tmp_path / "plots")) == 2
+    ((_, table),) = [(title, own) for title, own in summary(frames_of(rows)) if len(own)]
+    assert table.method.tolist() == ["walk-arrays"]
 
 
 def other_model(found, query):
@@ -198,47 +203,46 @@ def test_a_wrong_answer_to_a_single_query_is_seen_too(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": ()}, r"sizes \[\] must be"),
-        ({"sizes": (1000, 0)}, r"sizes \[1000, 0\] must be"),
+        ({"sizes": ()}, "sizes must be one or more"),
+        ({"sizes": (1000, 0)}, "sizes=0 must be at least 1"),
         ({"sizes": (10**9,)}, "sizes"),
-        ({"queries": 0}, "queries 0 must be at least 1"),
-        ({"agreement": 61}, "agreement 61 must be at least 1 and at most .* 60"),
-        ({"agreement": 0}, "agreement 0"),
-        ({"processes": (2, 0)}, r"processes \[2, 0\]"),
-        ({"seed": -1}, "seed -1 must not be negative"),
-        ({"methods": ("tape",)}, "'tape' is unknown; choose from walk, "),
+        ({"queries": 0}, "queries=0 must be at least 1"),
+        ({"agreement": 61}, "agreement=61 must be at most .* 60"),
+        ({"agreement": 0}, "agreement=0"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"methods": ("tape",)}, "unknown method 'tape'; choose from walk, "),
         ({"methods": ()}, "no method is named"),
-        ({"folder": Path("/nowhere")}, "'/nowhere' does not exist or cannot be written"),
+        ({"folder": Path("/nowhere")}, "/nowhere is no folder, or cannot be written"),
         ({"sizes": (10**8,)}, "smaller --sizes"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message, tmp_path):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(ParslTLError, match=message):
         run_lcp_bench(tiny(tmp_path, **changes))
     assert nothing_left(tmp_path)
 
 
 def test_a_lack_of_memory_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(lcp_settings, "available_bytes", lambda: 1e6)
+    monkeypatch.setattr(room, "available_bytes", lambda: 1e6)
     with pytest.raises(BenchmarkError, match=r"0.0 GB of memory are available, .* smaller --sizes"):
         run_lcp_bench(tiny(tmp_path))
 
 
 def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(lcp_methods, "redis_missing", lambda: "redis-server is away: fetch it")
-    assert "redis" not in lcp_settings.check(tiny(tmp_path)).methods
+    monkeypatch.setattr(prefix_methods, "redis_missing", lambda: "redis-server is away: fetch it")
+    assert "redis" not in SUITE.checked(tiny(tmp_path)).methods
     with pytest.raises(BenchmarkError, match="'redis': redis-server is away: fetch it"):
-        lcp_settings.check(tiny(tmp_path, methods=("redis", "walk")))
+        SUITE.checked(tiny(tmp_path, methods=("redis", "walk")))
 
 
 def test_settings_come_out_in_order(tmp_path):
     changes = {"sizes": (1000, 200, 1000), "methods": ("store", "walk"), "folder": None}
-    checked = lcp_settings.check(tiny(tmp_path, **changes))
+    checked = SUITE.checked(tiny(tmp_path, **changes))
     assert checked.sizes == (200, 1000)
     assert checked.methods == ("walk", "store")
     assert checked.folder is not None
     assert checked.folder.is_dir()
-    assert LcpSettings().methods_at(60_000) == ()
+    assert PrefixSettings().methods_at(60_000) == ()
     limited = tiny(tmp_path, methods=METHODS, walk_up_to=500, redis_up_to=100)
     assert limited.methods_at(200) == ("walk", "walk-arrays", "networkx", "store")
     assert limited.methods_at(1000) == ("store",)
@@ -256,17 +260,17 @@ def test_parts_of_queries_are_queries(catalog):
 
 
 def test_models_stored_in_pieces_are_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(lcp_methods, "_PIECE", 70)
+    monkeypatch.setattr(queries_module, "_PIECE", 70)
     methods = ("walk", "store")
     rows = run_lcp_bench(tiny(tmp_path, sizes=(200,), methods=methods, processes=(1,)))
-    assert {row["same_answers"] for row in rows.queries} == {40}
+    assert {row["same_answers"] for row in rows["lcp"]} == {40}
 
 
 def test_a_process_that_fails_is_told(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "other.txt").write_text("no store")
     queries = Queries.of("random", random_queries(5, seed=1))
-    with pytest.raises(BenchmarkError, match="one of 2 processes that ask the store: StoreFormat"):
+    with pytest.raises(BenchmarkError, match="ask_the_store: StoreFormat"):
         measure_processes(tmp_path / "store", queries, (2,))
     assert processes_left() == []
 
@@ -280,7 +284,9 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path):
     killer = threading.Thread(target=kill_one)
     killer.start()
     queries = Queries.of("random", random_queries(5, seed=1))
-    with pytest.raises(BenchmarkError, match="one of 3 processes ended before it told"):
+    with pytest.raises(
+        BenchmarkError, match="a worker process ended while it should ask_the_store"
+    ):
         measure_processes(tmp_path / "store", queries, (3,))
     killer.join()
     assert processes_left() == []

@@ -1,6 +1,5 @@
 """The benchmark of servers: a tiny real one, its command, wrong options, what it leaves behind."""
 
-import argparse
 import io
 import json
 import multiprocessing
@@ -17,24 +16,21 @@ import pytest
 from processes_left import nothing_left, processes_left
 from rich.console import Console
 
-from parsl_tl.benchmarks import remote_settings
-from parsl_tl.benchmarks.core.report import print_table
+from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
-from parsl_tl.benchmarks.remote import run_remote_bench
-from parsl_tl.benchmarks.remote_plots import save_plots
-from parsl_tl.benchmarks.remote_report import summary_tables
-from parsl_tl.benchmarks.remote_settings import METHODS, RemoteSettings, check
-from parsl_tl.benchmarks.remote_targets import target_rows
+from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.suites import remote as bench
+from parsl_tl.benchmarks.suites.remote import METHODS, SUITE, RemoteSettings
+from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
 from parsl_tl.cli import main
-from parsl_tl.cli.bench_remote import add_remote_bench
-from parsl_tl.errors import BenchmarkError
+from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
 from parsl_tl.store.transports import has_thallium
 
 # Many processes, or much TensorFlow.
 pytestmark = [pytest.mark.slow, pytest.mark.redis]
 
 FLIGHT = "grpc+tcp"
-HAS_BARE = remote_settings.bare_missing(FLIGHT) is None
+HAS_BARE = bench.has_bare(FLIGHT)
 BASELINES = ("bare", "memcpy", "redis", "hdf5", "embedded")
 MOVED_COLUMNS = [
     *("series", "transport", "providers", "clients", "method", "operation", "part", "how"),
@@ -77,10 +73,8 @@ def tiny(tmp_path, **changes):
     return RemoteSettings(**given)
 
 
-def parse(*options):
-    parser = argparse.ArgumentParser()
-    add_remote_bench(parser.add_subparsers(required=True))
-    return parser.parse_args(["remote", *options])
+def run_remote_bench(settings, progress=lambda share, text: None):
+    return SUITE.measure(SUITE.checked(settings), progress)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +93,9 @@ def everything(tmp_path_factory):
 
 
 def test_every_operation_has_a_row(everything):
-    assert all(list(row) == MOVED_COLUMNS for row in everything.moved)
-    found = pd.DataFrame(everything.moved)
-    methods = set(METHODS) - set(remote_settings.missing_methods())
-    methods -= set() if HAS_BARE else {"bare"}
+    assert all(list(row) == MOVED_COLUMNS for row in everything["remote"])
+    found = pd.DataFrame(everything["remote"])
+    methods = set(METHODS) - set(bench.missing_methods(tiny(None)))
     per_part = sum(OPERATIONS[method] for method in methods)
     sizes, totals = (found[found.series == series] for series in ("sizes", "totals"))
     assert len(sizes) == 2 * per_part
@@ -119,7 +112,7 @@ def test_every_operation_has_a_row(everything):
 
 
 def test_figures_fit_each_other(everything):
-    rows = pd.DataFrame(everything.moved)
+    rows = pd.DataFrame(everything["remote"])
     assert (rows.repeats == 2).all()
     assert (rows.seconds_min > 0).all()
     assert (rows.seconds_min <= rows.seconds_median).all()
@@ -137,7 +130,7 @@ def test_figures_fit_each_other(everything):
 
 
 def test_latencies_tell_what_is_the_engine_s(everything):
-    found = pd.DataFrame(everything.latencies)
+    found = pd.DataFrame(everything["remote_latency"])
     assert set(found.columns) - {"min_us"} == LATENCY_COLUMNS
     ways = {"query", "match", "ping", "engine's query", "engine's match", "server's own clock"}
     ways |= {"bare rpc"} if HAS_BARE else set()
@@ -153,7 +146,7 @@ def test_latencies_tell_what_is_the_engine_s(everything):
 @pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
 def test_small_catalogs_are_asked_beside_a_walk(everything):
     # Whether all ways find the same model and the same layers, the benchmark itself compares.
-    rows = pd.DataFrame(everything.small)
+    rows = pd.DataFrame(everything["remote_small"])
     assert set(zip(rows.models, rows.clients, strict=True)) == {(1, 1), (1, 2), (20, 1), (20, 2)}
     for (_, clients), own in rows.groupby(["models", "clients"]):
         assert list(own.way) == ["match", "query", "walk"]
@@ -168,41 +161,49 @@ def test_small_catalogs_are_asked_beside_a_walk(everything):
 
 
 def test_tables_fit_a_hundred_columns(everything, tmp_path):
-    large = {"model_mb": 256.0, "gb_per_s": 123.4, "ratio_to_bare": 12.34}
+    large = {"gb_per_s": 123.4, "ratio_to_bare": 12.34, "best_ratio_to_bare": 12.34}
+    schemes = ("grpc+tcp", "ofi+tcp", "na+sm")
     moved = [
-        {**row, **large, "best_ratio_to_bare": 12.34, "transport": scheme}
-        for row in everything.moved
-        for scheme in ("grpc+tcp", "ofi+tcp", "na+sm")
+        {**row, **large, "model_mb": 256 * row["model_mb"], "transport": scheme}
+        for row in everything["remote"]
+        for scheme in schemes
     ]
-    latencies = [{**row, "p99_us": 12345.6} for row in everything.latencies]
-    tables = summary_tables(moved, latencies)
-    assert len(tables) == 3 * 4 + 1
-    small = [{**row, "p99_us": 12345.6} for row in everything.small]
-    tables = summary_tables(moved, latencies, small)
-    assert len(tables) == 3 * 4 + 1 + bool(small)
-    targets = target_rows(moved, latencies, small)
-    for title, table in [*tables, ("targets", targets)]:
+    small = [{**row, "p99_us": 12345.6} for row in everything["remote_small"]]
+    latencies = [
+        {**row, "p99_us": 12345.6, "transport": scheme}
+        for row in everything["remote_latency"]
+        for scheme in schemes
+    ]
+    tables = {"remote": moved, "remote_latency": latencies, "remote_small": small}
+    targets = target_rows({name: pd.DataFrame(rows) for name, rows in tables.items()})
+    shown = summary(frames_of({**tables, "remote_targets": targets}))
+    assert len(shown) == 3 * 4 + 1 + bool(small) + 1
+    for title, table in shown:
         output = io.StringIO()
         print_table(title, table, Console(file=output, width=100))
         assert "…" not in output.getvalue()
         assert max(map(len, output.getvalue().splitlines())) <= 100
-    assert len(save_plots(everything.moved, everything.latencies, tmp_path)) == 2 + 4 + 1
+    assert len(save_plots(plots(frames_of(everything)), tmp_path)) == 2 + 4 + 1
 
 
 def test_targets_are_judged_by_their_ratios(everything):
     def rows(seconds, **changes):
         return [
             {**row, "seconds_median": seconds, "items_per_s": 10.0, **changes}
-            for row in everything.moved
+            for row in everything["remote"]
         ]
 
     ratios = {"model_mb": 16.0, "ratio_to_bare": 0.9, "best_ratio_to_bare": 0.95}
     latency = {"transport": FLIGHT, "kind": "random", "way": "query"}
     latency |= {"rpcs_beside_engine": 1.6, "best_rpcs_beside_engine": 1.4}
-    more = [{**row, "clients": 8, "items_per_s": 9.0} for row in rows(1.0) if row["clients"] == 2]
-    found = target_rows(
-        [*rows(1.0, **ratios, ratio_to_memcpy=0.7, best_ratio_to_memcpy=0.8), *more], [latency]
-    )
+    more = [
+        {**row, "clients": 8, "items_per_s": 9.0, "gb_per_s": 0.0}
+        for row in rows(1.0)
+        if row["clients"] == 2
+    ]
+    moved = [*rows(1.0, **ratios, ratio_to_memcpy=0.7, best_ratio_to_memcpy=0.8), *more]
+    frames = {"remote": pd.DataFrame(moved), "remote_latency": pd.DataFrame([latency])}
+    found = target_rows({**frames, "remote_small": pd.DataFrame()})
     met = {row["what"]: row["met"] for row in found}
     assert met["put, 16 MB, of bare"]
     assert met["get into arrays, 16 MB, of bare"]
@@ -239,56 +240,46 @@ def test_the_command_writes_results(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": (0.0,)}, r"sizes \[0.0\] must be"),
-        ({"sizes": (float("nan"),)}, "sizes"),
-        ({"clients": ()}, r"clients \[\] must be"),
-        ({"clients": (1, 65)}, r"clients \[1, 65\] must be .* from 1 to 64"),
-        ({"providers": (-4,)}, r"providers \[-4\]"),
-        ({"models": 0}, "models 0 must be at least 1"),
-        ({"queries": -1}, "queries -1"),
-        ({"catalogs": (0,)}, r"catalogs \[0\] must be numbers of models from 1"),
-        ({"seed": -1}, "seed -1"),
-        ({"methods": ("tape",)}, "'tape' is unknown; choose from memcpy, bare"),
+        ({"sizes": (0.0,)}, "sizes=0.0 must be above 0"),
+        ({"clients": ()}, "clients must be one or more"),
+        ({"clients": (1, 65)}, "clients=65 must be at most 64"),
+        ({"providers": (-4,)}, "providers=-4"),
+        ({"models": 0}, "models=0 must be at least 1"),
+        ({"queries": -1}, "queries=-1"),
+        ({"catalogs": (0,)}, "catalogs=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"methods": ("tape",)}, "unknown method 'tape'; choose from memcpy, bare"),
         ({"methods": ()}, "no method"),
-        ({"transports": ("pigeon",)}, r"transport 'pigeon' is unknown; choose from grpc\+tcp"),
+        ({"transports": ("pigeon",)}, r"unknown transport 'pigeon'; choose from grpc\+tcp"),
         ({"transports": ()}, "no transport"),
-        ({"folder": Path("/nowhere")}, "'/nowhere' does not exist"),
+        ({"folder": Path("/nowhere")}, "/nowhere is no folder"),
         ({"sizes": (900_000.0,)}, "choose smaller --sizes"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message, tmp_path):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(ParslTLError, match=message):
         run_remote_bench(tiny(tmp_path, **changes))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [["--methods", "tape"], ["--sizes", "big"], ["--transports", "pigeon"], ["--clients"]],
-)
-def test_wrong_options_are_refused(options, capsys):
-    with pytest.raises(SystemExit):
-        parse(*options)
-    assert options[0] in capsys.readouterr().err
-
-
-def test_results_need_a_folder_that_can_be_made(tmp_path):
-    (tmp_path / "file").touch()
-    args = parse("--quick", "--out", str(tmp_path / "file" / "results"))
-    with pytest.raises(BenchmarkError, match="name another folder"):
-        args.run(args)
-
-
 def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_settings, "redis_missing", lambda: "no redis-server: fetch it")
-    monkeypatch.setattr(remote_settings, "bare_missing", lambda scheme: "compile it")
-    monkeypatch.setattr(remote_settings, "missing_transports", lambda: {"na+sm": "no Thallium"})
+    monkeypatch.setattr(bench, "redis_missing", lambda: "no redis-server: fetch it")
+    monkeypatch.setattr(bench, "has_bare", lambda scheme: False)
+    transport_module = bench.transport_module
+
+    def without_shared_memory(scheme):
+        if scheme == "na+sm":
+            raise NativeModuleError("no Thallium")
+        return transport_module(scheme)
+
+    monkeypatch.setattr(bench, "transport_module", without_shared_memory)
+    check = SUITE.checked
     settings = check(tiny(tmp_path))
     assert settings.methods is not None
     assert not {"redis", "bare"} & set(settings.methods)
     assert check(settings) == settings
     with pytest.raises(BenchmarkError, match="'redis': no redis-server: fetch it"):
         check(tiny(tmp_path, methods=("redis",)))
-    with pytest.raises(BenchmarkError, match="'bare': compile it"):
+    with pytest.raises(BenchmarkError, match="'bare': parsl_tl was compiled without it"):
         check(tiny(tmp_path, methods=("bare",)))
     with pytest.raises(BenchmarkError, match=r"'na.sm': no Thallium"):
         check(tiny(tmp_path, transports=("na+sm",)))
@@ -306,7 +297,7 @@ def test_a_server_that_does_not_start_tells_why(tmp_path):
 @pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
 def test_a_bare_server_that_does_not_start_tells_why():
     with (
-        pytest.raises(BenchmarkError, match="a bare server did not start"),
+        pytest.raises(BenchmarkError, match="listen: "),
         BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", 2),
     ):
         pass
@@ -356,7 +347,7 @@ def test_thallium_is_measured_likewise(tmp_path):
         family.update(child.pid for child in psutil.Process().children())
 
     settings = tiny(tmp_path, transports=("ofi+tcp", "na+sm"), providers=(1, 2))
-    found = pd.DataFrame(run_remote_bench(settings, note).moved)
+    found = pd.DataFrame(run_remote_bench(settings, note)["remote"])
     counts = found.groupby("transport").size()
     assert set(counts.index) == {"ofi+tcp", "na+sm"}
     assert counts.nunique() == 1
@@ -366,23 +357,10 @@ def test_thallium_is_measured_likewise(tmp_path):
     assert not family & {int(name.split("-")[1]) for name in names}
 
 
-_PROGRAM = """
-import sys
-from argparse import ArgumentParser
-from parsl_tl.cli.bench_remote import add_remote_bench
-parser = ArgumentParser()
-add_remote_bench(parser.add_subparsers())
-args = parser.parse_args(sys.argv[1:])
-try:
-    args.run(args)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-
-
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    command = [sys.executable, "-c", _PROGRAM, "remote", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "parsl_tl.cli", "bench", "remote"]
+    command += ["--out", str(tmp_path / "out")]
     command += ["--folder", str(tmp_path), "--sizes", "16", "--clients", "4", "--providers", "2"]
     command += ["--transports", FLIGHT, "--models", "500", "--queries", "50"]
     process = subprocess.Popen(

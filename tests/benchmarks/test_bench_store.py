@@ -1,6 +1,5 @@
 """The store benchmark: a tiny real one, its command, wrong options, and what it leaves behind."""
 
-import argparse
 import io
 import json
 import multiprocessing
@@ -17,14 +16,16 @@ import pytest
 from processes_left import nothing_left
 from rich.console import Console
 
-from parsl_tl.benchmarks import store as bench
-from parsl_tl.benchmarks.core.report import print_table
-from parsl_tl.benchmarks.store import StoreSettings, run_store_bench
-from parsl_tl.benchmarks.store_report import save_plots, storage_table, summary_tables
-from parsl_tl.benchmarks.store_storage import measure_storage
-from parsl_tl.benchmarks.store_workers import Case, Workers
-from parsl_tl.cli.bench_store import add_store_bench
-from parsl_tl.errors import BenchmarkError
+from parsl_tl.benchmarks.core.processes import Processes
+from parsl_tl.benchmarks.core.report import print_table, save_plots
+from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
+from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.suites import store as bench
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Case
+from parsl_tl.benchmarks.suites.storage import measure_storage
+from parsl_tl.benchmarks.suites.store import SUITE, StoreSettings
+from parsl_tl.cli import main
+from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.
@@ -58,15 +59,14 @@ def tiny(tmp_path, **changes):
         "min_rounds": 2,
         "max_rounds": 3,
         "case_seconds": 0.1,
+        "storage_models": 20,
         **changes,
     }
     return StoreSettings(**given)
 
 
-def parse(*options):
-    parser = argparse.ArgumentParser()
-    add_store_bench(parser.add_subparsers(required=True))
-    return parser.parse_args(["store", *options])
+def run_store_bench(settings, progress=lambda share, text: None):
+    return SUITE.measure(SUITE.checked(settings), progress)
 
 
 @pytest.fixture(scope="module")
@@ -77,22 +77,21 @@ def everything(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("bench")
     folders = [folder]
-    shm = Path("/dev/shm")
-    if bench.folder_kind(folder) == bench.DISK and shm.is_dir() and os.access(shm, os.W_OK):
-        folders.append(shm)
+    if folder_kind(folder) == DISK and SHM.is_dir() and os.access(SHM, os.W_OK):
+        folders.append(SHM)
     shares = []
-    rows = run_store_bench(
+    tables = run_store_bench(
         tiny(folder, folders=tuple(folders)), lambda share, text: shares.append(share)
     )
     assert nothing_left(folder)
     assert shares == sorted(shares)
     assert shares[0] == 0.0
     assert shares[-1] == 1.0
-    return rows, [bench.folder_kind(folder) for folder in folders]
+    return tables, [folder_kind(folder) for folder in folders]
 
 
 def test_every_combination_has_a_row(everything):
-    rows, kinds = everything
+    rows, kinds = everything[0]["store"], everything[1]
     assert all(list(row) == COLUMNS for row in rows)
     found = pd.DataFrame(rows)
     methods = set(bench.METHODS) - set(bench.missing_methods())
@@ -110,7 +109,7 @@ def test_every_combination_has_a_row(everything):
 
 
 def test_figures_fit_each_other(everything):
-    rows = pd.DataFrame(everything[0])
+    rows = pd.DataFrame(everything[0]["store"])
     assert (rows.repeats >= 2).all()
     assert (rows.seconds_min > 0).all()
     assert (rows.seconds_min <= rows.seconds_median).all()
@@ -128,27 +127,28 @@ def test_figures_fit_each_other(everything):
 
 
 def test_tables_fit_a_hundred_columns(everything, tmp_path):
-    rows = [{**row, "model_mb": 256.0, "layers": 200, "gb_per_s": 123.4} for row in everything[0]]
-    rows += [{**row, "processes": 16} for row in rows]
-    tables = summary_tables(rows)
-    assert len(tables) == 4 * len(everything[1]) + 1
-    for title, table in tables:
+    tables, kinds = everything
+    rows = [{**row, "model_mb": 256.0, "layers": 200, "gb_per_s": 123.4} for row in tables["store"]]
+    rows += [{**row, "processes": 16} for row in rows if row["processes"] == 1]
+    shown = bench.summary(frames_of({**tables, "store": rows}))
+    assert len(shown) == 4 * len(kinds) + 2
+    for title, table in shown:
         output = io.StringIO()
         print_table(title, table, Console(file=output, width=100))
         lines = output.getvalue().splitlines()
         assert "…" not in output.getvalue()
         assert max(map(len, lines)) <= 100
         # No cell is broken: a line per row, besides title, head and borders.
-        if "views" not in title:
+        if "views" not in title and "evolved" not in title:
             assert len(lines) == len(table) + 6
-    assert len(save_plots(everything[0], tmp_path)) == 4 * len(everything[1])
+    assert len(save_plots(bench.plots(frames_of(tables)), tmp_path)) == 4 * len(kinds)
 
 
 def test_the_command_writes_results(tmp_path, capsys):
     out = tmp_path / "results" / "store"
-    options = ["--quick", "--out", str(out), "--sizes", "0.1", "--layers", "5", "--seed", "4"]
-    args = parse(*options, "--folders", str(tmp_path), "--methods", *LIGHT)
-    assert args.run(args) == 0
+    command = ["bench", "store", "--quick", "--out", str(out), "--sizes", "0.1", "--layers", "5"]
+    command += ["--seed", "4", "--folders", str(tmp_path), "--methods", *LIGHT]
+    assert main(command) == 0
     printed = capsys.readouterr().out
     assert "bandwidth:   0% 0.1 MB, 5 layers, 1 process" in printed
     assert "evolved models" in printed
@@ -165,53 +165,36 @@ def test_the_command_writes_results(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": (0.0,)}, r"sizes \[0.0\] must be"),
-        ({"sizes": (float("nan"),)}, "sizes"),
-        ({"layers": ()}, r"layers \[\] must be"),
-        ({"processes": (1, -4)}, r"processes \[1, -4\]"),
-        ({"seed": -1}, "seed -1"),
-        ({"methods": ("tape",)}, "'tape' is unknown; choose from memcpy, plain"),
+        ({"sizes": (0.0,)}, "sizes=0.0 must be above 0"),
+        ({"sizes": (float("nan"),)}, "sizes=nan"),
+        ({"layers": ()}, "layers must be one or more values"),
+        ({"processes": (1, -4)}, "processes=-4 must be at least 1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"methods": ("tape",)}, "unknown method 'tape'; choose from memcpy, plain"),
         ({"methods": ()}, "no method"),
-        ({"folders": ()}, "name one on tmpfs"),
-        ({"folders": (Path("/nowhere"),)}, "'/nowhere' does not exist"),
-        ({"sizes": (900_000.0,)}, "choose smaller sizes"),
+        ({"folders": ()}, "folders must be one or more"),
+        ({"folders": (Path("/nowhere"),)}, "/nowhere is no folder.* --folders"),
+        ({"sizes": (900_000.0,)}, "choose smaller --sizes"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message, tmp_path):
-    with pytest.raises(BenchmarkError, match=message):
+    with pytest.raises(ParslTLError, match=message):
         run_store_bench(tiny(tmp_path, **changes))
 
 
 def test_two_folders_of_one_kind_are_refused(tmp_path):
     with pytest.raises(BenchmarkError, match="name one on tmpfs, one on a disk"):
-        bench.check(tiny(tmp_path, folders=(tmp_path, tmp_path)))
+        SUITE.checked(tiny(tmp_path, folders=(tmp_path, tmp_path)))
 
 
 def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "redis_missing", lambda: "redis-server is not installed: fetch it")
-    methods = bench.check(tiny(tmp_path)).methods
+    methods = SUITE.checked(tiny(tmp_path)).methods
     assert methods is not None
     assert "redis" not in methods
     assert "plain" in methods
     with pytest.raises(BenchmarkError, match="'redis': redis-server is not installed: fetch it"):
-        bench.check(tiny(tmp_path, methods=("redis", "plain")))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [["--methods", "tape"], ["--sizes", "big"], ["--quick", "--full"], ["--layers"]],
-)
-def test_wrong_options_are_refused(options, capsys):
-    with pytest.raises(SystemExit):
-        parse(*options)
-    assert options[0] in capsys.readouterr().err
-
-
-def test_results_need_a_folder_that_can_be_made(tmp_path):
-    (tmp_path / "file").touch()
-    args = parse("--quick", "--out", str(tmp_path / "file" / "results"))
-    with pytest.raises(BenchmarkError, match="name another folder"):
-        args.run(args)
+        SUITE.checked(tiny(tmp_path, methods=("redis", "plain")))
 
 
 def test_a_worker_that_dies_ends_the_benchmark(tmp_path):
@@ -226,28 +209,14 @@ def test_a_worker_that_dies_ends_the_benchmark(tmp_path):
 
 
 def test_an_error_in_one_of_two_workers_is_told(tmp_path):
-    case = Case(tmp_path, 0.1, 5, 2, LIGHT, None, 0)
+    case = Case(tmp_path, 0.1, 5, 2, LIGHT, 0)
     (tmp_path / "plain-1").mkdir()  # where the second one wants to write
-    with Workers([2]) as workers:
+    with Processes(BandwidthWorker, [2]) as workers:
         with pytest.raises(BenchmarkError, match=r"prepare: FileExistsError: .*plain-1"):
-            workers.prepare(case)
+            workers.ask(2, "prepare", case)
         pids = workers.pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert workers.pids == []
-
-
-_PROGRAM = """
-import sys
-from argparse import ArgumentParser
-from parsl_tl.cli.bench_store import add_store_bench
-parser = ArgumentParser()
-add_store_bench(parser.add_subparsers())
-args = parser.parse_args(sys.argv[1:])
-try:
-    args.run(args)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
@@ -263,7 +232,8 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    command = [sys.executable, "-c", _PROGRAM, "store", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "parsl_tl.cli", "bench", "store"]
+    command += ["--out", str(tmp_path / "out")]
     command += ["--folders", str(tmp_path), "--sizes", "1", "4", "--processes", "1", "2"]
     command += ["--methods", *LIGHT]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -308,5 +278,3 @@ def test_a_search_stores_what_it_trained(tmp_path):
         last = models["model_id"].to_pylist()[-1]
         assert len(set(store.composition(last).values())) > 1
         assert sum(a.nbytes for own in store.read(last).values() for a in own) > 0
-    (line,) = storage_table([row])
-    assert line["trained"] == row["bytes_trained"] / 1e6

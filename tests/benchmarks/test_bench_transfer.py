@@ -10,9 +10,9 @@ import pytest
 
 from parsl_tl.architecture import longest_common_prefix
 from parsl_tl.benchmarks.core.redis_server import redis_missing
-from parsl_tl.benchmarks.transfer import TransferSettings, check, run_transfer_bench
-from parsl_tl.benchmarks.transfer_models import KINDS, ModelFamily
-from parsl_tl.benchmarks.transfer_report import against_store, summary
+from parsl_tl.benchmarks.core.task_runner import Where
+from parsl_tl.benchmarks.suites.transfer import SUITE, TransferSettings, failures, summary
+from parsl_tl.benchmarks.suites.transfer_models import KINDS, ModelFamily
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 APP = Path(__file__).parents[2] / "apps" / "bench_transfer.py"
@@ -21,7 +21,7 @@ SMALL = ["--max-layer-size", "400", "--max-layers", "5", "--n-iter", "2", "--don
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_share_what_was_asked_for(kind):
-    family = ModelFamily(kind, max_layer_size=4096, max_layers=10, shared=0.8).check()
+    family = ModelFamily(kind, max_layer_size=4096, max_layers=10, shared=0.8)
     graphs = [family.graph(number) for number in (0, 1, 2, 3)]
     assert len({graph.layer_keys[-1] for graph in graphs}) == 4
     for graph in graphs[1:]:
@@ -62,33 +62,35 @@ def test_the_app(tmp_path):
 def test_a_method_that_fails_does_not_end_the_others(tmp_path):
     pytest.importorskip("redis")
     family = ModelFamily("small", 400, 5)
-    settings = check(
+    settings = SUITE.checked(
         TransferSettings(
             ("redis", "safetensors"),
-            family,
+            family=family,
             n_iter=1,
-            workers=1,
             donors=1,
             rates=(),
             folder=tmp_path,
             redis_url=f"unix://{tmp_path}/nobody.sock",
+            where=Where(workers=1),
         )
     )
-    rows = run_transfer_bench(settings, lambda share, text: None)
-    failed = [row for row in rows.transfers if row.failure]
-    assert [row.method for row in failed] == ["redis"]
-    assert "nobody.sock did not answer" in failed[0].failure
-    table = summary(rows)
-    assert [(row["method"], row["models"]) for row in table] == [("redis", 0), ("safetensors", 1)]
-    assert against_store(table) == []
+    tables = SUITE.measure(settings, lambda share, text: None)
+    failed = [row for row in tables["timings"] if row["failure"]]
+    assert [row["method"] for row in failed] == ["redis"]
+    assert "nobody.sock did not answer" in failed[0]["failure"]
+    frames = {name: pd.DataFrame(rows) for name, rows in tables.items() if rows}
+    assert failures(frames) == [failed[0]["failure"]]
+    (_, _), (_, counts), (_, shares) = summary(frames)
+    assert counts.models.to_dict() == {"redis": 0, "safetensors": 1}
+    assert len(shares) == 0
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"methods": ("pigeon",)}, InvalidValueError, "choose from"),
+        ({"transfer": ("pigeon",)}, InvalidValueError, "choose from"),
         ({"n_iter": 0}, InvalidValueError, "n_iter=0"),
-        ({"rates": (0.0,)}, InvalidValueError, "positive"),
+        ({"rates": (0.0,)}, InvalidValueError, "rates=0.0 must be above 0"),
         ({"family": ModelFamily("tall")}, InvalidValueError, "small, shallow, dense-skip"),
         ({"family": ModelFamily(shared=1.0)}, InvalidValueError, "shared=1.0"),
         ({"family": ModelFamily(max_layers=1)}, InvalidValueError, "max_layers=1"),
@@ -97,7 +99,7 @@ def test_a_method_that_fails_does_not_end_the_others(tmp_path):
 )
 def test_wrong_settings(changes, error, message):
     with pytest.raises(error, match=message):
-        check(TransferSettings(**{"methods": ("store",), **changes}))
+        SUITE.checked(TransferSettings(**{"transfer": ("store",), **changes}))
 
 
 def test_wrong_options_of_the_app(tmp_path):

@@ -12,16 +12,21 @@ import pytest
 from app_runs import modules_of_help, refusal, run_app
 from services import needs_redis
 
-from parsl_tl.benchmarks.core.networks import Network
+from parsl_tl.benchmarks.core.networks import Networks
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.task_runner import Where
-from parsl_tl.benchmarks.formats.files import FILE_FORMATS
-from parsl_tl.benchmarks.transfer_targets import TransferPlace, method_arguments, transfer_formats
-from parsl_tl.benchmarks.writes import MEMORY, SETUP, SYNCED, WriteSettings, check, run_write_bench
+from parsl_tl.benchmarks.formats import FILE_FORMATS
+from parsl_tl.benchmarks.formats.transfer import (
+    TransferPlace,
+    method_arguments,
+    transfer_formats,
+)
+from parsl_tl.benchmarks.suites.write_task import SETUP, SYNCED
+from parsl_tl.benchmarks.suites.writes import SUITE, WriteSettings
 from parsl_tl.errors import BenchmarkError
 
 SHM = Path("/dev/shm")
-TINY = Network("dense:0.2x4")
+TINY = Networks(("dense:0.2x4",))
 
 
 def ignore(share, text):
@@ -30,15 +35,15 @@ def ignore(share, text):
 
 def settings(folder, *formats, **changes):
     base = WriteSettings(
-        networks=(TINY,),
+        networks=TINY,
         formats=formats,
-        measurements=(SYNCED,),
+        synced=True,
         num_changes=(0,),
         folder=folder,
         memory_folder=SHM,
-        where=Where(seconds=300.0),
+        where=Where(timeout=300.0),
     )
-    return check(replace(base, **changes))
+    return SUITE.checked(replace(base, **changes))
 
 
 def test_every_transfer_method_of_the_registry_is_a_format(tmp_path):
@@ -65,7 +70,7 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "unknown format 'zip'; choose from weights.h5" in told("--formats", "zip")
     assert "unknown model 'x'" in told("--model", "x")
     assert "timeout=-1.0" in told("--timeout", "-1")
-    assert "/nowhere is no folder; name another one with --folder" in told("--folder", "/nowhere")
+    assert "name another one with --folder" in told("--folder", "/nowhere")
     assert "is no folder" in told("--memory-folder", "/nowhere")
     assert "which is not in memory" in told("--memory-folder", "/proc")
     assert "fewer --num-procs" in told("--model", "dense:900000")
@@ -130,11 +135,11 @@ def test_with_set_up_every_process_is_a_new_one(tmp_path):
     def look(share, text):
         seen.append({process.pid for process in psutil.Process().children()} - others)
 
-    found = run_write_bench(
-        settings(tmp_path, "safetensors", "transfer:none", measurements=(SETUP, SYNCED)), look
-    ).measurements
-    assert [row.measurement for row in found] == [SETUP, SETUP, SYNCED, SYNCED]
-    assert all(row.successful for row in found)
+    found = SUITE.measure(
+        settings(tmp_path, "safetensors", "transfer:none", with_setup=True), look
+    )["writes"]
+    assert [row["measurement"] for row in found] == [SETUP, SETUP, SYNCED, SYNCED]
+    assert all(row["successful"] for row in found)
     # Before the last three: those who wrote without set-up are those who were there.
     second, third, fourth, end = seen[2:]
     assert not second & third
@@ -152,15 +157,15 @@ def test_a_process_that_is_killed_is_not_waited_for(tmp_path):
             tasks = [p for p in alive if "task_process" in " ".join(p.cmdline())]
             os.kill(tasks[0].pid, signal.SIGKILL)
 
-    found = run_write_bench(settings(tmp_path, "weights.h5", "keras", "safetensors"), kill_one)
-    assert [row.successful for row in found.measurements] == [True, False, True]
-    failed = found.measurements[1]
-    assert "1 of 2 failed" in failed.result
-    assert "killed by SIGKILL" in failed.result
-    tasks = [row for row in found.tasks if row.format == "keras"]
-    assert sorted(row.successful for row in tasks) == [False, True]
+    found = SUITE.measure(settings(tmp_path, "weights.h5", "keras", "safetensors"), kill_one)
+    assert [row["successful"] for row in found["writes"]] == [True, False, True]
+    failed = found["writes"][1]
+    assert "1 of 2 failed" in failed["result"]
+    assert "killed by SIGKILL" in failed["result"]
+    tasks = [row for row in found["write_tasks"] if row["format"] == "keras"]
+    assert sorted(row["successful"] for row in tasks) == [False, True]
     # What the other one wrote counts, and nothing else.
-    assert failed.bytes == sum(row.bytes for row in tasks) > 0
+    assert failed["bytes"] == sum(row["bytes"] for row in tasks) > 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,7 +179,7 @@ def test_a_redis_server_that_dies_in_the_middle(tmp_path):
                 os.kill(server.pid, signal.SIGKILL)
                 server._process.wait()
 
-        found = run_write_bench(
+        found = SUITE.measure(
             settings(
                 tmp_path,
                 "transfer:redis",
@@ -183,18 +188,19 @@ def test_a_redis_server_that_dies_in_the_middle(tmp_path):
                 redis_url=server.url,
             ),
             end_server,
-        ).measurements
-    outcomes = [(row.format, row.successful) for row in found]
+        )["writes"]
+    outcomes = [(row["format"], row["successful"]) for row in found]
     assert outcomes == [
+        ("safetensors", True),
         ("transfer:redis", True),
         ("safetensors", True),
         ("transfer:redis", False),
         ("safetensors", True),
         ("transfer:redis", False),
-        ("safetensors", True),
     ]
-    assert "StoreUnreachableError" in found[2].result
-    assert (found[2].bytes, found[2].bandwidth_mb_per_sec, found[2].time_sec) == (0, None, None)
+    assert "StoreUnreachableError" in found[3]["result"]
+    assert found[3]["bytes"] == 0
+    assert found[3]["bandwidth_mb_per_sec"] is found[3]["time_sec"] is None
 
 
 @pytest.mark.slow
@@ -202,7 +208,7 @@ def test_a_redis_server_that_dies_in_the_middle(tmp_path):
 def test_models_do_not_stay_on_a_server_that_stays(tmp_path):
     with RedisServer() as server:
         run = settings(tmp_path, "transfer:redis", num_changes=(0, 2), redis_url=server.url)
-        assert all(row.successful for row in run_write_bench(run, ignore).measurements)
+        assert all(row["successful"] for row in SUITE.measure(run, ignore)["writes"])
         client = server.connect()
         assert client.dbsize() == 0
         client.close()
@@ -243,20 +249,20 @@ def test_what_fails_becomes_a_row_and_the_run_goes_on(tmp_path):
 @pytest.mark.slow
 def test_on_parsl_workers(tmp_path):
     out = tmp_path / "o"
-    where = Where("local", workers=2, seconds=300.0, run_dir=tmp_path / "parsl")
-    found = run_write_bench(
+    where = Where("local", workers=2, timeout=300.0, run_dir=tmp_path / "parsl")
+    found = SUITE.measure(
         settings(
             tmp_path,
             *("keras", "transfer:store"),
             num_changes=(2,),
-            measurements=(SYNCED, MEMORY),
+            memory=True,
             where=where,
         ),
         ignore,
     )
-    assert [row.result for row in found.measurements] == ["ok"] * 4
-    assert len(found.tasks) == 8
-    assert {row.host for row in found.tasks} != {None}
+    assert [row["result"] for row in found["writes"]] == ["ok"] * 4
+    assert len(found["write_tasks"]) == 8
+    assert {row["host"] for row in found["write_tasks"]} != {None}
     ended = run_app(
         "bench_writes.py",
         *("--config", "local", "--workers", "1", "--num-procs", "2", "--out", str(out)),

@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.layer_load_task import Subset, load_file_layers
-from parsl_tl.benchmarks.layer_loads import LOAD_FORMATS
+from parsl_tl.benchmarks.suites.layer_loads import LOAD_FORMATS, Subset, load_file_layers
 from parsl_tl.errors import BenchmarkError
 
 LAYERS = ["a", "b", "c", "d", "e"]
@@ -96,7 +95,8 @@ def files(tmp_path_factory):
     """The same model in every file format, whole and cut off."""
     pytest.importorskip("keras")
     from parsl_tl.benchmarks.core.networks import Network, build_network
-    from parsl_tl.benchmarks.formats.files import FILE_FORMATS, written_files
+    from parsl_tl.benchmarks.formats import FILE_FORMATS
+    from parsl_tl.benchmarks.formats.file_format import written_files
 
     folder = tmp_path_factory.mktemp("files")
     model = build_network(Network("dense:0.5x4"))
@@ -113,8 +113,8 @@ def files(tmp_path_factory):
 def test_files_of_others(files):
     for name in ("whole.weights.h5", "whole.keras", "whole.safetensors", "whole.ckpt.index"):
         rows = load_file_layers(files / name, [Subset(share=0.5)], 1, False)
-        assert [row.successful for row in rows] == [True] * 4, rows
-        assert {row.layers for row in rows} == {2, 4}
+        assert [row["successful"] for row in rows] == [True] * 4, rows
+        assert {row["layers"] for row in rows} == {2, 4}
     with pytest.raises(BenchmarkError, match=r"no\.keras is missing"):
         load_file_layers(files / "no.keras", [], 1, False)
     with pytest.raises(BenchmarkError, match="the name must end in"):

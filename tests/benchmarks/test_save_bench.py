@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.formats.files import FILE_FORMATS
+from parsl_tl.benchmarks.formats import FILE_FORMATS
 
 COLUMNS = ["model", "savetime_sec", "loadtime_sec", "filesize_bytes", "status"]
 SMALL = ("--model", "candle", "dense:0.4x2", "--input-length", "300", "--scale", "0.05")
@@ -23,7 +23,7 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "unknown model 'vgg'" in told("--model", "vgg")
     assert "scale=-1.0" in told("--scale", "-1")
     assert "is no folder" in told("--folder", "/nowhere")
-    assert "GB of memory are needed" in told("--model", "dense:30000", "--scale", "1")
+    assert "GB of memory are available" in told("--model", "dense:30000", "--scale", "1")
     assert "unknown configuration 'nix'" in told("--config", "nix")
 
 

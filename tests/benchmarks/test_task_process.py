@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from parsl_tl.benchmarks.core.task_runner import Where, check_where, task_runner
+from parsl_tl.benchmarks.core.options import check_values
+from parsl_tl.benchmarks.core.task_runner import Where, run_each, task_runner
 from parsl_tl.errors import BenchmarkError, InvalidValueError, TransferError
 from parsl_tl.task_process import TaskProcess, reason_of, run_in_own_process
 
@@ -72,7 +73,7 @@ def test_a_fresh_process_is_another_one():
 
 
 def test_tasks_run_on_this_machine():
-    with task_runner(Where(seconds=LONG), at_once=2) as runner:
+    with task_runner(Where(timeout=LONG), at_once=2) as runner:
         futures = [runner.submit(os.getpid) for _ in range(6)]
         assert 1 <= len({future.result() for future in futures}) <= 2
         failed = runner.submit(os.listdir, "/nowhere")
@@ -80,24 +81,38 @@ def test_tasks_run_on_this_machine():
             failed.result()
 
 
+def test_one_task_that_fails_leaves_the_others():
+    seen = []
+    calls = [
+        ("gcd", math.gcd, (12, 18)),
+        ("gone", os.listdir, ("/nowhere",)),
+        ("pid", os.getpid, ()),
+    ]
+    found = list(run_each(Where(timeout=LONG), calls, lambda share, text: seen.append(text)))
+    assert found[0] == 6
+    assert found[1].startswith("FileNotFoundError: ")
+    assert isinstance(found[2], int)
+    assert seen == ["gcd", "gone", "pid", "done"]
+
+
 def test_leaving_does_not_wait_for_what_runs():
-    with task_runner(Where(seconds=LONG)) as runner:
+    with task_runner(Where(timeout=LONG)) as runner:
         runner.submit(os.getpid).result()  # the process is there
         futures = [runner.submit(time.sleep, LONG) for _ in range(2)]
     assert all(future.cancelled() or future.exception() is not None for future in futures)
 
 
 def test_leaving_before_a_process_has_started():
-    with task_runner(Where(seconds=LONG), at_once=3) as runner:
+    with task_runner(Where(timeout=LONG), at_once=3) as runner:
         futures = [runner.submit(time.sleep, LONG) for _ in range(3)]
     assert all(future.cancelled() or future.exception() is not None for future in futures)
 
 
 def test_wrong_values():
     with pytest.raises(InvalidValueError, match="workers=0"):
-        check_where(Where(workers=0))
+        check_values(Where(workers=0))
     with pytest.raises(InvalidValueError, match="timeout=nan"):
-        check_where(Where(seconds=math.nan))
+        check_values(Where(timeout=math.nan))
 
 
 def test_reasons_are_one_line():

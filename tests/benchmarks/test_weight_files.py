@@ -16,19 +16,14 @@ from parsl_tl.benchmarks.core.file_cache import (
 )
 from parsl_tl.benchmarks.core.networks import (
     Network,
+    Networks,
     build_network,
     check_network,
     network_bytes,
-    network_from,
 )
-from parsl_tl.benchmarks.formats.files import (
-    FILE_FORMATS,
-    format_of,
-    keras_file_keys,
-    layer_arrays,
-    written_files,
-)
-from parsl_tl.benchmarks.save_load import compare
+from parsl_tl.benchmarks.formats import FILE_FORMATS, format_of
+from parsl_tl.benchmarks.formats.file_format import compare, layer_arrays, written_files
+from parsl_tl.benchmarks.formats.weights_h5 import keras_file_keys
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 SMALL = Network("candle", input_length=200, scale=0.05)
@@ -142,7 +137,7 @@ def test_networks_that_cannot_be(network, message):
 
 def test_keras_files_that_cannot_be(tmp_path):
     pytest.importorskip("keras")
-    missing = network_from(str(tmp_path / "no.keras"), 60483, 1.0, 0)
+    (missing,) = Networks((str(tmp_path / "no.keras"),)).all
     assert (missing.label, network_bytes(missing)) == ("no.keras", 0)
     with pytest.raises(BenchmarkError, match=r"no\.keras is missing"):
         build_network(check_network(missing))

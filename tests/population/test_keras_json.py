@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from parsl_tl.benchmarks.keras_building import build_with_keras
+from parsl_tl.benchmarks.suites.generate import build_with_keras
 from parsl_tl.population import assembler_for
 from parsl_tl.population.draws import random_sequences
 from parsl_tl.spaces import get_space, list_spaces

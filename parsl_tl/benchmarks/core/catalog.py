@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,20 +81,36 @@ class Catalog:
         """
         if not 0 <= num_models <= len(self):
             raise InvalidValueError(f"the catalog has {len(self)} models, not {num_models}")
-        layers, edges = self.layer_starts[num_models], self.edge_starts[num_models]
+        return self.part(0, num_models)
+
+    def part(self, first: int, end: int) -> Catalog:
+        """Returns models ``first`` to before ``end`` as views; ``parents`` stay as they are."""
+        layers = slice(self.layer_starts[first], self.layer_starts[end])
+        edges = slice(self.edge_starts[first], self.edge_starts[end])
         return replace(
             self,
-            arch_seqs=self.arch_seqs[:num_models],
-            parents=self.parents[:num_models],
-            qualities=self.qualities[:num_models],
-            layer_starts=self.layer_starts[: num_models + 1],
-            prefix_hashes=self.prefix_hashes[:layers],
-            class_ids=self.class_ids[:layers],
-            edge_starts=self.edge_starts[: num_models + 1],
-            edges=self.edges[:edges],
-            layer_digests=self.layer_digests[:layers],
-            layer_bytes=self.layer_bytes[:layers],
+            **{
+                name: getattr(self, name)[first:end]
+                for name in ("arch_seqs", "parents", "qualities")
+            },
+            **{
+                name: getattr(self, name)[layers]
+                for name in ("prefix_hashes", "class_ids", "layer_digests", "layer_bytes")
+            },
+            edges=self.edges[edges],
+            layer_starts=self.layer_starts[first : end + 1] - layers.start,
+            edge_starts=self.edge_starts[first : end + 1] - edges.start,
         )
+
+    @property
+    def ids(self) -> NDArray[np.uint64]:
+        """The ids under which benchmarks store the models; none is 0."""
+        return np.arange(1, len(self) + 1, dtype=np.uint64)
+
+    @property
+    def graphs(self) -> tuple[NDArray[Any], ...]:
+        """The graphs as a walk takes them: layers and edges with their starts."""
+        return self.layer_starts, self.layer_digests, self.edge_starts, self.edges
 
     def layer_keys(self) -> NDArray[np.uint64]:
         """Computes one key per layer that is unique in its model, as the store indexes it.

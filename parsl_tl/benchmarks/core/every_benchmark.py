@@ -7,14 +7,13 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from parsl_tl.applications import application
+from parsl_tl.benchmarks.core.suite import Progress
 from parsl_tl.errors import InvalidValueError
 
-Progress = Callable[[float, str], None]
 _LONGEST_SECONDS = 900.0
 
 
@@ -22,27 +21,75 @@ class SmallBenchmark(NamedTuple):
     """One benchmark in a size for a first look.
 
     Attributes:
-        name: of its folder, and to choose it by.
+        name: of its command and its folder, and to choose it by.
         title: above its results.
         question: what it answers.
-        program: words behind ``python``.
-        options: of the program.
+        options: of the command.
         folder_option: the option that says where temporary files go; empty if there is none.
+        program: words behind ``python``.
     """
 
     name: str
     title: str
     question: str
-    program: tuple[str, ...]
     options: tuple[str, ...] = ("--quick",)
     folder_option: str = "--folder"
+    program: tuple[str, ...] = ("-m", "parsl_tl.cli", "bench")
 
     def command(self, out: Path, folder: Path | None) -> list[str]:
         """Returns the command line."""
-        command = [sys.executable, *self.program, *self.options, "--out", str(out)]
+        command = [sys.executable, *self.program, self.name, *self.options, "--out", str(out)]
         if folder is not None and self.folder_option:
             command += [self.folder_option, str(folder)]
         return command
+
+
+_DENSE: Final = ("--model", "dense:16x10")
+SMALL_BENCHMARKS: Final = (
+    SmallBenchmark(
+        "transfer",
+        "Transfer methods",
+        "How long do models take to take over weights and to be stored, by each method?",
+        ("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2"),
+    ),
+    SmallBenchmark(
+        "writes",
+        "Writing from many processes",
+        "How long does saving a model take, in every format, from two processes at once?",
+        (*_DENSE, "--num-changes", "0", "9"),
+    ),
+    SmallBenchmark(
+        "save",
+        "Saving and loading whole models",
+        "How long do a save and a load take, and does every byte come back?",
+        _DENSE,
+    ),
+    SmallBenchmark(
+        "load",
+        "Reading some of the layers",
+        "What does reading a tenth of a model cost beside reading all of it?",
+        _DENSE,
+    ),
+    SmallBenchmark(
+        "lcp",
+        "Finding the donor",
+        "How long does it take to find the model with the longest common prefix?",
+    ),
+    SmallBenchmark(
+        "store",
+        "Writing and reading weights",
+        "How fast is the store beside files and Redis, from one process and from several?",
+        folder_option="--folders",
+    ),
+    SmallBenchmark(
+        "remote", "A store on servers", "What do servers cost, beside their transports alone?"
+    ),
+    SmallBenchmark(
+        "generate",
+        "Generating populations",
+        "How many models a second are generated, beside building each with Keras?",
+    ),
+)
 
 
 class BenchmarkRun(NamedTuple):
@@ -65,83 +112,13 @@ class BenchmarkRun(NamedTuple):
     seconds: float
 
 
-def small_benchmarks() -> list[SmallBenchmark]:
-    """Returns all benchmarks that ``parsl-tl bench all`` runs, in their order.
-
-    Raises:
-        ConfigError: a script is not installed.
-    """
-
-    def cli(action: str) -> tuple[str, ...]:
-        return ("-m", "parsl_tl.cli", "bench", action)
-
-    def app(name: str) -> tuple[str, ...]:
-        return (str(application(name)),)
-
-    dense = ("--model", "dense:16x10")
-    return [
-        SmallBenchmark(
-            "transfer",
-            "Transfer methods",
-            "How long do models take to take over weights and to be stored, by each method?",
-            app("bench_transfer"),
-            ("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2"),
-        ),
-        SmallBenchmark(
-            "writes",
-            "Writing from many processes",
-            "How long does saving a model take, in every format, from two processes at once?",
-            app("bench_writes"),
-            (*dense, "--num-changes", "0", "9"),
-        ),
-        SmallBenchmark(
-            "save",
-            "Saving and loading whole models",
-            "How long do a save and a load take, and does every byte come back?",
-            app("save_bench"),
-            dense,
-        ),
-        SmallBenchmark(
-            "load",
-            "Reading some of the layers",
-            "What does reading a tenth of a model cost beside reading all of it?",
-            app("load_single"),
-            dense,
-        ),
-        SmallBenchmark(
-            "lcp",
-            "Finding the donor",
-            "How long does it take to find the model with the longest common prefix?",
-            cli("lcp"),
-        ),
-        SmallBenchmark(
-            "store",
-            "Writing and reading weights",
-            "How fast is the store beside files and Redis, from one process and from several?",
-            cli("store"),
-        ),
-        SmallBenchmark(
-            "remote",
-            "A store on servers",
-            "What do servers cost, beside their transports alone?",
-            cli("remote"),
-        ),
-        SmallBenchmark(
-            "generate",
-            "Generating populations",
-            "How many models a second are generated, beside building each with Keras?",
-            cli("generate"),
-        ),
-    ]
-
-
 def run_benchmarks(
     names: Sequence[str], out: Path, folder: Path | None, progress: Progress
 ) -> list[BenchmarkRun]:
     """Runs benchmarks, one after the other; one that fails does not end the others.
 
     Args:
-        names: of ``small_benchmarks``; none for all.
+        names: of ``SMALL_BENCHMARKS``; none for all.
         out: each gets a folder in it.
         folder: for temporary files; the benchmarks' own choice if None.
         progress: called before each.
@@ -149,7 +126,7 @@ def run_benchmarks(
     Raises:
         InvalidValueError: an unknown name.
     """
-    known = {benchmark.name: benchmark for benchmark in small_benchmarks()}
+    known = {benchmark.name: benchmark for benchmark in SMALL_BENCHMARKS}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InvalidValueError(

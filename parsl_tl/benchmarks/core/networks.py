@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from parsl_tl.benchmarks.core.options import option
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 NT3_INPUT_LENGTH: Final = 60_483
@@ -47,10 +48,24 @@ class Network:
         return f"{self.name}({','.join(changed)})" if changed else self.name
 
 
-def network_from(name: str, input_length: int, scale: float, seed: int) -> Network:
-    """Returns the network of a user's options; a file is named so that tasks elsewhere find it."""
-    whole = str(Path(name).resolve()) if _is_file(name) else name
-    return Network(whole, input_length, scale, seed)
+@dataclass(frozen=True)
+class Networks:
+    """Which networks a user asks for."""
+
+    model: tuple[str, ...] = option(("candle",), NAMES)
+    scale: float = option(0.5, "widths of the NT3 network, times the original's: 1 is 0.62 GB")
+    input_length: int = option(NT3_INPUT_LENGTH, "gene expressions that the NT3 network takes")
+    seed: int = option(0, "of the weights")
+
+    @property
+    def all(self) -> tuple[Network, ...]:
+        """Each of them; a file is named so that tasks elsewhere find it."""
+        names = (str(Path(name).resolve()) if _is_file(name) else name for name in self.model)
+        return tuple(Network(name, self.input_length, self.scale, self.seed) for name in names)
+
+    def check(self) -> int:
+        """Returns the bytes of the largest one; raises as ``check_network``."""
+        return max(network_bytes(check_network(network)) for network in self.all)
 
 
 def check_network(network: Network) -> Network:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from parsl_tl.benchmarks.core.processes import Processes, Worker
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.remote import RemoteStore
@@ -64,12 +60,7 @@ class StoreServers:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -117,7 +108,7 @@ def _wait_for(process: subprocess.Popen[bytes], file: Path, log: Path, deadline:
         time.sleep(0.02)
 
 
-class BareServers:
+class BareServers(Processes):
     """Servers of the transport alone, each in a process; use them in a ``with``."""
 
     def __init__(self, scheme: str, address: str, count: int) -> None:
@@ -128,10 +119,9 @@ class BareServers:
             address: where each listens; with a port it must be 0, with a path "{}" is the name.
             count: how many; 0 where the transport cannot be measured by itself.
         """
-        self._given = (scheme, address)
+        super().__init__(_BareServer, [count])
         self._count = count
-        self._processes: list[Any] = []
-        self._pipes: list[Pipe] = []
+        self._given = (scheme, address)
         self.addresses: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
@@ -140,77 +130,23 @@ class BareServers:
         Raises:
             BenchmarkError: one does not.
         """
-        context = multiprocessing.get_context("spawn")
-        scheme, address = self._given
+        super().__enter__()
         try:
-            for index in range(self._count):
-                ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_serve_bare,
-                    args=(scheme, address.format(f"bare-{index}"), theirs),
-                    daemon=True,
-                )
-                self._pipes.append(ours)
-                self._processes.append(process)
-                process.start()
-                # Only the process itself holds its end, so that its death ends the pipe.
-                theirs.close()
-            self.addresses = tuple(_address_from(pipe) for pipe in self._pipes)
+            self.addresses = tuple(self.ask(self._count, "listen", self._given))
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
-    @property
-    def pids(self) -> list[int]:
-        """The ids of the processes."""
-        return [process.pid for process in self._processes]
+class _BareServer(Worker):
+    _server: Any = None
 
-    def close(self) -> None:
-        """Ends them."""
-        for pipe in self._pipes:
-            pipe.close()  # which is what they wait for
-        started = [process for process in self._processes if process.pid is not None]
-        deadline = time.monotonic() + _END_SECONDS
-        for process in started:
-            process.join(max(0.1, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._processes, self._pipes = [], []
+    def listen(self, given: tuple[str, str]) -> str:
+        scheme, address = given
+        self._server = transport_module(scheme).BareServer(address.format(f"bare-{self.index}"))
+        return str(self._server.address)
 
-
-def _address_from(pipe: Pipe) -> str:
-    if not pipe.poll(_START_SECONDS):
-        raise BenchmarkError("a bare server did not start in time")
-    try:
-        did_start, text = pipe.recv()
-    except EOFError:
-        raise BenchmarkError("a bare server ended before it listened") from None
-    if not did_start:
-        raise BenchmarkError(f"a bare server did not start: {text}")
-    return str(text)
-
-
-def _serve_bare(scheme: str, address: str, pipe: Pipe) -> None:
-    """What such a process does: serves until the pipe ends."""
-    # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        server = transport_module(scheme).BareServer(address)
-    except Exception as error:
-        pipe.send((False, f"{type(error).__name__}: {error}"))
-        return
-    # Who asked may be gone by now.
-    with suppress(OSError, EOFError):
-        pipe.send((True, server.address))
-        pipe.recv()
-    server.stop()
+    def end(self) -> None:
+        if self._server is not None:
+            self._server.stop()

@@ -7,30 +7,28 @@ import math
 import os
 import queue
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from parsl_tl.errors import BenchmarkError, InvalidValueError
-from parsl_tl.task_process import TaskProcess
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.task_process import TaskProcess, reason_of
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where tasks run.
+    """Where tasks run; Parsl writes its logs into ``run_dir``."""
 
-    Attributes:
-        config: name or path of an executor configuration; None for this machine without Parsl.
-        workers: worker processes per node; the configuration's own number if None.
-        seconds: how long a task may take.
-        run_dir: folder for Parsl's logs.
-    """
-
-    config: str | None = None
-    workers: int | None = None
-    seconds: float = 600.0
+    config: str | None = option(
+        None, "as Parsl tasks, on this executor configuration: a name or a file (without Parsl)"
+    )
+    workers: int | None = option(None, "worker processes of the configuration, per node", least=1)
+    timeout: float = option(
+        600.0, "what a task may take before it counts as failed", metavar="SECONDS", above=0
+    )
     run_dir: Path = Path("runinfo")
 
 
@@ -56,19 +54,6 @@ class TaskRunner(Protocol):
         ...
 
 
-def check_where(where: Where) -> Where:
-    """Returns it, if tasks can run there as far as can be told now.
-
-    Raises:
-        InvalidValueError: a number that can never work.
-    """
-    if where.workers is not None and where.workers < 1:
-        raise InvalidValueError(f"workers={where.workers} must be at least 1")
-    if not (where.seconds > 0 and math.isfinite(where.seconds)):
-        raise InvalidValueError(f"timeout={where.seconds} must be a positive number of seconds")
-    return where
-
-
 @contextlib.contextmanager
 def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
     """Starts workers, and ends them.
@@ -82,7 +67,7 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
         ConfigError: it cannot be loaded.
     """
     if where.config is None:
-        with _ThisMachine(at_once, where.seconds) as runner:
+        with _ThisMachine(at_once, where.timeout) as runner:
             yield runner
         return
     from parsl_tl.configuration import load_config
@@ -98,7 +83,7 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
             "once; give --workers, or fewer processes"
         )
     with parsl_kernel(config) as kernel:
-        yield _OnWorkers(kernel, config, where.seconds)
+        yield _OnWorkers(kernel, config, where.timeout)
 
 
 class _ThisMachine:
@@ -194,3 +179,27 @@ def _addresses(config: Any) -> tuple[str, ...]:
     given = [getattr(executor, "address", None) for executor in config.executors]
     found = [address for address in given if address]
     return tuple(dict.fromkeys(found or sorted(get_all_addresses())))
+
+
+def run_each(
+    where: Where, calls: Sequence[tuple[Any, ...]], progress: Callable[[float, str], None]
+) -> Iterator[Any]:
+    """Runs tasks one after the other; yields their results, or the reason why there is none.
+
+    Args:
+        where: see ``Where``.
+        calls: of each its name, the function, and the arguments.
+        progress: called before each.
+
+    Raises:
+        ConfigError: the executor configuration cannot be loaded.
+    """
+    with task_runner(where) as runner:
+        for number, (name, function, arguments) in enumerate(calls):
+            progress(number / len(calls), name)
+            try:
+                result = runner.submit(function, *arguments).result()
+            except Exception as error:  # whatever a task, or Parsl, comes up with
+                result = reason_of(error)
+            yield result
+    progress(1.0, "done")

@@ -1,0 +1,126 @@
+"""Queries for the longest common prefix, as the store's engine takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.benchmarks.core.catalog import Catalog
+
+_NO_WEIGHTS = np.empty(0, np.float64)
+_NO_MODELS: set[int] = set()
+# Models that are stored in one call.
+_PIECE = 20_000
+# One query: layer keys, and where they start and end.
+Question = tuple[NDArray[np.uint64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Models that are asked for.
+
+    Attributes:
+        kind: how they were drawn.
+        models: the models.
+        keys: uint64, ``models.layer_keys()``.
+    """
+
+    kind: str
+    models: Catalog
+    keys: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, kind: str, models: Catalog) -> Queries:
+        """Computes the keys."""
+        return cls(kind, models, models.layer_keys())
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def head(self, count: int) -> Queries:
+        """Returns the first queries, as views."""
+        return self.part(0, count)
+
+    def part(self, first: int, end: int) -> Queries:
+        """Returns the queries from ``first`` to before ``end``, as views."""
+        starts = self.models.layer_starts
+        keys = self.keys[starts[first] : starts[end]]
+        return Queries(self.kind, self.models.part(first, end), keys)
+
+    def one_by_one(self) -> list[Question]:
+        """Returns each query by itself."""
+        own = [self.keys[self.models.layers_of(index)] for index in range(len(self))]
+        return [(keys, np.array([0, len(keys)], np.int64)) for keys in own]
+
+    def graphs_one_by_one(self) -> list[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
+        """Returns each query as a walk takes it: digests of layers, and edges."""
+        models = self.models
+        return [
+            (models.layer_digests[models.layers_of(index)], models.edges[models.edges_of(index)])
+            for index in range(len(self))
+        ]
+
+
+def put_catalog(store: Any, catalog: Catalog) -> None:
+    """Stores a catalog under its ``ids``, and folds it into the snapshot.
+
+    Without parents, which are of no account here and may stand in another piece.
+
+    Args:
+        store: in a folder, or on servers.
+        catalog: the models.
+    """
+    # In pieces, since nothing can interrupt a call.
+    for first in range(0, len(catalog), _PIECE):
+        end = min(first + _PIECE, len(catalog))
+        piece = catalog.part(first, end)
+        store.put_architectures(
+            catalog.ids[first:end],
+            piece.qualities,
+            piece.layer_starts,
+            piece.prefix_hashes,
+            piece.class_ids.astype(np.uint16),
+            piece.class_names,
+            piece.edge_starts,
+            piece.edges,
+        )
+    store.fold()
+
+
+def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
+    """Returns the engine's query, by number of layers, as a function of keys and starts.
+
+    It is below ``best_ancestors``, which first gathers the keys of graphs.
+
+    Args:
+        store: in a folder, or on servers.
+        threads: that answer many queries in one call.
+    """
+    engine = store._engine
+
+    def ask(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
+        return engine.best_ancestors(
+            keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, threads=threads
+        )
+
+    return ask
+
+
+def match_engine(store: Any) -> Callable[..., Any]:
+    """Returns the query for one model with what makes it a match: it is opened, and kept."""
+    engine = store._engine
+
+    def match(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
+        return engine.best_ancestor(keys, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS)
+
+    return match
+
+
+def first_answer(result: Any) -> tuple[int, int]:
+    """Returns (model id, common layers) of a query that was asked by itself; zeros for none."""
+    found, ids, scores, _ = result
+    return (int(ids[0]), int(scores[0])) if found[0] else (0, 0)

@@ -1,0 +1,126 @@
+"""The room that a benchmark finds: kinds of folders, free space, memory of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from parsl_tl.benchmarks.core.file_cache import is_in_memory
+from parsl_tl.errors import BenchmarkError
+
+TMPFS: Final = "tmpfs"
+DISK: Final = "disk"
+SHM: Final = Path("/dev/shm")
+
+
+def folder_kind(folder: Path, flag: str = "--folder") -> str:
+    """Returns ``tmpfs`` or ``disk``.
+
+    Args:
+        folder: which one.
+        flag: how a user names it.
+
+    Raises:
+        BenchmarkError: it is no folder, or cannot be written.
+    """
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise BenchmarkError(
+            f"{folder} is no folder, or cannot be written; name another one with {flag}"
+        )
+    return TMPFS if is_in_memory(folder) else DISK
+
+
+def check_room(
+    folder: Path | None,
+    on_disk: float,
+    in_memory: float,
+    advice: str,
+    flag: str = "--folder",
+) -> Path:
+    """Checks that this machine has the room that a benchmark needs.
+
+    Args:
+        folder: for files; the system's temporary one if None.
+        on_disk: bytes of files.
+        in_memory: bytes of memory besides.
+        advice: what a user can do, behind "choose".
+        flag: how a user names the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BenchmarkError: it has not.
+    """
+    folder = folder or Path(tempfile.gettempdir())
+    kind = folder_kind(folder, flag)
+    free = shutil.disk_usage(folder).free
+    if free < on_disk:
+        raise BenchmarkError(
+            f"{folder} has {free / 1e9:.1f} GB of free space, {on_disk / 1e9:.1f} GB are needed; "
+            f"choose {advice}, or another {flag}"
+        )
+    needed, available = in_memory + (on_disk if kind == TMPFS else 0), available_bytes()
+    if available < needed:
+        raise BenchmarkError(
+            f"{available / 1e9:.1f} GB of memory are available, {needed / 1e9:.1f} GB are needed; "
+            f"choose {advice}"
+        )
+    return folder
+
+
+@contextlib.contextmanager
+def temporary_folder(where: Path | None) -> Iterator[Path]:
+    """Makes a folder that goes again, with everything in it; the system has it if None."""
+    with tempfile.TemporaryDirectory(
+        prefix="parsl_tl_bench_",
+        dir=None if where is None else where.resolve(),
+        ignore_cleanup_errors=True,
+    ) as name:
+        yield Path(name)
+
+
+def resident_bytes() -> int:
+    """Returns the memory that this process holds, after giving back what it has freed.
+
+    Otherwise what is built next would lie in memory that an earlier method had freed, and would
+    seem to need none.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc only
+    if trim is not None:
+        trim(0)
+    return resident_bytes_of(os.getpid())
+
+
+def resident_bytes_of(pid: int) -> int:
+    """Returns the resident memory of a process."""
+    found = _field(Path(f"/proc/{pid}/status"), "VmRSS:")
+    if found is None:
+        raise BenchmarkError(f"process {pid} tells no resident memory")
+    return found
+
+
+def proportional_bytes() -> int:
+    """Returns this process's part of memory: pages that n processes share count 1/n in each."""
+    return _field(Path("/proc/self/smaps_rollup"), "Pss:") or 0
+
+
+def available_bytes() -> float:
+    """Returns the memory that processes can still get; infinity where that is not told."""
+    found = _field(Path("/proc/meminfo"), "MemAvailable:")
+    return float("inf") if found is None else float(found)
+
+
+def _field(path: Path, name: str) -> int | None:
+    for line in path.read_text().splitlines():
+        if line.startswith(name):
+            return 1024 * int(line.split()[1])
+    return None

@@ -1,0 +1,102 @@
+"""Models of arrays that bandwidth is measured with: dense layers of one width."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.architecture import ArchitectureGraph, GraphBuilder
+from parsl_tl.spaces.keras_layers import dense
+
+Array = NDArray[np.float32]
+LayerWeights = dict[str, list[Array]]
+MB: Final = 1_000_000
+WHOLE: Final = "whole"
+TENTH: Final = "tenth"
+PARTS: Final = (WHOLE, TENTH)
+
+
+@dataclass(frozen=True)
+class BenchModel:
+    """A model with random weights, the same for the same seed.
+
+    Attributes:
+        graph: an input and dense layers in sequence.
+        weights: by stable layer name, in topological order: float32 [width, width] and [width].
+        tenth: names of the last tenth of the layers with weights, at least one.
+    """
+
+    graph: ArchitectureGraph
+    weights: LayerWeights
+    tenth: tuple[str, ...]
+
+    def names(self, part: str) -> list[str]:
+        """Returns the layers of a part, ``whole`` or ``tenth``."""
+        return list(self.weights) if part == WHOLE else list(self.tenth)
+
+    def of(self, layers: LayerWeights, part: str) -> LayerWeights:
+        """Returns a part of the weights of such a model, by layer name."""
+        return {name: layers[name] for name in self.names(part)}
+
+    def layers(self, part: str) -> LayerWeights:
+        """Returns the weights of a part by layer name."""
+        return self.of(self.weights, part)
+
+    def arrays(self, part: str) -> list[Array]:
+        """Returns the arrays of a part in one list."""
+        return flat(self.layers(part))
+
+    def num_bytes(self, part: str = WHOLE) -> int:
+        """Returns the bytes of a part's arrays."""
+        return sum(array.nbytes for array in self.arrays(part))
+
+    def destination(self) -> LayerWeights:
+        """Returns arrays of the model's shapes whose pages the process has touched."""
+        return {
+            name: [np.full(array.shape, -1.0, np.float32) for array in arrays]
+            for name, arrays in self.weights.items()
+        }
+
+
+def flat(layers: LayerWeights) -> list[Array]:
+    """Returns the arrays of all layers in one list."""
+    return [array for arrays in layers.values() for array in arrays]
+
+
+def width_of(model_mb: float, layers: int) -> int:
+    """Returns the width at which so many dense layers come closest to a size.
+
+    Args:
+        model_mb: millions of bytes.
+        layers: dense layers, each of width x width + width float32 numbers.
+    """
+    numbers = model_mb * MB / 4 / layers
+    return max(1, round((math.sqrt(1 + 4 * numbers) - 1) / 2))
+
+
+def make_model(model_mb: float, layers: int, seed: int) -> BenchModel:
+    """Makes a model.
+
+    Args:
+        model_mb: millions of bytes that its weights should have.
+        layers: dense layers.
+        seed: of the weights, which differ from layer to layer.
+    """
+    width = width_of(model_mb, layers)
+    builder = GraphBuilder()
+    tensor = builder.input((width,))
+    for _ in range(layers):
+        tensor = dense(builder, tensor, width, "linear")
+    graph = builder.build(tensor)
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: [rng.random((width, width), np.float32), rng.random(width, np.float32)]
+        for name, layer in zip(graph.layer_names, graph.layers, strict=True)
+        if not layer.is_input
+    }
+    tenth = tuple(weights)[-max(1, round(layers / 10)) :]
+    return BenchModel(graph, weights, tenth)

@@ -1,0 +1,263 @@
+"""Keras's weights files (HDF5), alone or inside a .keras archive, and reading parts of them."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel, LayerWeights, flat
+from parsl_tl.benchmarks.formats.bench_model import Array as FloatArray
+from parsl_tl.benchmarks.formats.file_format import (
+    Array,
+    FileFormat,
+    LayerArrays,
+    refuse_missing,
+)
+from parsl_tl.benchmarks.formats.operation import FRESH, INTO, FileMethod, Reader
+from parsl_tl.errors import BenchmarkError
+
+_WEIGHTS: Final = "model.weights.h5"
+
+
+class WeightsHdf5(FileFormat):
+    """Keras's ``model.save_weights``: HDF5."""
+
+    suffix = ".weights.h5"
+
+    def save(self, model: Any, path: Path) -> None:
+        """See ``FileFormat``."""
+        model.save_weights(path)
+
+    def load(self, model: Any, path: Path) -> Any:
+        """See ``FileFormat``."""
+        model.load_weights(path)
+        return model
+
+    def read(
+        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
+    ) -> LayerArrays:
+        """See ``FileFormat``."""
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return _read_hdf5(file, layers, keys)
+
+
+class KerasFile(FileFormat):
+    """Keras's ``model.save``: architecture and weights in a zip archive."""
+
+    suffix = ".keras"
+
+    def save(self, model: Any, path: Path) -> None:
+        """See ``FileFormat``."""
+        model.save(path)
+
+    def load(self, model: Any, path: Path) -> Any:
+        """See ``FileFormat``."""
+        import keras
+
+        return keras.models.load_model(path, compile=False)
+
+    def read(
+        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
+    ) -> LayerArrays:
+        """See ``FileFormat``."""
+        import h5py
+
+        # The archive is not compressed, so that HDF5 can read inside it, and only what it needs.
+        with path.open("rb") as whole, h5py.File(_StoredMember(whole, _WEIGHTS), "r") as file:
+            return _read_hdf5(file, layers, keys)
+
+
+class Hdf5Files(FileMethod):
+    """Files with the groups of Keras' ``.weights.h5``, written and read with h5py."""
+
+    name = "hdf5"
+    suffix = ".weights.h5"
+
+    def __init__(
+        self, model: BenchModel, out: LayerWeights, folder: Path, parts: Sequence[str]
+    ) -> None:
+        """See ``FileMethod``."""
+        self._h5py = importlib.import_module("h5py")
+        # Keras names the groups by class and place, whatever the layers are called.
+        self._groups = {
+            name: "layers/dense" + (f"_{place}" if place else "")
+            for place, name in enumerate(model.weights)
+        }
+        super().__init__(model, out, folder, parts)
+
+    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
+        """See ``FileMethod``."""
+        places = self._places(self.model.weights, part)
+
+        def write(path: Path) -> None:
+            with self._h5py.File(path, "w") as file:
+                for place, array in places:
+                    file[place] = array
+
+        return "h5py", write
+
+    def readers(self, part: str) -> list[Reader]:
+        """See ``FileMethod``."""
+        places = self._places(self.out, part)
+
+        def into(path: Path) -> list[FloatArray]:
+            with self._h5py.File(path, "r") as file:
+                for place, target in places:
+                    file[place].read_direct(target)
+            return flat(self.model.of(self.out, part))
+
+        return [(FRESH, lambda path: self.written(path, part)), (INTO, into)]
+
+    def written(self, path: Path, part: str) -> list[FloatArray]:
+        """See ``FileMethod``."""
+        with self._h5py.File(path, "r") as file:
+            return [file[place][()] for place, _ in self._places(self.out, part)]
+
+    def _places(self, layers: LayerWeights, part: str) -> list[tuple[str, FloatArray]]:
+        return [
+            (f"{self._groups[name]}/vars/{index}", array)
+            for name, arrays in self.model.of(layers, part).items()
+            for index, array in enumerate(arrays)
+        ]
+
+
+class KerasWeightsFiles(Hdf5Files):
+    """The same, where Keras writes and reads whole models."""
+
+    def __init__(
+        self,
+        model: BenchModel,
+        out: LayerWeights,
+        folder: Path,
+        parts: Sequence[str],
+        keras_model: Any,
+    ) -> None:
+        """See ``FileMethod``; ``keras_model`` is the model's graph, with the same weights."""
+        self._keras_model = keras_model
+        super().__init__(model, out, folder, parts)
+
+    def operations(self) -> list[Any]:
+        """See ``Method``."""
+        found = super().operations()
+        # Whether load_weights works shows only in a model that has other weights.
+        weights = self._keras_model.get_weights()
+        self._keras_model.set_weights([np.zeros_like(array) for array in weights])
+        self._keras_model.load_weights(self.file)
+        return found
+
+    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
+        """See ``FileMethod``."""
+        return (
+            ("save_weights", self._keras_model.save_weights)
+            if part == WHOLE
+            else super().writer(part)
+        )
+
+    def readers(self, part: str) -> list[Reader]:
+        """See ``FileMethod``."""
+        if part == WHOLE:
+            return [("load_weights", self._keras_model.load_weights)]
+        return [("h5py", lambda path: self.written(path, part))]
+
+    def delivered(self, result: Any, part: str) -> list[FloatArray]:
+        """See ``FileMethod``."""
+        return list(self._keras_model.get_weights()) if part == WHOLE else list(result)
+
+
+def keras_file_keys(model: Any) -> dict[str, str]:
+    """Returns under which name each layer stands in a Keras weights file.
+
+    Keras counts layers of each class there, because given names may differ from model to model.
+    """
+    counts: dict[str, int] = {}
+    found = {}
+    for layer in model.layers:
+        name = re.sub(r"\W+", "", type(layer).__name__)
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name))
+        name = name.lower()
+        number = counts.get(name, 0)
+        counts[name] = number + 1
+        found[layer.name] = f"{name}_{number}" if number else name
+    return found
+
+
+def _read_hdf5(file: Any, layers: Collection[str] | None, keys: Mapping[str, str]) -> LayerArrays:
+    root = file.get("layers", {})
+    if layers is None:
+        names = {key: name for name, key in keys.items()}
+        layers = [names.get(key, key) for key in root if _holds_weights(root[key])]
+    refuse_missing(name for name in layers if keys.get(name, name) not in root)
+    return {name: list(_arrays_below(root[keys.get(name, name)])) for name in layers}
+
+
+def _holds_weights(group: Any) -> bool:
+    return any(True for _ in _datasets(group))
+
+
+def _arrays_below(group: Any) -> Iterator[Array]:
+    for dataset in _datasets(group):
+        # Straight into memory of its own, without a buffer in between.
+        array = np.empty(dataset.shape, dataset.dtype)
+        if array.size:
+            dataset.read_direct(array)
+        yield array
+
+
+def _datasets(group: Any) -> Iterator[Any]:
+    """Yields a layer's arrays by number; those of layers inside it come after its own."""
+    own = group.get("vars", {})
+    yield from (own[number] for number in sorted(own, key=int))
+    for name in group:
+        if name != "vars" and hasattr(group[name], "keys"):
+            yield from _datasets(group[name])
+
+
+class _StoredMember(io.RawIOBase):
+    """A member of a zip archive that is not compressed, as a file of its own."""
+
+    _LOCAL_HEADER = 30
+
+    def __init__(self, archive: Any, name: str) -> None:
+        with zipfile.ZipFile(archive) as files:
+            try:
+                info = files.getinfo(name)
+            except KeyError:
+                raise BenchmarkError(f"{archive.name} holds no {name}") from None
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise BenchmarkError(f"{archive.name}: {name} is compressed; it is read only whole")
+        archive.seek(info.header_offset)
+        header = archive.read(self._LOCAL_HEADER)
+        # Name and extra field, of lengths that the local header tells, stand before the data.
+        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        self._archive = archive
+        self._start = info.header_offset + self._LOCAL_HEADER + lengths
+        self._size = info.file_size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        self._archive.seek(self._start + self._position)
+        read: int = self._archive.readinto(view[:count])
+        self._position += read
+        return read

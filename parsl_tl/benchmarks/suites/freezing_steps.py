@@ -1,0 +1,203 @@
+"""What freezing does to the time of a training step: it depends on which end is frozen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.report import Plot
+from parsl_tl.benchmarks.core.suite import Frames
+
+INPUT_END: Final = "from the input"
+OUTPUT_END: Final = "below the output"
+LAST_LESSON: Final = "lesson_8_step_time"
+_WARM_UP: Final = 3
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """The network whose steps are measured.; a last layer, the output, always trains."""
+
+    layers: int = option(8, "dense layers that may be frozen", least=2)
+    units: int = option(512, "of each of them, and inputs of the first", least=1)
+    batch: int = option(256, "samples per step", least=1)
+    repeats: int = option(20, "measured steps; the median counts", least=1)
+
+
+class StepRow(NamedTuple):
+    """Steps with so many layers frozen.
+
+    Attributes:
+        frozen_end: where the frozen layers are: ``from the input``, or ``below the output``.
+        frozen_layers: how many.
+        layers: how many there are, the output included.
+        trainable_parameters: numbers that are trained.
+        optimizer_bytes: what Adam keeps.
+        matrix_products: that one step needs, forward and backward, counted in its graph.
+        step_sec: median, in seconds.
+    """
+
+    frozen_end: str
+    frozen_layers: int
+    layers: int
+    trainable_parameters: int
+    optimizer_bytes: int
+    matrix_products: int
+    step_sec: float
+
+
+def measure_steps(settings: StepSettings) -> list[StepRow]:
+    """Freezing saves time as far as it spares gradients.
+
+    A step has one matrix product per layer forward; backward it has one for the gradient of each
+    trainable kernel, and one to carry the error through each layer above the lowest trainable
+    one. Layers that are frozen from the input on save both; layers that are frozen further up
+    save only the former, because the error has to pass them.
+
+    Args:
+        settings: the network.
+
+    Returns:
+        One row for each number of frozen layers, at either end.
+    """
+    from parsl_tl.training.runtime import configure_threads
+
+    configure_threads()
+    cases = list(_cases(settings.layers))
+    models = [_frozen_network(settings, end, count) for end, count in cases]
+    x = np.random.default_rng(0).normal(size=(settings.batch, settings.units)).astype(np.float32)
+    y = x.sum(axis=1, keepdims=True)
+    times: list[list[float]] = [[] for _ in cases]
+    # In turns, so that what else the machine does hits all of them.
+    for _ in range(_WARM_UP + settings.repeats):
+        for model, own in zip(models, times, strict=True):
+            start = time.perf_counter()
+            model.train_on_batch(x, y)  # gives the loss as a number, so the step is over
+            own.append(time.perf_counter() - start)
+    return [
+        StepRow(
+            end,
+            count,
+            settings.layers + 1,
+            sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+            sum(variable.numpy().nbytes for variable in model.optimizer.variables),
+            _matrix_products(model, x, y),
+            median(own[_WARM_UP:]),
+        )
+        for (end, count), model, own in zip(cases, models, times, strict=True)
+    ]
+
+
+def _cases(layers: int) -> Iterator[tuple[str, int]]:
+    counts = sorted({round(layers * share / 4) for share in range(5)})
+    for end in (INPUT_END, OUTPUT_END):
+        yield from ((end, count) for count in counts)
+
+
+def _frozen_network(settings: StepSettings, end: str, count: int) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    stack = [keras.layers.Dense(settings.units, "relu") for _ in range(settings.layers)]
+    # Below the output: the last ones of those that may be frozen.
+    start = 0 if end == INPUT_END else settings.layers - count
+    for layer in stack[start : start + count]:
+        layer.trainable = False
+    model = keras.Sequential([keras.Input((settings.units,)), *stack, keras.layers.Dense(1)])
+    model.compile("adam", "mse", jit_compile=False)
+    return model
+
+
+def _matrix_products(model: Any, x: Any, y: Any) -> int:
+    """Counts the matrix products that the loss and the gradients of one step need.
+
+    The graph that is traced has more: TensorFlow leaves out what no result depends on when it runs.
+    """
+    import tensorflow as tf
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def gradients(x: Any, y: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+
+    graph = gradients.get_concrete_function(tf.constant(x), tf.constant(y)).graph
+    waiting = [tensor.op for tensor in graph.outputs]
+    needed: dict[str, Any] = {}
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in needed:
+            needed[operation.name] = operation
+            waiting += [tensor.op for tensor in operation.inputs] + operation.control_inputs
+    return sum(operation.type == "MatMul" for operation in needed.values())
+
+
+def expected_products(row: StepRow) -> int:
+    """Returns how many matrix products a step must have; see ``measure_steps``."""
+    lowest = row.frozen_layers if row.frozen_end == INPUT_END else 0
+    if row.frozen_end == OUTPUT_END and row.frozen_layers == row.layers - 1:
+        lowest = row.layers - 1  # all but the output are frozen
+    trainable = row.layers - row.frozen_layers
+    return row.layers + trainable + (row.layers - 1 - lowest)
+
+
+def check_steps(rows: Sequence[StepRow]) -> list[tuple[str, str, bool, str]]:
+    """Returns what the rows prove: lesson, statement, whether it holds, what was seen.
+
+    Times are told, and not judged: they depend on what else the machine does.
+    """
+    wrong = [row for row in rows if row.matrix_products != expected_products(row)]
+    counts = ", ".join(str(row.matrix_products) for row in rows)
+    none = next(row for row in rows if row.frozen_layers == 0)
+    half = {row.frozen_end: row for row in rows if row.frozen_layers == round(none.layers / 2)}
+    checks = [
+        (LAST_LESSON, "a step needs the matrix products that this leaves", not wrong, counts),
+    ]
+    if len(half) == 2:
+        low, high = half[INPUT_END], half[OUTPUT_END]
+        seen = "; ".join(
+            f"{what}: {row.matrix_products} products, {1e3 * row.step_sec:.1f} ms"
+            for what, row in (("none", none), (INPUT_END, low), (OUTPUT_END, high))
+        )
+        saves_more = low.matrix_products < high.matrix_products < none.matrix_products
+        statement = f"{low.frozen_layers} frozen layers save more at the input's end"
+        checks.append((LAST_LESSON, statement, saves_more, seen))
+    return checks
+
+
+def summary(frames: Frames) -> list[tuple[str, Any]]:
+    """Returns the steps as people read them."""
+    if "freeze_steps" not in frames:
+        return []
+    rows = frames["freeze_steps"]
+    table = pd.DataFrame(
+        {
+            "frozen": [
+                f"{row.frozen_layers} of {row.layers}, {row.frozen_end}"
+                for row in rows.itertuples()
+            ],
+            "parameters trained": rows.trainable_parameters,
+            "optimizer, MB": rows.optimizer_bytes / 1e6,
+            "matrix products": rows.matrix_products,
+            "step, ms": 1e3 * rows.step_sec,
+        }
+    )
+    return [("One training step", table)]
+
+
+def plots(frames: Frames) -> list[Plot]:
+    """Returns a plot of the time of a step over the number of frozen layers, for both ends."""
+    if "freeze_steps" not in frames:
+        return []
+    rows = frames["freeze_steps"]
+    frame = rows.pivot(index="frozen_layers", columns="frozen_end", values="step_sec") * 1e3
+    across = f"frozen layers, of {rows.layers[0]}"
+    label = "training step, milliseconds (median)"
+    return [Plot("freeze_steps", "", frame, label, "line", across=across)]

@@ -1,0 +1,212 @@
+"""How fast populations are generated, beside building each model with Keras."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
+
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.report import Plot
+from parsl_tl.benchmarks.core.room import check_room
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.population import PopulationDescription, plan, write_part
+from parsl_tl.population.draws import random_sequences
+from parsl_tl.task_process import TaskProcess
+
+# What is written, by the name of the way.
+WAYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "json": ("json",),
+    "json+parquet": ("json", "parquet"),
+    "parquet": ("parquet",),
+    "arrow": ("arrow",),
+}
+_KERAS, _GRAPHS = "keras", "graph by graph"
+_JSON_BYTES = 45_000
+_LONGEST_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class GenerateSettings:
+    """What is measured."""
+
+    size: int = option(60_000, "models", least=1)
+    keras_models: int = option(100, "models that are built with Keras, and graph by graph", least=1)
+    spaces: tuple[str, ...] = option(("skip", "seq"), "skip, seq, or others", metavar="SPACE")
+    folder: Path | None = option(None, "where temporary files go, 40 kB per model (the system's)")
+    seed: int = option(0, "of the models", least=0)
+
+    PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        "quick": ("4,000 models, half a minute", {"size": 4_000, "keras_models": 20})
+    }
+
+
+class _Measured(NamedTuple):
+    models: int
+    seconds: float
+    num_bytes: int
+    memory_bytes: int
+
+
+def check(settings: GenerateSettings) -> GenerateSettings:
+    """Returns the settings, if they can be measured.
+
+    Raises:
+        SpaceError: an unknown space.
+        BenchmarkError: the folder is missing, or has not enough room.
+    """
+    for space in settings.spaces:
+        PopulationDescription.of(1, space=space).make_space()
+    check_room(settings.folder, settings.size * _JSON_BYTES, 0, "a smaller --size")
+    return settings
+
+
+def measure(settings: GenerateSettings, progress: Progress = silent) -> Tables:
+    """Measures every way in a process of its own, one after the other.
+
+    Returns:
+        ``generate``: ``space``, ``way`` (``keras``: build each model, call ``to_json``; ``graph by
+        graph``: our graphs, for spaces that cannot be assembled array by array; or what is
+        written), ``models``, ``seconds`` (start of the process not included),
+        ``models_per_second`` of one core, ``times_keras`` (beside building with Keras in the same
+        run), ``megabytes`` written, ``memory_mb`` (what the process's memory grew by at most).
+    """
+    # A quarter of the models tells whether memory grows with their number.
+    sizes = (max(1, settings.size // 4), settings.size)
+    ways = [(way, settings.keras_models) for way in (_KERAS, _GRAPHS)]
+    ways += list(itertools.product(WAYS, sizes))
+    steps = list(itertools.product(settings.spaces, ways))
+    rows: list[Row] = []
+    keras: dict[str, float] = {}
+    for number, (space, (way, models)) in enumerate(steps):
+        progress(number / len(steps), f"{space}, {way}, {models:,} models")
+        description = PopulationDescription.of(models, space=space, seed=settings.seed)
+        # In a fresh process, so that memory is that of this way alone.
+        with (
+            tempfile.TemporaryDirectory(dir=settings.folder, prefix="parsl-tl-generate-") as out,
+            TaskProcess() as process,
+        ):
+            given = (way, description, Path(out))
+            measured: _Measured = process.run(_measure, given, _LONGEST_SECONDS)
+        rate = measured.models / measured.seconds
+        keras.setdefault(space, rate)
+        rows.append(
+            {
+                "space": space,
+                "way": way,
+                "models": measured.models,
+                "seconds": measured.seconds,
+                "models_per_second": rate,
+                "times_keras": rate / keras[space],
+                "megabytes": measured.num_bytes / 1e6,
+                "memory_mb": measured.memory_bytes / 1e6,
+            }
+        )
+    progress(1.0, "done")
+    return {"generate": rows}
+
+
+def _measure(way: str, description: PopulationDescription, out: Path) -> _Measured:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if way == _KERAS:
+        work = _build_with_keras
+    elif way == _GRAPHS:
+        work = _build_graphs
+    else:
+        work = partial(_write, out, WAYS[way])
+    work(replace(description, size=2))  # libraries are loaded
+    before = _peak_memory()
+    start = time.perf_counter()
+    num_bytes = work(description)
+    seconds = time.perf_counter() - start
+    return _Measured(description.size, seconds, num_bytes, _peak_memory() - before)
+
+
+def _write(out: Path, formats: Sequence[str], description: PopulationDescription) -> int:
+    return write_part(plan(description, out, formats), 0, 1).bytes
+
+
+def _graphs(description: PopulationDescription) -> Iterator[Any]:
+    space = description.make_space()
+    sizes = [len(choice.values) for choice in space.choices()]
+    for row in random_sequences(sizes, description.seed, 0, description.size).tolist():
+        yield space.build(row, description.input_shape, description.output_shape)
+
+
+def _build_graphs(description: PopulationDescription) -> int:
+    return sum(len(graph.to_json()) for graph in _graphs(description))
+
+
+def _build_with_keras(description: PopulationDescription) -> int:
+    return sum(len(build_with_keras(graph).to_json()) for graph in _graphs(description))
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def build_with_keras(graph: ArchitectureGraph) -> Any:
+    """Builds the ``keras.Model`` with the calls that a user writes; layers have stable names.
+
+    Args:
+        graph: every layer of it is called once.
+    """
+    import keras
+
+    tensors: list[Any] = []
+    for layer, name in zip(graph.layers, graph.layer_names, strict=True):
+        if layer.is_input:
+            shape = layer.config["batch_shape"][1:]
+            tensors.append(keras.Input(shape, dtype=layer.config["dtype"], name=name))
+            continue
+        made = getattr(keras.layers, layer.class_name).from_config({**layer.config, "name": name})
+        sources = [tensors[ref.layer] for ref in layer.calls[0].inputs]
+        tensors.append(made(sources if len(sources) > 1 else sources[0]))
+    return keras.Model(
+        [tensors[index] for index in graph.inputs], [tensors[ref.layer] for ref in graph.outputs]
+    )
+
+
+def summary(frames: Frames) -> list[tuple[str, Any]]:
+    """Returns the rows as people read them."""
+    names = {
+        "models_per_second": "models/s",
+        "times_keras": "times Keras",
+        "megabytes": "MB",
+        "memory_mb": "memory, MB",
+    }
+    table = frames["generate"].round(2).rename(columns=names)
+    return [("Models generated, one process", table)]
+
+
+def plots(frames: Frames) -> list[Plot]:
+    """Returns a plot of models per second, of the largest number of models of each way."""
+    rows = frames["generate"]
+    last = rows.groupby(["space", "way"], sort=False).models_per_second.last()
+    frame = last.unstack("space").loc[rows.way.unique()]
+    return [Plot("generate", "", frame, "models per second, one process", "barh", "x", "way")]
+
+
+SUITE: Final = Suite(
+    name="generate",
+    label="generate",
+    text="generating populations, beside building each model with Keras",
+    default=GenerateSettings(),
+    check=check,
+    measure=measure,
+    summary=summary,
+    plots=plots,
+    description=(
+        "Generates populations in one process, as Keras JSON and as tables, and builds some\n"
+        "of the models with Keras. Tells how much the process's memory grows, too."
+    ),
+    examples=("--quick", "--size 60000 --spaces skip --folder /dev/shm"),
+)

@@ -1,0 +1,403 @@
+"""How fast the longest common prefix is found, by catalog size, beside walking every graph.
+
+All methods hold the same catalog and answer the same queries in the same run. What one query takes
+is measured from Python, so that the call itself is in it: two to five microseconds, which no method
+escapes. Queries per second come from one call for many queries, where a method has such a call.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pandas as pd
+
+from parsl_tl.benchmarks.core.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
+)
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.queries import Queries
+from parsl_tl.benchmarks.core.report import Plot, percentiles, short
+from parsl_tl.benchmarks.core.room import SHM, check_room, temporary_folder
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.suites.prefix_methods import (
+    METHODS,
+    Answers,
+    Store,
+    Walk,
+    make_method,
+    missing_methods,
+)
+from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
+from parsl_tl.benchmarks.suites.prefix_timing import Measured, time_method
+from parsl_tl.errors import BenchmarkError
+
+RANDOM: Final = "random"
+MUTATED: Final = "mutated"
+_TITLES = {RANDOM: "random architectures", MUTATED: "children of the latest models"}
+_WINDOW = 1000  # the population of the search that left the catalog
+_PROCESS_QUERIES = 1000
+# About how long one query takes, in microseconds per model; only progress depends on it.
+_COSTS = {"walk": 1.5, "walk-arrays": 0.4, "networkx": 18.0, "redis": 6.0, "store": 0.0}
+# Log and snapshot take 1.5 kB per model; while a snapshot is written, the one before it is there.
+_FOLDER_BYTES = 2_500
+_CATALOG_BYTES = 1_000
+# What a method holds per model while it is built.
+_METHOD_BYTES = {"walk": 10_000, "networkx": 60_000}
+_OTHER_BYTES = 2_000
+
+
+@dataclass(frozen=True)
+class PrefixSettings:
+    """What is measured; smaller catalogs are the first models of the largest."""
+
+    sizes: tuple[int, ...] = option(
+        (1_000, 10_000, 60_000, 200_000, 1_000_000), "models per catalog", least=1, most=1e8
+    )
+    queries: int = option(10_000, "of each kind, at most", least=1)
+    agreement: int | None = option(
+        None, "queries that all methods have to answer alike (1000)", least=1
+    )
+    folder: Path | None = option(
+        None, "where temporary stores go, 2.5 kB per model (/dev/shm if it has room)"
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(METHODS)} (all that are installed)",
+        choices=METHODS,
+        missing=missing_methods,
+    )
+    seed: int = option(0, "of models and queries", least=0)
+    usual_agreement: int = 1_000  # unless there are fewer queries
+    walk_up_to: int = 60_000  # models up to which `walk` and `walk-arrays` take part
+    networkx_up_to: int = 1_000
+    redis_up_to: int = 60_000
+    processes: tuple[int, ...] = (1, 2, 8)  # that open the store of the largest catalog at once
+    method_seconds: float = 10.0  # for single queries of one kind; and for each number of threads
+
+    PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        "quick": (
+            "1,000 and 10,000 models, half a minute",
+            {
+                "sizes": (1_000, 10_000),
+                "queries": 2_000,
+                "usual_agreement": 40,
+                "redis_up_to": 1_000,
+            }
+            | {"processes": (1, 2), "method_seconds": 0.2},
+        )
+    }
+
+    def methods_at(self, size: int) -> tuple[str, ...]:
+        """Returns the methods that take part with a catalog of this size."""
+        walks = dict.fromkeys(("walk", "walk-arrays"), self.walk_up_to)
+        limits = {**walks, "networkx": self.networkx_up_to, "redis": self.redis_up_to}
+        return tuple(name for name in self.methods or () if size <= limits.get(name, size))
+
+
+def check(settings: PrefixSettings) -> PrefixSettings:
+    """Returns settings with a folder, and sizes in order.
+
+    Raises:
+        BenchmarkError: fewer queries than must agree, or not enough space or memory for the
+            largest catalog.
+    """
+    settings = replace(settings, sizes=tuple(sorted(set(settings.sizes))))
+    if (settings.agreement or 1) > settings.queries:
+        raise BenchmarkError(
+            f"agreement={settings.agreement} must be at most the number of queries, "
+            f"{settings.queries}"
+        )
+    # Who asks for fewer queries does not have to say so twice.
+    agreement = settings.agreement or min(settings.usual_agreement, settings.queries)
+    settings = replace(settings, agreement=agreement)
+    largest, folder = settings.sizes[-1], settings.folder
+    if folder is None and SHM.is_dir() and shutil.disk_usage(SHM).free >= _FOLDER_BYTES * largest:
+        folder = SHM
+    # One method at a time holds one catalog.
+    held = (
+        _METHOD_BYTES.get(name, _OTHER_BYTES) * size
+        for size in settings.sizes
+        for name in settings.methods_at(size)
+    )
+    memory = _CATALOG_BYTES * largest + max(held, default=0)
+    folder = check_room(folder, _FOLDER_BYTES * largest, memory, "smaller --sizes")
+    return replace(settings, folder=folder)
+
+
+def measure(settings: PrefixSettings, progress: Progress = silent) -> Tables:
+    """Measures everything; leaves no folder, process or server behind, whatever happens.
+
+    Args:
+        settings: what to measure; checked.
+        progress: called before each step.
+
+    Returns:
+        ``openings`` and ``processes``, if the store takes part: see ``measure_opening`` and
+        ``measure_processes``. ``lcp`` has ``catalog`` (models), ``method``, ``queries`` (random:
+        any architecture; mutated: children of the latest 1,000), ``num_queries`` (that were timed
+        one by one), ``p50_us``, ``p99_us``, ``mean_us``, ``per_second_1`` (with one thread),
+        ``per_second_2`` (with two, where a method can), ``build_seconds`` (for the store until its
+        snapshot is written), ``bytes_per_model`` (of memory: the store's shared index; what the
+        process grew by for walks; what the server says for Redis), ``layers_per_model``,
+        ``speedup_vs_walk`` (the walk's mean over this one, for the same catalog and kind),
+        ``same_answers`` (queries whose model and length are those of the walk, or where it does
+        not take part, of the first method that does; None if there is but one).
+
+    Raises:
+        BenchmarkError: two methods do not agree; a process or server failed.
+    """
+    steps = _Steps(settings, progress)
+    tables: Tables = {"lcp": [], "openings": [], "processes": []}
+    with temporary_folder(settings.folder) as root:
+        steps.next("evolve", settings.sizes[-1])
+        largest = evolve_catalog(
+            settings.sizes[-1], seed=settings.seed, window=_WINDOW, progress=steps.within
+        )
+        random = Queries.of(RANDOM, random_queries(settings.queries, settings.seed))
+        for size in settings.sizes:
+            catalog = largest.head(size)
+            children = mutated_queries(catalog, settings.queries, settings.seed, _WINDOW)
+            kinds = (random, Queries.of(MUTATED, children))
+            folder = root / str(size)
+            tables["lcp"] += _measure_catalog(settings, catalog, kinds, folder, steps)
+            if Store.name in (settings.methods or ()):
+                steps.next("opening", size)
+                tables["openings"].append(measure_opening(folder, random))
+                if size == settings.sizes[-1]:
+                    steps.next("processes", size)
+                    few = random.head(min(_PROCESS_QUERIES, len(random)))
+                    tables["processes"] = measure_processes(folder, few, settings.processes)
+                shutil.rmtree(folder)
+    progress(1.0, "done")
+    return tables
+
+
+def _measure_catalog(
+    settings: PrefixSettings,
+    catalog: Catalog,
+    kinds: Sequence[Queries],
+    folder: Path,
+    steps: _Steps,
+) -> list[Row]:
+    """Returns the rows of one catalog; what the store has written stays in the folder."""
+    size, agreement = len(catalog), settings.agreement or 1
+    rows: list[Row] = []
+    expected: dict[str, tuple[str, Answers]] = {}
+    for name in settings.methods_at(size):
+        steps.next(name, size)
+        with make_method(name, folder) as method:
+            built = dict(
+                zip(("build_seconds", "bytes_per_model"), method.build(catalog), strict=True)
+            )
+            for place, queries in enumerate(kinds):
+                measured = time_method(method, queries, agreement, settings.method_seconds)
+                rows.append({**_row(catalog, name, queries.kind, measured), **built})
+                _compare(expected, name, queries.kind, size, measured)
+                steps.within((place + 1) / len(kinds))
+    # What only all methods together tell; they agree, or there would be no rows.
+    walks = {row["queries"]: row["mean_us"] for row in rows if row["method"] == Walk.name}
+    several = len({row["method"] for row in rows}) > 1
+    for row in rows:
+        walk = walks.get(row["queries"])
+        row["layers_per_model"] = float(catalog.layer_starts[-1]) / size
+        row["speedup_vs_walk"] = None if walk is None else walk / row["mean_us"]
+        row["same_answers"] = agreement if several else None
+    return rows
+
+
+def _row(catalog: Catalog, name: str, kind: str, measured: Measured) -> Row:
+    micros = [1e6 * seconds for seconds in measured.seconds]
+    return {
+        "catalog": len(catalog),
+        "method": name,
+        "queries": kind,
+        "num_queries": len(micros),
+        **{f"{name}_us": value for name, value in percentiles(micros).items()},
+        "mean_us": statistics.fmean(micros),
+        "per_second_1": measured.per_second[1],
+        "per_second_2": measured.per_second.get(2),
+    }
+
+
+def _compare(
+    expected: dict[str, tuple[str, Answers]], name: str, kind: str, size: int, measured: Measured
+) -> None:
+    """Holds a method's answers against those of the first method, which it becomes if it is that.
+
+    Args:
+        expected: for each kind of query, the first method and its answers.
+        name: the method.
+        kind: of the queries.
+        size: of the catalog.
+        measured: its answers.
+
+    Raises:
+        BenchmarkError: an answer is another one; the message names the query.
+    """
+    singly, together = measured.singly, measured.together
+    longer = max(singly, together, key=lambda answers: len(answers.ids))
+    first, answers = expected.setdefault(kind, (name, longer))
+    for found in (singly, together):
+        count = min(len(found.ids), len(answers.ids))
+        differs = (found.ids[:count] != answers.ids[:count]) | (
+            found.lengths[:count] != answers.lengths[:count]
+        )
+        if differs.any():
+            query = int(np.argmax(differs))
+            raise BenchmarkError(
+                f"catalog of {size:,} models, {kind} query {query}: {first} finds "
+                f"{_told(answers, query)}, {name} finds {_told(found, query)}; "
+                f"leave one of them out of --methods and report this"
+            )
+
+
+def _told(answers: Answers, query: int) -> str:
+    length = int(answers.lengths[query])
+    return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
+
+
+class _Steps:
+    """Tells the share of the work that is done, by about how long each step takes."""
+
+    def __init__(self, settings: PrefixSettings, progress: Progress) -> None:
+        self._progress = progress
+        self._weights: dict[tuple[str, int], float] = {}
+        largest = max(settings.sizes)
+        self._weights["evolve", largest] = 2e-5 * largest
+        for size in settings.sizes:
+            for name in settings.methods_at(size):
+                seconds = (settings.agreement or 1) * _COSTS[name] * 1e-6 * size
+                timed = min(3 * settings.method_seconds, seconds)
+                self._weights[name, size] = 2 * (seconds + timed) + 2e-4 * size + 1
+            if Store.name in (settings.methods or ()):
+                self._weights["opening", size] = 1 + 1e-4 * size
+        self._weights["processes", largest] = 0.8 * sum(settings.processes)
+        self._total = sum(self._weights.values())
+        # Weights of what is done, and of what is being done.
+        self._done = self._now = 0.0
+        self._text = ""
+
+    def next(self, what: str, size: int) -> None:
+        """Tells that a step begins."""
+        self._done += self._now
+        self._now = self._weights[what, size]
+        self._text = f"{what}, {size:,} models"
+        self.within(0.0)
+
+    def within(self, share: float) -> None:
+        """Tells how much of the step is done."""
+        self._progress((self._done + share * self._now) / self._total, self._text)
+
+
+def summary(frames: Frames) -> list[tuple[str, Any]]:
+    """Returns titles and tables that fit 100 columns."""
+    rows = frames["lcp"]
+    walks = rows[rows.method == Walk.name].set_index(["catalog", "queries"]).p50_us
+    rows = rows.join(walks.rename("walk p50"), on=["catalog", "queries"])
+    store, others = rows[rows.method == Store.name], rows[rows.method != Store.name]
+    columns = {
+        **{"catalog": "models", "p50_us": "p50", "p99_us": "p99"},
+        **{"per_second_1": "q/s 1", "per_second_2": "q/s 2"},
+    }
+    speeds = [*columns, "walk p50", "speedup_vs_walk", "same_answers"]
+    sizes = {"layers_per_model": "layers /model", "build_seconds": "build s"}
+    singly = others[others.queries == RANDOM].set_index(["catalog", "method"])
+    mutated = others[others.queries == MUTATED].set_index(["catalog", "method"]).p50_us
+    singly = singly.assign(mutated=mutated).reset_index()
+    more = {"build_seconds": "build s", "bytes_per_model": "B/model"}
+    tables = [
+        (
+            "the store: microseconds per query, and queries/s with 1 and 2 threads\n"
+            "faster: the mean of walking all graphs over the store's",
+            _shortened(
+                store,
+                {**dict(zip(speeds, speeds, strict=True)), **columns, "speedup_vs_walk": "faster"}
+                | {"same_answers": "same answers"},
+                "queries",
+            ),
+        ),
+        (
+            "the store: its catalogs",
+            _shortened(
+                store[store.queries == RANDOM],
+                {"catalog": "models", **sizes, "bytes_per_model": "index bytes /model"},
+            ),
+        ),
+        (
+            "other methods: as above for random queries, and p50 of mutated ones",
+            _shortened(singly, {**columns, **more, "mutated": "mutated"}, "method"),
+        ),
+    ]
+    if "openings" in frames:
+        units = {"open": 1e3, "and answer": 1e3, "without snapshot": 1e3}
+        units |= {"log MB": 1e-6, "snapshot MB": 1e-6}
+        table = frames["openings"].set_axis(["models", *units], axis=1)
+        table = table.assign(**{name: table[name] * unit for name, unit in units.items()})
+        own = dict(zip(table, table, strict=True))
+        tables.append(("opening a store: milliseconds", _shortened(table, own)))
+        table = frames["processes"].drop(columns="queries")
+        table = table.assign(pss_growth_bytes=table.pss_growth_bytes / 1e6).rename(
+            columns={"catalog": "models", "pss_growth_bytes": "MB, all together"}
+        )
+        table = table.rename(columns={"ratio_to_first": "times the first"})
+        tables.append(("processes with one store open: memory", table))
+    return tables
+
+
+def _shortened(rows: Any, names: Mapping[str, str], text: str = "") -> Any:
+    """Returns columns by new names, with short numbers; one of text is behind the first."""
+    table = rows[list(names)].rename(columns=names).map(short)
+    table["models"] = rows["catalog"] if "catalog" in rows else rows["models"]
+    if text:
+        table.insert(1, text, rows[text])
+    return table
+
+
+def plots(frames: Frames) -> list[Plot]:
+    """Returns plots of latencies by catalog size, for each kind of query, and times to open."""
+    found = []
+    for kind, rows in frames["lcp"].groupby("queries", sort=False):
+        both = rows.pivot(index="catalog", columns="method", values=["p50_us", "p99_us"])
+        both.columns = [f"{method}, {name.removesuffix('_us')}" for name, method in both.columns]
+        title = f"{_TITLES[str(kind)]}: median, 99th percentile"
+        found.append(_by_size(f"latency_{kind}", title, both, "microseconds per query"))
+    if "openings" in frames:
+        names = {
+            "open_query_seconds": "open and answer",
+            "open_seconds": "open",
+            "replay_seconds": "open without snapshot",
+        }
+        rows = frames["openings"].set_index("catalog")[list(names)].rename(columns=names) * 1e3
+        found.append(_by_size("opening", "opening a store", rows, "milliseconds"))
+    return found
+
+
+def _by_size(name: str, title: str, frame: pd.DataFrame, label: str) -> Plot:
+    return Plot(name, title, frame, label, "line", "xy", "models in the catalog")
+
+
+SUITE: Final = Suite(
+    name="lcp",
+    label="prefixes",
+    text="finding the longest common prefix, beside walking every graph",
+    default=PrefixSettings(),
+    check=check,
+    measure=measure,
+    summary=summary,
+    plots=plots,
+    description=(
+        "Evolves a catalog and asks the store, and other ways, which model shares the most\n"
+        "layers with random architectures and with children of the latest models. All have\n"
+        "to give the same answers. Takes about half an hour, most of it for the others."
+    ),
+    examples=("--quick", "--sizes 1000 60000 --methods walk store --out bench/lcp"),
+)

@@ -1,0 +1,111 @@
+"""Timing one method with one kind of query."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parsl_tl.benchmarks.core.queries import Queries
+from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
+
+_WARM_UP = 200
+# Asked one by one whatever they take.
+_FEWEST = 20
+# Nothing can interrupt a call for many queries, so that none may take much longer.
+_CALL_SECONDS = 2.0
+_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        seconds: of each query that was asked by itself, in the order of the queries.
+        per_second: queries per second for each number of threads that the method can use; by
+            itself where it takes one query at a time.
+        singly: answers to queries asked one by one, from the first on.
+        together: answers to queries asked in calls for many; empty where there is no such call.
+    """
+
+    seconds: list[float]
+    per_second: dict[int, float]
+    singly: Answers
+    together: Answers
+
+
+def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: float) -> Measured:
+    """Times a method that holds its catalog.
+
+    Args:
+        method: the method.
+        queries: as many of them are asked as fit the time.
+        agreement: how many have to be answered in any case, one by one or together.
+        limit: seconds for single queries, and for each number of threads.
+    """
+    ask, arguments = method.ask(), method.arguments(queries)
+    # The last ones, which are the first to be left out when time is short.
+    _ask_singly(ask, arguments[-_WARM_UP:][::-1], limit / 10)
+    seconds, found = _ask_singly(ask, arguments, limit)
+    mean = sum(seconds) / len(seconds)
+    if not method.threads:
+        found += [ask(*given) for given in arguments[len(found) : agreement]]
+    singly = _answers([method.answer(one) for one in found])
+    if not method.threads:
+        return Measured(seconds, {1: 1 / mean}, singly, _answers([]))
+    fitting = min(len(queries), max(_FEWEST, int(limit / mean)))
+    per_second = {
+        threads: _rate(method, queries.head(fitting), threads, mean) for threads in method.threads
+    }
+    together = _ask_together(method, queries.head(agreement), mean)
+    return Measured(seconds, per_second, singly, together)
+
+
+def _ask_singly(
+    ask: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], limit: float
+) -> tuple[list[float], list[Any]]:
+    """Returns the seconds of each query that fits the limit, and what was found."""
+    clock = time.perf_counter
+    seconds: list[float] = []
+    found: list[Any] = []
+    last = clock() + limit
+    for given in arguments:
+        start = clock()
+        result = ask(*given)
+        end = clock()
+        seconds.append(end - start)
+        found.append(result)
+        if end > last and len(seconds) >= _FEWEST:
+            break
+    return seconds, found
+
+
+def _rate(method: PrefixMethod, queries: Queries, threads: int, mean: float) -> float:
+    """Returns queries per second; the median of three runs where they are short."""
+    runs = _REPEATS if mean * len(queries) < _CALL_SECONDS else 1
+    rates = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        method.many(queries, threads)
+        rates.append(len(queries) / (time.perf_counter() - start))
+    return statistics.median(rates)
+
+
+def _ask_together(method: PrefixMethod, queries: Queries, mean: float) -> Answers:
+    step = max(1, int(_CALL_SECONDS / mean))
+    threads = max(method.threads)
+    parts = [
+        method.many(queries.part(first, min(first + step, len(queries))), threads)
+        for first in range(0, len(queries), step)
+    ]
+    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _answers(found: Sequence[tuple[int, int]]) -> Answers:
+    ids, lengths = zip(*found, strict=True) if found else ((), ())
+    return Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))

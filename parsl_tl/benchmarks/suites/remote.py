@@ -1,0 +1,481 @@
+"""How fast a store on servers puts, gets, and finds prefixes, beside the transport alone.
+
+The servers are ``parsl-tl store serve`` processes on this machine, so client and server share its
+cores and its memory's bandwidth. What is read was put before and comes from memory; nothing waits
+for a disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import shutil
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Final
+
+import pandas as pd
+
+from parsl_tl.benchmarks.core.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
+)
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.processes import Processes
+from parsl_tl.benchmarks.core.queries import Queries, put_catalog
+from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.core.room import check_room, resident_bytes_of, temporary_folder
+from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
+from parsl_tl.benchmarks.core.suite import Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
+from parsl_tl.benchmarks.formats.operation import QUERY
+from parsl_tl.benchmarks.suites.bandwidth import (
+    BandwidthWorker,
+    Case,
+    Measured,
+    measure_case,
+    ratio,
+)
+from parsl_tl.benchmarks.suites.remote_queries import (
+    MATCH,
+    WALK,
+    Asked,
+    QueryCase,
+    SmallTimes,
+    fill_walk,
+    latency_rows,
+    questions_of,
+    small_rows,
+    time_queries,
+    time_small,
+)
+from parsl_tl.benchmarks.suites.remote_report import (
+    BASELINES,
+    SIZES,
+    TOTALS,
+    plots,
+    summary,
+    target_rows,
+)
+from parsl_tl.errors import NativeModuleError
+from parsl_tl.store.transports import transport_module
+
+METHODS: Final = ("memcpy", "bare", "redis", "hdf5", "embedded", "store")
+# By scheme, where a server listens: all on this machine; {} is the folder, {{}} a server's name.
+TRANSPORTS: Final = {
+    "grpc+tcp": "grpc+tcp://127.0.0.1:0",
+    "grpc+unix": "grpc+unix://{}/{{}}.sock",
+    "ofi+tcp": "ofi+tcp://127.0.0.1:0",
+    "na+sm": "na+sm://",
+}
+# Queries in one operation, whose total rate is measured.
+_QUERIES_AT_ONCE = 100
+_MOST = 64
+# What a case takes per client in the folder, in models: one that is put and a child of it, and the
+# same as HDF5; three of the embedded store.
+_FOLDER_MODELS = 7
+# And in memory: arrays to put, to read into, and in one piece for the bare transport, fresh ones,
+# in the bare server, in Redis, and what is on its way.
+_MEMORY_MODELS = 9
+_MODEL_BYTES = 5_000  # of a model without weights, in a server's folder and memory
+
+
+def missing_transports(settings: Any = None) -> dict[str, str]:
+    """Returns transports that are not compiled in, with the reason of each in one line."""
+    missing: dict[str, str] = {}
+    for scheme in TRANSPORTS:
+        try:
+            _module(scheme)
+        except (NativeModuleError, ModuleNotFoundError) as error:
+            missing[scheme] = str(error)
+    return missing
+
+
+def _module(scheme: str) -> ModuleType:
+    # Loaded with libfabric, libinfinipath takes over SIGINT and SIGTERM and ends the process on the
+    # spot, with servers and folders left behind, unless it is told not to. Children inherit this.
+    os.environ.setdefault("IPATH_NO_BACKTRACE", "1")
+    return transport_module(scheme)
+
+
+def has_bare(scheme: str) -> bool:
+    """Tells whether a transport can be measured by itself."""
+    return hasattr(_module(scheme), "BareServer")
+
+
+def missing_methods(settings: Any) -> dict[str, str]:
+    """Returns methods that cannot be measured here, with the reason of each in one line."""
+    missing: dict[str, str] = {}
+    if importlib.util.find_spec("h5py") is None:
+        missing["hdf5"] = "h5py is not installed: pip install h5py"
+    reason = redis_missing()
+    if reason is not None:
+        missing["redis"] = reason
+    known = [scheme for scheme in TRANSPORTS if scheme not in missing_transports()]
+    without = [s for s in settings.transports or known if s in known and not has_bare(s)]
+    if without:
+        missing["bare"] = (
+            f"parsl_tl was compiled without it for {', '.join(without)}, so that nothing tells "
+            "what the store adds"
+        )
+    return missing
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """What is measured."""
+
+    sizes: tuple[float, ...] = option(
+        (1.0, 16.0, 256.0), "per model, for one client and server", metavar="MB", above=0, most=1e6
+    )
+    clients: tuple[int, ...] = option(
+        (1, 2, 4, 8), "processes that put, get and ask at once", least=1, most=_MOST
+    )
+    providers: tuple[int, ...] = option(
+        (1, 2, 4), "servers that make up the store", least=1, most=_MOST
+    )
+    transports: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(TRANSPORTS)} (all that are compiled in)",
+        metavar="SCHEME",
+        choices=tuple(TRANSPORTS),
+        missing=missing_transports,
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(METHODS)} (all that are installed)",
+        choices=METHODS,
+        missing=missing_methods,
+    )
+    models: int = option(10_000, "that are searched for prefixes", least=1)
+    catalogs: tuple[int, ...] = option(
+        (1, 10, 100, 1_000),
+        "models of small catalogs, beside a walk over all graphs",
+        least=1,
+        most=100_000,
+        may_be_empty=True,
+    )
+    queries: int = option(2_000, "of each kind, for latencies", least=1)
+    folder: Path = option(Path("/dev/shm"), "where the servers' temporary folders go")
+    seed: int = option(0, "of weights, models and order", least=0)
+    layers: int = 20
+    total_mb: float = 16.0  # of a model, where several clients or servers take part
+    small_queries: int = 200  # to each small catalog
+    min_rounds: int = 5
+    max_rounds: int = 31
+    case_seconds: float = 6.0
+
+    PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        "quick": (
+            "small models, one server, about a minute",
+            {"sizes": (1.0, 16.0), "clients": (1, 2, 8), "providers": (1,), "queries": 300}
+            | {"catalogs": (1, 100), "min_rounds": 3, "max_rounds": 9, "case_seconds": 1.0},
+        )
+    }
+
+
+def check(settings: RemoteSettings) -> RemoteSettings:
+    """Returns settings that can be measured here, with numbers in order.
+
+    Raises:
+        BenchmarkError: not enough space or memory for the largest models.
+    """
+    names = ("sizes", "clients", "providers", "catalogs")
+    in_order: dict[str, Any] = {n: tuple(sorted(set(getattr(settings, n)))) for n in names}
+    settings = replace(settings, **in_order)
+    moved = MB * max(max(settings.sizes), settings.total_mb * max(settings.clients))
+    population = _MODEL_BYTES * settings.models
+    # A server keeps what was read from it for some minutes, though the model was retired.
+    kept = MB * (sum(settings.sizes) + settings.total_mb * sum(settings.clients))
+    on_disk = kept + moved * _FOLDER_MODELS + population
+    in_memory = moved * _MEMORY_MODELS + population
+    check_room(settings.folder, on_disk, in_memory, "smaller --sizes, fewer --clients")
+    return settings
+
+
+def measure(settings: RemoteSettings, progress: Progress = silent) -> Tables:
+    """Measures everything; leaves no folder, process or server behind, whatever happens.
+
+    Args:
+        settings: what to measure; checked.
+        progress: called before each case.
+
+    Returns:
+        ``remote``: what was moved has ``series`` (sizes: of models, for one client and one server;
+        totals: of several clients and servers), ``transport``, ``providers``, ``clients``,
+        ``method``, ``operation`` (write, read, query), ``part`` (whole, tenth), ``how``,
+        ``model_mb``, ``layers``, ``bytes`` and ``items`` (models, or queries: of all clients
+        together), ``seconds_median`` and ``seconds_min`` (from the common start to the last end),
+        ``gb_per_s`` and ``items_per_s`` (of the median; ``..._best`` of the minimum),
+        ``repeats``, and for each of bare, memcpy, redis, hdf5, embedded ``ratio_to_...``: how many
+        times as fast as that (by the medians; ``best_ratio_to_...`` by the minima).
+
+        ``remote_latency``: ``transport``, ``kind``, ``models``, ``queries``, ``way``, ``p50_us``,
+        ``p99_us``, ``min_us``, and ``rpcs_beside_engine``: what a query takes beyond the engine's
+        own time, in round trips of the bare transport (by the medians; ``best_...`` by the minima).
+
+        ``remote_small``: small catalogs have ``transport``, ``models``, ``clients``, ``way``
+        (match, query: the store's; walk: over all graphs, by the bare transport), ``queries``,
+        ``queries_per_s`` of all clients, ``p50_us`` and ``p99_us`` of one, ``ratio_to_walk`` (how
+        many times as fast; of one client by the medians), and ``server_mb``, the server's resident
+        memory. ``remote_targets``: see ``target_rows``.
+
+    Raises:
+        BenchmarkError: a process or server failed; a method gave back other bytes than were put,
+            or another answer than the engine.
+    """
+    assert settings.transports is not None
+    assert settings.methods is not None
+    progress(0.0, f"evolve {settings.models:,} models")
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(temporary_folder(settings.folder))
+        redis = stack.enter_context(RedisServer()) if "redis" in settings.methods else None
+        counts = sorted({1, *settings.clients})
+        workers = stack.enter_context(Processes(_RemoteWorker, counts))
+        run = _Run(settings, workers, root, redis.socket if redis else None)
+        # Bandwidth by size, and latencies, are those of one server.
+        providers = sorted({1, *settings.providers})
+        groups = list(itertools.product(settings.transports, providers))
+        whole = sum(_weight(shape) for _, servers in groups for shape in run.shapes(servers))
+        done = 0.0
+        for scheme, servers in groups:
+            # Closed at once, and so its servers, whoever interrupts.
+            with contextlib.closing(run.measure(scheme, servers)) as steps:
+                for text, weight in steps:
+                    progress(min(1.0, done / whole), text)
+                    done += weight
+        progress(1.0, "done")
+    frames = {name: pd.DataFrame(rows) for name, rows in run.tables.items()}
+    return {**run.tables, "remote_targets": target_rows(frames)}
+
+
+# What distinguishes a case from the others on the same servers: series, model_mb, clients.
+_Shape = tuple[str, float, int]
+
+
+def _weight(shape: _Shape) -> float:
+    """Returns a case's part of the time: some of it does not grow with the bytes."""
+    return shape[1] * shape[2] + 100
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+class _RemoteWorker(BandwidthWorker):
+    """A client."""
+
+    def latencies(self, case: QueryCase) -> dict[str, list[float]]:
+        return time_queries(case)
+
+    def small(self, case: QueryCase) -> SmallTimes:
+        return time_small(case, lambda: self.meet(case.clients))
+
+
+class _Run:
+    """The state of one benchmark."""
+
+    def __init__(
+        self, settings: RemoteSettings, workers: Processes, root: Path, socket: str | None
+    ) -> None:
+        self._settings, self._workers, self._root, self._socket = settings, workers, root, socket
+        self._methods = settings.methods or ()
+        self._numbers = itertools.count()
+        seed = settings.seed
+        self._catalog = evolve_catalog(settings.models, seed=seed)
+        # Those of the totals come from the same draw, so that there must be enough.
+        num = max(settings.queries, _QUERIES_AT_ONCE)
+        self._queries: dict[str, tuple[Asked, ...]] = {
+            kind: questions_of(Queries.of(kind, drawn))
+            for kind, drawn in (
+                ("random", random_queries(num, seed)),
+                ("mutated", mutated_queries(self._catalog, num, seed)),
+            )
+        }
+        self.tables: dict[str, list[Row]] = {"remote": [], "remote_latency": [], "remote_small": []}
+
+    def shapes(self, servers: int) -> list[_Shape]:
+        """Returns the cases on so many servers."""
+        settings = self._settings
+        found: list[_Shape] = [(SIZES, size, 1) for size in settings.sizes] if servers == 1 else []
+        if servers in settings.providers:
+            found += [(TOTALS, settings.total_mb, count) for count in settings.clients]
+        return found
+
+    def measure(self, scheme: str, count: int) -> Generator[tuple[str, float], None, None]:
+        """Measures all cases of one transport on so many servers.
+
+        Yields:
+            What comes next, and its weight.
+        """
+        own = self._root / f"{scheme}-{count}"
+        own.mkdir()
+        num_bare = count if "bare" in self._methods and has_bare(scheme) else 0
+        num_stores = count if "store" in self._methods else 0
+        if num_bare and num_stores and count == 1:
+            for models in self._settings.catalogs:
+                yield f"{scheme}, catalog of {models:,}", 0.0
+                self._measure_small(scheme, own / f"small-{models}", models)
+        address = TRANSPORTS[scheme].format(own)
+        with contextlib.ExitStack() as stack:
+            yield f"{scheme}, start {_count(count, 'server')}", 0.0
+            servers = stack.enter_context(StoreServers(address, own, num_stores))
+            bare = stack.enter_context(BareServers(scheme, address, num_bare))
+            if servers.uris:
+                _fill(servers.uris, self._catalog)
+            if servers.uris and count == 1:
+                yield f"{scheme}, latency of queries", 0.0
+                self._measure_latencies(scheme, servers, bare.addresses)
+            for shape in self.shapes(count):
+                size, clients = f"{shape[1]:g} MB", _count(shape[2], "client")
+                text = f"{scheme}, {_count(count, 'server')}, {size}, {clients}"
+                yield text, _weight(shape)
+                self._measure_case(scheme, shape, count, servers.uris, bare.addresses)
+        shutil.rmtree(own)
+
+    def _measure_small(self, scheme: str, folder: Path, models: int) -> None:
+        settings = self._settings
+        catalog = evolve_catalog(models, seed=settings.seed)
+        drawn = mutated_queries(catalog, settings.small_queries, settings.seed)
+        questions = questions_of(Queries.of("mutated", drawn))
+        folder.mkdir()
+        address = TRANSPORTS[scheme].format(folder)
+        with StoreServers(address, folder, 1) as servers, BareServers(scheme, address, 1) as bare:
+            _fill(servers.uris, catalog)
+            fill_walk(scheme, bare.addresses[0], catalog)
+            for clients in sorted({1, *settings.clients}):
+                uri, walker = servers.uris[0], bare.addresses[0]
+                case = QueryCase(
+                    scheme, uri, walker, folder, questions, clients, settings.min_rounds
+                )
+                times = self._workers.ask(clients, "small", case)
+                memory = dict.fromkeys((MATCH, "query"), resident_bytes_of(servers.pids[0]) / 1e6)
+                memory[WALK] = resident_bytes_of(bare.pids[0]) / 1e6
+                self.tables["remote_small"] += small_rows(case, models, times, memory)
+        shutil.rmtree(folder)
+
+    def _measure_latencies(self, scheme: str, servers: StoreServers, bare: Sequence[str]) -> None:
+        (uri,), (folder,) = servers.uris, servers.folders
+        for kind, questions in self._queries.items():
+            case = QueryCase(scheme, uri, bare[0] if bare else None, folder, questions)
+            (times,) = self._workers.ask(1, "latencies", case)
+            rows = latency_rows(case, kind, len(self._catalog), times)
+            self.tables["remote_latency"] += rows
+
+    def _measure_case(
+        self,
+        scheme: str,
+        shape: _Shape,
+        providers: int,
+        servers: tuple[str, ...],
+        bare: tuple[str, ...],
+    ) -> None:
+        series, model_mb, clients = shape
+        number = next(self._numbers)
+        folder = self._root / f"case-{number}"
+        folder.mkdir()
+        asked = () if series == SIZES else self._queries["mutated"][:_QUERIES_AT_ONCE]
+        case = Case(
+            folder=folder,
+            model_mb=model_mb,
+            layers=self._settings.layers,
+            processes=clients,
+            methods=self._methods,
+            seed=self._settings.seed,
+            redis_socket=self._socket,
+            parts=PARTS if series == SIZES else (WHOLE,),
+            scheme=scheme,
+            providers=providers,
+            servers=servers,
+            bare=bare,
+            number=number,
+            questions=tuple((one.keys, one.starts) for one in asked),
+        )
+        found = measure_case(self._workers, case, self._settings)
+        self.tables["remote"] += _rows(series, case, found)
+        shutil.rmtree(folder)
+
+
+def _fill(uris: Sequence[str], catalog: Catalog) -> None:
+    with open_servers(uris) as store:
+        put_catalog(store, catalog)
+
+
+def _rows(series: str, case: Case, found: Sequence[Measured]) -> list[Row]:
+    """Returns a row for each operation of a case, with ratios to the others of it."""
+    rows: list[Row] = []
+    for one in found:
+        times, is_query = one.times, one.operation == QUERY
+        median, least = times.values()
+        num_bytes = 0 if is_query else one.num_bytes
+        items = case.processes * (len(case.questions) if is_query else 1)
+        rows.append(
+            {
+                "series": series,
+                "transport": case.scheme,
+                "providers": case.providers,
+                "clients": case.processes,
+                "method": one.method,
+                "operation": one.operation,
+                "part": one.part,
+                "how": one.how,
+                "model_mb": case.model_mb,
+                "layers": case.layers,
+                "bytes": num_bytes,
+                "items": items,
+                **times,
+                "gb_per_s": num_bytes / median / 1e9,
+                "gb_per_s_best": num_bytes / least / 1e9,
+                "items_per_s": items / median,
+                "items_per_s_best": items / least,
+                "repeats": len(one.spans),
+            }
+        )
+    for row in rows:
+        for method in BASELINES:
+            baseline = _baseline_of(row, rows, method)
+            row[f"ratio_to_{method}"] = ratio(row, baseline)
+            row[f"best_ratio_to_{method}"] = ratio(row, baseline, "seconds_min")
+    return rows
+
+
+def _baseline_of(row: Row, rows: Sequence[Row], method: str) -> Row | None:
+    """Finds what another method took in the same case for the same operation.
+
+    Where it has two ways to read, the one that does as the row's: into arrays, or fresh ones.
+    """
+    same = ("operation", "part")
+    found = [
+        other
+        for other in rows
+        if other["method"] == method and all(other[name] == row[name] for name in same)
+    ]
+    if not found or row["method"] in ("memcpy", method):
+        return None
+    what = row["how"].rpartition(" ")[2]
+    return next((other for other in found if other["how"] == what), found[0])
+
+
+SUITE: Final = Suite(
+    name="remote",
+    label="servers",
+    text="a store on servers, beside the transport alone, Redis, HDF5",
+    default=RemoteSettings(),
+    check=check,
+    measure=measure,
+    summary=summary,
+    plots=plots,
+    description=(
+        "Starts servers on this machine, puts and gets models over the network and by mapping\n"
+        "the servers' files, asks for the longest common prefix, with one client and several,\n"
+        "one server and several; beside the same bytes by the transport alone, by Redis, as\n"
+        "HDF5, and by the store without a server. Takes some minutes for each transport."
+    ),
+    examples=("--quick", "--transports ofi+tcp --sizes 256 --clients 1 --providers 1"),
+)

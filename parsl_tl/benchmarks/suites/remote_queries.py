@@ -1,0 +1,295 @@
+"""Queries for the longest common prefix to servers, and what of their time is whose.
+
+All ways take turns with every query, so that whatever else the machine does hits them alike. In
+small catalogs a walk over every graph is soon done: there it is asked beside the store's queries.
+It is served by the transport alone, whose RPC takes a graph, and gives back the model and the
+layers that both have.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
+from parsl_tl.benchmarks.core.report import percentiles
+from parsl_tl.benchmarks.core.store_servers import open_servers
+from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.native import native
+from parsl_tl.store.connection import Connection
+from parsl_tl.store.embedded import EmbeddedStore
+from parsl_tl.store.transports import connect, transport_module
+
+QUERY, MATCH, PING, RPC = "query", "match", "ping", "bare rpc"
+ENGINE_QUERY, ENGINE_MATCH = "engine's query", "engine's match"
+HANDLER: Final = "server's own clock"
+WALK: Final = "walk"
+_SMALL_WAYS: Final = (MATCH, QUERY, WALK)
+_WARM_UP = 50
+_TIMEOUT_SECONDS = 30.0
+
+
+class Asked(NamedTuple):
+    """A model that is asked for: as the index takes it, and as the walk does."""
+
+    keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    edges: NDArray[np.uint32]
+
+
+Ways = Mapping[str, Callable[[Asked], Any]]
+
+
+@dataclass(frozen=True)
+class QueryCase:
+    """What is asked, and whom.
+
+    Attributes:
+        scheme: of the transport.
+        server: connection string of the store's only server.
+        bare: address of a bare server, or None; with small catalogs it holds the same graphs.
+        folder: of the server's store, which is opened here too, to ask the engine itself.
+        questions: the models.
+        clients: that ask at the same time.
+        rounds: how often all questions are asked in each way.
+    """
+
+    scheme: str
+    server: str
+    bare: str | None
+    folder: Path
+    questions: tuple[Asked, ...]
+    clients: int = 1
+    rounds: int = 1
+
+
+class SmallTimes(NamedTuple):
+    """By way: seconds of each question, and (start, end) of each round, of a clock for all."""
+
+    seconds: dict[str, list[float]]
+    spans: dict[str, list[tuple[float, float]]]
+
+
+def questions_of(queries: Queries) -> tuple[Asked, ...]:
+    """Returns each query by itself."""
+    both = zip(queries.one_by_one(), queries.graphs_one_by_one(), strict=True)
+    return tuple(Asked(*keys, *graph) for keys, graph in both)
+
+
+def time_queries(case: QueryCase) -> dict[str, list[float]]:
+    """Asks every query in every way.
+
+    Returns:
+        By way, the seconds of each query: ``query`` is one round trip for the best model's id and
+        score; ``match`` also opens the model, as ``best_ancestor`` does; ``ping`` is the store's
+        empty request, ``bare rpc`` the transport's; ``engine's ...`` is the same in this process,
+        from the same folder.
+
+    Raises:
+        BenchmarkError: the server's answer is not the engine's.
+    """
+    with ExitStack() as stack:
+        remote = stack.enter_context(closing(open_servers([case.server], maps_segments=False)))
+        local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
+        provider = _provider(case.server)
+        ways: dict[str, Callable[[Asked], Any]] = {
+            **_store_ways(remote, QUERY, MATCH),
+            PING: lambda _: provider.ping(),
+            **_store_ways(local, ENGINE_QUERY, ENGINE_MATCH),
+        }
+        if case.bare is not None:
+            client = transport_module(case.scheme).BareClient(case.bare)
+            ways[RPC] = lambda _: client.rpc()
+        for asked in case.questions[:_WARM_UP]:
+            theirs, ours = (first_answer(ways[way](asked)) for way in (QUERY, ENGINE_QUERY))
+            if theirs != ours:
+                raise BenchmarkError(
+                    f"a query with {len(asked.keys)} layers: the server found {theirs}, the engine "
+                    f"on the same folder {ours} (model, layers); report this"
+                )
+        _take_turns(case.questions[:_WARM_UP], ways)
+        return _take_turns(case.questions, ways)
+
+
+def _provider(uri: str) -> Any:
+    server = Connection.parse(uri)
+    return native.Provider(connect(server), server.address, None, _TIMEOUT_SECONDS, 0.0)
+
+
+def _store_ways(store: Any, query: str, match: str) -> dict[str, Callable[[Asked], Any]]:
+    ask, find = ask_engine(store), match_engine(store)
+    return {
+        query: lambda asked: ask(asked.keys, asked.starts),
+        match: lambda asked: find(asked.keys, asked.starts),
+    }
+
+
+def _take_turns(questions: Sequence[Asked], ways: Ways) -> dict[str, list[float]]:
+    clock, names = time.perf_counter, list(ways)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number, asked in enumerate(questions):
+        # None always comes after the same other one.
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            ask = ways[name]
+            start = clock()
+            result = ask(asked)
+            seconds[name].append(clock() - start)
+            del result
+    return seconds
+
+
+def latency_rows(
+    case: QueryCase, kind: str, models: int, times: dict[str, list[float]]
+) -> list[Row]:
+    """Returns a row for each way to ask.
+
+    Args:
+        case: what was asked; the server tells what it saw of it.
+        kind: how queries were drawn.
+        models: in the population.
+        times: of each way.
+    """
+    found: dict[str, dict[str, float]] = {
+        way: {**percentiles(seconds), "min": min(seconds)} for way, seconds in times.items()
+    }
+    for request in _provider(case.server).status()["requests"]:
+        if request["request"] == "best_ancestors":
+            found[HANDLER] = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
+    rows = []
+    for way, seconds in found.items():
+        row: Row = {"transport": case.scheme, "kind": kind, "models": models}
+        row |= {"queries": len(case.questions), "way": way}
+        row |= {f"{name}_us": 1e6 * value for name, value in seconds.items()}
+        for name, statistic in (("", "p50"), ("best_", "min")):
+            beside = None
+            if way == QUERY and RPC in found:
+                beside = found[QUERY][statistic] - found[ENGINE_QUERY][statistic]
+                beside /= found[RPC][statistic]
+            row[f"{name}rpcs_beside_engine"] = beside
+        rows.append(row)
+    return rows
+
+
+def fill_walk(scheme: str, address: str, catalog: Catalog) -> None:
+    """Gives a bare server the graphs of a catalog, under its ``ids``."""
+    client = transport_module(scheme).BareClient(address)
+    for index, model_id in enumerate(catalog.ids.tolist()):
+        client.add_graph(
+            model_id,
+            float(catalog.qualities[index]),
+            catalog.layer_digests[catalog.layers_of(index)],
+            catalog.edges[catalog.edges_of(index)],
+        )
+
+
+def time_small(case: QueryCase, wait: Callable[[], Any]) -> SmallTimes:
+    """Asks a small catalog every question in every way.
+
+    Args:
+        case: what to ask.
+        wait: returns when all clients call it.
+
+    Raises:
+        BenchmarkError: two ways give different answers.
+    """
+    client = transport_module(case.scheme).BareClient(case.bare)
+    with closing(open_servers([case.server], maps_segments=False)) as store:
+        own = _store_ways(store, QUERY, MATCH)
+        ways: Ways = {
+            MATCH: own[MATCH],
+            QUERY: own[QUERY],
+            WALK: lambda asked: client.walk(asked.digests, asked.edges),
+        }
+        for asked in case.questions:
+            _compare(asked, ways)
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        spans: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        names = list(ways)
+        for turn in range(case.rounds):
+            if case.clients == 1:
+                for name, more in _take_turns(case.questions, ways).items():
+                    seconds[name] += more
+            # All at once, one way after the other.
+            shift = turn % len(names)
+            for name in names[shift:] + names[:shift]:
+                ask = ways[name]
+                wait()
+                start = time.perf_counter()
+                for asked in case.questions:
+                    ask(asked)
+                spans[name].append((start, time.perf_counter()))
+        return SmallTimes(seconds, spans)
+
+
+def small_rows(
+    case: QueryCase, models: int, times: Sequence[SmallTimes], memory_mb: Mapping[str, float]
+) -> list[Row]:
+    """Returns a row for each way.
+
+    Args:
+        case: what was asked.
+        models: in the catalog.
+        times: of each client.
+        memory_mb: resident memory of the way's server.
+    """
+    rates = {way: _rates(case, [one.spans[way] for one in times]) for way in _SMALL_WAYS}
+    rows = []
+    for way in _SMALL_WAYS:
+        pairs = zip(rates[way], rates[WALK], strict=True)
+        row: Row = {
+            "transport": case.scheme,
+            "models": models,
+            "clients": case.clients,
+            "way": way,
+            "queries": case.rounds * len(case.questions),
+            "queries_per_s": statistics.median(rates[way]),
+            "ratio_to_walk": statistics.median(own / walk for own, walk in pairs),
+            "p50_us": None,
+            "p99_us": None,
+            "server_mb": memory_mb[way],
+        }
+        if case.clients == 1:
+            found = percentiles(times[0].seconds[way])
+            row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
+            # Of questions that took turns, which a busy machine disturbs less than whole rounds.
+            row["ratio_to_walk"] = percentiles(times[0].seconds[WALK])["p50"] / found["p50"]
+        rows.append(row)
+    return rows
+
+
+def _rates(case: QueryCase, by_client: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
+    """Returns queries per second of all clients together, round by round."""
+    asked = len(case.questions) * len(by_client)
+    return [
+        asked / (max(end for _, end in spans) - min(start for start, _ in spans))
+        for spans in zip(*by_client, strict=True)
+    ]
+
+
+def _compare(asked: Asked, ways: Ways) -> None:
+    match, query, walk = ways[MATCH](asked), ways[QUERY](asked), ways[WALK](asked)
+    ours = theirs = None
+    if match is not None:
+        sizes = match.layer_bytes()
+        shared = [place for place, key in enumerate(asked.keys.tolist()) if key in sizes]
+        ours = (match.model_id, shared)
+    if walk is not None:
+        theirs = (walk[0], walk[1].tolist())
+    short = first_answer(query)
+    if ours != theirs or short != ((ours[0], len(ours[1])) if ours else (0, 0)):
+        raise BenchmarkError(
+            f"a query with {len(asked.keys)} layers: the store's match is {ours}, its query gives "
+            f"{short}, and the walk over graphs {theirs} (model, layers); report this"
+        )

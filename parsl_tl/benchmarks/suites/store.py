@@ -1,0 +1,295 @@
+"""How fast a store writes and reads models, beside files, HDF5, safetensors and Redis.
+
+All formats write and read the same arrays in the same run. What is read was written before, so it
+comes from memory (the page cache) for every format, and no format waits for the disk: that is what
+``durability="os"`` promises. Where models are large beside the memory, the kernel holds up writers
+to a disk nevertheless; ``seconds_min`` tells what it takes when it does not. With several
+processes, what takes less than a millisecond is mostly the time in which the last of them wakes up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.processes import Processes
+from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.core.report import Plot
+from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
+from parsl_tl.benchmarks.formats.operation import READ, WRITE
+from parsl_tl.benchmarks.suites.bandwidth import (
+    BandwidthWorker,
+    Case,
+    Measured,
+    measure_case,
+    ratio,
+)
+from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
+from parsl_tl.errors import BenchmarkError
+
+METHODS: Final = ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
+_PARTS = {WHOLE: "whole models", "tenth": "a tenth of the layers"}
+# What of the store stands beside the other formats, by what `how` says.
+_SHOWN = {
+    "put, checksums on": "store",
+    "put, checksums off": "unchecked",
+    "into, repeat, checksums on": "store",
+    "into, first, checksums on": "first",
+}
+_NOTES = {
+    WRITE: "plain files\nstore: put with checksums; unchecked: without",
+    READ: "memcpy\nstore: into arrays, once more; first: after opening, verified",
+}
+
+
+def missing_methods(settings: Any = None) -> dict[str, str]:
+    """Returns formats that cannot be measured here, with the reason of each in one line."""
+    missing: dict[str, str] = {}
+    for method, package in (("hdf5", "h5py"), ("hdf5", "tensorflow"), ("safetensors",) * 2):
+        if importlib.util.find_spec(package) is None:
+            missing[method] = f"{package} is not installed: pip install {package}"
+    reason = redis_missing()
+    return missing if reason is None else {**missing, "redis": reason}
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What is measured."""
+
+    sizes: tuple[float, ...] = option(
+        (1.0, 16.0, 64.0, 256.0), "millions of bytes per model", metavar="MB", above=0, most=1e6
+    )
+    layers: tuple[int, ...] = option((20,), "dense layers per model", least=1, most=1e6)
+    processes: tuple[int, ...] = option((1, 4), "that write and read at once", least=1, most=1e6)
+    folders: tuple[Path, ...] = option(
+        (Path("/dev/shm"), Path()),
+        "where temporary folders go, at most one on tmpfs and one on a disk",
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(METHODS)} (all that are installed)",
+        choices=METHODS,
+        missing=missing_methods,
+    )
+    seed: int = option(0, "of weights and order", least=0)
+    min_rounds: int = 5
+    max_rounds: int = 31
+    case_seconds: float = 4.0
+    storage: tuple[int, ...] = (1, 2)  # widths of the models of a search, times the usual ones
+    storage_models: int = 1000
+
+    PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+        "quick": (
+            "small models only, half a minute",
+            {"sizes": (1.0, 16.0), "processes": (1,), "max_rounds": 11, "case_seconds": 0.5}
+            | {"storage": (1,), "storage_models": 200},
+        ),
+        "full": ("all sizes with all numbers of layers", {"layers": (5, 20, 50, 200)}),
+    }
+
+
+def check(settings: StoreSettings) -> StoreSettings:
+    """Returns settings that can be measured here.
+
+    Raises:
+        BenchmarkError: two folders of one kind, or not enough room for the largest models.
+    """
+    assert settings.methods is not None
+    kinds = [folder_kind(folder, "--folders") for folder in settings.folders]
+    if len(set(kinds)) < len(kinds):
+        raise BenchmarkError(
+            f"folders {', '.join(map(str, settings.folders))} are on {', '.join(kinds)}; "
+            "name one on tmpfs, one on a disk, or both"
+        )
+    moved = max(settings.sizes) * MB * max(settings.processes)
+    for folder in settings.folders:
+        # Each process keeps a model per method to read, two for the store, and one that it writes;
+        # in memory arrays to write, to read into, in Keras, and what a library needs besides.
+        kept = moved * (len(settings.methods) + 2)
+        check_room(folder, kept, moved * 5, "smaller --sizes, fewer --processes", "--folders")
+    return settings
+
+
+def measure(settings: StoreSettings, progress: Progress = silent) -> Tables:
+    """Measures everything; leaves no folder, process or server behind, whatever happens.
+
+    Args:
+        settings: what to measure; checked.
+        progress: called before each case.
+
+    Returns:
+        ``store``: a row per case and operation: ``folder_kind``, ``method``, ``operation`` (write,
+        read), ``part`` (whole, tenth), ``how``, ``model_mb``, ``layers``, ``processes``, ``bytes``
+        (that all processes move together), ``seconds_median`` and ``seconds_min`` (from the common
+        start to the last end), ``gb_per_s`` (1e9 bytes, of the median), ``ratio_to_baseline`` (how
+        many times as fast as plain files for writes, as memcpy for reads; by the medians),
+        ``repeats``. ``storage``: see ``measure_storage``.
+
+    Raises:
+        BenchmarkError: a process or server failed; a format gave back other bytes than were
+            written.
+    """
+    assert settings.methods is not None
+    cases = list(
+        itertools.product(settings.sizes, settings.layers, settings.processes, settings.folders)
+    )
+    # A round's time grows with the bytes, and each case has a part that does not.
+    weights = [size * processes + 30 for size, _, processes, _ in cases]
+    whole = sum(weights) * 1.1
+    rows: list[Row] = []
+    with contextlib.ExitStack() as stack:
+        roots = {f: stack.enter_context(temporary_folder(f)) for f in settings.folders}
+        redis = stack.enter_context(RedisServer()) if "redis" in settings.methods else None
+        workers = stack.enter_context(Processes(BandwidthWorker, settings.processes))
+        for number, (size, layers, processes, folder) in enumerate(cases):
+            kind = folder_kind(folder)
+            many = "1 process" if processes == 1 else f"{processes} processes"
+            text = f"{size:g} MB, {layers} layers, {many}, {kind}"
+            progress(sum(weights[:number]) / whole, text)
+            own = roots[folder] / str(number)
+            own.mkdir()
+            socket = redis.socket if redis is not None else None
+            case = Case(own, size, layers, processes, settings.methods, settings.seed, socket)
+            rows += _rows(kind, case, measure_case(workers, case, settings))
+            shutil.rmtree(own)
+    storage = []
+    for factor in settings.storage:
+        units = f"{16 * factor} to {96 * factor} units"
+        progress(sum(weights) / whole, f"{settings.storage_models:,} evolved models, {units}")
+        with temporary_folder(settings.folders[0]) as own:
+            storage.append(measure_storage(own, settings.storage_models, settings.seed, factor))
+    progress(1.0, "done")
+    return {"store": rows, "storage": storage}
+
+
+def _rows(kind: str, case: Case, found: Sequence[Measured]) -> list[Row]:
+    rows: list[Row] = []
+    for one in found:
+        times = one.times
+        rows.append(
+            {
+                "folder_kind": kind,
+                "method": one.method,
+                "operation": one.operation,
+                "part": one.part,
+                "how": one.how,
+                "model_mb": case.model_mb,
+                "layers": case.layers,
+                "processes": case.processes,
+                "bytes": one.num_bytes,
+                **times,
+                "gb_per_s": one.num_bytes / times["seconds_median"] / 1e9,
+                "ratio_to_baseline": None,
+                "repeats": len(one.spans),
+            }
+        )
+    baselines = {(row["method"], row["operation"], row["part"]): row for row in rows}
+    for row in rows:
+        method = "plain" if row["operation"] == WRITE else "memcpy"
+        baseline = baselines.get((method, row["operation"], row["part"]))
+        row["ratio_to_baseline"] = ratio(row, baseline)
+    return rows
+
+
+def summary(frames: Frames) -> list[tuple[str, Any]]:
+    """Returns titles and tables that fit 100 columns."""
+    shown = _shown(frames)
+    shown["cell"] = [
+        _cell(*two) for two in zip(shown.gb_per_s, shown.ratio_to_baseline, strict=True)
+    ]
+    tables = []
+    for operation, part in itertools.product((WRITE, READ), PARTS):
+        for kind in shown.folder_kind.unique():
+            own = shown.query("operation == @operation and part == @part and folder_kind == @kind")
+            table = own.pivot(index=["MB x L", "P"], columns="name", values="cell")
+            title = f"{operation} {_PARTS[part]}, {kind}: GB/s, and times as fast as "
+            order = [name for name in own.name.unique() if name in table]
+            tables.append(
+                (title + _NOTES[operation], table[order].sort_index(level=0, sort_remaining=True))
+            )
+    views = frames["store"]
+    views = views[views.how.str.startswith("views, ")].copy()
+    if len(views):
+        views["how"] = views.part + " " + views.how.str.removeprefix("views, ")
+        views["how"] = views.how.str.replace(", checksums on", "").str.replace(
+            ", checksums off", " no sums"
+        )
+        views = views[~views.how.str.endswith("repeat no sums")]
+        sizes = zip(views.model_mb, views.layers, strict=True)
+        views["MB x L"] = [f"{size:g} x{layers}" for size, layers in sizes]
+        names = {"folder_kind": "folder", "processes": "P"}
+        index = ["folder", "MB x L", "P"]
+        own = views.rename(columns=names)
+        table = (own.pivot(index=index, columns="how", values="seconds_median") * 1e6).round()
+        tables.append(("views of the store's bytes, not touched: microseconds", table))
+    tables.append(
+        ("evolved models, frozen prefixes: millions of bytes", storage_table(frames["storage"]))
+    )
+    return tables
+
+
+def _shown(frames: Frames) -> Any:
+    """Returns the rows of tables and plots, with the name that each has there."""
+    rows = frames["store"]
+    names = rows.method.where(rows.method != "store", rows.how.map(_SHOWN))
+    shown = rows.assign(name=names)[names.notna()].copy()
+    sizes = zip(shown.model_mb, shown.layers, strict=True)
+    shown["MB x L"] = [f"{size:g} x{layers}" for size, layers in sizes]
+    return shown.rename(columns={"processes": "P"})
+
+
+def _cell(speed: float, ratio_to_baseline: float) -> str:
+    decimals = 0 if speed >= 99.5 else 1 if speed >= 0.95 else 2
+    shown = f"{speed:.{decimals}f}"
+    known = ratio_to_baseline == ratio_to_baseline and ratio_to_baseline != 1.0
+    return f"{shown} {ratio_to_baseline:.2f}" if known else shown
+
+
+def plots(frames: Frames) -> list[Plot]:
+    """Returns plots of bandwidth by size, a file for each operation, part, and kind of folder.
+
+    They show the smallest number of processes, and 20 layers if those were measured.
+    """
+    shown = _shown(frames)
+    layers = 20 if 20 in shown.layers.values else shown.layers.iloc[0]
+    shown = shown[(shown.layers == layers) & (shown.P.min() == shown.P)]
+    return [
+        Plot(
+            f"{operation}_{part}_{kind}",
+            f"{operation} {_PARTS[part]}, {kind} ({layers} layers, processes: {own.P.iloc[0]})",
+            own.pivot(index="model_mb", columns="name", values="gb_per_s"),
+            "GB/s",
+            log="y",
+            across="MB",
+        )
+        for (operation, part, kind), own in shown.groupby(["operation", "part", "folder_kind"])
+    ]
+
+
+SUITE: Final = Suite(
+    name="store",
+    label="bandwidth",
+    text="writing and reading models, beside files, HDF5, safetensors, Redis",
+    default=StoreSettings(),
+    check=check,
+    measure=measure,
+    summary=summary,
+    plots=plots,
+    description=(
+        "Writes and reads models, whole and a tenth of their layers, with the store and\n"
+        "with other ways; then stores 1,000 evolved models. Takes some minutes."
+    ),
+    examples=(
+        "--quick",
+        "--sizes 64 256 --processes 1 --folders /dev/shm /scratch --out bench/store",
+    ),
+)

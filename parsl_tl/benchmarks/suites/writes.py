@@ -1,0 +1,342 @@
+"""How long saving a model takes, from many processes at once, in every format."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from parsl_tl.benchmarks.core.file_cache import file_system
+from parsl_tl.benchmarks.core.networks import Network, Networks
+from parsl_tl.benchmarks.core.options import nested, option
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.report import Plot
+from parsl_tl.benchmarks.core.room import TMPFS, check_room, folder_kind
+from parsl_tl.benchmarks.core.start_barrier import StartBarrier
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
+from parsl_tl.benchmarks.formats import FILE_FORMATS
+from parsl_tl.benchmarks.formats.transfer import PREFIX, REDIS, TransferPlace, transfer_formats
+from parsl_tl.benchmarks.suites.write_task import (
+    MEMORY,
+    SETUP,
+    SYNCED,
+    WriteCase,
+    WriteReport,
+    prepare_donor,
+    retire_donor,
+    write_model,
+)
+from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.task_process import reason_of
+
+FORMATS: Final = (*FILE_FORMATS, *transfer_formats())
+# Files are somewhat larger than the weights in them, and a donor may stand beside the models.
+_ROOM: Final = 1.2
+# A process has its weights, a copy of them that is being written, and its libraries.
+_COPIES: Final = 3
+_LIBRARY_BYTES: Final = 600_000_000
+# A participant waits for the start this share of a task's time, and for the end as long again.
+_PATIENCE: Final = 1 / 3
+_TITLES: Final = {
+    SETUP: "GPU and framework set-up included, no sync",
+    SYNCED: "on disk, set-up excluded, fsync",
+    MEMORY: "in memory, set-up excluded, fsync",
+}
+
+
+@dataclass(frozen=True)
+class WriteSettings:
+    """What is measured: every combination."""
+
+    with_setup: bool = option(False, "set-up included, no sync")
+    synced: bool = option(False, "set-up excluded, fsync")
+    memory: bool = option(False, "set-up excluded, in memory")
+    num_procs: tuple[int, ...] = option((2,), "processes that write at once", least=1)
+    num_changes: tuple[int, ...] = option(
+        (0, 3), "all layers with weights but the first K are changed", metavar="K", least=0
+    )
+    formats: tuple[str, ...] | None = option(
+        None, "weights.h5, keras, safetensors, tensorflow, transfer:<method> (all)", choices=FORMATS
+    )
+    repeats: int = option(1, "of each measurement", least=1)
+    folder: Path | None = option(None, "on a file system (the system's temporary one)")
+    memory_folder: Path = option(Path("/dev/shm"), "the same in memory")
+    store: str | None = option(
+        None, "servers for transfer:store (a store in the folder)", metavar="URI"
+    )
+    redis_url: str | None = option(
+        None, "a server for transfer:redis (one is started)", metavar="URL"
+    )
+    networks: Networks = nested(Networks(), "networks")
+    where: Where = nested(Where(), "where it runs")
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Those that are made: without one that is asked for, all without set-up."""
+        asked = {SETUP: self.with_setup, SYNCED: self.synced, MEMORY: self.memory}
+        return tuple(name for name, is_asked in asked.items() if is_asked) or (SYNCED, MEMORY)
+
+    def base_folder(self, measurement: str) -> Path:
+        """Returns where a measurement makes its folders."""
+        if measurement == MEMORY:
+            return self.memory_folder
+        return self.folder or Path(tempfile.gettempdir())
+
+
+def check(settings: WriteSettings) -> WriteSettings:
+    """Returns the settings, if they can be measured.
+
+    Raises:
+        InvalidValueError: a network that can never work.
+        BenchmarkError: a folder is missing, or has not enough room, or memory has not.
+    """
+    size, procs = settings.networks.check(), max(settings.num_procs)
+    if settings.where.config is not None:  # the folders of other machines are not seen from here
+        return settings
+    for measurement in settings.measurements:
+        folder = settings.base_folder(measurement)
+        flag = "--memory-folder" if measurement == MEMORY else "--folder"
+        if folder_kind(folder, flag) != TMPFS and measurement == MEMORY:
+            raise BenchmarkError(
+                f"{folder} is on {file_system(folder)}, which is not in memory; name another "
+                f"one with {flag}"
+            )
+        on_disk, memory = size * (procs + 1) * _ROOM, procs * (_COPIES * size + _LIBRARY_BYTES)
+        check_room(folder, on_disk, memory, "fewer --num-procs, a smaller model (--scale)", flag)
+    return settings
+
+
+def measure(settings: WriteSettings, progress: Progress = silent) -> Tables:
+    """Measures everything; what fails becomes a row with its reason.
+
+    Returns:
+        ``writes``, of all processes together: ``time_sec`` (from the start to the end of the last
+        one, by one clock; None where nothing was written), ``num_procs``, ``format``,
+        ``num_changes``, ``successful`` (all of them wrote all), ``result`` (``ok``, or why not),
+        ``bytes`` (written, by those that were successful), ``bandwidth_mb_per_sec`` (of these
+        bytes), ``measurement``, ``model``, ``model_bytes`` (of the weights of one model),
+        ``repeat`` (from 1). ``write_tasks``, of each process: the same with its own time, and
+        ``process`` and ``host``.
+
+    Raises:
+        BenchmarkError: there are too few workers.
+        ConfigError: the executor configuration cannot be loaded.
+    """
+    tables: Tables = {"writes": [], "write_tasks": []}
+    combinations = list(
+        itertools.product(
+            settings.networks.all,
+            settings.measurements,
+            settings.num_procs,
+            settings.num_changes,
+            settings.formats or (),
+            range(1, settings.repeats + 1),
+        )
+    )
+    progress(0.0, "starting processes")
+    with task_runner(settings.where, max(settings.num_procs)) as runner:
+        runner.submit(time.time).result()  # workers may stand in a queue for long
+        for index, (network, measurement, procs, changes, name, repeat) in enumerate(combinations):
+            step = f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
+            progress(index / len(combinations), f"{step} ({repeat}/{settings.repeats})")
+            with _case(settings, network, measurement, name, changes) as case:
+                outcomes, seconds = _measure(settings, runner, case, procs)
+            _add_rows(tables, case, procs, repeat, outcomes, seconds)
+    progress(1.0, "done")
+    return tables
+
+
+@contextlib.contextmanager
+def _case(
+    settings: WriteSettings, network: Network, measurement: str, name: str, num_changes: int
+) -> Iterator[WriteCase]:
+    """Gives a case with a folder of its own, which goes afterwards, as far as it is seen here."""
+    folder = settings.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
+    place = TransferPlace(folder.resolve(), settings.store, settings.redis_url)
+    outlives = {"store": settings.store, REDIS: settings.redis_url}
+    case = WriteCase(
+        measurement=measurement,
+        network=network,
+        format=name,
+        num_changes=num_changes,
+        place=place,
+        first_id=secrets.randbits(40) << 20,
+        outlives=outlives.get(name.removeprefix(PREFIX)) is not None and name.startswith(PREFIX),
+    )
+    try:
+        yield case
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _measure(
+    settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
+) -> tuple[list[WriteReport | str], float | None]:
+    """Returns what each process did, or why it did not, and the time of all."""
+    with contextlib.ExitStack() as stack:
+        try:
+            case = _with_server(settings, case, stack)
+            if case.has_donor:
+                runner.submit(prepare_donor, case).result()
+        except Exception as error:  # whatever a worker, a server or a format comes up with
+            return [f"before the start: {reason_of(error)}"] * procs, None
+        outcomes, seconds = _write_at_once(settings, runner, case, procs)
+        if case.outlives and case.has_donor:
+            # If the server is gone, each task has said so.
+            with contextlib.suppress(ParslTLError):
+                runner.submit(retire_donor, case).result()
+    return outcomes, seconds
+
+
+def _with_server(
+    settings: WriteSettings, case: WriteCase, stack: contextlib.ExitStack
+) -> WriteCase:
+    """Starts the Redis server, if the case needs one of ours."""
+    if case.format != f"{PREFIX}{REDIS}" or settings.redis_url is not None:
+        return case
+    log = None
+    if case.measurement != MEMORY:
+        log = case.place.folder
+        log.mkdir(parents=True)
+    server = stack.enter_context(RedisServer(log, synced=case.measurement == SYNCED))
+    return replace(case, place=case.place._replace(redis_url=server.url))
+
+
+def _write_at_once(
+    settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
+) -> tuple[list[WriteReport | str], float | None]:
+    with_setup = case.measurement == SETUP
+    patience = settings.where.timeout * _PATIENCE
+    with StartBarrier(procs, runner.addresses, patience, together=not with_setup) as barrier:
+        futures = []
+        for number in range(procs):
+            future = runner.submit(write_model, case, number, barrier.address, fresh=with_setup)
+            future.add_done_callback(_leave_if_failed(barrier, number))
+            futures.append(future)
+        outcomes = [_outcome(future) for future in futures]
+        return outcomes, barrier.seconds
+
+
+def _leave_if_failed(barrier: StartBarrier, number: int) -> Callable[[Future[Any]], None]:
+    def leave(future: Future[Any]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            barrier.leave(number)
+
+    return leave
+
+
+def _outcome(future: Future[Any]) -> WriteReport | str:
+    try:
+        report: WriteReport = future.result()
+    except Exception as error:  # whatever a task, or Parsl, comes up with
+        return reason_of(error)
+    return report
+
+
+def _add_rows(
+    tables: Tables,
+    case: WriteCase,
+    procs: int,
+    repeat: int,
+    outcomes: Sequence[WriteReport | str],
+    seconds: float | None,
+) -> None:
+    reports = [outcome for outcome in outcomes if isinstance(outcome, WriteReport)]
+    size = max((report.model_bytes for report in reports), default=None)
+
+    def row(seconds: float | None, num_bytes: int, reason: str) -> Row:
+        return {
+            "time_sec": seconds,
+            "num_procs": procs,
+            "format": case.format,
+            "num_changes": case.num_changes,
+            "successful": not reason,
+            "result": reason or ("ok" if num_bytes else "ok, wrote nothing"),
+            "bytes": num_bytes,
+            "bandwidth_mb_per_sec": num_bytes / seconds / 1e6 if seconds and num_bytes else None,
+            "measurement": case.measurement,
+            "model": case.network.label,
+            "model_bytes": size,
+            "repeat": repeat,
+        }
+
+    for number, outcome in enumerate(outcomes):
+        if isinstance(outcome, WriteReport):
+            own, host = row(outcome.seconds, outcome.num_bytes, ""), outcome.host
+        else:
+            own, host = row(None, 0, outcome), None
+        tables["write_tasks"].append({**own, "process": number, "host": host})
+    failed = [(n, outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, str)]
+    reason = ""
+    if failed:
+        reason = f"{len(failed)} of {procs} failed; process {failed[0][0]}: {failed[0][1]}"
+    total = sum(report.num_bytes for report in reports)
+    tables["writes"].append(row(seconds if reports else None, total, reason))
+
+
+def summary(frames: Frames) -> list[tuple[str, Any]]:
+    """Returns a title and a table of each network and measurement."""
+    names = {
+        "format": "format",
+        "num_procs": "processes",
+        "num_changes": "num_changes",
+        "time_sec": "seconds",
+        "MB": "MB",
+        "bandwidth_mb_per_sec": "MB/s",
+        "result": "result",
+    }
+    rows = frames["writes"]
+    rows = rows.assign(MB=rows.bytes / 1e6)
+    return [
+        (f"{model}, {_TITLES[measurement]}", own[list(names)].rename(columns=names))
+        for (model, measurement), own in rows.groupby(["model", "measurement"], sort=False)
+    ]
+
+
+def plots(frames: Frames) -> list[Plot]:
+    """Returns plots of the first network and the most processes; of repeats, the median."""
+    rows = frames["writes"]
+    good = rows[rows.successful & rows.time_sec.notna()]
+    good = good[(good.model == rows.model[0]) & (good.num_procs == good.num_procs.max())]
+    found = []
+    for measurement, own in good.groupby("measurement", sort=False):
+        frame = own.astype({"time_sec": float}).pivot_table(
+            index="format", columns="num_changes", values="time_sec", aggfunc="median"
+        )
+        frame = frame.loc[own.format.unique()].rename(
+            columns=lambda k: f"all but the first {k} changed" if k else "all layers changed"
+        )
+        title = f"{own.num_procs.iloc[0]} x {own.model.iloc[0]}, {_TITLES[str(measurement)]}"
+        name = f"writes-{str(measurement).replace(' ', '-')}"
+        label = "seconds until the last process has written (less is better)"
+        found.append(Plot(name, title, frame, label, "barh"))
+    return found
+
+
+def failures(frames: Frames) -> list[str]:
+    """Returns what went wrong."""
+    rows = frames["writes"]
+    return sorted(set(rows.result[~rows.successful]))
+
+
+SUITE: Final = Suite(
+    name="writes",
+    label="writes",
+    text="saving a model from many processes at once, in every format",
+    default=WriteSettings(),
+    check=check,
+    measure=measure,
+    summary=summary,
+    plots=plots,
+    failures=failures,
+    out="runs/writes",
+)

@@ -1,0 +1,148 @@
+"""Every method gives back the bytes it was given, and deletes what it wrote."""
+
+import threading
+
+import numpy as np
+import pytest
+from services import needs_redis
+
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
+from parsl_tl.benchmarks.formats.file_format import same_arrays
+from parsl_tl.benchmarks.formats.operation import Copies
+from parsl_tl.benchmarks.formats.plain import PlainFiles
+from parsl_tl.benchmarks.formats.redis import RedisValues
+from parsl_tl.benchmarks.formats.safetensors import SafetensorsFiles
+from parsl_tl.benchmarks.formats.store import embedded
+from parsl_tl.benchmarks.formats.weights_h5 import Hdf5Files
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Case
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.store import open_store
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_model(0.1, 5, seed=3)
+
+
+@pytest.mark.parametrize("model_mb", [1, 16, 64, 256])
+@pytest.mark.parametrize("layers", [5, 20, 50, 200])
+def test_models_have_about_the_size_that_was_asked_for(model_mb, layers):
+    width = width_of(model_mb, layers)
+    assert 4 * layers * (width * width + width) == pytest.approx(model_mb * 1e6, rel=0.03)
+
+
+@pytest.mark.parametrize(("layers", "tenth"), [(1, 1), (5, 1), (20, 2), (200, 20)])
+def test_the_tenth_are_the_last_layers(layers, tenth):
+    model = make_model(0.01, layers, seed=0)
+    assert model.names("whole") == [name for name in model.graph.layer_names if "Dense" in name]
+    assert model.names("tenth") == model.names("whole")[-tenth:]
+    assert len(model.arrays("tenth")) == 2 * tenth
+
+
+def test_same_seed_same_weights():
+    arrays = make_model(0.1, 5, seed=1).arrays("whole")
+    assert same_arrays(arrays, make_model(0.1, 5, seed=1).arrays("whole"))
+    assert not same_arrays(arrays, make_model(0.1, 5, seed=2).arrays("whole"))
+    assert not same_arrays(arrays[1:], arrays)
+    assert len({array.tobytes() for array in arrays}) == len(arrays)
+
+
+def do_all(method, model, out):
+    """Does every operation three times; returns what they are called."""
+    done = []
+    for operation in method.operations():
+        for _ in range(3):
+            for array in flat(out):
+                array.fill(-1.0)
+            operation.before()
+            found = operation.arrays(operation.run())
+            assert same_arrays(found, model.arrays(operation.part)), operation
+            del found
+            operation.after()
+        done.append((operation.operation, operation.part, operation.how))
+    method.close()
+    return done
+
+
+@pytest.mark.parametrize("kind", [PlainFiles, SafetensorsFiles, Hdf5Files])
+def test_files_give_back_what_was_written(kind, model, tmp_path):
+    out = model.destination()
+    done = do_all(kind(model, out, tmp_path / "own", PARTS), model, out)
+    assert list(dict.fromkeys(what[:2] for what in done)) == [
+        ("write", "whole"),
+        ("read", "whole"),
+        ("write", "tenth"),
+        ("read", "tenth"),
+    ]
+    assert len(list((tmp_path / "own").iterdir())) == 1  # the one to read
+
+
+def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
+    plain = PlainFiles(model, model.destination(), tmp_path / "own", PARTS)
+    for part in PARTS:
+        plain.writer(part)[1](tmp_path / part)
+        expected = b"".join(array.tobytes() for array in model.arrays(part))
+        assert (tmp_path / part).read_bytes() == expected
+    (tmp_path / "whole").write_bytes(b"cut off")
+    ((_, read),) = plain.readers("whole")
+    with pytest.raises(EOFError, match="ends before"):
+        read(tmp_path / "whole")
+
+
+def test_many_arrays_go_in_several_calls(tmp_path):
+    many = make_model(0.1, 700, seed=0)  # 1,400 arrays; a call takes 1,024
+    out = many.destination()
+    do_all(PlainFiles(many, out, tmp_path / "own", PARTS), many, out)
+
+
+def test_memcpy_copies(model):
+    out = model.destination()
+    assert len(do_all(Copies(model, out, PARTS, "into", "fresh"), model, out)) == 4
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
+    out = model.destination()
+    method = embedded(model, out, PARTS, 2 << 40, tmp_path, checksums)
+    done = do_all(method, model, out)
+    word = f"checksums {'on' if checksums else 'off'}"
+    assert done[0] == ("write", "whole", f"put, {word}")
+    assert {how for operation, _, how in done if operation == "read"} == {
+        f"{what}, {when}, {word}"
+        for what in ("views", "views+copy", "into")
+        for when in ("first", "repeat")
+    }
+    with open_store(f"embedded:{tmp_path}") as store:
+        assert len(store) == 0  # what was written is retired
+
+
+@needs_redis
+def test_redis_gives_back_what_was_written(model):
+    out = model.destination()
+    with RedisServer() as server:
+        assert server.pid is not None
+        method = RedisValues(model, server.socket, 1, PARTS)
+        count = server.connect()
+        assert len(do_all(method, model, out)) == 4
+        assert count.dbsize() == 0
+        count.close()
+    assert server.pid is None
+
+
+def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
+    def deliver_wrongly(self, result, part):
+        arrays = [array.copy() for array in result]
+        arrays[-1][-1] = np.nextafter(arrays[-1][-1], np.float32(2.0))
+        return arrays
+
+    worker = BandwidthWorker(0, {1: threading.Barrier(1)})
+    case = Case(tmp_path / "1", 0.1, 5, 1, ("memcpy", "plain"), 0)
+    case.folder.mkdir()
+    worker.prepare(case)
+    worker.clear(None)
+    monkeypatch.setattr(PlainFiles, "delivered", deliver_wrongly)
+    case = Case(tmp_path / "2", 0.1, 5, 1, ("plain",), 0)
+    case.folder.mkdir()
+    with pytest.raises(BenchmarkError, match=r"plain \(readv into, whole\) does not give back"):
+        worker.prepare(case)
