@@ -30,7 +30,7 @@ def test_a_small_run(tmp_path, capsys):
         (["--size", "0"], "size=0"),
         (["--folder", "/nowhere"], "/nowhere is no folder"),
         (["--spaces", "nix"], "unknown search space"),
-        (["--size", "1000000000000"], "has not the"),
+        (["--size", "1000000000000"], "of free space"),
     ],
 )
 def test_wrong_options(tmp_path, capsys, options, message):

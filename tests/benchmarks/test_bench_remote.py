@@ -19,9 +19,10 @@ from rich.console import Console
 from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.core.suite import frames_of
-from parsl_tl.benchmarks.suites import remote as bench
-from parsl_tl.benchmarks.suites.remote import METHODS, SUITE, RemoteSettings
+from parsl_tl.benchmarks.suites import remote_settings as bench
+from parsl_tl.benchmarks.suites.remote import SUITE
 from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
+from parsl_tl.benchmarks.suites.remote_settings import METHODS, RemoteSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
 from parsl_tl.store.transports import has_thallium

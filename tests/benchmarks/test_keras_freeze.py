@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.suites.freezing import LESSONS
+from parsl_tl.benchmarks.suites.freezing_lessons import LESSONS
 from parsl_tl.benchmarks.suites.freezing_steps import (
     INPUT_END,
     OUTPUT_END,

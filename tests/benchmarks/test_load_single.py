@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.suites.layer_loads import LOAD_FORMATS, Subset, load_file_layers
+from parsl_tl.benchmarks.suites.layer_load_task import LOAD_FORMATS, Subset, load_file_layers
 from parsl_tl.errors import BenchmarkError
 
 LAYERS = ["a", "b", "c", "d", "e"]

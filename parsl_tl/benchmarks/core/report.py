@@ -111,6 +111,7 @@ class Plot(NamedTuple):
         kind: ``bar``, ``barh`` or ``line``.
         log: axes that are logarithmic: of ``x`` and ``y``.
         across: what the places are; the index's name if empty.
+        dashed: end of the names of lines that are dashed, in the colour of the line without it.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Plot(NamedTuple):
     kind: str = "bar"
     log: str = ""
     across: str = ""
+    dashed: str = ""
 
 
 def save_plots(plots: Iterable[Plot], folder: Path) -> list[Path]:
@@ -144,6 +146,12 @@ def _draw(plot: Plot, axes: Any) -> None:
     is_line = plot.kind == "line"
     style: Any = {"marker": "o", "markersize": 4} if is_line else {"width": 0.8, "rot": 0}
     plot.frame.astype(float).plot(kind=cast(Any, plot.kind), ax=axes, legend=False, **style)
+    if plot.dashed:
+        colors: dict[str, Any] = {}
+        for line in axes.lines:
+            name = str(line.get_label())
+            line.set_color(colors.setdefault(name.rpartition(", ")[0] or name, line.get_color()))
+            line.set_linestyle("--" if name.endswith(plot.dashed) else "-")
     for axis in plot.log:
         getattr(axes, f"set_{axis}scale")("log")
         getattr(axes, f"{axis}axis").set_major_formatter("{x:,g}")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import numpy as np
 import pandas as pd
 
 from parsl_tl.benchmarks.core.catalog import (
@@ -37,7 +36,7 @@ from parsl_tl.benchmarks.suites.prefix_methods import (
     missing_methods,
 )
 from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
-from parsl_tl.benchmarks.suites.prefix_timing import Measured, time_method
+from parsl_tl.benchmarks.suites.prefix_timing import Measured, compare_answers, time_method
 from parsl_tl.errors import BenchmarkError
 
 RANDOM: Final = "random"
@@ -201,7 +200,7 @@ def _measure_catalog(
             for place, queries in enumerate(kinds):
                 measured = time_method(method, queries, agreement, settings.method_seconds)
                 rows.append({**_row(catalog, name, queries.kind, measured), **built})
-                _compare(expected, name, queries.kind, size, measured)
+                compare_answers(expected, name, queries.kind, size, measured)
                 steps.within((place + 1) / len(kinds))
     # What only all methods together tell; they agree, or there would be no rows.
     walks = {row["queries"]: row["mean_us"] for row in rows if row["method"] == Walk.name}
@@ -226,43 +225,6 @@ def _row(catalog: Catalog, name: str, kind: str, measured: Measured) -> Row:
         "per_second_1": measured.per_second[1],
         "per_second_2": measured.per_second.get(2),
     }
-
-
-def _compare(
-    expected: dict[str, tuple[str, Answers]], name: str, kind: str, size: int, measured: Measured
-) -> None:
-    """Holds a method's answers against those of the first method, which it becomes if it is that.
-
-    Args:
-        expected: for each kind of query, the first method and its answers.
-        name: the method.
-        kind: of the queries.
-        size: of the catalog.
-        measured: its answers.
-
-    Raises:
-        BenchmarkError: an answer is another one; the message names the query.
-    """
-    singly, together = measured.singly, measured.together
-    longer = max(singly, together, key=lambda answers: len(answers.ids))
-    first, answers = expected.setdefault(kind, (name, longer))
-    for found in (singly, together):
-        count = min(len(found.ids), len(answers.ids))
-        differs = (found.ids[:count] != answers.ids[:count]) | (
-            found.lengths[:count] != answers.lengths[:count]
-        )
-        if differs.any():
-            query = int(np.argmax(differs))
-            raise BenchmarkError(
-                f"catalog of {size:,} models, {kind} query {query}: {first} finds "
-                f"{_told(answers, query)}, {name} finds {_told(found, query)}; "
-                f"leave one of them out of --methods and report this"
-            )
-
-
-def _told(answers: Answers, query: int) -> str:
-    length = int(answers.lengths[query])
-    return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
 
 
 class _Steps:
@@ -368,7 +330,7 @@ def plots(frames: Frames) -> list[Plot]:
     for kind, rows in frames["lcp"].groupby("queries", sort=False):
         both = rows.pivot(index="catalog", columns="method", values=["p50_us", "p99_us"])
         both.columns = [f"{method}, {name.removesuffix('_us')}" for name, method in both.columns]
-        title = f"{_TITLES[str(kind)]}: median, 99th percentile"
+        title = f"{_TITLES[str(kind)]}: median, and 99th percentile (dashed)"
         found.append(_by_size(f"latency_{kind}", title, both, "microseconds per query"))
     if "openings" in frames:
         names = {
@@ -382,7 +344,7 @@ def plots(frames: Frames) -> list[Plot]:
 
 
 def _by_size(name: str, title: str, frame: pd.DataFrame, label: str) -> Plot:
-    return Plot(name, title, frame, label, "line", "xy", "models in the catalog")
+    return Plot(name, title, frame, label, "line", "xy", "models in the catalog", ", p99")
 
 
 SUITE: Final = Suite(

@@ -1,4 +1,4 @@
-"""Timing one method with one kind of query."""
+"""Timing one method with one kind of query, and holding its answers against the others'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from parsl_tl.benchmarks.core.queries import Queries
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
+from parsl_tl.errors import BenchmarkError
 
 _WARM_UP = 200
 # Asked one by one whatever they take.
@@ -109,3 +110,40 @@ def _ask_together(method: PrefixMethod, queries: Queries, mean: float) -> Answer
 def _answers(found: Sequence[tuple[int, int]]) -> Answers:
     ids, lengths = zip(*found, strict=True) if found else ((), ())
     return Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))
+
+
+def compare_answers(
+    expected: dict[str, tuple[str, Answers]], name: str, kind: str, size: int, measured: Measured
+) -> None:
+    """Holds a method's answers against those of the first method, which it becomes if it is that.
+
+    Args:
+        expected: for each kind of query, the first method and its answers.
+        name: the method.
+        kind: of the queries.
+        size: of the catalog.
+        measured: its answers.
+
+    Raises:
+        BenchmarkError: an answer is another one; the message names the query.
+    """
+    singly, together = measured.singly, measured.together
+    longer = max(singly, together, key=lambda answers: len(answers.ids))
+    first, answers = expected.setdefault(kind, (name, longer))
+    for found in (singly, together):
+        count = min(len(found.ids), len(answers.ids))
+        differs = (found.ids[:count] != answers.ids[:count]) | (
+            found.lengths[:count] != answers.lengths[:count]
+        )
+        if differs.any():
+            query = int(np.argmax(differs))
+            raise BenchmarkError(
+                f"catalog of {size:,} models, {kind} query {query}: {first} finds "
+                f"{_told(answers, query)}, {name} finds {_told(found, query)}; "
+                f"leave one of them out of --methods and report this"
+            )
+
+
+def _told(answers: Answers, query: int) -> str:
+    length = int(answers.lengths[query])
+    return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
