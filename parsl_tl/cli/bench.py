@@ -50,13 +50,13 @@ def add_bench_command(subparsers: Any) -> None:
         action = actions.add_parser(
             name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        action.module = module
+        action.module, action.text = module, text
 
 
 class _SuiteParser(argparse.ArgumentParser):
     """A suite's parser, which loads the suite when it is used: other commands do without."""
 
-    module = ""
+    module = text = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Adds the suite's options first."""
@@ -65,9 +65,9 @@ class _SuiteParser(argparse.ArgumentParser):
         from parsl_tl.benchmarks.core.suite import Suite, add_arguments, run_suite
 
         suite: Suite = importlib.import_module(f"parsl_tl.benchmarks.suites.{self.module}").SUITE
-        self.description = suite.description
-        lines = (f"  parsl-tl bench {suite.name} {options}" for options in suite.examples)
-        self.epilog = "\n".join(("examples:", *lines))
+        self.description = suite.description or self.text
+        lines = [f"  parsl-tl bench {suite.name} {options}" for options in suite.examples]
+        self.epilog = "\n".join(("examples:", *lines)) if lines else None
         add_arguments(suite, self)
         self.set_defaults(run=lambda args: run_suite(suite, args))
         return super().parse_known_args(args, namespace)

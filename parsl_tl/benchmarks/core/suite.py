@@ -42,7 +42,6 @@ class Suite:
     Attributes:
         name: of its command, and the folder of its results.
         label: stands in front of every step while it runs.
-        text: what it measures, in a line.
         default: its settings: a dataclass of ``option`` fields.
         check: returns settings that can be measured here, or raises; values are checked before.
         measure: measures everything.
@@ -50,14 +49,13 @@ class Suite:
         plots: the plots.
         remarks: lines below the tables.
         failures: what went wrong, a line each; the exit code is 1 if there is any.
-        description: for ``--help``; a script's own text if empty.
+        description: for ``--help`` of its command; a script has a text of its own.
         examples: command lines for it.
         out: folder of the results.
     """
 
     name: str
     label: str
-    text: str
     default: Any
     check: Callable[[Any], Any]
     measure: Callable[[Any, Progress], Tables]

@@ -198,7 +198,6 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="generate",
     label="generate",
-    text="generating populations, beside building each model with Keras",
     default=GenerateSettings(),
     check=check,
     measure=measure,

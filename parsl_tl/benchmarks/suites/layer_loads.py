@@ -177,7 +177,6 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="load",
     label="load",
-    text="reading some of a model's layers, from every format",
     default=LoadSettings(),
     check=check,
     measure=measure,

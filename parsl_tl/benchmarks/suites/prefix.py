@@ -350,7 +350,6 @@ def _by_size(name: str, title: str, frame: pd.DataFrame, label: str) -> Plot:
 SUITE: Final = Suite(
     name="lcp",
     label="prefixes",
-    text="finding the longest common prefix, beside walking every graph",
     default=PrefixSettings(),
     check=check,
     measure=measure,

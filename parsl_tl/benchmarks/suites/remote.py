@@ -335,7 +335,6 @@ def _baseline_of(row: Row, rows: Sequence[Row], method: str) -> Row | None:
 SUITE: Final = Suite(
     name="remote",
     label="servers",
-    text="a store on servers, beside the transport alone, Redis, HDF5",
     default=RemoteSettings(),
     check=check,
     measure=measure,

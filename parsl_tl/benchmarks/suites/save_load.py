@@ -210,7 +210,6 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="save",
     label="save and load",
-    text="saving and loading whole models in file formats",
     default=SaveLoadSettings(),
     check=check,
     measure=measure,

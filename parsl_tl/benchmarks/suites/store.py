@@ -278,7 +278,6 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="store",
     label="bandwidth",
-    text="writing and reading models, beside files, HDF5, safetensors, Redis",
     default=StoreSettings(),
     check=check,
     measure=measure,

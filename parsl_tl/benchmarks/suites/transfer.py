@@ -90,7 +90,7 @@ def check(settings: TransferSettings) -> TransferSettings:
         BenchmarkError: the folder is missing.
     """
     settings.family.check()
-    if settings.folder is not None and settings.where.config is None:
+    if settings.folder is not None:
         folder_kind(settings.folder)
     return settings
 
@@ -321,7 +321,6 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="transfer",
     label="transfer",
-    text="every transfer method, with the same models, from many workers",
     default=TransferSettings(),
     check=check,
     measure=measure,

@@ -331,7 +331,6 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="writes",
     label="writes",
-    text="saving a model from many processes at once, in every format",
     default=WriteSettings(),
     check=check,
     measure=measure,
