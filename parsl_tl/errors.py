@@ -75,6 +75,18 @@ class EvaluationTimeoutError(EvaluationError):
     """An evaluation took longer than it was allowed to."""
 
 
+class InfrastructureError(ParslTLError):
+    """Nodes, processes or folders of a run failed, and no evaluation: carry on when they work."""
+
+
+class ExecutorsLostError(InfrastructureError):
+    """All executors of a configuration are in a bad state; they work only if started anew."""
+
+
+class StoreElsewhereError(InfrastructureError):
+    """What a worker finds under the path of the store's folder is not the search's store."""
+
+
 class BenchmarkError(ParslTLError):
     """A benchmark cannot run here: a program or a package is missing, or does not start."""
 

@@ -7,6 +7,7 @@ crash cut off was never acted upon, and is dropped when the journal is opened ag
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InfrastructureError
 
 Row = dict[str, Any]
 
@@ -28,7 +29,10 @@ class Journal:
         Raises:
             CampaignError: another process writes it, or a line before the last is damaged.
         """
-        self._file = open(path, "a+b")  # noqa: SIM115 - kept open: it holds the lock
+        self._path = path
+        # Kept open: it holds the lock. Without a buffer, a line that found the disk full is not
+        # written later, after those that found room.
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -43,6 +47,7 @@ class Journal:
             self._file.close()
             raise
         self._file.truncate(whole)
+        self._whole = whole
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
         self.finished: list[Row] = []
         seen: set[int] = set()
@@ -50,14 +55,28 @@ class Journal:
             if event["event"] == "finished" and event["config"]["job"] not in seen:
                 seen.add(event["config"]["job"])
                 self.finished.append(event)
-        self.unfinished: list[Row] = [c for job, c in submitted.items() if job not in seen]
+        self._open = {job: c for job, c in submitted.items() if job not in seen}
+
+    @property
+    def unfinished(self) -> list[Row]:
+        """Configurations that were submitted and have not finished."""
+        return list(self._open.values())
 
     def submitted(self, config: Mapping[str, Any]) -> None:
-        """Notes that a configuration is about to be evaluated."""
+        """Notes that a configuration is about to be evaluated.
+
+        Raises:
+            InfrastructureError: it cannot be written.
+        """
         self._write({"event": "submitted", "config": dict(config)})
+        self._open[config["job"]] = dict(config)
 
     def finish(self, config: Mapping[str, Any], objective: Any, metadata: Mapping[str, Any]) -> Row:
-        """Notes a result, and returns its row."""
+        """Notes a result, and returns its row.
+
+        Raises:
+            InfrastructureError: it cannot be written.
+        """
         row = {
             "event": "finished",
             "config": dict(config),
@@ -65,6 +84,7 @@ class Journal:
             "metadata": dict(metadata),
         }
         self._write(row)
+        self._open.pop(config["job"], None)
         self.finished.append(row)
         return row
 
@@ -73,9 +93,20 @@ class Journal:
         self._file.close()
 
     def _write(self, event: Row) -> None:
-        self._file.write(json.dumps(event, default=_plain).encode() + b"\n")
-        self._file.flush()
-        os.fdatasync(self._file.fileno())
+        line = json.dumps(event, default=_plain).encode() + b"\n"
+        try:
+            # Anything after the last whole line was cut off by a full disk.
+            self._file.truncate(self._whole)
+            if self._file.write(line) != len(line):
+                self._file.truncate(self._whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise InfrastructureError(
+                f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
+                "--resume (Campaign.resume)"
+            ) from error
+        self._whole += len(line)
 
 
 def _plain(value: Any) -> Any:
