@@ -7,7 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from parsl_tl.errors import ParslTLError
+from parsl_tl.errors import InfrastructureError, ParslTLError
+
+SUCCESS = 0
+FAILED = 1
+ERROR = 2
+INFRASTRUCTURE = 3
+TIME_OVER = 4
+INTERRUPTED = 130
 
 
 def run_program(main: Callable[[], int | None], name: str | None = None) -> int:
@@ -15,23 +22,27 @@ def run_program(main: Callable[[], int | None], name: str | None = None) -> int:
 
     Args:
         main: gives the exit code, None for 0; what parsl_tl raises on purpose is told in one line
-            on standard error.
+            on standard error, and of infrastructure that failed with what it has to say.
         name: of the program, as errors begin; the script's when None.
 
     Returns:
-        The exit code: that of ``main``, 2 for an error, 130 for an interrupt.
+        The exit code: that of ``main``, 2 for an error, 3 for infrastructure that failed, 130 for
+        an interrupt.
     """
     try:
         code = main()
         sys.stdout.flush()
+    except InfrastructureError as error:
+        print(f"{name or Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return INFRASTRUCTURE
     except ParslTLError as error:
         text = " ".join(str(error).split())
         print(f"{name or Path(sys.argv[0]).name}: error: {text}", file=sys.stderr)
-        return 2
+        return ERROR
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) left; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code or 0
+        return SUCCESS
+    return code or SUCCESS

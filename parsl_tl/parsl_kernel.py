@@ -1,4 +1,4 @@
-"""A Parsl kernel for the time of a ``with``, that Ctrl-C ends in order."""
+"""A Parsl kernel for the time of a ``with``, that ends whatever happens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from parsl_tl.interchange import launch_command
+from parsl_tl.kernel_end import end_kernel, end_processes
+from parsl_tl.stop_signals import as_last_resort, deferred
 
 if TYPE_CHECKING:
     import parsl
@@ -16,17 +20,40 @@ if TYPE_CHECKING:
 def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
     """Loads a configuration, and ends its executors whatever happens.
 
-    A terminal sends Ctrl-C to all processes that were started from it. If Parsl's interchange died
-    of it, shutting down would wait for its answer for ever. So Parsl's processes and threads do not
-    see the signal; this process does, and ends them.
+    Its interchanges end with this process, even if that is killed; the workers of an interchange
+    that is gone end after the executor's ``heartbeat_threshold``. A terminal or a scheduler sends
+    its signals to all processes that were started from it: Parsl's do not see them. This process
+    does, and ends them.
     """
+    for executor in config.executors:
+        _bind_interchange(executor)
+    with as_last_resort(lambda: end_processes(config.executors)):
+        with deferred():
+            kernel = _load(config)
+        try:
+            yield kernel
+        finally:
+            with deferred():
+                end_kernel(kernel)
+
+
+def _load(config: parsl.Config) -> DataFlowKernel:
     import parsl
 
     # Threads and processes keep the mask of the thread that starts them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        kernel = parsl.load(config)
+        return parsl.load(config)
+    except BaseException:
+        end_processes(config.executors)
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    with kernel:
-        yield kernel
+
+
+def _bind_interchange(executor: object) -> None:
+    from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD
+
+    # A command of the user's own stays.
+    if getattr(executor, "interchange_launch_cmd", None) == DEFAULT_INTERCHANGE_LAUNCH_CMD:
+        executor.interchange_launch_cmd = launch_command()  # type: ignore[attr-defined]
