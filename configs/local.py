@@ -8,8 +8,11 @@ from pathlib import Path
 
 import parsl
 from parsl.executors import HighThroughputExecutor
-from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
+
+from parsl_tl.block_errors import after_failed_starts
+from parsl_tl.block_launcher import WholeBlockLauncher
+from parsl_tl.task_retries import retry_when_lost
 
 
 def _num_cores() -> int:
@@ -32,7 +35,8 @@ def config(
     Args:
         max_workers: worker processes; by default one per GPU, or per core without GPUs.
         run_dir: where Parsl writes its logs.
-        retries: how often an evaluation is tried again when its worker is lost.
+        retries: how often a task is tried again when its worker is lost. Evaluations of a search
+            are, without a limit of theirs.
     """
     cores, gpus = _num_cores(), _num_gpus()
     workers = max_workers or gpus or cores
@@ -54,11 +58,12 @@ def config(
         # A lost worker is noticed, and its evaluation started anew, within seconds.
         heartbeat_period=2,
         heartbeat_threshold=30,
+        block_error_handler=after_failed_starts(),
         provider=LocalProvider(
             init_blocks=1,
             min_blocks=1,
             max_blocks=1,
-            launcher=SimpleLauncher(),
+            launcher=WholeBlockLauncher(),
             worker_init="\n".join(f"export {key}={value}" for key, value in environment.items()),
         ),
     )
@@ -66,7 +71,9 @@ def config(
         executors=[executor],
         run_dir=run_dir,
         retries=retries,
-        # The one block that there is need not be counted up and down.
-        strategy="none",
+        retry_handler=retry_when_lost,
+        # A block that has ended is started anew while there are tasks.
+        strategy="simple",
+        strategy_period=2,
         usage_tracking=0,
     )

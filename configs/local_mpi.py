@@ -1,7 +1,7 @@
 """This machine: MPI programs as tasks, through HTEX's MPI mode.
 
-On a site with a scheduler, the provider is the scheduler's, with its SimpleLauncher: one pool of
-workers on the first node of a block starts the programs. The node file comes from the scheduler
+On a site with a scheduler, the provider is the scheduler's, with Parsl's SimpleLauncher: one pool
+of workers on the first node of a block starts the programs. The node file comes from the scheduler
 then, so that the lines about it go; ``worker_init`` loads the site's MPI and the environment that
 mpi4py was compiled in; ``mpi_launcher`` is what the site uses ("srun", "mpiexec"); and
 ``max_workers_per_block`` is at most the number of nodes in a block, since a node runs one program.
@@ -15,8 +15,11 @@ from pathlib import Path
 
 import parsl
 from parsl.executors import MPIExecutor
-from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
+
+from parsl_tl.block_errors import after_failed_starts
+from parsl_tl.block_launcher import WholeBlockLauncher
+from parsl_tl.task_retries import retry_when_lost
 
 
 def config(
@@ -47,11 +50,12 @@ def config(
         max_workers_per_block=programs,
         heartbeat_period=2,
         heartbeat_threshold=30,
+        block_error_handler=after_failed_starts(),
         provider=LocalProvider(
             init_blocks=1,
             min_blocks=1,
             max_blocks=1,
-            launcher=SimpleLauncher(),
+            launcher=WholeBlockLauncher(),
             worker_init="\n".join(worker_init),
         ),
     )
@@ -59,6 +63,9 @@ def config(
         executors=[executor],
         run_dir=run_dir,
         retries=retries,
-        strategy="none",
+        retry_handler=retry_when_lost,
+        # A block that has ended is started anew while there are tasks.
+        strategy="simple",
+        strategy_period=2,
         usage_tracking=0,
     )
