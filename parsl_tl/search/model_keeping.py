@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from parsl_tl.errors import CampaignError, StoreUnreachableError
 from parsl_tl.search.store_uri import check_opens
 from parsl_tl.store import ModelStore, open_store
+from parsl_tl.store.identity import identity_of
 from parsl_tl.store.uri import EMBEDDED, is_remote
 from parsl_tl.transfer import TransferMethod, get_transfer_method
 from parsl_tl.transfer.model_files import FileTransfer
@@ -69,7 +70,12 @@ class KeptInStore:
     @property
     def parameters(self) -> dict[str, Any]:
         """See ``ModelKeeping.parameters``."""
-        return {"store": self.uri, "transfer_method": "store", "overlap_store": self.overlap}
+        return {
+            "store": self.uri,
+            "store_id": identity_of(self.uri),
+            "transfer_method": "store",
+            "overlap_store": self.overlap,
+        }
 
     def check(self, *, may_be_away: bool) -> None:
         """See ``ModelKeeping.check``."""

@@ -17,6 +17,7 @@ from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
 from parsl_tl.training.transfer_trainer import TransferTrainer
+from parsl_tl.transfer.same_store import check_same_store
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
               problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
+            - ``store_id``: identity of an embedded store where the search runs; it must be the one
+              that this process sees.
             - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
             - ``transfer``: False starts from scratch; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
@@ -63,6 +66,10 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
         ``{"objective": float, "metadata": {...}}``; the metadata are the fields of
         ``TrainingReport``. For a failed evaluation the objective is ``"F_<reason>"`` and
         ``metadata["error"]`` says more.
+
+    Raises:
+        StoreElsewhereError: under the store's path, this process sees another store, or none. That
+            is nothing that the candidate did.
     """
     return _run(job, settings, _make_transfer_trainer)
 
@@ -84,7 +91,10 @@ def _run(
 ) -> dict[str, Any]:
     with _one_at_a_time:
         try:
-            return _evaluate(EvaluationJob.read(job, settings), make_trainer)
+            read = EvaluationJob.read(job, settings)
+            if read.values.get("store_id") is not None:
+                check_same_store(read.values["store"], read.values["store_id"])
+            return _evaluate(read, make_trainer)
         finally:
             release_memory()
 
