@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from parsl_tl.errors import EvaluationFailedError
+from parsl_tl.errors import EvaluationFailedError, InfrastructureError
 
 _MAX_LENGTH = 2000
 
@@ -42,6 +42,7 @@ def run_packed(call: bytes, **limits: Any) -> bytes:
     Raises:
         EvaluationFailedError: in place of whatever was raised, ``SystemExit`` included.
         AppTimeout: the walltime is over.
+        InfrastructureError: as the function raised it.
     """
     from parsl.app.errors import AppTimeout
 
@@ -52,7 +53,7 @@ def run_packed(call: bytes, **limits: Any) -> bytes:
         result = function(*args, **kwargs)
         step = "what the run function returned cannot be sent: "
         return pack(result)
-    except AppTimeout:
+    except (AppTimeout, InfrastructureError):
         raise
     except BaseException as error:
         failure = EvaluationFailedError(type(error).__name__, step + text_of(error))

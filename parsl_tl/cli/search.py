@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
-from typing import TYPE_CHECKING, Any, NoReturn
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
 
+from parsl_tl import exit_codes
 from parsl_tl.cli.name_values import parse_pairs
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InfrastructureError
+from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +23,15 @@ examples:
       --store "grpc+tcp://node1:4000 grpc+tcp://node2:4000"
   parsl-tl search --problem synthetic --problem-arg width=20 --space feed-forward \\
       --space-arg num_layers=6 --max-evals 100 --beta 2 --out runs/synthetic
+
+exit codes:
+  0    all evaluations are finished, and no more than --max-failed-share of them failed
+  1    all are finished, and more failed, or every one
+  2    an error: an option, the folder, the configuration or the store cannot be used
+  3    workers, blocks, executors or the folder failed, and evaluations are left
+  4    --max-seconds was over, and evaluations are left
+  130  ended by Ctrl-C or SIGTERM
+After 3, 4 and 130, --resume carries on: nothing is lost, and nothing evaluated twice.
 """
 
 
@@ -46,6 +58,18 @@ def add_search_command(subparsers: Any) -> None:
     )
     how.add_argument("--max-seconds", type=float, help="stop after this time; resume later")
     how.add_argument("--timeout", type=float, help="seconds that one evaluation may take")
+    how.add_argument(
+        "--max-failed-share",
+        type=_share,
+        help="share of failed evaluations up to which the exit code is 0 (default 0.5)",
+    )
+    how.add_argument(
+        "--max-losses",
+        type=_positive_int,
+        default=5,
+        help="end the search when an evaluation was lost so often with its worker, block or "
+        "executor while no other one ended (default 5)",
+    )
     how.add_argument("--seed", type=int, help="of all randomness (default 0)")
     how.add_argument(
         "--population-size",
@@ -120,15 +144,28 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be from 0 to 1")
+    return value
+
+
 def run_search(args: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
+    # Parsl's loggers print a traceback for each line that a full disk does not take.
+    logging.raiseExceptions = False
+    with stopping_in_order():
+        return _search(args)
+
+
+def _search(args: argparse.Namespace) -> int:
     # Imported here: DeepHyper and Parsl take seconds, which --help need not.
     from rich.console import Console
 
     from parsl_tl.search.campaign import Campaign
     from parsl_tl.search.progress import SearchProgress
 
-    signal.signal(signal.SIGTERM, _terminate)
     settings = _settings(args)
     if args.resume:
         campaign = Campaign.resume(
@@ -136,7 +173,7 @@ def run_search(args: argparse.Namespace) -> int:
             args.config,
             max_workers=args.workers,
             store=settings.pop("store"),
-            expected=settings,
+            expected={**settings, "max_failed_share": None},
         )
     else:
         campaign = _new_campaign(args, settings)
@@ -154,11 +191,16 @@ def run_search(args: argparse.Namespace) -> int:
                 args.max_evals,
                 max_seconds=args.max_seconds,
                 evaluation_timeout=args.timeout,
+                max_losses=args.max_losses,
                 progress=progress,
             )
     except KeyboardInterrupt:
-        console.print(f"Interrupted. Carry on with: parsl-tl search --resume --out {args.out}")
-        return 130
+        console.print(f"Interrupted. {_how_to_resume(args)}", soft_wrap=True)
+        return exit_codes.INTERRUPTED
+    except InfrastructureError as error:
+        print(f"parsl-tl: error: {error}", file=sys.stderr)
+        console.print(f"What the evaluations ran on failed. {_how_to_resume(args)}", soft_wrap=True)
+        return exit_codes.INFRASTRUCTURE
     if progress.store_failures:
         console.print(
             f"The search did not have its store all the time: {progress.store_failures}",
@@ -168,12 +210,22 @@ def run_search(args: argparse.Namespace) -> int:
     _show_best(console, frame, args.out)
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
-    return 0 if frame["objective"].notna().any() else 1
+    if len(frame) < args.max_evals:
+        console.print(f"The time was over. {_how_to_resume(args)}", soft_wrap=True)
+        return exit_codes.TIME_OVER
+    share = args.max_failed_share
+    if share is None:
+        share = campaign.settings.max_failed_share
+    return exit_codes.SUCCESS if _is_success(frame, share) else exit_codes.FAILED
 
 
-def _terminate(signum: int, frame: object) -> NoReturn:
-    """Ends the search as Ctrl-C does: schedulers send SIGTERM at the end of an allocation."""
-    raise KeyboardInterrupt
+def _how_to_resume(args: argparse.Namespace) -> str:
+    return f"Carry on with: parsl-tl search --resume --out {args.out} --max-evals {args.max_evals}"
+
+
+def _is_success(frame: pd.DataFrame, max_failed_share: float) -> bool:
+    failed = int(frame["objective"].isna().sum())
+    return failed < len(frame) and failed <= max_failed_share * len(frame)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -195,6 +247,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "sample_size": args.sample_size,
         "beta": args.beta,
         "keep_best": args.keep_best,
+        "max_failed_share": args.max_failed_share,
         "problem_args": parse_pairs(args.problem_arg) or None,
         "space_args": parse_pairs(args.space_arg) or None,
         "training": training or None,

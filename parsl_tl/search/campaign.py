@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.configuration import load_config
-from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.errors import CampaignError
+from parsl_tl.log_file import LogFile
 from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
+from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
+from parsl_tl.search.restarts import with_new_executors
 from parsl_tl.search.results import results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings
@@ -179,6 +182,7 @@ class Campaign:
         *,
         max_seconds: float | None = None,
         evaluation_timeout: float | None = None,
+        max_losses: int = 5,
         progress: SearchProgress | None = None,
     ) -> pd.DataFrame:
         """Searches until so many evaluations are finished, earlier ones included.
@@ -187,6 +191,8 @@ class Campaign:
             max_evals: evaluations in all.
             max_seconds: stop after this time; what then runs is evaluated when resumed.
             evaluation_timeout: seconds for one evaluation.
+            max_losses: how often an evaluation may be lost with its worker, block or executor
+                while no other one comes to its end.
             progress: a display; none by default.
 
         Returns:
@@ -194,13 +200,19 @@ class Campaign:
 
         Raises:
             CampaignError: another process runs this campaign, or its journal is damaged.
+            InfrastructureError: nothing runs any more where the evaluations ran, or the folder
+                cannot be written. What is not finished is evaluated when resumed.
             StoreError: the store cannot be opened. Servers that go away later end no search: it
                 goes on without transfer, and ``summary`` tells what was missed.
         """
-        if max_evals < 1:
-            raise InvalidValueError(f"max_evals={max_evals} must be at least 1")
-        if max_seconds is not None and not max_seconds > 0:
-            raise InvalidValueError(f"max_seconds={max_seconds} must be positive")
+        limits = SearchLimits(
+            max_evals=max_evals,
+            max_seconds=max_seconds,
+            evaluation_timeout=evaluation_timeout,
+            max_losses=max_losses,
+        )
+        import parsl
+
         progress = progress or SearchProgress(max_evals)
         journal = Journal(self.folder / "journal.jsonl")
         log = self._log_to_file()
@@ -208,9 +220,16 @@ class Campaign:
             self.settings.write(self.folder / "config.json")  # the store may have moved
             self._keeping.check(may_be_away=bool(journal.finished))
             with Retirement(self._keeping, self.settings.keep_best) as retirement:
-                self._run(journal, retirement, max_evals, max_seconds, evaluation_timeout, progress)
+                for row in journal.finished:
+                    progress.finished(row["objective"], row["metadata"], earlier=True)
+                with_new_executors(
+                    lambda: self._run(journal, retirement, limits, progress),
+                    journal,
+                    progress,
+                    possible=not isinstance(self._config, parsl.Config),
+                )
         finally:
-            write_results(self.results, self.folder)
+            self._write_results()
             journal.close()
             logging.getLogger("parsl_tl").removeHandler(log)
             log.close()
@@ -220,9 +239,7 @@ class Campaign:
         self,
         journal: Journal,
         retirement: Retirement,
-        max_evals: int,
-        max_seconds: float | None,
-        evaluation_timeout: float | None,
+        limits: SearchLimits,
         progress: SearchProgress,
     ) -> None:
         settings = self.settings
@@ -240,10 +257,8 @@ class Campaign:
             [{**row["config"], "objective": row["objective"]} for row in journal.finished],
             journal.unfinished,
         )
-        for row in journal.finished:
-            progress.finished(row["objective"], row["metadata"], earlier=True)
         retirement.restore(journal.finished, [member.model_id for member in search.population])
-        remaining = max_evals - len(journal.finished)
+        remaining = limits.max_evals - len(journal.finished)
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
@@ -253,13 +268,15 @@ class Campaign:
                 run_transfer_trainer,
                 callbacks=[writer],
                 run_function_kwargs=self._shared_parameters(),
-                evaluation_timeout=evaluation_timeout,
+                evaluation_timeout=limits.evaluation_timeout,
+                max_losses=limits.max_losses,
             )
             # DeepHyper's limit counts what is submitted; strict keeps it from going over.
             evaluator.num_workers = min(evaluator.num_workers, remaining)
-            timeout = None if max_seconds is None else max(1, round(max_seconds))
             try:
-                search.search(evaluator, remaining, timeout=timeout, max_evals_strict=True)
+                search.search(
+                    evaluator, remaining, timeout=limits.seconds_left(), max_evals_strict=True
+                )
             except BaseException:
                 evaluator.abandon()
                 raise
@@ -272,6 +289,13 @@ class Campaign:
         retirement.restore(journal.finished, members)
         left = retirement.finish()
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
+
+    def _write_results(self) -> None:
+        """Writes the tables; what cannot be written is told, and no error."""
+        try:
+            write_results(self.results, self.folder)
+        except OSError as error:  # the journal has it all
+            logger.warning("results in %s are not up to date: %s", self.folder, error)
 
     def summary(self) -> str:
         """Says in one line how far the campaign is, and what it missed of its store."""
@@ -312,7 +336,7 @@ class Campaign:
         return shared
 
     def _log_to_file(self) -> logging.Handler:
-        handler = logging.FileHandler(self.folder / "campaign.log")
+        handler = LogFile(self.folder / "campaign.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger("parsl_tl")
         root.addHandler(handler)
@@ -355,7 +379,7 @@ class _Recorder:
         self._retirement.finished(row)
         self._progress.finished(job.objective, job.metadata)
         if time.monotonic() - self._last_table > _SECONDS_BETWEEN_TABLES:
-            write_results(self._campaign.results, self._campaign.folder)
+            self._campaign._write_results()
             self._last_table = time.monotonic()
 
     def on_done_other(self, job: Any) -> None:

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from parsl.app.errors import AppTimeout
 
-from parsl_tl.errors import ConfigError, EvaluationFailedError, InvalidValueError
+from parsl_tl.errors import (
+    ConfigError,
+    EvaluationFailedError,
+    EvaluationTimeoutError,
+    InfrastructureError,
+    InvalidValueError,
+)
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.outcome import pack, text_of, unpack
-from parsl_tl.tasks import evaluation_app
+from parsl_tl.search.dispatch import Dispatcher, capacities_of
 
 with mpi_left_alone():
     from deephyper.evaluator import Evaluator, HPOJob, Job, JobStatus
@@ -39,9 +45,11 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             results = CBO(problem).search(evaluator, max_evals=100)
 
     The run function gets a plain dict of the parameters. It must be importable by the workers, or
-    be small enough to travel. An evaluation that raises, takes too long, or loses its worker more
-    often than the configuration's ``retries`` becomes a failed one, with objective ``F_<reason>``
-    and the reason as ``error`` in its metadata; the search goes on.
+    be small enough to travel. An evaluation that raises, takes too long, or is the only one that
+    loses its workers, and three of them, becomes a failed one, with objective ``F_<reason>`` and
+    the reason as ``error`` in its metadata; the search goes on. What happens to workers, blocks and
+    executors is no evaluation's failure: the evaluation is asked again, on another executor if
+    there is one, and the search ends with an ``InfrastructureError`` if nothing works any more.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         executors: str | Sequence[str] = "all",
         evaluation_timeout: float | None = None,
         kernel: DataFlowKernel | None = None,
+        max_losses: int = 5,
     ) -> None:
         """Connects a run function with the Parsl configuration that is loaded.
 
@@ -69,6 +78,8 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             executors: labels of the executors to use.
             evaluation_timeout: seconds that one evaluation may take, waiting excluded.
             kernel: the Parsl kernel; the one that is loaded when None.
+            max_losses: how often an evaluation may be lost with its worker, block or executor
+                while no other one comes to its end; then the search ends.
 
         Raises:
             ConfigError: no Parsl configuration is loaded.
@@ -92,7 +103,9 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             search_id,
         )
         self._evaluation_timeout = evaluation_timeout
-        self._app = evaluation_app(executors, kernel)
+        self._dispatcher = Dispatcher(
+            kernel, capacities_of(kernel, executors), max_losses=max_losses
+        )
 
     def gather(self, type: str, size: int = 1) -> Any:
         """Waits for results, as DeepHyper's evaluators do; an interrupt abandons the others."""
@@ -101,6 +114,19 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         except KeyboardInterrupt:
             self.abandon()
             raise
+        except InfrastructureError:
+            # What has come to its end beside the evaluation that was lost is no loss.
+            for task in list(self._tasks_running):
+                if task.done() and not task.cancelled() and task.exception() is None:
+                    self._process_local_tasks_done([task])
+            self.abandon()
+            raise
+
+    def close(self) -> Any:
+        """Cancels what runs, and returns the jobs that were cancelled by it."""
+        jobs = super().close()
+        self._dispatcher.close()
+        return jobs
 
     def abandon(self) -> None:
         """Throws away what is not finished; the evaluator cannot be used again.
@@ -110,6 +136,8 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         """
         loop, self.loop = self.loop, None
         self._callbacks = []
+        if hasattr(self, "_dispatcher"):  # not if the constructor failed
+            self._dispatcher.close()
         if loop is None or loop.is_closed():
             return
         for task in self._tasks_running:
@@ -150,17 +178,15 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             call = pack((self.run_function, (dict(job.args),), dict(self.run_function_kwargs)))
         except Exception as error:
             return _failure(type(error).__name__, f"the run function cannot be sent: {error}")
-        future = self._app(call, **limits)
-        # Parsl's futures cannot be cancelled: the shield takes a cancellation in their place.
-        waiting = asyncio.shield(asyncio.wrap_future(future, loop=self.loop))
+        running = self._dispatcher.run(job.id, call, self._patience(), **limits)
         try:
-            packed = await asyncio.wait_for(waiting, timeout=self._patience())
+            packed = await asyncio.wait_for(running, timeout=self._time_left())
         except TimeoutError:
-            if self.time_left is not None and self.time_left <= 0:
-                job.status = JobStatus.CANCELLED
-                return _failure("Cancelled", "the search's time was over")
-            return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
-        except AppTimeout:  # raised in the worker, by the walltime
+            job.status = JobStatus.CANCELLED
+            return _failure("Cancelled", "the search's time was over")
+        except InfrastructureError:
+            raise
+        except (AppTimeout, EvaluationTimeoutError):  # the first comes from the worker
             return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
         except EvaluationFailedError as error:
             logger.warning("evaluation %s failed: %s", job.id, error)
@@ -176,14 +202,14 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             return _failure(type(error).__name__, text)
 
     def _patience(self) -> float | None:
-        """Seconds to wait for a task from now on: the least of what is limited."""
-        limits = []
-        # Before the first result, workers may still wait for their nodes in a machine's queue.
-        if self._evaluation_timeout is not None and self.num_jobs_gathered > 0:
-            limits.append(self._evaluation_timeout + _GRACE_SECONDS)
-        if self.time_left is not None:
-            limits.append(max(0.0, self.time_left))
-        return min(limits, default=None)
+        """Seconds that a worker has for an evaluation before it is given up."""
+        return (
+            None if self._evaluation_timeout is None else self._evaluation_timeout + _GRACE_SECONDS
+        )
+
+    def _time_left(self) -> float | None:
+        """Seconds that the search has left."""
+        return None if self.time_left is None else max(0.0, self.time_left)
 
 
 def _check_objective(job: Job) -> None:

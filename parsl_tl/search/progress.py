@@ -49,6 +49,10 @@ class SearchProgress:
         """Counts an evaluation that started."""
         self.submitted += 1
 
+    def restarted(self) -> None:
+        """Notes that what was running will be started again."""
+        self.submitted = self.done - self.recovered
+
     def finished(
         self, objective: float | str, metadata: Mapping[str, Any], *, earlier: bool = False
     ) -> None:

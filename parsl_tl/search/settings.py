@@ -36,6 +36,7 @@ class CampaignSettings:
         sample_size: members of a tournament.
         beta: weight of late choices in mutation; None draws choices uniformly.
         keep_best: so many best models stay in the store after they left the population.
+        max_failed_share: share of failed evaluations up to which the search is a success.
         problem_args: arguments of the problem.
         space_args: arguments of the space.
         training: what run functions take beside (epochs, batch_size, patience, ...).
@@ -53,6 +54,7 @@ class CampaignSettings:
     sample_size: int = 5
     beta: float | None = None
     keep_best: int = 5
+    max_failed_share: float = 0.5
     problem_args: dict[str, Any] = field(default_factory=dict)
     space_args: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

@@ -129,7 +129,7 @@ def test_an_evaluation_that_takes_too_long_fails(tmp_path):
                 time.sleep(0.1)
         return float(parameters["x"])
 
-    frame = search(run, tmp_path, 6, evaluation_timeout=1)
+    frame = search(run, tmp_path, 6, evaluation_timeout=4)
     slow = frame[frame["p:x"] % 2 == 1]
     assert len(slow) > 0
     assert set(slow["objective"]) == {"F_EvaluationTimeout"}
@@ -141,7 +141,7 @@ class Launches:
 
     def __init__(self, evaluator, interrupted):
         self.calls = []
-        app = evaluator._app
+        ((label, app),) = evaluator._dispatcher._apps.items()
 
         def submit(*args, **kwargs):
             self.calls.append("submit")
@@ -149,7 +149,7 @@ class Launches:
                 raise KeyboardInterrupt
             return app(*args, **kwargs)
 
-        evaluator._app = submit
+        evaluator._dispatcher._apps[label] = submit
 
     def __getattr__(self, name):
         if not name.startswith("on_"):
