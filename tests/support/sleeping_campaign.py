@@ -1,0 +1,20 @@
+"""The program ``parsl-tl`` with evaluations that sleep in place of training, for fault tests."""
+
+import sys
+
+import parsl_tl.search.campaign
+from parsl_tl.cli import main
+
+
+def sleep(job, **settings):
+    import time
+
+    from parsl_tl.training.report import TrainingReport
+
+    time.sleep(0.3)
+    return TrainingReport(objective=float(job["job"]), model_id=job["model_id"]).output()
+
+
+if __name__ == "__main__":
+    parsl_tl.search.campaign.run_transfer_trainer = sleep
+    sys.exit(main(sys.argv[1:]))
