@@ -19,7 +19,10 @@ _POLL_MILLISECONDS = 200
 
 
 class InterchangeStandIn:
-    """Takes an executor's tasks, does nothing with them, and has no managers and no blocks."""
+    """Takes an executor's tasks, does nothing with them, and has no managers and no blocks.
+
+    It ends when the executor is shut down.
+    """
 
     def __init__(self, executor: Any) -> None:
         """Begins to answer.
@@ -53,7 +56,8 @@ class InterchangeStandIn:
             poller = zmq.Poller()
             poller.register(tasks, zmq.POLLIN)
             poller.register(commands, zmq.POLLIN)
-            while not self._stop.is_set():
+            # A kernel that comes later may have the same ports.
+            while not (self._stop.is_set() or executor.command_client.zmq_socket.closed):
                 ready = dict(poller.poll(timeout=_POLL_MILLISECONDS))
                 if tasks in ready:
                     tasks.recv()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.population_options import add_population_options, population_task
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError, PopulationError
 from parsl_tl.reporting.console import make_console, show_progress
+from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +53,14 @@ def add_generate_command(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    with stopping_in_order():
+        return _generate(args)
+
+
+def _generate(args: argparse.Namespace) -> int:
     # Imported here: Parsl takes a second, which --help need not.
     from parsl_tl.configuration import load_config
+    from parsl_tl.executor_watch import ExecutorWatch
     from parsl_tl.parsl_kernel import parsl_kernel
     from parsl_tl.population.folder import remove_unfinished
     from parsl_tl.tasks import population_futures
@@ -75,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
     config.run_dir = str(task.folder / "parsl")
     start = time.perf_counter()
     try:
-        with parsl_kernel(config):
+        with parsl_kernel(config) as kernel, closing(ExecutorWatch(kernel.executors)):
             futures = population_futures(task, args.parts)
             _follow(futures, size, console)
             reports = futures.whole.result()

@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; those of the process when None.
 
     Returns:
-        0; 1 when a check found problems; 2 for an error, told in one line on standard error.
+        0; 1 when a check found problems; 2 for an error, told in one line on standard error; and
+        what else `parsl-tl search --help` tells.
     """
     args = build_parser().parse_args(argv)
     return run_program(lambda: int(args.run(args)), "parsl-tl")

@@ -9,8 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.errors import EvaluationTimeoutError, ExecutorsLostError, InfrastructureError
-from parsl_tl.search.executor_watch import ExecutorWatch
+from parsl.app.errors import AppTimeout
+
+from parsl_tl.errors import (
+    EvaluationFailedError,
+    EvaluationTimeoutError,
+    ExecutorsLostError,
+    InfrastructureError,
+)
+from parsl_tl.executor_watch import ExecutorWatch
 from parsl_tl.search.infrastructure import (
     InfrastructureFaults,
     describe_executors,
@@ -87,7 +94,7 @@ class Dispatcher:
             try:
                 result = await self._try(label, call, seconds, **limits)
             except Exception as error:
-                if not is_infrastructure(error):
+                if not (is_infrastructure(error) or self._comes_of_the_executor(label, error)):
                     self._faults.ended(name)
                     raise
                 times = self._lost(name, label, error)
@@ -112,6 +119,12 @@ class Dispatcher:
             return self._faults.lost(name, label, error)
         except InfrastructureError as stop:
             raise type(stop)(f"{stop}\n{describe_executors(self._executors.values())}") from error
+
+    def _comes_of_the_executor(self, label: str, error: Exception) -> bool:
+        """Tells whether a task failed only because its executor takes none any more."""
+        assert self._watch is not None
+        own = (EvaluationFailedError, EvaluationTimeoutError, AppTimeout)
+        return self._watch.is_bad(label) and not isinstance(error, own)
 
     def _check_executors(self) -> list[str]:
         """Returns the labels of those that take tasks."""

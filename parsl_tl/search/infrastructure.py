@@ -116,7 +116,7 @@ def describe_executors(executors: Iterable[Any]) -> str:
             if status.message:
                 parts.append(status.message)
             parts += [_tail(path) for path in (status.stdout_path, status.stderr_path) if path]
-        if ended:
+        if ended and hasattr(executor, "worker_logdir"):
             parts.append(f"logs of its workers: {executor.worker_logdir}")
     return "\n".join(part for part in parts if part)
 

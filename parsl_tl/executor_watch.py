@@ -50,7 +50,7 @@ class _Line:
 
 
 class ExecutorWatch:
-    """Watches the executors of a kernel while evaluations run.
+    """Watches the executors of a kernel while tasks run.
 
     An executor whose interchange has ended, or is silent, is given up: Parsl would wait for it
     for ever.
@@ -69,7 +69,6 @@ class ExecutorWatch:
             for label, executor in executors.items()
             if hasattr(executor, "connected_managers")
         }
-        self._stand_ins: list[InterchangeStandIn] = []
         self._thread = threading.Thread(target=self._look, name="executor-watch", daemon=True)
         self._thread.start()
 
@@ -89,8 +88,6 @@ class ExecutorWatch:
         # Parsl's sockets may be closed when nobody uses them.
         for line in self._lines.values():
             line.thread.join(timeout=2.0)
-        for stand_in in self._stand_ins:
-            stand_in.close()
 
     def _look(self) -> None:
         while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
@@ -101,7 +98,7 @@ class ExecutorWatch:
                     # A process that hangs may come back, and answer beside the stand-in.
                     executor.interchange_proc.kill()
                     executor.interchange_proc.wait()
-                    self._stand_ins.append(InterchangeStandIn(executor))
+                    InterchangeStandIn(executor)
                     fail_executor(executor, InfrastructureError(why))
 
 
