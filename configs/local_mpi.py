@@ -1,6 +1,6 @@
 """This machine: MPI programs as tasks, through HTEX's MPI mode.
 
-On a site with a scheduler, the provider is the scheduler's, with Parsl's SimpleLauncher: one pool
+On a site with a scheduler, the provider is the scheduler's, with its SimpleLauncher: one pool
 of workers on the first node of a block starts the programs. The node file comes from the scheduler
 then, so that the lines about it go; ``worker_init`` loads the site's MPI and the environment that
 mpi4py was compiled in; ``mpi_launcher`` is what the site uses ("srun", "mpiexec"); and
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import parsl
 from parsl.executors import MPIExecutor
+from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
 from parsl_tl.block_errors import after_failed_starts
-from parsl_tl.block_launcher import WholeBlockLauncher
 from parsl_tl.task_retries import retry_when_lost
 
 
@@ -55,7 +55,7 @@ def config(
             init_blocks=1,
             min_blocks=1,
             max_blocks=1,
-            launcher=WholeBlockLauncher(),
+            launcher=SimpleLauncher(),
             worker_init="\n".join(worker_init),
         ),
     )
