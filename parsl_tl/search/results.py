@@ -45,7 +45,7 @@ def results_frame(rows: Iterable[Mapping[str, Any]], choices: Sequence[str]) -> 
         records.append(record)
     frame = pd.DataFrame.from_records(records)
     if frame.empty:
-        return pd.DataFrame(columns=_FIRST)
+        return pd.DataFrame(columns=_FIRST).astype({"objective": float})
     return frame[_FIRST + [name for name in frame.columns if name not in _FIRST]]
 
 
