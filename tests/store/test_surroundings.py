@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from store_servers import ServerProcess, running
 from parsl_tl import open_store
 from parsl_tl.cli.program import main
 from parsl_tl.errors import InvalidValueError, StoreCorruptError, StoreFormatError, StoreFullError
+from parsl_tl.store.token import read_token
 
 
 def fill(folder, tools, count=8):
@@ -201,18 +203,27 @@ def test_a_log_that_outgrows_what_lives_is_written_anew(tmp_path, tools):
 
 FLOOD = """
 import sys, threading
+import pyarrow
 import pyarrow.flight as flight
 
+address, beginning = sys.argv[1], bytes.fromhex(sys.argv[2])
+
 def flood():
-    client = flight.connect(sys.argv[1])
+    client = flight.connect(address)
     try:
-        list(client.do_action(flight.Action("parsl_tl.call", bytes(60 << 20))))
-    except flight.FlightError as error:
-        print("refused:", type(error).__name__, flush=True)
+        list(client.do_action(flight.Action("parsl_tl.enter", beginning)))
+        list(client.do_action(flight.Action("parsl_tl.call", beginning + bytes(60 << 20))))
+    except pyarrow.ArrowException as error:
+        print(type(error).__name__, error, flush=True)
 
 for _ in range(3):
     threading.Thread(target=flood).start()
 """
+
+
+def beginning_of_request(token):
+    """A ping, as it goes before every message of a client with this token."""
+    return struct.pack("<4sHH32s64x", b"PTLQ", 2, 2, token)
 
 
 @pytest.mark.slow
@@ -221,15 +232,22 @@ def test_who_shows_no_token_takes_no_memory(tmp_path):
         status = Path(f"/proc/{process.pid}/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
+    def first_answer(server, token):
+        """To three messages of 60 MB each at once."""
+        address = server.address.replace("grpc+tcp", "grpc")
+        command = [sys.executable, "-c", FLOOD, address, beginning_of_request(token).hex()]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        answer = run.stdout.readline()
+        run.kill()
+        run.communicate()
+        return answer
+
     options = ("--token-file", tmp_path / "token")
     with running(tmp_path, "flight", 1, *options) as (server,):
         before = peak(server.process)
-        address = server.address.replace("grpc+tcp", "grpc")
-        run = subprocess.Popen([sys.executable, "-c", FLOOD, address], stdout=subprocess.PIPE)
-        # The first answer to any of them; what else they still try has been cut by then, too.
-        assert run.stdout.readline().startswith(b"refused: ")
-        run.kill()
-        run.communicate()
-        # One message alone has 60 MB.
+        assert "FlightUnavailableError" in first_answer(server, bytes(32))
         assert peak(server.process) - before < 30e6
+        # The same of who shows it comes through, and is too much for another reason.
+        assert "at most" in first_answer(server, read_token(tmp_path / "token"))
+        assert peak(server.process) - before > 60e6
         assert server.process.poll() is None
