@@ -25,6 +25,11 @@ constexpr std::uint64_t kShared = 7;         // the layer that all hold, of the 
 constexpr std::size_t kTextBytes = 1 << 20;  // makes logs long
 constexpr std::uint64_t kLongLog = 17 << 20;
 constexpr std::uint64_t kShortLog = 8 << 20;
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kStride = 5;  // each step takes several times as long
+#else
+constexpr int kStride = 1;
+#endif
 constexpr std::uint64_t kLeft = 2;  // models that live on in the long log
 
 Bytes tensor_of(std::uint64_t owner, std::uint64_t key) {
@@ -155,7 +160,11 @@ void check_store(const std::string& folder, const std::set<std::uint64_t>& befor
   CHECK_EQ(engine.num_models(), found);
   CHECK(engine.was_used(1));
   for (const std::string& problem : engine.verify().problems) CHECK_EQ(problem, "");
-  CHECK(fs::is_empty(folder + "/tmp"));
+  {
+    // Whoever opens it may begin to write the log anew himself.
+    const FileLock nobody_rewrites(folder + "/snapshot.lock", true);
+    CHECK(fs::is_empty(folder + "/tmp"));
+  }
   // It goes on being usable.
   put(engine, 200);
   engine.retire(200);
@@ -167,7 +176,7 @@ CASE(log_rewriting_dies_at_every_step) {
   const std::set<std::uint64_t> living = make_long_log(long_log);
   const std::uint64_t to_retire = *living.begin();
   int deaths_at_work = 0;
-  for (int step = 1;; ++step) {
+  for (int step = 1;; step += kStride) {
     const std::string folder = scratch / std::to_string(step);
     fs::copy(long_log, folder, fs::copy_options::recursive);
     Acknowledged acknowledged;
@@ -183,7 +192,7 @@ CASE(log_rewriting_dies_at_every_step) {
     CHECK_EQ(said.size(), 3U);
     break;
   }
-  CHECK(deaths_at_work > 5);
+  CHECK(deaths_at_work > 5 / kStride);
 }
 
 }  // namespace
