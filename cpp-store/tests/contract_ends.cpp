@@ -10,6 +10,7 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 
 #include "random.hpp"
@@ -72,6 +73,14 @@ Process::Process(const Transport& transport, std::vector<std::string> arguments)
   output_ = output[0];
   if (error == 0) first_line_ = read_line(output_);
   if (first_line_.empty()) throw std::runtime_error(transport.server_program + " did not start");
+}
+
+std::int64_t Process::peak_memory() const {
+  std::ifstream status("/proc/" + std::to_string(process_) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return 1024 * std::stoll(line.substr(6));
+  }
+  throw std::runtime_error("the process has no memory");
 }
 
 Process::~Process() {

@@ -42,6 +42,8 @@ class Process {
   void freeze() const;  // returns when it stands still
   void thaw() const;
   void kill();
+  /// The most memory that it has had so far, in bytes.
+  std::int64_t peak_memory() const;
 
  private:
   ::pid_t process_ = -1;
@@ -54,6 +56,14 @@ class ServerProcess : public Process {
  public:
   ServerProcess(const Transport& transport, const std::string& address)
       : Process(transport, {address}) {}
+  const std::string& address() const noexcept { return first_line(); }
+};
+
+/// A server that lets in who knows the password.
+class GuardedProcess : public Process {
+ public:
+  GuardedProcess(const Transport& transport, const std::string& password)
+      : Process(transport, {"guarded", transport.address, password}) {}
   const std::string& address() const noexcept { return first_line(); }
 };
 

@@ -13,10 +13,10 @@ void say(const std::string& line) {
   std::fflush(stdout);
 }
 
-int serve(const Transport& transport, const char* address) {
+int serve(const Transport& transport, const char* address, const char* password = "") {
   ListenOptions options = transport.listen_options;
   options.address = address;
-  const auto listener = transport.listen(options, std::make_shared<ContractHandler>());
+  const auto listener = transport.listen(options, std::make_shared<ContractHandler>(password));
   say(listener->address());
   while (std::getchar() != EOF) {
   }
@@ -54,6 +54,9 @@ int download_until_killed(const Transport& transport, const char* address, const
 
 int contract_program(const Transport& transport, int argc, char** argv) {
   if (argc == 2) return serve(transport, argv[1]);
+  if (argc == 4 && argv[1] == std::string_view("guarded")) {
+    return serve(transport, argv[2], argv[3]);
+  }
   if (argc == 4 && argv[1] == std::string_view("download")) {
     return download_until_killed(transport, argv[2], argv[3]);
   }

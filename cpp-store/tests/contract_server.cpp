@@ -43,8 +43,18 @@ std::string StreamSum::text() const {
   return std::to_string(size_) + " " + std::to_string(sum_);
 }
 
+ContractHandler::ContractHandler(std::string password)
+    : pass_(password.empty() ? "" : password + " ") {}
+
+bool ContractHandler::admits(std::span<const std::uint8_t> beginning) const noexcept {
+  return beginning.size() >= pass_.size() &&
+         std::equal(pass_.begin(), pass_.end(), beginning.begin());
+}
+
 std::string ContractHandler::handle(std::span<const std::uint8_t> request,
                                     Exchange& exchange) noexcept {
+  if (!admits(request)) return "denied";
+  request = request.subspan(pass_.size());
   const int now = ++at_once_;
   for (int most = most_at_once_; now > most && !most_at_once_.compare_exchange_weak(most, now);) {
   }

@@ -23,9 +23,15 @@ namespace parsl_tl::testing {
 ///   send-other N              sends N bytes that nobody expects; replies with what it is told then
 ///   send-twice N              sends N bytes, then again; replies with what it is told then
 ///   wait                      waits until it is released
+/// With a password, only requests that begin with it and a space are let in; "denied" is said to
+/// others.
 class ContractHandler final : public Handler {
  public:
+  explicit ContractHandler(std::string password = "");
+
   std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept override;
+  bool admits(std::span<const std::uint8_t> beginning) const noexcept override;
+  bool admits_everybody() const noexcept override { return pass_.empty(); }
 
   void release();
   int waiting() const noexcept { return waiting_; }
@@ -39,6 +45,7 @@ class ContractHandler final : public Handler {
   std::string download(std::span<const std::uint8_t> numbers, Exchange& exchange);
   std::string wait();
 
+  const std::string pass_;  // what requests begin with
   std::atomic<int> waiting_ = 0;
   std::atomic<int> at_once_ = 0;
   std::atomic<int> most_at_once_ = 0;

@@ -29,6 +29,7 @@ Transport over_tls() {
 }
 
 TRANSPORT_CONTRACT(tcp, over_tcp)
+TRANSPORT_CASE(tcp, strangers_take_no_memory, over_tcp)
 TRANSPORT_CONTRACT(local, over_unix)
 TRANSPORT_CASE(tls, echo, over_tls)
 TRANSPORT_CASE(tls, uploads, over_tls)

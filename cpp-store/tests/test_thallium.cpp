@@ -27,7 +27,8 @@ Transport over_sm() { return over_thallium("na+sm://"); }
   TRANSPORT_CASE(name, timeout, make)             \
   TRANSPORT_CASE(name, nobody_there, make)        \
   TRANSPORT_CASE(name, server_frozen, make)       \
-  TRANSPORT_CASE(name, many_channels, make)
+  TRANSPORT_CASE(name, many_channels, make)       \
+  TRANSPORT_CASE(name, strangers_take_no_memory, make)
 
 THALLIUM_CONTRACT(tcp, over_tcp)
 TRANSPORT_CASE(tcp, restart, over_tcp)

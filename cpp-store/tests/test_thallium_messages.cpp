@@ -2,24 +2,15 @@
 #include <cstring>
 
 #include "contract_ends.hpp"
-#include "instance.hpp"
-#include "message.hpp"
-#include "outgoing_call.hpp"
 #include "random.hpp"
 #include "thallium_ends.hpp"
+#include "thallium_raw_client.hpp"
 
 namespace parsl_tl::testing {
 namespace {
 
 using namespace mochi;
 using std::chrono::milliseconds;
-using Message = std::vector<std::uint8_t>;
-
-Message message_of(const Arguments& arguments, const std::string& request,
-                   const std::string& upload = "") {
-  const std::string all = encode_head(arguments) + request + upload;
-  return Message(all.begin(), all.end());
-}
 
 Arguments some_arguments() {
   Arguments arguments;
@@ -75,8 +66,50 @@ CASE(messages_refuse_what_is_none) {
   CHECK(is_refused([](Arguments& a) {
     a.header.download_pieces = 0;
     a.download_memory.clear();
-    a.header.download_size = kMostMessageBytes + 1;
+    a.header.download_size = kMostDownloadInAnswer + 1;
   }));
+}
+
+CASE(messages_with_a_list_of_pieces_elsewhere) {
+  Arguments arguments = some_arguments();
+  const std::string list = encode_pieces(arguments);
+  arguments.header.list_pieces = 1;
+  arguments.list_memory = {{4096, 1, 0, list.size()}};
+  auto found = decode_arguments(message_of(arguments, "upload"));
+  CHECK(found.has_value());
+  if (!found) return;
+  CHECK(found->upload_memory.empty() && found->download_memory.empty());
+  CHECK(!decode_pieces(bytes_of(list + "x"), *found));
+  CHECK(!decode_pieces(bytes_of(list).first(list.size() - 1), *found));
+  CHECK(decode_pieces(bytes_of(list), *found));
+  CHECK_EQ(found->upload_memory[1].address, 8192U);
+
+  const auto is_refused = [&](auto change) {
+    Arguments other = arguments;
+    change(other);
+    return !decode_arguments(message_of(other, "upload"));
+  };
+  CHECK(is_refused([](Arguments& a) { a.list_memory[0].size -= 1; }));
+  CHECK(is_refused([](Arguments& a) { a.header.upload_pieces = 0xFFFFFFFF; }));
+  CHECK(is_refused([](Arguments& a) { a.header.list_pieces = 2; }));
+  CHECK(is_refused([](Arguments& a) {
+    a.header.upload_pieces = a.header.download_pieces = 0;
+    a.header.upload_size = a.header.download_size = 0;
+    a.list_memory[0].size = 0;
+  }));
+}
+
+CASE(messages_with_the_beginning_of_a_request) {
+  Arguments arguments;
+  arguments.header.magic = kArgumentsMagic;
+  arguments.header.request_size = 5000;
+  arguments.header.request_pieces = 1;
+  arguments.request_memory = {{4096, 1, 0, 5000}};
+  const std::string beginning(kBeginningBytes, 'b');
+  const auto found = decode_arguments(message_of(arguments, beginning));
+  CHECK(found.has_value() && found->request.size() == kBeginningBytes);
+  CHECK(!decode_arguments(message_of(arguments, "")));
+  CHECK(!decode_arguments(message_of(arguments, beginning + "b")));
 }
 
 CASE(messages_of_random_bytes) {
@@ -93,47 +126,12 @@ CASE(messages_of_random_bytes) {
   }
 }
 
-/// A client that says whatever it likes.
-class RawClient {
- public:
-  explicit RawClient(const std::string& address)
-      : instance_(Instance::start(protocol_of(address), Role::kClient)) {
-    hg_addr_t found = HG_ADDR_NULL;
-    margo_addr_lookup(instance_->margo(), address.c_str(), &found);
-    target_.peer = std::make_shared<Peer>(instance_, found);
-    target_.rpc = register_for_calls(*instance_, 0);
-  }
-
-  struct Said {
-    Outcome outcome;
-    std::string reply;
-  };
-  /// What the server says to this; nothing if it takes longer.
-  std::optional<Said> say(const Message& message, milliseconds patience = milliseconds(5000)) {
-    OutgoingCall call(target_, {mochi::Bytes(message)});
-    if (!call.wait_until(Clock::now() + patience) && !call.cancel()) return std::nullopt;
-    Said said{};
-    call.read_answer([&](const Answer& answer) {
-      said = {answer.header.outcome, std::string(answer.reply.begin(), answer.reply.end())};
-    });
-    return said;
-  }
-  bool is_refused(const Message& message) {
-    const auto said = say(message);
-    return said && said->outcome == Outcome::kRefused;
-  }
-
- private:
-  std::shared_ptr<Instance> instance_;
-  Target target_{};
-};
-
 void garbage_is_refused(const char* address) {
   const Ends ends(over_thallium(address), 2);
   const auto channel = ends.connect();
-  RawClient raw(ends.listener->address());
+  RawThalliumClient raw(ends.listener->address());
   Random random(2);
-  for (const std::size_t size : {0UL, 1UL, 7UL, 71UL, 72UL, 4000UL, 100'000UL, 5UL << 20}) {
+  for (const std::size_t size : {0UL, 1UL, 7UL, 71UL, 72UL, 4000UL}) {
     CHECK(raw.is_refused(random.bytes(size)));
   }
   const Message good = message_of(some_arguments(), "upload");
@@ -164,7 +162,7 @@ void memory_that_is_not_there(const char* address) {
       return made;
     };
     const auto say = [&](const Arguments& made, const std::string& request) {
-      return RawClient(ends.listener->address())
+      return RawThalliumClient(ends.listener->address())
           .say(message_of(made, request), milliseconds(700));
     };
     Arguments upload = arguments("upload");
@@ -184,7 +182,15 @@ void memory_that_is_not_there(const char* address) {
     Arguments request = arguments(std::string(300, ' '));
     request.header.request_pieces = 1;
     request.request_memory = {lie};
-    if (const auto said = say(request, "")) CHECK(said->outcome == Outcome::kGone);
+    const std::string beginning(kBeginningBytes, ' ');
+    if (const auto said = say(request, beginning)) CHECK(said->outcome == Outcome::kGone);
+
+    Arguments list = arguments(std::string(300, ' '));
+    list.header.request_pieces = 1;
+    list.header.list_pieces = 1;
+    list.list_memory = {lie};
+    list.list_memory[0].size = sizeof(RemotePiece);
+    if (const auto said = say(list, beginning)) CHECK(said->outcome == Outcome::kGone);
     CHECK_EQ(ask(*channel, "echo after"), "after");
   }
   check_download(*channel, 2, {5 << 20});

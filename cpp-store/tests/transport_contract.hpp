@@ -39,9 +39,11 @@ void contract_slow_reader(const Transport& transport);
 void contract_stop(const Transport& transport);
 void contract_many_channels(const Transport& transport);
 void contract_memory_is_let_go(const Transport& transport);
+void contract_strangers_take_no_memory(const Transport& transport);
 
 /// The main function of a program that tests start, freeze and kill. With one argument it serves
-/// there, prints the address, and goes on until its input ends. With "download", an address and a
+/// there, prints the address, and goes on until its input ends; with "guarded", an address and a
+/// password it serves only who knows that. With "download", an address and a
 /// number of bytes it downloads so much from there, again and again, and prints a line each time.
 int contract_program(const Transport& transport, int argc, char** argv);
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_writer import SPACE, check_weights, kill_writer, start_writer
 
 from parsl_tl import open_store
 from parsl_tl.architecture import longest_common_prefix
@@ -37,7 +38,7 @@ def load(name):
     return module
 
 
-writer, population = load("writer"), load("population")
+population = load("population")
 
 
 def dense(graph):
@@ -308,36 +309,11 @@ def test_compactions_and_folds_of_many_threads(tmp_path, tools):
         check(store, folder)
 
 
-def start_writer(folder, first, step=1):
-    process = subprocess.Popen(
-        [sys.executable, str(Path(writer.__file__)), str(folder), str(first), str(step)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def kill(process):
-    """Kills a writer; returns ids that were put, retired, and perhaps retired."""
-    process.send_signal(signal.SIGKILL)
-    lines = [
-        line.split() for line in process.stdout.read().splitlines(keepends=True) if line[-1] == "\n"
-    ]
-    process.wait()
-    process.stdout.close()
-    ids = {word: {int(i) for w, i in lines if w == word} for word in ("put", "retiring", "retired")}
-    return ids["put"], ids["retired"], ids["retiring"] - ids["retired"]
-
-
-def check_weights(store):
-    """Every layer of every model holds what its owner put into it."""
+def check_all_weights(store):
+    """Those of every model; returns the ids."""
     ids = store.models()["model_id"].to_pylist()
     for model_id in ids:
-        owners = store.composition(model_id)
-        for name, (array,) in store.read(model_id).items():
-            expected = writer.weights_of(owners[name], [name])[name][0]
-            np.testing.assert_array_equal(array, expected)
+        check_weights(store, model_id)
     return set(ids)
 
 
@@ -354,27 +330,22 @@ def test_others_write_and_read_meanwhile(tmp_path):
             rewritten += store.compact().segments_rewritten
             for each in (reader, store):
                 for model_id in each.models()["model_id"].to_pylist():
-                    try:
-                        owners, read = each.composition(model_id), each.read(model_id)
-                    except ModelNotFoundError:
-                        continue  # its writer retired it
-                    for name, (array,) in read.items():
-                        expected = writer.weights_of(owners[name], [name])[name][0]
-                        np.testing.assert_array_equal(array, expected)
+                    with contextlib.suppress(ModelNotFoundError):  # its writer retired it
+                        check_weights(each, model_id)
         assert all(process.poll() is None for process in writers)
-        said = [kill(process) for process in writers]
+        said = [kill_writer(process) for process in writers]
         put, retired, perhaps = (set().union(*sets) for sets in zip(*said, strict=True))
         assert len(put) > 30
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            living = check_weights(store)
+            living = check_all_weights(store)
         assert put - retired - perhaps <= living
         assert not living & retired
         assert len(living - put) <= 2
         store.compact()
-        assert check_weights(reader) == living
+        assert check_all_weights(reader) == living
     with open_store(f"embedded:{folder}") as store:  # which sweeps what the killed were at
-        assert check_weights(store) == living
+        assert check_all_weights(store) == living
         check(store, folder)
 
 
@@ -393,14 +364,14 @@ def kill_compactors(folder, rounds, seed):
         compactor.send_signal(signal.SIGKILL)
         compactor.wait()
         compactor.stdout.close()
-        time.sleep(rng.uniform(0.0, 0.05))  # the writer goes on without it
-        said = kill(process)
+        # The writer goes on without it.
+        said = kill_writer(process, rng.randint(0, 12), rng.uniform(0.0, 0.05))
         put, retired, perhaps = put | said[0], retired | said[1], perhaps | said[2]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected
             store = open_store(f"embedded:{folder}")
         with store:
-            living = check_weights(store)
+            living = check_all_weights(store)
             assert put - retired - perhaps <= living
             assert not living & retired
             assert len(living - put - unread) <= 1
@@ -409,11 +380,11 @@ def kill_compactors(folder, rounds, seed):
             assert report.ok, report.problems
             assert list((folder / "tmp").iterdir()) == []
             store.compact()  # removes what a retirement may have left behind
-            assert check_weights(store) == living
+            assert check_all_weights(store) == living
             assert store.stats()["segments"] == len(list((folder / "segments").iterdir()))
             for used in (put | unread) - living:
                 with pytest.raises(ModelExistsError):
-                    store.put(used, writer.SPACE.build([1] * 6, (3,), (2,)), {}, quality=0)
+                    store.put(used, SPACE.build([1] * 6, (3,), (2,)), {}, quality=0)
             for model_id in sorted(living)[:-20]:
                 store.retire(model_id)
                 retired.add(model_id)

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import random
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from store_writer import kill
 
 from parsl_tl import open_store
 from parsl_tl.errors import StoreFullError, StorePermissionError
@@ -418,16 +418,11 @@ def start(what, folder, first):
     return process
 
 
-def kill(process):
-    """Kills it; returns {word: numbers} of what it had printed."""
-    process.send_signal(signal.SIGKILL)
+def kill_filler(process, rng):
+    """Kills it some time; returns {word: numbers} of what it had printed."""
     said = {}
-    for line in process.stdout.read().splitlines(keepends=True):
-        if line.endswith("\n"):
-            word, number = line.split()
-            said.setdefault(word, []).append(int(number))
-    process.wait()
-    process.stdout.close()
+    for word, number in kill(process, rng.randint(0, 8), rng.uniform(0.0, 0.1)):
+        said.setdefault(word, []).append(int(number))
     return said
 
 
@@ -437,8 +432,7 @@ def kill_while_folding(folder, rounds, seed):
     for number in range(rounds):
         first = number * 1_000_000
         process = start("fill", folder, first)
-        time.sleep(rng.uniform(0.0, 0.12))
-        said = kill(process)
+        said = kill_filler(process, rng)
         folds += len(said.get("folded", []))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected

@@ -97,7 +97,7 @@ std::optional<std::string> ThalliumChannel::attempt(const Call& call, TimePoint 
   const std::uint64_t client = connection().client;
   const std::uint64_t number = next_call_++;
   try {
-    if (!to.peer->clock().at(deadline) && !ask_whether_over(to, client, number, deadline)) {
+    if (!to.peer->clock().at(deadline) && !ask_whether_over(to, client, number, call.request, deadline)) {
       to.peer->cut();
       throw StoreException(ErrorCode::kUnreachable,
                            "no answer within " + std::to_string(call.timeout.count()) + " ms");

@@ -68,14 +68,4 @@ void ThalliumExchange::send(const ConstPieces& pieces, std::shared_ptr<const voi
   for (const auto& piece : pieces) download_.insert(download_.end(), piece.begin(), piece.end());
 }
 
-std::vector<std::uint8_t> ThalliumExchange::pull_request() const {
-  std::vector<std::uint8_t> request;
-  request.reserve(arguments_.header.request_size);
-  Puller puller(bounds_, arguments_.request_memory);
-  for (Bytes part = puller.next(); !part.empty(); part = puller.next()) {
-    request.insert(request.end(), part.begin(), part.end());
-  }
-  return request;
-}
-
 }  // namespace parsl_tl::mochi

@@ -62,6 +62,9 @@ class Puller {
   Part current_;              // what the caller looks at
 };
 
+/// All that lies in the client's memory. Throws kUnreachable.
+std::vector<std::uint8_t> pull(const Bounds& bounds, const std::vector<RemotePiece>& memory);
+
 /// Pushes pieces into the client's memory. `owner` keeps them alive. Throws kUnreachable.
 void push(const Bounds& bounds, const ConstPieces& pieces, std::shared_ptr<const void> owner,
           const std::vector<RemotePiece>& memory);
@@ -76,8 +79,6 @@ class ThalliumExchange : public Exchange {
   std::span<const std::uint8_t> take() override;
   void send(const ConstPieces& pieces, std::shared_ptr<const void> owner) override;
 
-  /// A request that is not in its message.
-  std::vector<std::uint8_t> pull_request() const;
   /// Once the call is answered, the client's memory is its own again: waits for what is under way.
   void finish() noexcept { upload_.finish(); }
 

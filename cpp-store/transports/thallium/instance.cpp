@@ -25,6 +25,15 @@ constexpr std::size_t kMargoHeader = 16;
 // How long the end of the process may take for it.
 constexpr auto kPatienceAtExit = 2s;
 
+/// Mercury would fetch what is left of a message that does not fit, however much the sender says it
+/// is. No message of ours is that long; see message.hpp.
+hg_return_t refuse_more_data(hg_core_handle_t handle, hg_op_t /*operation*/,
+                             void (*done)(hg_core_handle_t, hg_return_t)) {
+  // As if the attempt had failed: an error given back would leave Mercury waiting for its end.
+  done(handle, HG_OPNOTSUPPORTED);
+  return HG_SUCCESS;
+}
+
 /// Over TCP messages that no buffer waits for stay in the socket: a few buffers do, and libfabric's own
 /// number of them takes 50 MB. Networks that drop such messages keep theirs.
 void limit_buffers(const std::string& address) {
@@ -140,6 +149,7 @@ Instance::Instance(const std::string& address, Role role) {
                                                    : "; hg_info lists the protocols that it has"));
   }
   margo_ = engine_.get_margo_instance();
+  HG_Core_set_more_data_callback(margo_get_class(margo_)->core_class, refuse_more_data, nullptr);
   to_read_ = std::make_unique<MemoryFormat>(margo_, HG_BULK_READ_ONLY);
   to_write_ = std::make_unique<MemoryFormat>(margo_, HG_BULK_WRITE_ONLY);
   // Buffers serve for both, and a description has no more in it than the other formats'.

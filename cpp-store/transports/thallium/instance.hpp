@@ -43,7 +43,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   const MemoryFormat& to_read() const { return *to_read_; }
   const MemoryFormat& to_write() const { return *to_write_; }
   BufferPool& buffers() { return *buffers_; }
-  /// What fits into a message without a second one.
+  /// The longest message there is, with Mercury's header; see message.hpp.
   std::size_t most_in_message() const { return most_in_message_; }
 
   Peers& peers() { return *peers_; }

@@ -1,5 +1,6 @@
 #include "message.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace parsl_tl::mochi {
@@ -56,40 +57,70 @@ bool add_up(const std::vector<RemotePiece>& pieces, std::uint64_t size) {
   return size == 0;
 }
 
+bool take_pieces(Reader& reader, Arguments& found) {
+  const auto& header = found.header;
+  return reader.take(found.request_memory, header.request_pieces) &&
+         reader.take(found.upload_memory, header.upload_pieces) &&
+         reader.take(found.download_memory, header.download_pieces) &&
+         add_up(found.request_memory, header.request_size) &&
+         add_up(found.upload_memory, header.upload_size) &&
+         add_up(found.download_memory, header.download_size);
+}
+
+/// Whether there is a list of pieces, and none in it is too long.
+bool has_list(const Arguments::Header& header) {
+  const std::uint32_t longest =
+      std::max({header.request_pieces, header.upload_pieces, header.download_pieces});
+  return longest > 0 && longest <= kMostPieces;
+}
+
 }  // namespace
 
 std::string encode_head(const Arguments& arguments) {
   std::string head(reinterpret_cast<const char*>(&arguments.header), sizeof(Arguments::Header));
-  append(head, arguments.request_memory);
-  append(head, arguments.upload_memory);
-  append(head, arguments.download_memory);
+  append(head, arguments.list_memory);
+  if (arguments.list_memory.empty()) head += encode_pieces(arguments);
   return head;
+}
+
+std::string encode_pieces(const Arguments& arguments) {
+  std::string list;
+  append(list, arguments.request_memory);
+  append(list, arguments.upload_memory);
+  append(list, arguments.download_memory);
+  return list;
 }
 
 std::optional<Arguments> decode_arguments(Bytes message) {
   Arguments found;
   Reader reader(message);
   const auto& header = found.header;
-  const auto in_message = [](std::uint32_t pieces, std::uint64_t size) {
-    return pieces == 0 ? size : 0;
-  };
-  const bool is_whole =
-      reader.take(found.header) && header.magic == kArgumentsMagic &&
-      header.request_size <= kMostMessageBytes &&
-      reader.take(found.request_memory, header.request_pieces) &&
-      reader.take(found.upload_memory, header.upload_pieces) &&
-      reader.take(found.download_memory, header.download_pieces) &&
-      reader.take(found.request, in_message(header.request_pieces, header.request_size)) &&
-      reader.take(found.upload, in_message(header.upload_pieces, header.upload_size)) &&
-      reader.is_at_end();
-  if (!is_whole || !add_up(found.request_memory, header.request_size) ||
-      !add_up(found.upload_memory, header.upload_size) ||
-      !add_up(found.download_memory, header.download_size)) {
+  if (!reader.take(found.header) || header.magic != kArgumentsMagic ||
+      header.request_size > kMostMessageBytes) {
     return std::nullopt;
   }
   // What is to be in the answer has to fit there.
-  if (header.download_pieces == 0 && header.download_size > kMostMessageBytes) return std::nullopt;
-  return found;
+  if (header.download_pieces == 0 && header.download_size > kMostDownloadInAnswer) {
+    return std::nullopt;
+  }
+  const std::uint64_t request_bytes =
+      header.request_pieces == 0 ? header.request_size
+                                 : std::min<std::uint64_t>(header.request_size, kBeginningBytes);
+  const bool is_whole =
+      (header.list_pieces == 0 ? take_pieces(reader, found)
+                               : has_list(header) &&
+                                     reader.take(found.list_memory, header.list_pieces) &&
+                                     add_up(found.list_memory,
+                                            found.pieces() * sizeof(RemotePiece))) &&
+      reader.take(found.request, request_bytes) &&
+      reader.take(found.upload, header.upload_pieces == 0 ? header.upload_size : 0) &&
+      reader.is_at_end();
+  return is_whole ? std::optional(std::move(found)) : std::nullopt;
+}
+
+bool decode_pieces(Bytes list, Arguments& arguments) {
+  Reader reader(list);
+  return take_pieces(reader, arguments) && reader.is_at_end();
 }
 
 std::string encode_head(const Answer& answer) {
@@ -99,9 +130,12 @@ std::string encode_head(const Answer& answer) {
 std::optional<Answer> decode_answer(Bytes message) {
   Answer found;
   Reader reader(message);
-  const bool is_whole = reader.take(found.header) && found.header.magic == kAnswerMagic &&
-                        reader.take(found.download, found.header.download_size) &&
-                        reader.take(found.reply, found.header.reply_size) && reader.is_at_end();
+  const auto& header = found.header;
+  const bool is_whole =
+      reader.take(found.header) && header.magic == kAnswerMagic &&
+      reader.take(found.download, header.download_size) &&
+      reader.take(found.reply, header.outcome == Outcome::kHeld ? 0 : header.reply_size) &&
+      reader.is_at_end();
   return is_whole ? std::optional(found) : std::nullopt;
 }
 

@@ -10,11 +10,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Up to this size a download is a part of the answer.
-constexpr std::uint64_t kSmallDownload = 2048;
 // What is kept back of a call's time for the question whether its memory is left alone.
 constexpr auto kMostForQuestion = 1000ms;
 constexpr auto kLeastForQuestion = 20ms;
+// What is left in a message for pieces of memory, or for where their list lies.
+constexpr std::size_t kRoomForPieces = 4 * sizeof(RemotePiece);
 
 }  // namespace
 
@@ -23,7 +23,8 @@ OneCall::OneCall(Target target, const Call& call, TimePoint deadline, std::uint6
     : target_(std::move(target)),
       call_(call),
       deadline_(deadline),
-      exposure_(target_.peer->instance().shared_from_this()) {
+      exposure_(target_.peer->instance().shared_from_this()),
+      reply_exposure_(target_.peer->instance().shared_from_this()) {
   arguments_.header.magic = kArgumentsMagic;
   arguments_.header.client = client;
   arguments_.header.call = number;
@@ -34,7 +35,7 @@ void OneCall::lay_open() {
   header.request_size = call_.request.size();
   header.upload_size = size_of(call_.upload);
   header.download_size = call_.download != nullptr ? call_.download->size() : 0;
-  if (header.download_size > kSmallDownload) {
+  if (header.download_size > kMostDownloadInAnswer) {
     const Pieces& memory = call_.download->memory();
     if (size_of(memory) != header.download_size) {
       throw StoreException(ErrorCode::kInvalidValue,
@@ -44,10 +45,9 @@ void OneCall::lay_open() {
     arguments_.download_memory = exposure_.for_writing(memory);
   }
   const std::size_t most = target_.peer->instance().most_in_message();
-  std::size_t used = sizeof(std::uint64_t) + sizeof(Arguments::Header) +
-                     arguments_.download_memory.size() * sizeof(RemotePiece);
+  std::size_t used = sizeof(std::uint64_t) + sizeof(Arguments::Header);
   const auto fits = [&](std::uint64_t size) {
-    if (used + size > most) return false;
+    if (used + size > most - kRoomForPieces) return false;
     used += size;
     return true;
   };
@@ -55,12 +55,23 @@ void OneCall::lay_open() {
     in_message_.push_back(call_.request);
   } else {
     arguments_.request_memory = exposure_.for_reading({call_.request});
+    in_message_.push_back(beginning_of(call_.request));
+    used += in_message_.back().size();
   }
   if (fits(header.upload_size)) {
     in_message_.insert(in_message_.end(), call_.upload.begin(), call_.upload.end());
   } else {
     arguments_.upload_memory = exposure_.for_reading(call_.upload);
   }
+  count_pieces();
+  if (used + arguments_.pieces() * sizeof(RemotePiece) > most) {
+    list_ = encode_pieces(arguments_);
+    arguments_.list_memory = exposure_.for_reading({bytes_of(list_)});
+    header.list_pieces = static_cast<std::uint32_t>(arguments_.list_memory.size());
+  }
+}
+
+void OneCall::count_pieces() {
   const std::size_t most_pieces =
       std::max(arguments_.upload_memory.size(), arguments_.download_memory.size());
   if (most_pieces > kMostPieces) {
@@ -68,6 +79,7 @@ void OneCall::lay_open() {
                          "a call with " + std::to_string(most_pieces) + " pieces of memory; " +
                              std::to_string(kMostPieces) + " are allowed");
   }
+  auto& header = arguments_.header;
   header.request_pieces = static_cast<std::uint32_t>(arguments_.request_memory.size());
   header.upload_pieces = static_cast<std::uint32_t>(arguments_.upload_memory.size());
   header.download_pieces = static_cast<std::uint32_t>(arguments_.download_memory.size());
@@ -79,23 +91,50 @@ TimePoint OneCall::answer_deadline() const {
 
 std::optional<std::string> OneCall::run() {
   lay_open();
-  arguments_.header.deadline = target_.peer->clock().at(answer_deadline()).value_or(0);
-  const std::string head = encode_head(arguments_);
-  std::vector<Bytes> message{bytes_of(head)};
-  message.insert(message.end(), in_message_.begin(), in_message_.end());
-  std::optional<std::string> reply;
   try {
-    OutgoingCall outgoing(target_, message);
-    if (!wait(outgoing) && !outgoing.cancel()) {
-      throw StoreException(ErrorCode::kUnreachable,
-                           "no answer within " + std::to_string(call_.timeout.count()) + " ms");
-    }
-    outgoing.read_answer([&](const Answer& answer) { reply = take(answer); });
+    exchange(arguments_, in_message_, [this](const Answer& answer) { take(answer); });
+    if (held_bytes_ > 0) fetch_reply(held_bytes_);
   } catch (const StoreException&) {
     abandon();
     throw;
   }
-  return reply;
+  return std::move(reply_);
+}
+
+void OneCall::exchange(Arguments& arguments, const std::vector<Bytes>& parts,
+                       const std::function<void(const Answer&)>& read) {
+  arguments.header.deadline = target_.peer->clock().at(answer_deadline()).value_or(0);
+  const std::string head = encode_head(arguments);
+  std::vector<Bytes> message{bytes_of(head)};
+  message.insert(message.end(), parts.begin(), parts.end());
+  OutgoingCall outgoing(target_, message);
+  if (!wait(outgoing) && !outgoing.cancel()) {
+    throw StoreException(ErrorCode::kUnreachable,
+                         "no answer within " + std::to_string(call_.timeout.count()) + " ms");
+  }
+  outgoing.read_answer(read);
+}
+
+void OneCall::fetch_reply(std::uint64_t size) {
+  reply_.emplace(size, '\0');
+  const std::span<std::uint8_t> memory(reinterpret_cast<std::uint8_t*>(reply_->data()), size);
+  const Bytes beginning = beginning_of(call_.request);
+  Arguments fetch;
+  fetch.header = {.magic = kArgumentsMagic,
+                  .flags = kFetchReply,
+                  .call = arguments_.header.call,
+                  .client = arguments_.header.client,
+                  .request_size = beginning.size(),
+                  .download_size = size};
+  fetch.download_memory = reply_exposure_.for_writing({memory});
+  fetch.header.download_pieces = static_cast<std::uint32_t>(fetch.download_memory.size());
+  exchange(fetch, {beginning}, [&](const Answer& answer) {
+    // That it came too late does not mean that nothing was done.
+    if (answer.header.outcome != Outcome::kAnswered || answer.header.sent != size) {
+      throw StoreException(ErrorCode::kUnreachable, "it did not send its reply");
+    }
+    reply_exposure_.deliver();
+  });
 }
 
 bool OneCall::must_give_up() const {
@@ -115,18 +154,21 @@ void OneCall::abandon() {
   try {
     is_answered = !must_give_up() &&
                   ask_whether_over(target_, arguments_.header.client, arguments_.header.call,
+                                   call_.request,
                                    std::max(deadline_, Clock::now() + kLeastForQuestion));
   } catch (const StoreException&) {
     // Then it is not there any more.
   }
   if (!is_answered) target_.peer->cut();
   exposure_.close();
+  reply_exposure_.close();
 }
 
-std::optional<std::string> OneCall::take(const Answer& answer) {
+void OneCall::take(const Answer& answer) {
   switch (answer.header.outcome) {
     case Outcome::kAnswered: break;
-    case Outcome::kLate: return std::nullopt;
+    case Outcome::kHeld: break;
+    case Outcome::kLate: return;
     case Outcome::kStopping: throw StoreException(ErrorCode::kUnreachable, "it is about to end");
     case Outcome::kGone:
       throw StoreException(ErrorCode::kUnreachable, "it could not read the memory of the call");
@@ -136,7 +178,15 @@ std::optional<std::string> OneCall::take(const Answer& answer) {
   }
   if (answer.header.sent > 0) exposure_.deliver();
   if (!answer.download.empty()) scatter(answer.download);
-  return std::string(reinterpret_cast<const char*>(answer.reply.data()), answer.reply.size());
+  if (answer.header.outcome == Outcome::kAnswered) {
+    reply_.emplace(answer.reply.begin(), answer.reply.end());
+    return;
+  }
+  held_bytes_ = answer.header.reply_size;
+  if (held_bytes_ == 0 || held_bytes_ > kMostReplyBytes) {
+    throw StoreException(ErrorCode::kIo,
+                         "it has a reply of " + std::to_string(held_bytes_) + " bytes");
+  }
 }
 
 void OneCall::scatter(Bytes download) {

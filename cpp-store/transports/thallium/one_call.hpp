@@ -28,6 +28,9 @@ namespace parsl_tl::mochi {
 /// How soon a waiting call sees that it is to give up.
 constexpr std::chrono::milliseconds kGlance{100};
 
+/// A longer reply is none of a store's.
+constexpr std::uint64_t kMostReplyBytes = 1 << 30;
+
 class OneCall {
  public:
   /// The client's number, and the number of the call among the client's.
@@ -40,13 +43,19 @@ class OneCall {
 
  private:
   void lay_open();
+  void count_pieces();
+  /// Sends the message that begins with these arguments, and reads the answer.
+  void exchange(Arguments& arguments, const std::vector<Bytes>& parts,
+                const std::function<void(const Answer&)>& read);
+  /// The reply that did not fit into the answer.
+  void fetch_reply(std::uint64_t size);
   /// By when the answer has to be there.
   TimePoint answer_deadline() const;
   bool must_give_up() const;
   bool wait(OutgoingCall& outgoing) const;
   /// Makes sure that the memory is left alone.
   void abandon();
-  std::optional<std::string> take(const Answer& answer);
+  void take(const Answer& answer);
   void scatter(Bytes download);
 
   const Target target_;
@@ -54,7 +63,11 @@ class OneCall {
   const TimePoint deadline_;
   Arguments arguments_;
   std::vector<Bytes> in_message_;  // request and upload, as far as they fit
+  std::string list_;               // of pieces, if it does not fit
   Exposure exposure_;
+  std::optional<std::string> reply_;
+  std::uint64_t held_bytes_ = 0;  // of a reply that the server keeps
+  Exposure reply_exposure_;
 };
 
 }  // namespace parsl_tl::mochi

@@ -91,15 +91,16 @@ void OutgoingCall::read_answer(const std::function<void(const Answer&)>& read) {
   if (reading.failure) std::rethrow_exception(reading.failure);
 }
 
-bool ask_whether_over(const Target& target, std::uint64_t client, std::uint64_t call,
+bool ask_whether_over(const Target& target, std::uint64_t client, std::uint64_t call, Bytes request,
                       TimePoint deadline) {
   Arguments question;
   question.header.magic = kArgumentsMagic;
   question.header.flags = kFence;
   question.header.client = client;
   question.header.call = call;
+  question.header.request_size = beginning_of(request).size();
   const std::string head = encode_head(question);
-  OutgoingCall outgoing(target, {bytes_of(head)});
+  OutgoingCall outgoing(target, {bytes_of(head), beginning_of(request)});
   if (!outgoing.wait_until(deadline) && !outgoing.cancel()) return false;
   if (outgoing.is_nobodys()) return true;
   outgoing.read_answer([](const Answer&) {});

@@ -50,13 +50,9 @@ class OutgoingCall {
   std::shared_ptr<State> state_;
 };
 
-/// Tells the server that a call is over, and waits until it leaves the call's memory alone. The
-/// answer tells its clock, too. False if none came in time.
-bool ask_whether_over(const Target& target, std::uint64_t client, std::uint64_t call,
+/// Tells the server that a call with this request is over, and waits until it leaves the call's
+/// memory alone. The answer tells its clock, too. False if none came in time.
+bool ask_whether_over(const Target& target, std::uint64_t client, std::uint64_t call, Bytes request,
                       TimePoint deadline);
-
-inline Bytes bytes_of(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
 
 }  // namespace parsl_tl::mochi

@@ -61,6 +61,18 @@ void Puller::read_ahead() {
   }
 }
 
+std::vector<std::uint8_t> pull(const Bounds& bounds, const std::vector<RemotePiece>& memory) {
+  std::uint64_t size = 0;
+  for (const RemotePiece& piece : memory) size += piece.size;
+  std::vector<std::uint8_t> pulled;
+  pulled.reserve(size);
+  Puller puller(bounds, memory);
+  for (Bytes part = puller.next(); !part.empty(); part = puller.next()) {
+    pulled.insert(pulled.end(), part.begin(), part.end());
+  }
+  return pulled;
+}
+
 void Puller::finish() noexcept {
   current_ = Part();
   for (const Part& part : parts_) {

@@ -14,6 +14,8 @@ namespace {
 
 // A client that states more is not believed.
 constexpr auto kMostTime = 24h;
+// In which a client fetches a reply that did not fit into its answer.
+constexpr auto kMostTimeOfReply = 30s;
 // What comes after `patience`: handlers that still move bulk data are cut off, and the engine ends.
 constexpr auto kPatienceAfterCut = 1000ms;
 constexpr auto kPatienceWithEngine = 5s;
@@ -45,11 +47,7 @@ struct Server::Request {
   std::shared_ptr<Guarded> memory;
   TimePoint deadline;
 
-  bool has_memory() const {
-    return arguments->header.request_pieces + std::uint64_t{arguments->header.upload_pieces} +
-               arguments->header.download_pieces >
-           0;
-  }
+  bool has_flag(std::uint32_t flag) const { return (arguments->header.flags & flag) != 0; }
   Fences::Call call() const { return {arguments->header.client, arguments->header.call}; }
 };
 
@@ -107,19 +105,29 @@ void Server::receive(Handle handle) {
   }
   if (!request->arguments ||
       margo_addr_dup(instance->margo(), margo_get_info(raw)->addr, &from) != HG_SUCCESS) {
-    return responder_->send(std::move(request->handle), request->use,
-                            {.outcome = Outcome::kRefused});
+    return responder_->send_to_stranger(std::move(request->handle), request->use,
+                                        {.outcome = Outcome::kRefused});
   }
   request->client = std::make_shared<Peer>(instance, from);
   request->deadline = deadline_of(*request->arguments);
-  if ((request->arguments->header.flags & kFence) != 0) return close_fence(*request);
-  if (request->has_memory()) request->memory = fences_.open(request->call());
+  if (!handler_->admits(beginning_of(request->arguments->request))) return refuse(*request);
+  if (request->has_flag(kFence)) return close_fence(*request);
+  if (request->arguments->pieces() > 0) request->memory = fences_.open(request->call());
   const bool is_taken = !is_stopping_ && workers_->submit([self = shared_from_this(), request] {
     self->work(*request);
   });
   if (is_taken) return;
   fences_.remove(request->call());
   responder_->send(std::move(request->handle), request->use, {.outcome = Outcome::kStopping});
+}
+
+/// The handler tells what is wrong, of the beginning alone: nothing is fetched, and nothing waits.
+void Server::refuse(Request& request) {
+  const Arguments nothing;
+  ThalliumExchange exchange({request.client, workers_, nullptr, request.deadline}, nothing);
+  const std::string reply = handler_->handle(beginning_of(request.arguments->request), exchange);
+  responder_->send_to_stranger(std::move(request.handle), request.use,
+                               {.outcome = Outcome::kAnswered}, bytes_of(reply));
 }
 
 void Server::close_fence(Request& request) {
@@ -130,27 +138,52 @@ void Server::close_fence(Request& request) {
 }
 
 void Server::work(Request& request) {
-  Answer::Header answer{.outcome = Outcome::kAnswered};
-  std::string reply;
-  const Arguments& arguments = *request.arguments;
   if (Clock::now() >= request.deadline) {
     if (request.memory) fences_.remove(request.call());
     return responder_->send(std::move(request.handle), request.use, {.outcome = Outcome::kLate});
   }
-  ThalliumExchange exchange({request.client, workers_, request.memory, request.deadline},
-                            arguments);
+  Answer::Header header{.outcome = Outcome::kAnswered};
+  std::string reply;
+  const Bounds bounds{request.client, workers_, request.memory, request.deadline};
+  ThalliumExchange exchange(bounds, *request.arguments);
   try {
-    std::vector<std::uint8_t> pulled;
-    if (!arguments.request_memory.empty()) pulled = exchange.pull_request();
-    reply = handler_->handle(pulled.empty() ? arguments.request : Bytes(pulled), exchange);
+    reply = handle(request, bounds, exchange);
   } catch (const std::exception&) {
-    answer.outcome = Outcome::kGone;
+    header.outcome = Outcome::kGone;
   }
   exchange.finish();
   if (request.memory) fences_.remove(request.call());
-  answer.sent = exchange.sent();
-  responder_->send(std::move(request.handle), request.use, answer, exchange.download(),
-                   {reinterpret_cast<const std::uint8_t*>(reply.data()), reply.size()});
+  header.sent = exchange.sent();
+  answer(request, header, exchange.download(), std::move(reply));
+}
+
+std::string Server::handle(Request& request, const Bounds& bounds, ThalliumExchange& exchange) {
+  Arguments& arguments = *request.arguments;
+  if (!arguments.list_memory.empty() &&
+      !decode_pieces(pull(bounds, arguments.list_memory), arguments)) {
+    throw StoreException(ErrorCode::kInvalidValue, "no list of pieces of memory");
+  }
+  if (request.has_flag(kFetchReply)) {
+    const auto held = held_replies_.take(request.call());
+    if (!held) throw StoreException(ErrorCode::kNotFound, "no reply is kept for this call");
+    exchange.send({bytes_of(*held)}, held);
+    return "";
+  }
+  if (arguments.request_memory.empty()) return handler_->handle(arguments.request, exchange);
+  return handler_->handle(pull(bounds, arguments.request_memory), exchange);
+}
+
+void Server::answer(Request& request, Answer::Header header, Bytes download, std::string reply) {
+  const std::size_t size =
+      sizeof(std::uint64_t) + sizeof(Answer::Header) + download.size() + reply.size();
+  if (size > request.use->most_in_message()) {
+    header.outcome = Outcome::kHeld;
+    header.reply_size = reply.size();
+    held_replies_.hold(request.call(), std::move(reply),
+                       std::min(request.deadline, Clock::now() + kMostTimeOfReply));
+    reply.clear();
+  }
+  responder_->send(std::move(request.handle), request.use, header, download, bytes_of(reply));
 }
 
 void Server::stop(std::chrono::milliseconds patience) {

@@ -10,6 +10,7 @@
 
 #include "exchange.hpp"
 #include "fences.hpp"
+#include "held_replies.hpp"
 #include "instance.hpp"
 #include "message.hpp"
 #include "responder.hpp"
@@ -34,8 +35,11 @@ class Server : public std::enable_shared_from_this<Server> {
   struct Request;
 
   std::shared_ptr<Instance> instance();
+  void refuse(Request& request);
   void close_fence(Request& request);
   void work(Request& request);
+  std::string handle(Request& request, const Bounds& bounds, ThalliumExchange& exchange);
+  void answer(Request& request, Answer::Header header, Bytes download, std::string reply);
   static TimePoint deadline_of(const Arguments& arguments);
 
   const ::pid_t process_ = ::getpid();
@@ -47,6 +51,7 @@ class Server : public std::enable_shared_from_this<Server> {
   std::shared_ptr<Instance> instance_;  // null once it was stopped
   std::string address_;
   Fences fences_;
+  HeldReplies held_replies_;
   std::atomic<bool> is_stopping_ = false;
   std::mutex stop_mutex_;  // held by the one that stops it
 };
