@@ -11,7 +11,6 @@ from parsl.executors import HighThroughputExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
-
 _VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _DEVICES = Path("/dev")
 _AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")

@@ -6,6 +6,7 @@ import argparse
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from parsl_tl.arguments import positive_float, positive_int
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.errors import CampaignError
 
@@ -42,18 +43,20 @@ def add_search_command(subparsers: Any) -> None:
 
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--max-evals", type=_positive_int, default=60, help="evaluations in all (default 60)"
+        "--max-evals", type=positive_int, default=60, help="evaluations in all (default 60)"
     )
-    how.add_argument("--max-seconds", type=float, help="stop after this time; resume later")
-    how.add_argument("--timeout", type=float, help="seconds that one evaluation may take")
+    how.add_argument(
+        "--max-seconds", type=positive_float, help="stop after this time; resume later"
+    )
+    how.add_argument("--timeout", type=positive_float, help="seconds that one evaluation may take")
     how.add_argument("--seed", type=int, help="of all randomness (default 0)")
     how.add_argument(
         "--population-size",
-        type=_positive_int,
+        type=positive_int,
         help="members of the population (default: a third of the evaluations, at most 50)",
     )
     how.add_argument(
-        "--sample-size", type=_positive_int, help="members of a tournament (default 5 at most)"
+        "--sample-size", type=positive_int, help="members of a tournament (default 5 at most)"
     )
     how.add_argument(
         "--beta",
@@ -71,15 +74,15 @@ def add_search_command(subparsers: Any) -> None:
     how.add_argument("--keep-best", type=int, help="best models that stay in the store (default 5)")
 
     training = parser.add_argument_group("training of a candidate (default: the problem's)")
-    training.add_argument("--epochs", type=_positive_int, help="at most so many epochs")
-    training.add_argument("--batch-size", type=_positive_int, help="samples per step")
-    training.add_argument("--learning-rate", type=float, help="of the optimizer")
+    training.add_argument("--epochs", type=positive_int, help="at most so many epochs")
+    training.add_argument("--batch-size", type=positive_int, help="samples per step")
+    training.add_argument("--learning-rate", type=positive_float, help="of the optimizer")
     training.add_argument(
-        "--patience", type=_positive_int, help="stop after so many epochs without progress"
+        "--patience", type=positive_int, help="stop after so many epochs without progress"
     )
     training.add_argument(
         "--unfreeze-after",
-        type=_positive_int,
+        type=positive_int,
         help="train what was transferred too, after so many epochs (default: keep it frozen)",
     )
 
@@ -89,7 +92,7 @@ def add_search_command(subparsers: Any) -> None:
     where.add_argument(
         "--config", default="local", help="executor configuration: a name or a file (local)"
     )
-    where.add_argument("--workers", type=_positive_int, help="worker processes (default: config's)")
+    where.add_argument("--workers", type=positive_int, help="worker processes (default: config's)")
     where.add_argument(
         "--store",
         help="URI of the model store: embedded:/folder, or the connection strings of servers in "
@@ -111,13 +114,6 @@ def _add_pairs(group: Any, option: str, what: str) -> None:
     group.add_argument(
         option, action="append", default=[], metavar="NAME=VALUE", help=f"{what}; repeatable"
     )
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
 
 
 def run_search(args: argparse.Namespace) -> int:
