@@ -42,21 +42,28 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
 
             - ``problem``, ``problem_args``: name of a problem, and its arguments.
             - ``space``, ``space_args``: name of a search space, and its arguments.
-            - ``arch_seq``: one index per choice. Without it, each choice's index is looked up
-              under the choice's own name.
+            - ``arch_seq``: one index per choice; or ``choices``, indices by the choices' names.
+              Without both, each choice's index stands under the choice's own name, whatever else
+              that name could mean.
             - ``model_id``, ``parent``: unsigned 64-bit ids of the candidate (random, if there is
               none) and of its parent.
             - ``seed``: of the search; every evaluation derives its own from it and ``arch_seq``,
               so that neither ids nor the order of evaluations matter. On a CPU, the same job on
               the same store gives the same objective; GPUs may add numbers in another order.
-            - ``epochs``, ``batch_size``, ``learning_rate``, ``optimizer``: instead of the
-              problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
+            - ``training``: a mapping with ``epochs``, ``batch_size``, ``learning_rate``,
+              ``optimizer``, instead of the problem's; ``patience``, ``unfreeze_after``,
+              ``jit_compile``: see ``TrainingConfig``. They may stand beside the other keys, too,
+              where no choice of the space is called as they are.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
             - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
             - ``transfer``: False starts from scratch; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``attributes``: kept with the stored model.
+            - ``job``: its number in the search, which is not looked at.
+            - ``import_folders``: where modules are that are not installed.
+
+            Any other key is refused; see ``parsl_tl.training.namespaces``.
         **settings: the same keys, for what all evaluations of a search share.
 
     Returns:
@@ -84,15 +91,18 @@ def _run(
 ) -> dict[str, Any]:
     with _one_at_a_time:
         try:
-            return _evaluate(EvaluationJob.read(job, settings), make_trainer)
+            return _evaluate(job, settings, make_trainer)
         finally:
             release_memory()
 
 
-def _evaluate(job: EvaluationJob, make_trainer: _MakeTrainer) -> dict[str, Any]:
+def _evaluate(
+    given: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
+) -> dict[str, Any]:
     start = time.perf_counter()
     report = TrainingReport()
     try:
+        job = EvaluationJob.read(given, settings)
         report.model_id, report.parent = job.model_id, job.parent
         with report.timed("start"):
             configure_threads(job.threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 
 import pytest
@@ -146,3 +148,16 @@ class TestReport:
         with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
             tf.zeros([2**46])
         assert failure_reason(caught.value) == "OutOfMemory"
+
+
+def test_unknown_fields_are_answered_with_the_nearest() -> None:
+    problem = Digits()
+    with pytest.raises(InvalidValueError, match=r"'epoch' \(did you mean 'epochs'\?\)"):
+        TrainingConfig.for_problem(problem, epoch=3)
+    with pytest.raises(InvalidValueError, match=r"did you mean 'patience'\?"):
+        TrainingConfig(
+            problem=problem, epochs=1, batch_size=1, learning_rate=1.0, optimizer="sgd", patienc=1
+        )
+    config = TrainingConfig.for_problem(problem, epochs=3)
+    assert dataclasses.replace(config, epochs=4).epochs == 4
+    assert copy.copy(config) == config
