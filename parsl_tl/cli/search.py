@@ -13,6 +13,7 @@ from parsl_tl.errors import CampaignError
 if TYPE_CHECKING:
     import pandas as pd
 
+_MAX_EVALS = 60
 _EXAMPLES = """\
 examples:
   parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
@@ -36,19 +37,33 @@ def add_search_command(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what is searched")
-    what.add_argument("--problem", help="digits, synthetic, ... (see `parsl-tl problems`)")
-    what.add_argument("--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`)")
+    what.add_argument(
+        "--problem",
+        help="digits, synthetic, ... (see `parsl-tl problems`), or your own: "
+        "package.module:Class, file.py:Class",
+    )
+    what.add_argument(
+        "--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`), or your own"
+    )
     _add_pairs(what, "--problem-arg", "an argument of the problem")
     _add_pairs(what, "--space-arg", "an argument of the space")
 
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--max-evals", type=positive_int, default=60, help="evaluations in all (default 60)"
+        "--max-evals",
+        type=positive_int,
+        help=f"evaluations in all (default {_MAX_EVALS}; with --resume, as many as before)",
     )
     how.add_argument(
         "--max-seconds", type=positive_float, help="stop after this time; resume later"
     )
     how.add_argument("--timeout", type=positive_float, help="seconds that one evaluation may take")
+    how.add_argument(
+        "--allow-repeats",
+        action="store_true",
+        default=None,
+        help="evaluate an architecture again when it comes up again (default: look for a new one)",
+    )
     how.add_argument("--seed", type=int, help="of all randomness (default 0)")
     how.add_argument(
         "--population-size",
@@ -90,7 +105,9 @@ def add_search_command(subparsers: Any) -> None:
     where.add_argument("--out", required=True, help="the campaign's folder")
     where.add_argument("--resume", action="store_true", help="carry on the campaign in --out")
     where.add_argument(
-        "--config", default="local", help="executor configuration: a name or a file (local)"
+        "--config",
+        default="local",
+        help="executor configuration: a name, a file, or file.py:function (default local)",
     )
     where.add_argument("--workers", type=positive_int, help="worker processes (default: config's)")
     where.add_argument(
@@ -98,6 +115,11 @@ def add_search_command(subparsers: Any) -> None:
         help="URI of the model store: embedded:/folder, or the connection strings of servers in "
         "quotes, their address files, or MODEL_SERVERS (default: in the campaign's folder). With "
         "--resume: where the servers are now",
+    )
+    where.add_argument(
+        "--no-data-check",
+        action="store_true",
+        help="do not load the data of a problem of your own before workers start",
     )
     where.add_argument(
         "--overlap-store",
@@ -136,18 +158,19 @@ def run_search(args: argparse.Namespace) -> int:
         )
     else:
         campaign = _new_campaign(args, settings)
+    max_evals = args.max_evals or campaign.settings.max_evals or _MAX_EVALS
     console = Console()
     console.print(
         f"{campaign.settings.problem} in {campaign.settings.space}: "
-        f"{args.max_evals} evaluations on config {args.config}, in {campaign.folder}",
+        f"{max_evals} evaluations on config {args.config}, in {campaign.folder}",
         highlight=False,
         soft_wrap=True,
     )
-    progress = SearchProgress(args.max_evals, console)
+    progress = SearchProgress(max_evals, console)
     try:
         with progress:
             frame = campaign.search(
-                args.max_evals,
+                max_evals,
                 max_seconds=args.max_seconds,
                 evaluation_timeout=args.timeout,
                 progress=progress,
@@ -189,6 +212,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "population_size": args.population_size,
         "sample_size": args.sample_size,
+        "allow_repeats": args.allow_repeats,
         "beta": args.beta,
         "keep_best": args.keep_best,
         "problem_args": parse_pairs(args.problem_arg) or None,
@@ -204,9 +228,17 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     for name in ("problem", "space"):
         if name not in given:
             raise CampaignError(f"--{name} is needed to start a campaign (or --resume an old one)")
-    population = given.setdefault("population_size", max(2, min(50, args.max_evals // 3)))
+    max_evals = args.max_evals or _MAX_EVALS
+    population = given.setdefault("population_size", max(2, min(50, max_evals // 3)))
     given.setdefault("sample_size", min(5, population))
-    return Campaign(config=args.config, out=args.out, max_workers=args.workers, **given)
+    return Campaign(
+        config=args.config,
+        out=args.out,
+        max_workers=args.workers,
+        check_data=not args.no_data_check,
+        max_evals=max_evals,
+        **given,
+    )
 
 
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:

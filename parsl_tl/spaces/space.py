@@ -38,6 +38,8 @@ class SearchSpace(ABC):
     """
 
     name: str = "custom"
+    builds_keras_models: bool = False
+    """Whether ``assemble`` was seen to give Keras models, which takes much longer than graphs."""
 
     @abstractmethod
     def choices(self) -> list[Choice]:
@@ -157,7 +159,9 @@ class SearchSpace(ABC):
                 f"space {self.name!r} cannot build {list(arch_seq)}: {type(error).__name__}: "
                 f"{error}"
             ) from error
-        return _as_graph(built, self.name)
+        graph = _as_graph(built, self.name)
+        self.builds_keras_models = graph is not built
+        return graph
 
     def problem(self) -> Any:
         """Returns DeepHyper's ``HpProblem`` with one hyperparameter per choice, an index."""
