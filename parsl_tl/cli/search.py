@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_EVALS = 60
+_RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 _EXAMPLES = """\
 examples:
   parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
@@ -243,6 +244,7 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
 
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     """Prints the five best models and where everything is."""
+    import pandas as pd
     from rich.table import Table
 
     failures = frame["failure"].value_counts()
@@ -256,19 +258,23 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     table.add_column("model", no_wrap=True)
     for column in ("objective", "layers", "transferred", "parameters", "seconds"):
         table.add_column(column, justify="right")
+    table.add_column("network", overflow="fold", min_width=20)
     for row in best.to_dict("records"):
-        layers = int(row["layers_total"])
-        share = row["layers_transferred"] / layers if layers else 0.0
+        weighted = int(row["layers_total"])
+        share = row["layers_transferred"] / weighted if weighted else 0.0
+        layers = row.get("layers")  # which older campaigns did not count
         table.add_row(
             row["model_id"],
             f"{row['objective']:.4f}",
-            f"{layers}",
+            "-" if pd.isna(layers) else f"{layers:.0f}",
             f"{share:.0%}",
             f"{row['parameters_total']:,.0f}",
             f"{row['seconds_total']:.1f}",
+            row["architecture"],
         )
     console.print(table)
-    console.print(f"Results: {out}/results.parquet, {out}/results.csv", soft_wrap=True)
+    files = ", ".join(f"{out}/{name}" for name in _RESULTS)
+    console.print(f"Results: {files}", soft_wrap=True)
 
 
 def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:

@@ -21,7 +21,7 @@ from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
-from parsl_tl.search.results import results_frame, write_results
+from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings, settle_names
 from parsl_tl.search.shared_parameters import shared_parameters
@@ -47,9 +47,10 @@ class Campaign:
     """A transfer-learning architecture search, and the folder that it lives in.
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
-    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``campaign.log``,
-    Parsl's logs in ``parsl/``, and the model store in ``store/`` unless another one is named; with
-    ``transfer="hdf5"`` or ``"safetensors"``, the models' files in ``models/`` instead.
+    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
+    (all metrics of every epoch), ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
+    in ``store/`` unless another one is named; with ``transfer="hdf5"`` or ``"safetensors"``, the
+    models' files in ``models/`` instead.
     """
 
     _new_folder: NewFolder | None = None
@@ -181,7 +182,13 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
-        return results_frame(self._rows(), [choice.name for choice in self._space.choices()])
+        names = [choice.name for choice in self._space.choices()]
+        return results_frame(self._rows(), names, self._space)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
+        return curves_frame(self._rows())
 
     def _rows(self) -> list[Row]:
         path = self.folder / "journal.jsonl"
@@ -242,7 +249,7 @@ class Campaign:
             with Retirement(self._keeping, self.settings.keep_best) as retirement:
                 self._run(journal, retirement, max_evals, max_seconds, evaluation_timeout, progress)
         finally:
-            write_results(self.results, self.folder)
+            write_results(self.results, self.folder, self.curves)
             journal.close()
             logging.getLogger("parsl_tl").removeHandler(log)
             log.close()
@@ -384,7 +391,8 @@ class _Recorder:
         self._retirement.finished(row)
         self._progress.finished(job.objective, job.metadata)
         if time.monotonic() - self._last_table > _SECONDS_BETWEEN_TABLES:
-            write_results(self._campaign.results, self._campaign.folder)
+            campaign = self._campaign
+            write_results(campaign.results, campaign.folder, campaign.curves)
             self._last_table = time.monotonic()
 
     def on_done_other(self, job: Any) -> None:

@@ -127,6 +127,24 @@ class SearchSpace(ABC):
             checked.append(value)
         return checked
 
+    def labels(self, arch_seq: Sequence[int]) -> list[str | int]:
+        """Returns what was chosen, one label per choice.
+
+        Raises:
+            SpaceError: a sequence that does not fit the space.
+        """
+        chosen = self.check(arch_seq)
+        return [choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)]
+
+    def describe(self, arch_seq: Sequence[int]) -> str:
+        """Says in one line what an architecture is, for people.
+
+        Raises:
+            SpaceError: a sequence that does not fit the space.
+        """
+        named = zip(self._choices, self.labels(arch_seq), strict=True)
+        return ", ".join(f"{choice.name} {label}" for choice, label in named)
+
     def build(
         self,
         arch_seq: Sequence[int],
@@ -145,8 +163,7 @@ class SearchSpace(ABC):
         Raises:
             SpaceError: a sequence or a shape that does not fit the space, or ``assemble`` fails.
         """
-        chosen = self.check(arch_seq)
-        labels = [choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)]
+        labels = self.labels(arch_seq)
         if len(output_shape) != 1 or not _is_shape(output_shape):
             raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
         shapes = input_shapes(input_shape)
