@@ -2,10 +2,9 @@
 
 Searches hand over flat mappings, in which a search space's choice may be called ``batch_size``.
 What a key means follows from who gives it. In a job, a key that is called as a choice of the space
-is that choice, unless the job has its architecture elsewhere (``arch_seq``, ``choices``). Among the
-settings that all evaluations share, it is what the settings' own name says. ``training`` and
-``choices`` are mappings in which there is nothing to tell apart. What may be meant either way is
-refused.
+is that choice, unless the choices are in ``choices``. Among the settings that all evaluations
+share, it is what its name says without the space. ``training`` and ``choices`` are mappings in which there is
+nothing to tell apart. What may be meant either way is refused.
 """
 
 from __future__ import annotations
@@ -87,8 +86,9 @@ def sort_keys(
                     f"a job does not take {key!r}{near}; it takes the space's choices by name, "
                     f"and {', '.join(sorted(JOB_KEYS))}"
                 )
-            if key in names and (is_job or key not in JOB_KEYS):
-                if elsewhere and key in JOB_KEYS:
+            is_known = key in JOB_KEYS
+            if key in names and (not is_known or (is_job and not nested)):
+                if elsewhere and is_known:
                     raise _ambiguous(key)
                 flat[key] = value
             elif key in TRAINING_KEYS:

@@ -55,6 +55,7 @@ class TestChoices:
             read({**CHOICES, "training": {"learning_rate": 0.5, "epochs": 3}}),
             read(dict(CHOICES), learning_rate=0.5, epochs=3),
             read({"choices": CHOICES, "training": {"learning_rate": 0.5}}, epochs=3),
+            read({"choices": CHOICES, "learning_rate": 0.5}, epochs=3),
         ):
             config = job.config()
             assert job.arch_seq == [2, 3, 1]
