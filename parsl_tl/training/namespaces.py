@@ -3,8 +3,8 @@
 Searches hand over flat mappings, in which a search space's choice may be called ``batch_size``.
 What a key means follows from who gives it. In a job, a key that is called as a choice of the space
 is that choice, unless the choices are in ``choices``. Among the settings that all evaluations
-share, it is what its name says without the space. ``training`` and ``choices`` are mappings in which there is
-nothing to tell apart. What may be meant either way is refused.
+share, it is what its name says without the space. ``training`` and ``choices`` are mappings in
+which there is nothing to tell apart. What may be meant either way is refused.
 """
 
 from __future__ import annotations
