@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +15,7 @@ from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
-from parsl_tl.search.evaluated import identify_graphs
+from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.model_keeping import keeping_of, settle_arguments
@@ -89,19 +89,17 @@ class Campaign:
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
-        values = CampaignSettings(problem=problem, space=space, store=settle(store), **settings)
-        values = replace(values, **settle_names(asdict(values)))
-        values = replace(
-            values, transfer_args=settle_arguments(values.transfer, values.transfer_args)
-        )
+        names = settle_names({"problem": problem, "space": space, **settings})
+        values = CampaignSettings(store=settle(store), **names)
+        arguments = settle_arguments(values.transfer, values.transfer_args)
+        values = replace(values, transfer_args=arguments)
         self._set_up(folder, values, config, max_workers)
         check_training(values, self._problem)
         try:
             self._new_folder = NewFolder(folder)
+            parsl_config = self._parsl_config()
             if check_data:
-                check_problem_data(self.settings, self._problem, self._parsl_config())
-            else:
-                self._parsl_config()
+                check_problem_data(self.settings, self._problem, parsl_config)
             if is_remote(values.store) or not values.has_store:
                 self._keeping.check(may_be_away=False)
             folder.mkdir(parents=True, exist_ok=True)
@@ -182,8 +180,7 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
-        names = [choice.name for choice in self._space.choices()]
-        return results_frame(self._rows(), names, self._space)
+        return results_frame(self._rows(), [c.name for c in self._space.choices()], self._space)
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -290,10 +287,7 @@ class Campaign:
         left_over = search.num_left(max(0, remaining))
         if left_over < remaining:
             progress.total, remaining = len(journal.finished) + left_over, left_over
-            progress.note(
-                f"Space {settings.space} has no more than {progress.total} different "
-                "architectures: the search ends with them (--allow-repeats evaluates them again)"
-            )
+            progress.note(NOTHING_LEFT.format(space=settings.space, total=progress.total))
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return

@@ -14,6 +14,11 @@ from parsl_tl.spaces.space import Shapes
 
 Identify = Callable[[tuple[int, ...]], Hashable]
 
+NOTHING_LEFT = (
+    "Space {space} has no more than {total} different architectures: the search ends with them "
+    "(--allow-repeats evaluates them again)"
+)
+
 # Larger spaces are not looked through; a random draw finds something new in them.
 _MAX_ENUMERATED = 20_000
 _DRAWS = 200

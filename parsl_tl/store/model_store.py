@@ -338,8 +338,7 @@ class ModelStore(ABC):
 
         Columns: ``model_id``, ``parent``, ``donor`` (uint64), ``quality`` (float64),
         ``num_layers`` (uint32, all layers of the graph), ``bytes_owned``, ``bytes_total`` (uint64),
-        ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text). To pandas, uint64 columns go
-        as ``UInt64``: exact, ``<NA>`` for none.
+        ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text). Ids stay exact in pandas.
         """
 
     @abstractmethod
