@@ -32,6 +32,7 @@ from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.analysis.population_source import has_population, load_population
 from parsl_tl.analysis.transfer_summary import summarize
 from parsl_tl.analysis.transfers import Transfers, from_campaign, from_population
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.errors import AnalysisError, InvalidValueError
 from parsl_tl.exit_codes import run_program
 from parsl_tl.reporting.console import make_console, show_progress
@@ -82,7 +83,7 @@ def print_summary(console: Console, transfers: Transfers, lives: pd.DataFrame) -
 
 def main() -> None:
     """Reads, prints, and writes everything."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="see above")

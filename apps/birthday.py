@@ -44,6 +44,7 @@ from parsl_tl.analysis.confidence import check_confidence
 from parsl_tl.analysis.console import print_files
 from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.analysis.population_source import Population, load_population
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.errors import InvalidValueError, SpaceError
 from parsl_tl.exit_codes import run_program
@@ -55,7 +56,7 @@ MOST_EVOLVED_VALUES = 127
 
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = parser.add_argument_group("what is drawn from")

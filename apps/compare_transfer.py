@@ -12,12 +12,15 @@ figures go to ``comparison.csv`` and ``comparison.md``, the best objective over 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from parsl_tl import Campaign
+from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.exit_codes import run_program
 from parsl_tl.search.progress import SearchProgress
 
 
@@ -108,7 +111,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Runs all campaigns and writes the comparison."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
@@ -123,7 +126,7 @@ def main() -> None:
         help="none, store, hdf5, safetensors, ...",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--max-evals", type=int, default=60)
+    parser.add_argument("--max-evals", type=positive_int, default=60)
     parser.add_argument("--population-size", type=int, default=20)
     parser.add_argument("--sample-size", type=int, default=5)
     parser.add_argument("--epochs", type=int)
@@ -150,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

@@ -24,6 +24,7 @@ from parsl_tl.analysis.files import prepare_file
 from parsl_tl.analysis.layer_label import layer_label
 from parsl_tl.analysis.model_source import NamedModel, load_model
 from parsl_tl.analysis.prefix_picture import draw_prefix
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.exit_codes import run_program
 from parsl_tl.reporting.console import make_console
 
@@ -46,7 +47,7 @@ def print_model(console: Console, model: NamedModel, prefix: set[str]) -> None:
 
 def main() -> None:
     """Prints the tables and draws the picture."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs=2, metavar="MODEL", help="see above")

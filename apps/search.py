@@ -5,17 +5,19 @@ python apps/search.py --out runs/mine --max-evals 40
 
 from __future__ import annotations
 
-import argparse
+import sys
 
 from parsl_tl import Campaign, load_config, open_store
+from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.exit_codes import run_program
 from parsl_tl.search.progress import SearchProgress
 
 
 def main() -> None:
     """Searches, and shows the best models with the ancestors they descend from."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--out", default="runs/search", help="folder of the campaign")
-    parser.add_argument("--max-evals", type=int, default=40, help="evaluations in all")
+    parser.add_argument("--max-evals", type=positive_int, default=40, help="evaluations in all")
     parser.add_argument("--config", default="local", help="executor configuration")
     parser.add_argument(
         "--store", default="embedded:", help="a folder, or the addresses of servers, of the models"
@@ -48,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

@@ -14,17 +14,35 @@ from parsl_tl.block_errors import after_failed_starts
 from parsl_tl.block_launcher import WholeBlockLauncher
 from parsl_tl.task_retries import retry_when_lost
 
+_VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+_DEVICES = Path("/dev")
+_AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+
 
 def _num_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _num_gpus() -> int:
-    """Counts GPUs by their device files, so that no framework has to be loaded."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([item for item in visible.split(",") if item.strip() not in ("", "-1")])
-    return sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in Path("/dev").iterdir())
+def _gpu_names() -> list[str]:
+    """Names the GPUs that may be used, without loading a framework.
+
+    They are those that the user, or a scheduler on a shared node, lists in the environment:
+    numbers, UUIDs or MIG devices. Where nothing is listed, the device files are counted.
+    """
+    for variable in _VISIBLE_DEVICES:
+        listed = os.environ.get(variable)
+        if listed is not None:
+            names = [name.strip() for name in listed.split(",")]
+            if "-1" in names:  # CUDA sees what stands before it
+                names = names[: names.index("-1")]
+            return [name for name in names if name]
+    count = sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in _DEVICES.iterdir())
+    return [str(number) for number in range(count or _num_amd_gpus())]
+
+
+def _num_amd_gpus() -> int:
+    """Counts the nodes of AMD's driver that are GPUs; its other ones are processors."""
+    return sum(path.read_text().strip() != "0" for path in _AMD_NODES.glob("*/gpu_id"))
 
 
 def config(
@@ -38,8 +56,8 @@ def config(
         retries: how often a task is tried again when its worker is lost. Evaluations of a search
             are, without a limit of theirs.
     """
-    cores, gpus = _num_cores(), _num_gpus()
-    workers = max_workers or gpus or cores
+    cores, gpus = _num_cores(), _gpu_names()
+    workers = max_workers or len(gpus) or cores
     threads = max(1, cores // workers)
     # The frameworks' thread pools match the cores that a worker has to itself.
     environment = {
@@ -52,7 +70,8 @@ def config(
         label="workers",
         address="127.0.0.1",
         max_workers_per_node=workers,
-        available_accelerators=min(gpus, workers),
+        # By name: Parsl numbers a mere count from 0, and these may be another user's.
+        available_accelerators=gpus[:workers],
         # Evaluations are long beside a message's way: none waits at a worker while another idles.
         prefetch_capacity=0,
         # A lost worker is noticed, and its evaluation started anew, within seconds.

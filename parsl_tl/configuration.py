@@ -7,10 +7,13 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parsl_tl.errors import ConfigError
+from parsl_tl.imports import add_import_folders, import_object, is_import_name, make_object
+from parsl_tl.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     import parsl
@@ -52,7 +55,7 @@ def load_config(name_or_path: str | os.PathLike[str], **kwargs: Any) -> parsl.Co
 
     Args:
         name_or_path: a name of ``list_configs``, or the path of a file with
-            ``def config(...) -> parsl.Config``.
+            ``def config(...) -> parsl.Config``, or ``module:function`` or ``file.py:function``.
         **kwargs: arguments of that function, such as ``max_workers=2``. Those that are None are
             left out, so that the file's own defaults hold.
 
@@ -61,31 +64,40 @@ def load_config(name_or_path: str | os.PathLike[str], **kwargs: Any) -> parsl.Co
     """
     import parsl
 
-    path = _find(name_or_path)
     _put_parsl_on_path()
+    text = os.fspath(name_or_path)
+    what = f"config {text!r}"
+    if is_import_name(text):
+        make = import_object(text, "config", ConfigError)
+        if not callable(make):
+            raise ConfigError(f"{what} is {make!r}; it must be a function that makes a Config")
+    else:
+        make = _function_of(_find(text))
+    given = {key: value for key, value in kwargs.items() if value is not None}
+    config = make_object(make, given, what, ConfigError)
+    if not isinstance(config, parsl.Config):
+        raise ConfigError(f"{what} gives a {type(config).__name__}, not a parsl.Config")
+    return config
+
+
+def _function_of(path: Path) -> Callable[..., Any]:
+    """Runs a file, anew each time, and returns its function ``config``."""
+    add_import_folders([str(path.absolute().parent)])
     spec = importlib.util.spec_from_file_location(f"parsl_tl_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} cannot be imported; it must be a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ConfigError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     make = getattr(module, "config", None)
     if not callable(make):
         raise ConfigError(f"{path} has no function `config`; see the files of `parsl-tl configs`")
-    given = {key: value for key, value in kwargs.items() if value is not None}
-    try:
-        config = make(**given)
-    except TypeError as error:
-        raise ConfigError(f"config {name_or_path} cannot be made with {given}: {error}") from error
-    if not isinstance(config, parsl.Config):
-        raise ConfigError(f"config() of {path} gives a {type(config).__name__}, not a parsl.Config")
-    return config
+    return make  # type: ignore[no-any-return]
 
 
-def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    text = os.fspath(name_or_path)
+def _find(text: str) -> Path:
     if text.endswith(".py") or os.sep in text:
         path = Path(text).expanduser()
         if not path.is_file():
@@ -94,7 +106,8 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
     known = {config.name: config.path for config in list_configs()}
     if text not in known:
         raise ConfigError(
-            f"unknown configuration {text!r}; choose from {', '.join(known) or 'none'}, "
+            f"unknown configuration {text!r}{did_you_mean(text, known)}; choose from "
+            f"{', '.join(known) or 'none'}, "
             "or give the path of a file with a function `config`"
         )
     return known[text]

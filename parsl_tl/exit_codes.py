@@ -45,4 +45,7 @@ def run_program(main: Callable[[], int | None], name: str | None = None) -> int:
         # The reader of our output (head, less) left; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
+    except OSError as error:  # a folder that cannot be written, a disk that is full
+        print(f"{name or Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return ERROR
     return code or SUCCESS

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.population_options import add_population_options, population_task
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError
@@ -76,7 +77,7 @@ def _together(comm: Any, work: Callable[[], Any], *, only_first: bool = False) -
 
 def _parse(description: str, evolves: bool, argv: Sequence[str] | None) -> argparse.Namespace | int:
     """Returns the arguments, or the exit code where there is nothing more to do."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_population_options(parser, evolves=evolves)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 import parsl_tl
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.listings import add_listing_commands
@@ -16,7 +17,7 @@ from parsl_tl.exit_codes import run_program
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole program."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="parsl-tl",
         description="Neural architecture search with transfer learning, as Parsl tasks.",
         epilog="example: parsl-tl search --problem digits --space dense-skip --out runs/demo",

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
+from parsl_tl.arguments import positive_float, positive_int, share
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.errors import CampaignError, InfrastructureError
 from parsl_tl.stop_signals import stopping_in_order
@@ -15,6 +16,8 @@ from parsl_tl.stop_signals import stopping_in_order
 if TYPE_CHECKING:
     import pandas as pd
 
+_MAX_EVALS = 60
+_RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 _EXAMPLES = """\
 examples:
   parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
@@ -47,25 +50,41 @@ def add_search_command(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what is searched")
-    what.add_argument("--problem", help="digits, synthetic, ... (see `parsl-tl problems`)")
-    what.add_argument("--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`)")
+    what.add_argument(
+        "--problem",
+        help="digits, synthetic, ... (see `parsl-tl problems`), or your own: "
+        "package.module:Class, file.py:Class",
+    )
+    what.add_argument(
+        "--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`), or your own"
+    )
     _add_pairs(what, "--problem-arg", "an argument of the problem")
     _add_pairs(what, "--space-arg", "an argument of the space")
 
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--max-evals", type=_positive_int, default=60, help="evaluations in all (default 60)"
+        "--max-evals",
+        type=positive_int,
+        help=f"evaluations in all (default {_MAX_EVALS}; with --resume, as many as before)",
     )
-    how.add_argument("--max-seconds", type=float, help="stop after this time; resume later")
-    how.add_argument("--timeout", type=float, help="seconds that one evaluation may take")
+    how.add_argument(
+        "--max-seconds", type=positive_float, help="stop after this time; resume later"
+    )
+    how.add_argument("--timeout", type=positive_float, help="seconds that one evaluation may take")
+    how.add_argument(
+        "--allow-repeats",
+        action="store_true",
+        default=None,
+        help="evaluate an architecture again when it comes up again (default: look for a new one)",
+    )
     how.add_argument(
         "--max-failed-share",
-        type=_share,
+        type=share,
         help="share of failed evaluations up to which the exit code is 0 (default 0.5)",
     )
     how.add_argument(
         "--max-losses",
-        type=_positive_int,
+        type=positive_int,
         default=5,
         help="end the search when an evaluation was lost so often with its worker, block or "
         "executor while no other one ended (default 5)",
@@ -73,11 +92,11 @@ def add_search_command(subparsers: Any) -> None:
     how.add_argument("--seed", type=int, help="of all randomness (default 0)")
     how.add_argument(
         "--population-size",
-        type=_positive_int,
+        type=positive_int,
         help="members of the population (default: a third of the evaluations, at most 50)",
     )
     how.add_argument(
-        "--sample-size", type=_positive_int, help="members of a tournament (default 5 at most)"
+        "--sample-size", type=positive_int, help="members of a tournament (default 5 at most)"
     )
     how.add_argument(
         "--beta",
@@ -95,15 +114,15 @@ def add_search_command(subparsers: Any) -> None:
     how.add_argument("--keep-best", type=int, help="best models that stay in the store (default 5)")
 
     training = parser.add_argument_group("training of a candidate (default: the problem's)")
-    training.add_argument("--epochs", type=_positive_int, help="at most so many epochs")
-    training.add_argument("--batch-size", type=_positive_int, help="samples per step")
-    training.add_argument("--learning-rate", type=float, help="of the optimizer")
+    training.add_argument("--epochs", type=positive_int, help="at most so many epochs")
+    training.add_argument("--batch-size", type=positive_int, help="samples per step")
+    training.add_argument("--learning-rate", type=positive_float, help="of the optimizer")
     training.add_argument(
-        "--patience", type=_positive_int, help="stop after so many epochs without progress"
+        "--patience", type=positive_int, help="stop after so many epochs without progress"
     )
     training.add_argument(
         "--unfreeze-after",
-        type=_positive_int,
+        type=positive_int,
         help="train what was transferred too, after so many epochs (default: keep it frozen)",
     )
 
@@ -111,14 +130,21 @@ def add_search_command(subparsers: Any) -> None:
     where.add_argument("--out", required=True, help="the campaign's folder")
     where.add_argument("--resume", action="store_true", help="carry on the campaign in --out")
     where.add_argument(
-        "--config", default="local", help="executor configuration: a name or a file (local)"
+        "--config",
+        default="local",
+        help="executor configuration: a name, a file, or file.py:function (default local)",
     )
-    where.add_argument("--workers", type=_positive_int, help="worker processes (default: config's)")
+    where.add_argument("--workers", type=positive_int, help="worker processes (default: config's)")
     where.add_argument(
         "--store",
         help="URI of the model store: embedded:/folder, or the connection strings of servers in "
         "quotes, their address files, or MODEL_SERVERS (default: in the campaign's folder). With "
         "--resume: where the servers are now",
+    )
+    where.add_argument(
+        "--no-data-check",
+        action="store_true",
+        help="do not load the data of a problem of your own before workers start",
     )
     where.add_argument(
         "--overlap-store",
@@ -135,20 +161,6 @@ def _add_pairs(group: Any, option: str, what: str) -> None:
     group.add_argument(
         option, action="append", default=[], metavar="NAME=VALUE", help=f"{what}; repeatable"
     )
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} must be from 0 to 1")
-    return value
 
 
 def run_search(args: argparse.Namespace) -> int:
@@ -177,18 +189,19 @@ def _search(args: argparse.Namespace) -> int:
         )
     else:
         campaign = _new_campaign(args, settings)
+    max_evals = args.max_evals or campaign.settings.max_evals or _MAX_EVALS
     console = Console()
     console.print(
         f"{campaign.settings.problem} in {campaign.settings.space}: "
-        f"{args.max_evals} evaluations on config {args.config}, in {campaign.folder}",
+        f"{max_evals} evaluations on config {args.config}, in {campaign.folder}",
         highlight=False,
         soft_wrap=True,
     )
-    progress = SearchProgress(args.max_evals, console)
+    progress = SearchProgress(max_evals, console)
     try:
         with progress:
             frame = campaign.search(
-                args.max_evals,
+                max_evals,
                 max_seconds=args.max_seconds,
                 evaluation_timeout=args.timeout,
                 max_losses=args.max_losses,
@@ -210,17 +223,17 @@ def _search(args: argparse.Namespace) -> int:
     _show_best(console, frame, args.out)
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
-    if len(frame) < args.max_evals:
+    if len(frame) < progress.total:  # which is less where a space has no more architectures
         console.print(f"The time was over. {_how_to_resume(args)}", soft_wrap=True)
         return exit_codes.TIME_OVER
-    share = args.max_failed_share
-    if share is None:
-        share = campaign.settings.max_failed_share
-    return exit_codes.SUCCESS if _is_success(frame, share) else exit_codes.FAILED
+    most = args.max_failed_share
+    if most is None:
+        most = campaign.settings.max_failed_share
+    return exit_codes.SUCCESS if _is_success(frame, most) else exit_codes.FAILED
 
 
 def _how_to_resume(args: argparse.Namespace) -> str:
-    return f"Carry on with: parsl-tl search --resume --out {args.out} --max-evals {args.max_evals}"
+    return f"Carry on with: parsl-tl search --resume --out {args.out}"
 
 
 def _is_success(frame: pd.DataFrame, max_failed_share: float) -> bool:
@@ -245,6 +258,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "population_size": args.population_size,
         "sample_size": args.sample_size,
+        "allow_repeats": args.allow_repeats,
         "beta": args.beta,
         "keep_best": args.keep_best,
         "max_failed_share": args.max_failed_share,
@@ -261,13 +275,22 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     for name in ("problem", "space"):
         if name not in given:
             raise CampaignError(f"--{name} is needed to start a campaign (or --resume an old one)")
-    population = given.setdefault("population_size", max(2, min(50, args.max_evals // 3)))
+    max_evals = args.max_evals or _MAX_EVALS
+    population = given.setdefault("population_size", max(2, min(50, max_evals // 3)))
     given.setdefault("sample_size", min(5, population))
-    return Campaign(config=args.config, out=args.out, max_workers=args.workers, **given)
+    return Campaign(
+        config=args.config,
+        out=args.out,
+        max_workers=args.workers,
+        check_data=not args.no_data_check,
+        max_evals=max_evals,
+        **given,
+    )
 
 
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     """Prints the five best models and where everything is."""
+    import pandas as pd
     from rich.table import Table
 
     failures = frame["failure"].value_counts()
@@ -281,19 +304,23 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     table.add_column("model", no_wrap=True)
     for column in ("objective", "layers", "transferred", "parameters", "seconds"):
         table.add_column(column, justify="right")
+    table.add_column("network", overflow="fold", min_width=20)
     for row in best.to_dict("records"):
-        layers = int(row["layers_total"])
-        share = row["layers_transferred"] / layers if layers else 0.0
+        weighted = int(row["layers_total"])
+        share = row["layers_transferred"] / weighted if weighted else 0.0
+        layers = row.get("layers")  # which older campaigns did not count
         table.add_row(
             row["model_id"],
             f"{row['objective']:.4f}",
-            f"{layers}",
+            "-" if pd.isna(layers) else f"{layers:.0f}",
             f"{share:.0%}",
             f"{row['parameters_total']:,.0f}",
             f"{row['seconds_total']:.1f}",
+            row["architecture"],
         )
     console.print(table)
-    console.print(f"Results: {out}/results.parquet, {out}/results.csv", soft_wrap=True)
+    files = ", ".join(f"{out}/{name}" for name in _RESULTS)
+    console.print(f"Results: {files}", soft_wrap=True)
 
 
 def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:

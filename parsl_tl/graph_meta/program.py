@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.errors import GraphMetaError, InvalidValueError, ParslTLError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the program."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog=f"python -m parsl_tl.{_NAME}",
         description=(
             "Loads a population on all MPI ranks, each of which holds a part of the graphs, and\n"

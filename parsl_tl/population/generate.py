@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from parsl_tl.errors import PopulationError
+from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.population.assembler import assembler_for
 from parsl_tl.population.description import PopulationDescription
 from parsl_tl.population.draws import mutated, random_sequences
@@ -39,6 +40,7 @@ class PopulationTask(NamedTuple):
         initial_folder: the population of which the first members are mutated; None to begin with
             random ones.
         evolve_count: how many members are mutated.
+        import_folders: where the module of a space of the user's own was found.
     """
 
     description: PopulationDescription
@@ -46,6 +48,7 @@ class PopulationTask(NamedTuple):
     formats: tuple[str, ...] = ("json", "parquet")
     initial_folder: Path | None = None
     evolve_count: int = 0
+    import_folders: tuple[str, ...] = ()
 
 
 class PartReport(NamedTuple):
@@ -110,7 +113,14 @@ def plan(
     shapes = (description.input_shape, description.output_shape, description.output_activation)
     space.build([0] * len(space.choices()), *shapes)
     _check_writable(out)
-    return PopulationTask(description, out, tuple(dict.fromkeys(formats)), initial, evolve_count)
+    return PopulationTask(
+        description,
+        out,
+        tuple(dict.fromkeys(formats)),
+        initial,
+        evolve_count,
+        tuple(import_folders([description.space])),
+    )
 
 
 def default_parts(size: int) -> int:
@@ -142,6 +152,7 @@ def write_part(
     """
     start = time.perf_counter()
     description = task.description
+    add_import_folders(task.import_folders)
     first, end = part_bounds(description.size, part, parts)
     space = description.make_space()
     assembler = assembler_for(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parsl_tl.errors import ProblemError
+from parsl_tl.problems.targets import check_targets
 
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Array | tuple[Array, ...]
@@ -48,6 +49,8 @@ class Data:
             ("train", self.x_train, self.y_train),
             ("valid", self.x_valid, self.y_valid),
         ):
+            for name, array in ((f"y_{part}", y), *((f"x_{part}", one) for one in as_tuple(x))):
+                _check_array(name, array)
             if len(y) == 0:
                 raise ProblemError(f"y_{part} is empty; every split needs at least one row")
             for array in (*as_tuple(x), y):
@@ -61,6 +64,14 @@ class Data:
                         f"the {part} data holds NaN or infinite values; clean or impute them"
                     )
                 array.flags.writeable = False
+
+
+def _check_array(name: str, array: Any) -> None:
+    """Refuses what a model cannot compute with."""
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise ProblemError(f"{name} is a {type(array).__name__}; it must be a numpy array of rows")
+    if array.dtype.kind not in "biufV":  # V: bfloat16 and its like
+        raise ProblemError(f"{name} has the dtype {array.dtype}; encode it as numbers of one kind")
 
 
 class Problem(ABC):
@@ -112,15 +123,49 @@ class Problem(ABC):
             if self._data is None:
                 try:
                     data = self._load()
-                except (OSError, ValueError) as error:
+                except (ProblemError, MemoryError):
+                    raise
+                except Exception as error:  # whatever a user's problem may raise
                     raise ProblemError(
-                        f"the data of problem {self.name!r} cannot be loaded: {error}"
+                        f"the data of problem {self.name!r} cannot be loaded: "
+                        f"{type(error).__name__}: {error}"
                     ) from error
                 if not isinstance(data, Data):
-                    raise ProblemError(f"problem {self.name!r} loads {type(data)}, not Data")
+                    raise ProblemError(
+                        f"problem {self.name!r} loads a {type(data).__name__}; "
+                        "_load must return parsl_tl.problems.Data"
+                    )
                 self._check(data)
+                check_targets(self, data)
                 self._data = data
             return self._data
+
+    def check_declaration(self, name: str) -> None:
+        """Refuses a problem that lacks what every problem has to say.
+
+        Args:
+            name: what it was asked for as.
+
+        Raises:
+            ProblemError: an attribute is missing, or no shape.
+        """
+        if not hasattr(self, "_lock"):
+            raise ProblemError(f"the __init__ of problem {name!r} must call super().__init__()")
+        for attribute in ("name", "input_shape", "output_shape"):
+            if not hasattr(self, attribute):
+                raise ProblemError(
+                    f"problem {name!r} has no {attribute}; its class, or its __init__, must set it"
+                )
+        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
+        for attribute, shape in (
+            *(("input_shape", shape) for shape in shapes or [()]),
+            ("output_shape", self.output_shape),
+        ):
+            if not _is_shape(shape):
+                raise ProblemError(
+                    f"{attribute} of problem {name!r} is {getattr(self, attribute)!r}; it must be "
+                    "a tuple of sizes without the batch axis, such as (64,)"
+                )
 
     @abstractmethod
     def _load(self) -> Data:
@@ -162,6 +207,14 @@ class Problem(ABC):
 
     def __repr__(self) -> str:
         return f"<Problem {self.name}: {self.input_shape} -> {self.output_shape}>"
+
+
+def _is_shape(shape: Any) -> bool:
+    return (
+        isinstance(shape, tuple)
+        and len(shape) > 0
+        and all(isinstance(size, int | np.integer) and size > 0 for size in shape)
+    )
 
 
 def as_tuple(arrays: Arrays) -> tuple[Array, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -10,9 +9,11 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from parsl_tl.errors import ProblemError
+from parsl_tl.imports import import_object, is_import_name, make_object, settle_import_name
 from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
 from parsl_tl.problems.synthetic import Synthetic
+from parsl_tl.suggestions import did_you_mean
 
 ENTRY_POINT_GROUP: Final = "parsl_tl.problems"
 """Packages add problems under this entry point group: ``name = "module:attribute"``."""
@@ -32,13 +33,14 @@ def get_problem(name: str, **kwargs: Any) -> Problem:
     """Gives a problem; the same name and arguments give the same object within a process.
 
     Args:
-        name: of a built-in or installed problem, or ``"module:attribute"`` of a ``Problem``
-            instance, or of a callable that makes one.
+        name: of a built-in or installed problem, or ``"module:attribute"`` or
+            ``"file.py:attribute"`` of a ``Problem`` instance, or of a callable that makes one.
         **kwargs: passed on to the callable; JSON-able, because they travel with every task.
 
     Raises:
         ProblemError: no such problem, it refuses the arguments, or it is no ``Problem``.
     """
+    name = settle_import_name(name)
     try:
         key = (name, json.dumps(kwargs, sort_keys=True))
     except TypeError as error:
@@ -56,38 +58,30 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> Problem:
     if not isinstance(found, Problem):
         if not callable(found):
             raise ProblemError(f"{name!r} is {found!r}; it must be a Problem or make one")
-        try:
-            found = found(**kwargs)
-        except TypeError as error:
-            raise ProblemError(f"problem {name!r} does not take {dict(kwargs)}: {error}") from error
+        found = make_object(found, kwargs, f"problem {name!r}", ProblemError)
     elif kwargs:
         raise ProblemError(f"{name!r} is a finished problem; it takes no arguments ({kwargs})")
     if not isinstance(found, Problem):
         raise ProblemError(f"{name!r} made {found!r}, which is no parsl_tl.problems.Problem")
+    found.check_declaration(name)
     return found
 
 
 def _find(name: str) -> Any:
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ProblemError(f"problem {name!r} cannot be imported: {error}") from error
-        return found
+    if is_import_name(name):
+        return import_object(name, "problem", ProblemError)
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         try:
             return point.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a plug-in may raise
             raise ProblemError(
                 f"problem {name!r} is installed as {point.value!r}, but this cannot be imported: "
                 f"{error}"
             ) from error
     raise ProblemError(
-        f"no problem is called {name!r}; there are {', '.join(list_problems())}, "
+        f"no problem is called {name!r}{did_you_mean(name, list_problems())}; there are "
+        f"{', '.join(list_problems())}, "
         'and "module:attribute" names one of yours'
     )

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.configuration import load_config
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.log_file import LogFile
 from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
+from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.limits import SearchLimits
@@ -22,9 +24,11 @@ from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.restarts import with_new_executors
-from parsl_tl.search.results import results_frame, write_results
+from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.retirement import Retirement
-from parsl_tl.search.settings import CampaignSettings
+from parsl_tl.search.settings import CampaignSettings, settle_names
+from parsl_tl.search.shared_parameters import shared_parameters
+from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_failures import StoreFailures
 from parsl_tl.search.store_uri import moved, settle
 from parsl_tl.spaces import get_space
@@ -46,10 +50,13 @@ class Campaign:
     """A transfer-learning architecture search, and the folder that it lives in.
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
-    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``campaign.log``,
-    Parsl's logs in ``parsl/``, and the model store in ``store/`` unless another one is named; with
-    ``transfer="hdf5"`` or ``"safetensors"``, the models' files in ``models/`` instead.
+    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
+    (all metrics of every epoch), ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
+    in ``store/`` unless another one is named; with ``transfer="hdf5"`` or ``"safetensors"``, the
+    models' files in ``models/`` instead.
     """
+
+    _new_folder: NewFolder | None = None
 
     def __init__(
         self,
@@ -60,44 +67,46 @@ class Campaign:
         store: str = "embedded:",
         out: str | os.PathLike[str],
         max_workers: int | None = None,
+        check_data: bool = True,
         **settings: Any,
     ) -> None:
         """Starts a campaign in a new or empty folder.
 
         Args:
-            problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute``.
-            space: a name of ``parsl_tl.spaces.list_spaces``, or ``module:attribute``.
+            problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute`` or
+                ``file.py:attribute``.
+            space: a name of ``parsl_tl.spaces.list_spaces``, or one of these.
             config: the Parsl configuration, or its name or file.
             store: URI of the model store; ``embedded:`` is a folder of the campaign's. Servers
                 are named by connection strings, address files or ``MODEL_SERVERS``.
             out: the campaign's folder.
             max_workers: worker processes, for a configuration that is given by name.
+            check_data: load the data of a problem of your own once, in a process of its own, to
+                tell now what is wrong with it; False where only the workers have it.
             **settings: further fields of ``CampaignSettings``.
 
         Raises:
             CampaignError: the folder holds something already, or cannot be used.
+            ConfigError: an unknown configuration, or one that cannot be made.
             StoreUnreachableError: a server of the store does not answer.
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
-        try:
-            values = CampaignSettings(problem=problem, space=space, store=settle(store), **settings)
-        except TypeError as error:
-            raise CampaignError(f"unknown setting: {error}") from error
-        values = replace(
-            values, transfer_args=settle_arguments(values.transfer, values.transfer_args)
-        )
+        names = settle_names({"problem": problem, "space": space, **settings})
+        values = CampaignSettings(store=settle(store), **names)
+        arguments = settle_arguments(values.transfer, values.transfer_args)
+        values = replace(values, transfer_args=arguments)
         self._set_up(folder, values, config, max_workers)
+        check_training(values, self._problem)
         try:
-            if folder.exists() and any(folder.iterdir()):
-                raise CampaignError(
-                    f"{folder} is not empty; carry on with --resume (Campaign.resume), "
-                    "or name another folder"
-                )
+            self._new_folder = NewFolder(folder)
+            parsl_config = self._parsl_config()
+            if check_data:
+                check_problem_data(self.settings, self._problem, parsl_config)
             if is_remote(values.store) or not values.has_store:
                 self._keeping.check(may_be_away=False)
             folder.mkdir(parents=True, exist_ok=True)
-            values.write(folder / "config.json")
+            self.settings.write(folder / "config.json")
         except OSError as error:
             raise CampaignError(f"{folder} cannot be used: {error.strerror}") from error
 
@@ -126,7 +135,7 @@ class Campaign:
         """
         folder = Path(out).expanduser().absolute()
         settings = CampaignSettings.read(folder / "config.json")
-        wanted = dict(expected or {})
+        wanted = settle_names(dict(expected or {}))
         if wanted.get("transfer_args"):
             wanted["transfer_args"] = settle_arguments(settings.transfer, wanted["transfer_args"])
         for name, (own, given) in settings.differences(wanted).items():
@@ -152,11 +161,15 @@ class Campaign:
         self._config = config
         self._max_workers = max_workers
         # Both now, so that a wrong name is told before anything is started.
+        add_import_folders(settings.import_folders)
         self._space = get_space(settings.space, **settings.space_args)
-        problem = get_problem(settings.problem, **settings.problem_args)
+        self._problem = problem = get_problem(settings.problem, **settings.problem_args)
         first = [0] * len(self._space.choices())
         graph = self._space.build(first, problem.input_shape, problem.output_shape)
         self._keeping = keeping_of(settings, folder, graph)
+        found = import_folders([settings.problem, settings.space, settings.transfer])
+        merged = list(dict.fromkeys([*settings.import_folders, *found]))
+        self.settings = replace(settings, import_folders=merged)
 
     @property
     def store_uri(self) -> str:
@@ -170,7 +183,12 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
-        return results_frame(self._rows(), [choice.name for choice in self._space.choices()])
+        return results_frame(self._rows(), [c.name for c in self._space.choices()], self._space)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
+        return curves_frame(self._rows())
 
     def _rows(self) -> list[Row]:
         path = self.folder / "journal.jsonl"
@@ -178,7 +196,7 @@ class Campaign:
 
     def search(
         self,
-        max_evals: int,
+        max_evals: int | None = None,
         *,
         max_seconds: float | None = None,
         evaluation_timeout: float | None = None,
@@ -188,7 +206,7 @@ class Campaign:
         """Searches until so many evaluations are finished, earlier ones included.
 
         Args:
-            max_evals: evaluations in all.
+            max_evals: evaluations in all; when None, as many as were asked for before.
             max_seconds: stop after this time; what then runs is evaluated when resumed.
             evaluation_timeout: seconds for one evaluation.
             max_losses: how often an evaluation may be lost with its worker, block or executor
@@ -205,19 +223,31 @@ class Campaign:
             StoreError: the store cannot be opened. Servers that go away later end no search: it
                 goes on without transfer, and ``summary`` tells what was missed.
         """
+        max_evals = self.settings.max_evals if max_evals is None else max_evals
+        if max_evals is None:
+            raise InvalidValueError("max_evals is needed: nobody said it before")
         limits = SearchLimits(
             max_evals=max_evals,
             max_seconds=max_seconds,
             evaluation_timeout=evaluation_timeout,
             max_losses=max_losses,
         )
+        self.settings = replace(self.settings, max_evals=max_evals)
+        progress = progress or SearchProgress(max_evals)
+        try:
+            return self._search(limits, progress)
+        except Exception:
+            if self._new_folder is not None:
+                self._new_folder.remove_unless_started()
+            raise
+
+    def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
         import parsl
 
-        progress = progress or SearchProgress(max_evals)
         journal = Journal(self.folder / "journal.jsonl")
         log = self._log_to_file()
         try:
-            self.settings.write(self.folder / "config.json")  # the store may have moved
+            self.settings.write(self.folder / "config.json")  # with what is new in it
             self._keeping.check(may_be_away=bool(journal.finished))
             with Retirement(self._keeping, self.settings.keep_best) as retirement:
                 for row in journal.finished:
@@ -251,6 +281,10 @@ class Campaign:
             seed=settings.seed,
             model_id=settings.model_id,
             on_expire=retirement.expire,
+            allow_repeats=settings.allow_repeats,
+            identify=identify_graphs(
+                self._space, self._problem.input_shape, self._problem.output_shape
+            ),
             log_dir=str(self.folder),
         )
         search.restore(
@@ -259,6 +293,10 @@ class Campaign:
         )
         retirement.restore(journal.finished, [member.model_id for member in search.population])
         remaining = limits.max_evals - len(journal.finished)
+        left_over = search.num_left(max(0, remaining))
+        if left_over < remaining:
+            progress.total, remaining = len(journal.finished) + left_over, left_over
+            progress.note(NOTHING_LEFT.format(space=settings.space, total=progress.total))
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
@@ -267,7 +305,7 @@ class Campaign:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[writer],
-                run_function_kwargs=self._shared_parameters(),
+                run_function_kwargs=shared_parameters(settings, self._keeping),
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
             )
@@ -293,7 +331,7 @@ class Campaign:
     def _write_results(self) -> None:
         """Writes the tables; what cannot be written is told, and no error."""
         try:
-            write_results(self.results, self.folder)
+            write_results(self.results, self.folder, self.curves)
         except OSError as error:  # the journal has it all
             logger.warning("results in %s are not up to date: %s", self.folder, error)
 
@@ -320,20 +358,6 @@ class Campaign:
         config = load_config(self._config, max_workers=self._max_workers)
         config.run_dir = str(self.folder / "parsl")
         return config
-
-    def _shared_parameters(self) -> dict[str, Any]:
-        settings = self.settings
-        shared: dict[str, Any] = {
-            "problem": settings.problem,
-            "problem_args": settings.problem_args,
-            "space": settings.space,
-            "space_args": settings.space_args,
-            "seed": settings.seed,
-            **self._keeping.parameters,
-            "attributes": {"campaign": settings.uid},
-            **settings.training,
-        }
-        return shared
 
     def _log_to_file(self) -> logging.Handler:
         handler = LogFile(self.folder / "campaign.log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from parsl_tl.search.store_failures import StoreFailures
+
+logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -82,6 +85,11 @@ class SearchProgress:
     def transferred_share(self) -> float | None:
         """Share of the children's layers that were transferred; None before the first child."""
         return self._transferred / self._layers if self._layers else None
+
+    def note(self, text: str) -> None:
+        """Says something that whoever started the search should know."""
+        logger.warning(text)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
         """Estimates the time to the end from the pace so far; None before there is one."""

@@ -15,11 +15,16 @@ import numpy as np
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.mpi import mpi_left_alone
+from parsl_tl.search.candidate import arch_seq_of, candidate_config
+from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
 from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 from parsl_tl.spaces import SearchSpace
 
 with mpi_left_alone():
     from deephyper.hpo import RegularizedEvolution
+
+# How often a search proposes before it looks for something new anywhere in the space.
+_PROPOSALS = 100
 
 
 class Member(NamedTuple):
@@ -39,10 +44,12 @@ class Member(NamedTuple):
 class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
     """Regularized evolution for transfer learning.
 
-    Beside one index per choice, every configuration it asks for carries ``job`` (its number),
-    ``model_id``, ``parent`` (None for random candidates) and ``transfer`` (False for those).
-    What is asked under a job number depends on the seed, that number and the population alone, so
-    that an interrupted search goes on as if nothing had happened.
+    Beside one index per choice (under ``choices`` where a choice is called as a key of a job is),
+    every configuration it asks for carries ``job`` (its number), ``model_id``, ``parent`` (None for
+    random candidates) and ``transfer`` (False for those). No architecture is asked for twice while
+    there are others. What is asked under a job number depends on the seed, that number, the
+    population and what was asked before, so that an interrupted search goes on as if nothing had
+    happened.
     """
 
     def __init__(
@@ -55,6 +62,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         seed: int = 0,
         model_id: Callable[[int], int] = int,
         on_expire: Callable[[int], None] | None = None,
+        allow_repeats: bool = False,
+        identify: Identify | None = None,
         log_dir: str = ".",
     ) -> None:
         """Prepares a search with an empty population.
@@ -68,6 +77,9 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             seed: of all randomness.
             model_id: gives the id of the model of a job number.
             on_expire: called with the model id of a member that left the population.
+            allow_repeats: ask for an architecture again whenever it comes up again.
+            identify: gives equal things for sequences of equal architectures; by default they are
+                compared themselves.
             log_dir: required by DeepHyper, which writes nothing there.
 
         Raises:
@@ -96,11 +108,19 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._on_expire = on_expire
         self._next_job = 0
         self._again: deque[dict[str, Any]] = deque()
+        self._allow_repeats = allow_repeats
+        self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
     def population(self) -> Sequence[Member]:
         """The members, oldest first."""
         return tuple(self._population)
+
+    def num_left(self, limit: int) -> int:
+        """Counts the evaluations that are left before an architecture repeats, up to a limit."""
+        if self._allow_repeats:
+            return limit
+        return min(limit, len(self._again) + self._evaluated.num_left(limit))
 
     def restore(
         self, finished: Iterable[Mapping[str, Any]], unfinished: Iterable[Mapping[str, Any]]
@@ -116,16 +136,18 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         """
         for config in finished:
             self._next_job = max(self._next_job, config["job"] + 1)
+            self._evaluated.add(arch_seq_of(config, self._names))
             if isinstance(config["objective"], int | float):
                 self._population.append(self._member(config, config["objective"]))
         while len(self._population) > self.population_size:
             self._population.popleft()
         for config in sorted(unfinished, key=lambda item: int(item["job"])):
             self._next_job = max(self._next_job, config["job"] + 1)
+            self._evaluated.add(arch_seq_of(config, self._names))
             self._again.append(dict(config))
 
     def _member(self, config: Mapping[str, Any], objective: float) -> Member:
-        arch_seq = tuple(int(config[name]) for name in self._names)
+        arch_seq = tuple(arch_seq_of(config, self._names))
         return Member(int(config["model_id"]), arch_seq, float(objective))
 
     def _ask(self, n: int = 1) -> list[dict[str, Any]]:
@@ -138,20 +160,38 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         job = self._next_job
         self._next_job += 1
         rng = np.random.default_rng([self._base_seed, job])
+        parent, arch_seq = self._propose(rng)
+        if not self._allow_repeats:
+            parent, arch_seq = self._something_new(parent, arch_seq, rng)
+        self._evaluated.add(arch_seq)
+        return candidate_config(
+            self._names,
+            arch_seq,
+            job=job,
+            model_id=self._model_id(job),
+            parent=parent,
+            transfer=parent is not None,
+        )
+
+    def _propose(self, rng: np.random.Generator) -> tuple[int | None, list[int]]:
+        """Returns a parent and a mutation of it; a random candidate while members are lacking."""
         if len(self._population) < self.population_size:
-            parent, arch_seq = None, random_arch_seq(self._space, rng)
-        else:
-            drawn = rng.choice(len(self._population), size=self.sample_size, replace=False)
-            winner = max((self._population[i] for i in drawn), key=lambda m: m.objective)
-            parent = winner.model_id
-            arch_seq = mutate(winner.arch_seq, self._space, rng, self._weights)
-        return {
-            **dict(zip(self._names, arch_seq, strict=True)),
-            "job": job,
-            "model_id": self._model_id(job),
-            "parent": parent,
-            "transfer": parent is not None,
-        }
+            return None, random_arch_seq(self._space, rng)
+        drawn = rng.choice(len(self._population), size=self.sample_size, replace=False)
+        winner = max((self._population[i] for i in drawn), key=lambda m: m.objective)
+        return winner.model_id, mutate(winner.arch_seq, self._space, rng, self._weights)
+
+    def _something_new(
+        self, parent: int | None, arch_seq: list[int], rng: np.random.Generator
+    ) -> tuple[int | None, list[int]]:
+        """Returns the proposal, or others until one was not asked for before."""
+        for _ in range(_PROPOSALS):
+            if arch_seq not in self._evaluated:
+                return parent, arch_seq
+            parent, arch_seq = self._propose(rng)
+        # All around the population is known: something from elsewhere, which has no parent.
+        elsewhere = self._evaluated.draw(rng)
+        return (parent, arch_seq) if elsewhere is None else (None, elsewhere)
 
     def _tell(self, results: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
         for config, objective in results:

@@ -5,11 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from parsl_tl.errors import CampaignError
+from parsl_tl.imports import settle_import_name
+from parsl_tl.suggestions import check_names
+
+
+def settle_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes names of files mean the same from every folder.
+
+    Args:
+        values: settings, or some of them.
+    """
+    settled = dict(values)
+    for name in ("problem", "space", "transfer"):
+        if settled.get(name) is not None:
+            settled[name] = settle_import_name(settled[name])
+    return settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +55,11 @@ class CampaignSettings:
         max_failed_share: share of failed evaluations up to which the search is a success.
         problem_args: arguments of the problem.
         space_args: arguments of the space.
-        training: what run functions take beside (epochs, batch_size, patience, ...).
+        training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
+            (epochs, batch_size, learning_rate, patience, ...), and ``threads``.
+        allow_repeats: evaluate an architecture again when it comes up again.
+        max_evals: how many evaluations were asked for at last.
+        import_folders: where modules of the user's own were found.
         uid: tells campaigns apart that share a store.
     """
 
@@ -58,7 +78,15 @@ class CampaignSettings:
     problem_args: dict[str, Any] = field(default_factory=dict)
     space_args: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    allow_repeats: bool = False
+    max_evals: int | None = None
+    import_folders: list[str] = field(default_factory=list)
     uid: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def __new__(cls, **values: Any) -> Self:
+        """Refuses a setting that there is not, with the nearest one that there is."""
+        check_names(values, cls.__dataclass_fields__, "a campaign", CampaignError)
+        return super().__new__(cls)
 
     def model_id(self, job: int) -> int:
         """Returns the model id of a job: the same at every try, another in every campaign."""
@@ -103,12 +131,13 @@ class CampaignSettings:
                 f"{path.parent} holds no campaign (there is no {path.name}); "
                 "start one without --resume"
             ) from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, CampaignError) as error:
             raise CampaignError(f"{path} is not a campaign's: {error}") from error
 
     def differences(self, given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         """Returns ``{name: (here, given)}`` of settings that are given with another value."""
         own = asdict(self)
+        check_names(given, own, "a campaign", CampaignError)
         return {
             name: (own[name], value)
             for name, value in given.items()

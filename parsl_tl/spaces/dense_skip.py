@@ -10,6 +10,7 @@ from parsl_tl.architecture import GraphBuilder, Tensor
 from parsl_tl.errors import SpaceError
 from parsl_tl.spaces.dense_choices import (
     ACTIVATIONS,
+    IDENTITY,
     add_vector_inputs,
     apply_dense,
     check_num_layers,
@@ -83,6 +84,21 @@ class DenseSkipSpace(SearchSpace):
         layer = int(name.split("_")[1])
         following = sum(1 + self._num_anchors(i) for i in range(layer + 1, self.num_layers))
         return following + (self._num_anchors(layer) if name.startswith("layer") else 0)
+
+    def describe(self, arch_seq: Sequence[int]) -> str:
+        """Returns the dense layers that there are, and how many anchors are connected.
+
+        A layer that is connected to anchors has their number behind it: ``32 relu +2``.
+        """
+        remaining = iter(self.labels(arch_seq))
+        parts = []
+        for layer in range(self.num_layers):
+            label = next(remaining)
+            connected = [next(remaining) for _ in range(self._num_anchors(layer))]
+            skips = connected.count(_SKIP[1])
+            if label != IDENTITY or skips:
+                parts.append(f"{label} +{skips}" if skips else str(label))
+        return ", ".join(parts) or "no hidden layer"
 
     def assemble(
         self,

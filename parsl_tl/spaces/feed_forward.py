@@ -12,6 +12,7 @@ from parsl_tl.spaces.dense_choices import (
     apply_dense,
     check_num_layers,
     dense_labels,
+    describe_layers,
 )
 from parsl_tl.spaces.keras_layers import dense
 from parsl_tl.spaces.space import Choice, SearchSpace
@@ -51,6 +52,10 @@ class FeedForwardSpace(SearchSpace):
     def invalidated(self, choice_index: int) -> int:
         """Returns the number of later layers: all of them lose their history."""
         return self.num_layers - 1 - choice_index
+
+    def describe(self, arch_seq: Sequence[int]) -> str:
+        """Returns the dense layers that there are, such as ``32 relu, 64 tanh``."""
+        return describe_layers(self.labels(arch_seq))
 
     def assemble(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsl_tl.errors import SpaceError
+from parsl_tl.errors import ParslTLError, SpaceError
 from parsl_tl.mpi import mpi_left_alone
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class SearchSpace(ABC):
     """
 
     name: str = "custom"
+    builds_keras_models: bool = False
+    """Whether ``assemble`` was seen to give Keras models, which takes much longer than graphs."""
 
     @abstractmethod
     def choices(self) -> list[Choice]:
@@ -50,7 +53,10 @@ class SearchSpace(ABC):
         units: int,
         output_activation: str,
     ) -> ArchitectureGraph:
-        """Builds the graph of the chosen labels, one per choice; called with checked arguments."""
+        """Builds the graph of the chosen labels, one per choice; called with checked arguments.
+
+        A ``keras.Model`` is as good: its graph is read from it.
+        """
 
     @abstractmethod
     def invalidated(self, choice_index: int) -> int:
@@ -59,6 +65,36 @@ class SearchSpace(ABC):
     @cached_property
     def _choices(self) -> list[Choice]:
         return self.choices()
+
+    def check_choices(self) -> None:
+        """Refuses what no architecture can be chosen from.
+
+        Raises:
+            SpaceError: ``choices`` gives no list of ``Choice``, a name twice, or a choice without
+                values.
+        """
+        try:
+            choices = self._choices
+        except (SpaceError, MemoryError):
+            raise
+        except Exception as error:
+            raise SpaceError(
+                f"the choices of space {self.name!r} cannot be had: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(choices, list | tuple) or not choices:
+            raise SpaceError(
+                f"the choices of space {self.name!r} are {choices!r}; give a list of Choice, with "
+                "one at least"
+            )
+        names = set()
+        for choice in choices:
+            if not isinstance(choice, Choice) or not choice.values:
+                raise SpaceError(
+                    f"{choice!r} of space {self.name!r} must be a Choice with one value at least"
+                )
+            if choice.name in names:
+                raise SpaceError(f"space {self.name!r} has two choices called {choice.name!r}")
+            names.add(choice.name)
 
     def size(self) -> int:
         """Returns the number of architecture sequences."""
@@ -91,6 +127,24 @@ class SearchSpace(ABC):
             checked.append(value)
         return checked
 
+    def labels(self, arch_seq: Sequence[int]) -> list[str | int]:
+        """Returns what was chosen, one label per choice.
+
+        Raises:
+            SpaceError: a sequence that does not fit the space.
+        """
+        chosen = self.check(arch_seq)
+        return [choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)]
+
+    def describe(self, arch_seq: Sequence[int]) -> str:
+        """Says in one line what an architecture is, for people.
+
+        Raises:
+            SpaceError: a sequence that does not fit the space.
+        """
+        named = zip(self._choices, self.labels(arch_seq), strict=True)
+        return ", ".join(f"{choice.name} {label}" for choice, label in named)
+
     def build(
         self,
         arch_seq: Sequence[int],
@@ -107,15 +161,24 @@ class SearchSpace(ABC):
             output_activation: ``softmax`` for classes, ``linear`` for regression.
 
         Raises:
-            SpaceError: a sequence or a shape that does not fit the space.
+            SpaceError: a sequence or a shape that does not fit the space, or ``assemble`` fails.
         """
-        chosen = self.check(arch_seq)
-        labels = [choice.values[index] for choice, index in zip(self._choices, chosen, strict=True)]
+        labels = self.labels(arch_seq)
         if len(output_shape) != 1 or not _is_shape(output_shape):
             raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
-        return self.assemble(
-            labels, input_shapes(input_shape), int(output_shape[0]), output_activation
-        )
+        shapes = input_shapes(input_shape)
+        try:
+            built = self.assemble(labels, shapes, int(output_shape[0]), output_activation)
+        except (ParslTLError, MemoryError):
+            raise
+        except Exception as error:  # whatever a user's space may raise
+            raise SpaceError(
+                f"space {self.name!r} cannot build {list(arch_seq)}: {type(error).__name__}: "
+                f"{error}"
+            ) from error
+        graph = _as_graph(built, self.name)
+        self.builds_keras_models = graph is not built
+        return graph
 
     def problem(self) -> Any:
         """Returns DeepHyper's ``HpProblem`` with one hyperparameter per choice, an index."""
@@ -128,6 +191,25 @@ class SearchSpace(ABC):
             # A range needs two ends that differ.
             problem.add_hyperparameter((0, count - 1) if count > 1 else [0], choice.name)
         return problem
+
+
+def _as_graph(built: Any, name: str) -> ArchitectureGraph:
+    """Reads what a space has built: a graph, or a Keras model.
+
+    Raises:
+        SpaceError: it is neither.
+    """
+    from parsl_tl.architecture import ArchitectureGraph
+
+    if isinstance(built, ArchitectureGraph):
+        return built
+    keras = sys.modules.get("keras")  # who made a model has loaded it
+    if keras is not None and isinstance(built, keras.Model):
+        return ArchitectureGraph.from_keras(built)
+    raise SpaceError(
+        f"assemble of space {name!r} gives a {type(built).__name__}; it must return an "
+        "ArchitectureGraph (GraphBuilder.build makes one) or a keras.Model"
+    )
 
 
 def _is_shape(shape: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +64,8 @@ def export_keras(
         The path written.
 
     Raises:
-        InvalidValueError: another ending, a missing folder, a file that exists, or weights of 8-bit
-            floats.
+        InvalidValueError: another ending, a missing folder, a file that exists or cannot be
+            written, or weights of 8-bit floats.
         ModelNotFoundError: no such model.
     """
     target = Path(path)
@@ -72,7 +73,11 @@ def export_keras(
         raise InvalidValueError(f"{target} must end in .keras")
     if not target.parent.is_dir():
         raise InvalidValueError(f"the folder {target.parent} does not exist; create it first")
-    if target.exists() and not overwrite:
+    try:
+        exists = target.exists()
+    except OSError as error:
+        raise InvalidValueError(f"{target} cannot be written: {error.strerror}") from error
+    if exists and not overwrite:
         raise InvalidValueError(f"{target} exists; name another file or overwrite it on purpose")
     model = load_keras_model(store, model_id)
     for weight in model.weights:
@@ -86,6 +91,11 @@ def export_keras(
     try:
         model.save(partial)
         partial.replace(target)
+    except OSError as error:
+        raise InvalidValueError(
+            f"{target} cannot be written: {error.strerror or error}; name another file"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what could not be written need not be there
+            partial.unlink()
     return target

@@ -337,8 +337,8 @@ class ModelStore(ABC):
         """Returns one row per living model, in the order they were stored.
 
         Columns: ``model_id``, ``parent``, ``donor`` (uint64), ``quality`` (float64),
-        ``num_layers`` (uint32), ``bytes_owned``, ``bytes_total`` (uint64), ``created``
-        (timestamp[ns, UTC]), ``attributes`` (JSON text).
+        ``num_layers`` (uint32, all layers of the graph), ``bytes_owned``, ``bytes_total`` (uint64),
+        ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text). Ids stay exact in pandas.
         """
 
     @abstractmethod

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.architecture.keras_state import check_graph
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.arrow_table import table_of
 from parsl_tl.store.model_id import check_model_id, format_model_id
 from parsl_tl.store.model_store import (
     Arrays,
@@ -312,13 +313,7 @@ class NativeStore(ModelStore):
 
     def models(self) -> pa.Table:
         """See ``ModelStore.models``."""
-        import pyarrow as pa
-
-        batches = [
-            pa.RecordBatch._import_from_c_capsule(schema, array)
-            for schema, array in self._engine.models()
-        ]
-        return pa.Table.from_batches(batches)
+        return table_of(self._engine.models())
 
     def stats(self) -> dict[str, int]:
         """See ``ModelStore.stats``."""

@@ -119,6 +119,7 @@ class BaseTrainer:
             )
         self.report.parameters_total = int(model.count_params())
         self.report.bytes_total = array_bytes(model.weights)
+        self.report.layers = len(self.graph)
         self.report.layers_total = len(layers_with_weights(model, self.graph))
         return model
 
@@ -173,7 +174,8 @@ class BaseTrainer:
         logs = model.evaluate(
             batches(data.x_valid, data.y_valid, valid_size), verbose=0, return_dict=True
         )
-        best.value = self.config.problem.score({f"val_{name}": logs[name] for name in logs})
+        best.history.append({f"val_{name}": float(logs[name]) for name in logs})
+        best.value = self.config.problem.score(best.history[-1])
         if not math.isfinite(best.value):
             raise NaNLossError("the objective of a wholly transferred model is NaN or infinite")
         return best

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Problem
+from parsl_tl.suggestions import check_names
 
 _FROM_PROBLEM = ("epochs", "batch_size", "learning_rate", "optimizer")
 
@@ -51,6 +52,11 @@ class TrainingConfig:
     parent: int | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    def __new__(cls, **values: Any) -> Self:
+        """Refuses a field that there is not, with the nearest one that there is."""
+        check_names(values, cls.__dataclass_fields__, cls.__name__)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             self._check_integer(name, least, 2**63)
@@ -73,7 +79,7 @@ class TrainingConfig:
             **overrides: other values for these, and any further field; None leaves the default.
 
         Raises:
-            InvalidValueError: a value that can never work.
+            InvalidValueError: a value that can never work, or a field that there is not.
         """
         values = {name: getattr(problem, name) for name in _FROM_PROBLEM}
         values.update({name: value for name, value in overrides.items() if value is not None})

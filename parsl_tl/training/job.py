@@ -10,14 +10,15 @@ from functools import cached_property
 from typing import Any, Self
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.errors import InvalidValueError
+from parsl_tl.errors import InvalidValueError, SpaceError
+from parsl_tl.imports import add_import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.spaces import SearchSpace, get_space
 from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.namespaces import SortedKeys, sort_keys
 from parsl_tl.training.runtime import derive_seed
 from parsl_tl.transfer import TransferMethod, get_transfer_method
-
-_OVERRIDES = ("epochs", "batch_size", "patience", "unfreeze_after")
+from parsl_tl.transfer.same_store import check_same_store
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class EvaluationJob:
     """One evaluation: which architecture of which space, for which problem, trained how.
 
     Attributes:
-        values: all keys and values, flat; see ``run_transfer_trainer`` for what they mean.
+        given: what differs from evaluation to evaluation; see ``run_transfer_trainer``.
+        settings: what all evaluations of a search share.
         spare_id: what the candidate is called if the job does not say.
     """
 
-    values: Mapping[str, Any]
+    given: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     spare_id: int = field(default_factory=lambda: secrets.randbits(64))
 
     @classmethod
@@ -43,10 +46,21 @@ class EvaluationJob:
         parameters = getattr(job, "parameters", None)  # a DeepHyper RunningJob
         if parameters is None:
             parameters = job.get("parameters", {})
+            if not isinstance(parameters, Mapping):
+                raise InvalidValueError(f"parameters is {parameters!r}; it must be a mapping")
             job = {name: value for name, value in job.items() if name != "parameters"}
         else:
             job = {}
-        return cls({**settings, **job, **parameters})
+        return cls({**job, **parameters}, settings)
+
+    @cached_property
+    def keys(self) -> SortedKeys:
+        """All keys, by whose they are; ``InvalidValueError`` if that cannot be told."""
+        try:
+            names = [choice.name for choice in self.space.choices()]
+        except (SpaceError, InvalidValueError):
+            names = None  # told when the graph is built
+        return sort_keys(self.given, self.settings, names)
 
     @property
     def threads(self) -> int | None:
@@ -64,22 +78,58 @@ class EvaluationJob:
         """Id of the model that the candidate is a mutation of."""
         return self._integer("parent")
 
+    def check_store(self) -> None:
+        """Looks whether this process sees the search's store, if the job says which one that is.
+
+        Raises:
+            StoreElsewhereError: it sees another one, or none.
+        """
+        expected = self.keys.values.get("store_id")
+        if expected is not None:
+            check_same_store(self.keys.values["store"], expected)
+
     @cached_property
     def problem(self) -> Problem:
         """The problem; ``ProblemError`` if there is none."""
-        return get_problem(self._required("problem"), **(self.values.get("problem_args") or {}))
+        self._add_import_folders()
+        return get_problem(
+            self._required("problem"), **(self.keys.values.get("problem_args") or {})
+        )
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space; ``SpaceError`` if there is none."""
-        return get_space(self._required("space"), **(self.values.get("space_args") or {}))
+        self._add_import_folders()
+        name, arguments = (
+            self._before_choices("space", str),
+            self._before_choices("space_args", Mapping),
+        )
+        if name is None:
+            names = sorted({*self.settings, *self.given})
+            raise InvalidValueError(f"the job does not say 'space'; it has {names}")
+        return get_space(name, **(arguments or {}))
+
+    def _before_choices(self, name: str, kind: type) -> Any:
+        """Returns what must be known before the space's choices are: one may be called the same."""
+        given = self.given.get(name)
+        return given if isinstance(given, kind) else self.settings.get(name)
+
+    def _add_import_folders(self) -> None:
+        add_import_folders(self._before_choices("import_folders", list) or ())
 
     @cached_property
     def arch_seq(self) -> list[int]:
         """One index per choice; ``SpaceError`` if they do not fit the space."""
-        sequence = self.values.get("arch_seq")
-        if sequence is None:  # a search that knows the choices by name only
-            sequence = [self._required(choice.name) for choice in self.space.choices()]
+        sequence = self.keys.values.get("arch_seq")
+        names = [choice.name for choice in self.space.choices()]
+        if sequence is None or self.keys.choices:  # a search that knows the choices by name only
+            missing = [name for name in names if name not in self.keys.choices]
+            if missing:
+                raise InvalidValueError(
+                    f"the job does not say choice {missing[0]!r}; it has neither arch_seq nor all "
+                    f"{len(names)} choices of its space"
+                )
+            sequence = [self.keys.choices[name] for name in names]
         return self.space.check(sequence)
 
     def graph(self) -> ArchitectureGraph:
@@ -104,14 +154,10 @@ class EvaluationJob:
             InvalidValueError: a value that can never work.
             ProblemError: there is no such problem.
         """
-        rate = self.values.get("learning_rate")
         return TrainingConfig.for_problem(
             self.problem,
-            **{name: self._integer(name) for name in _OVERRIDES},
-            learning_rate=None if rate is None else float(rate),
-            optimizer=self.values.get("optimizer"),
-            jit_compile=self.values.get("jit_compile"),
-            transfer=self.values.get("transfer"),
+            **read_training(self.keys.training),
+            transfer=self.keys.values.get("transfer"),
             seed=derive_seed(self._integer("seed") or 0, self.arch_seq),
             model_id=self.model_id,
             parent=self.parent,
@@ -125,12 +171,12 @@ class EvaluationJob:
             TransferError: there is no such method.
             InvalidValueError: it is ``"store"``, and no store is named.
         """
-        uri = self.values.get("store")
-        name = self.values.get("transfer_method") or ("store" if uri else "none")
-        kwargs = dict(self.values.get("transfer_args") or {})
+        uri = self.keys.values.get("store")
+        name = self.keys.values.get("transfer_method") or ("store" if uri else "none")
+        kwargs = dict(self.keys.values.get("transfer_args") or {})
         if uri and name != "none":
             kwargs["uri"] = uri
-            if self.values.get("overlap_store"):
+            if self.keys.values.get("overlap_store"):
                 kwargs["overlap"] = True
         elif name == "store":
             raise InvalidValueError(
@@ -141,20 +187,43 @@ class EvaluationJob:
 
     def _attributes(self) -> dict[str, Any]:
         return {
-            "problem": self.values["problem"],
-            "space": self.values["space"],
+            "problem": self.keys.values["problem"],
+            "space": self.keys.values["space"],
             "arch_seq": self.arch_seq,
-            **(self.values.get("attributes") or {}),
+            **(self.keys.values.get("attributes") or {}),
         }
 
     def _required(self, name: str) -> Any:
-        if name not in self.values:
-            raise InvalidValueError(f"the job does not say {name!r}; it has {sorted(self.values)}")
-        return self.values[name]
+        if name not in self.keys.values:
+            raise InvalidValueError(
+                f"the job does not say {name!r}; it has {sorted(self.keys.values)}"
+            )
+        return self.keys.values[name]
 
     def _integer(self, name: str) -> int | None:
-        value = self.values.get(name)
+        value = self.keys.values.get(name)
         return None if value is None else _as_int(name, value)
+
+
+def read_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the values of ``TRAINING_KEYS``, numpy's included, as ``TrainingConfig`` takes them.
+
+    Raises:
+        InvalidValueError: a value of another kind.
+    """
+    values = dict(training)
+    for name in ("epochs", "batch_size", "patience", "unfreeze_after"):
+        if values.get(name) is not None:
+            values[name] = _as_int(name, values[name])
+    rate = values.get("learning_rate")
+    if rate is not None:
+        try:
+            values["learning_rate"] = float(rate)
+        except (TypeError, ValueError) as error:
+            raise InvalidValueError(
+                f"learning_rate is {rate!r}; it must be a positive number"
+            ) from error
+    return values
 
 
 def _as_int(name: str, value: Any) -> int:

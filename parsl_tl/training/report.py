@@ -1,7 +1,8 @@
-"""What an evaluation tells about itself: one flat record, the source of every figure."""
+"""What an evaluation tells about itself: one record, the source of every figure."""
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -21,7 +22,10 @@ _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
 
 @dataclass
 class TrainingReport:
-    """Figures of one evaluation. Layers are counted where they hold weights.
+    """Figures of one evaluation.
+
+    ``layers`` counts as the store does, all layers of the graph; ``layers_total`` and
+    ``layers_transferred`` count those of them that hold weights.
 
     Attributes:
         objective: validation value of the weights that were kept; larger is better. None until
@@ -34,6 +38,7 @@ class TrainingReport:
         best_epoch: the epoch whose weights were kept, from 1; 0 when nothing was trained.
         parameters_total: numbers in all weights.
         parameters_trainable: those that training could change from its start on.
+        layers: all layers of the architecture, its inputs and those without weights included.
         layers_total: layers with weights.
         layers_matched: layers shared with the donor, those without weights included.
         layers_transferred: layers whose weights came from the donor.
@@ -57,7 +62,9 @@ class TrainingReport:
         error: why the evaluation failed.
         worker: host and process, ``host:pid``.
         gpu: the device it could use, or None.
-        history: objective by epoch, not part of the metadata.
+        history: all metrics of every epoch, of training and (``val_``) validation, as Keras names
+            them; one entry, that of the validation, for a model in which nothing was trained. In
+            the metadata it is a list of values for each metric, None for what is not finite.
     """
 
     objective: float | None = None
@@ -69,6 +76,7 @@ class TrainingReport:
     best_epoch: int = 0
     parameters_total: int = 0
     parameters_trainable: int = 0
+    layers: int = 0
     layers_total: int = 0
     layers_matched: int = 0
     layers_transferred: int = 0
@@ -114,13 +122,14 @@ class TrainingReport:
             self.not_stored = " ".join(ids)
 
     def metadata(self) -> dict[str, Any]:
-        """Gives everything but objective and history as flat JSON-able values."""
+        """Gives everything but the objective as JSON-able values; all but ``history`` are flat."""
         values = asdict(self)
         del values["objective"], values["history"]
-        return {
+        flat = {
             name: round(value, 6) if name.startswith("seconds_") else value
             for name, value in values.items()
         }
+        return {**flat, "history": _by_metric(self.history)}
 
     def output(self) -> dict[str, Any]:
         """Gives what a run function returns for an evaluation that succeeded."""
@@ -136,6 +145,18 @@ class TrainingReport:
 def describe(error: BaseException) -> str:
     """Gives an error's type and message in one bounded text."""
     return _bounded(f"{type(error).__name__}: {error}")
+
+
+def _by_metric(history: list[dict[str, float]]) -> dict[str, list[float | None]]:
+    """Turns the metrics of epochs into the epochs of metrics."""
+    names = dict.fromkeys(name for logs in history for name in logs)
+    return {
+        name: [
+            value if (value := logs.get(name)) is not None and math.isfinite(value) else None
+            for logs in history
+        ]
+        for name in names
+    }
 
 
 def _hex(model_id: int | None) -> str:

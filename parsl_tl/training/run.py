@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from parsl_tl.errors import InfrastructureError
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
 from parsl_tl.training.transfer_trainer import TransferTrainer
-from parsl_tl.transfer.same_store import check_same_store
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +43,18 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
 
             - ``problem``, ``problem_args``: name of a problem, and its arguments.
             - ``space``, ``space_args``: name of a search space, and its arguments.
-            - ``arch_seq``: one index per choice. Without it, each choice's index is looked up
-              under the choice's own name.
+            - ``arch_seq``: one index per choice; or ``choices``, indices by the choices' names.
+              Without both, each choice's index stands under the choice's own name, whatever else
+              that name could mean.
             - ``model_id``, ``parent``: unsigned 64-bit ids of the candidate (random, if there is
               none) and of its parent.
             - ``seed``: of the search; every evaluation derives its own from it and ``arch_seq``,
               so that neither ids nor the order of evaluations matter. On a CPU, the same job on
               the same store gives the same objective; GPUs may add numbers in another order.
-            - ``epochs``, ``batch_size``, ``learning_rate``, ``optimizer``: instead of the
-              problem's; ``patience``, ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``.
+            - ``training``: a mapping with ``epochs``, ``batch_size``, ``learning_rate``,
+              ``optimizer``, instead of the problem's; ``patience``, ``unfreeze_after``,
+              ``jit_compile``: see ``TrainingConfig``. They may stand beside the other keys, too,
+              where no choice of the space is called as they are.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
             - ``store_id``: identity of an embedded store where the search runs; it must be the one
@@ -60,6 +63,10 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``transfer``: False starts from scratch; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``attributes``: kept with the stored model.
+            - ``job``: its number in the search, which is not looked at.
+            - ``import_folders``: where modules are that are not installed.
+
+            Any other key is refused; see ``parsl_tl.training.namespaces``.
         **settings: the same keys, for what all evaluations of a search share.
 
     Returns:
@@ -91,18 +98,19 @@ def _run(
 ) -> dict[str, Any]:
     with _one_at_a_time:
         try:
-            read = EvaluationJob.read(job, settings)
-            if read.values.get("store_id") is not None:
-                check_same_store(read.values["store"], read.values["store_id"])
-            return _evaluate(read, make_trainer)
+            return _evaluate(job, settings, make_trainer)
         finally:
             release_memory()
 
 
-def _evaluate(job: EvaluationJob, make_trainer: _MakeTrainer) -> dict[str, Any]:
+def _evaluate(
+    given: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
+) -> dict[str, Any]:
     start = time.perf_counter()
     report = TrainingReport()
     try:
+        job = EvaluationJob.read(given, settings)
+        job.check_store()
         report.model_id, report.parent = job.model_id, job.parent
         with report.timed("start"):
             configure_threads(job.threads)
@@ -110,6 +118,8 @@ def _evaluate(job: EvaluationJob, make_trainer: _MakeTrainer) -> dict[str, Any]:
         make_trainer(job, report).run()
         report.seconds_total = time.perf_counter() - start
         return report.output()
+    except InfrastructureError:  # no fault of the candidate's
+        raise
     except Exception as error:
         logger.warning("evaluation failed", exc_info=True)
         report.seconds_total = time.perf_counter() - start

@@ -9,10 +9,12 @@ import logging
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
 
+_AMD_DRIVER = Path("/dev/kfd")
 _lock = threading.Lock()
 _configured = False
 
@@ -35,6 +37,7 @@ def configure_threads(threads: int | None = None) -> bool:
     with _lock:
         if _configured:
             return False
+        filter_gpus_once()
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import tensorflow as tf
@@ -56,6 +59,17 @@ def configure_threads(threads: int | None = None) -> bool:
         gc.freeze()
         _configured = True
         return applied
+
+
+def filter_gpus_once() -> None:
+    """Leaves one of the variables that a launcher pins this process to an AMD GPU with.
+
+    Parsl sets several. On AMD each filters what the one before has left and numbered anew, so
+    that every GPU but number 0 would be hidden.
+    """
+    if _AMD_DRIVER.exists() and os.environ.get("ROCR_VISIBLE_DEVICES"):
+        for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+            os.environ.pop(variable, None)
 
 
 def visible_gpu() -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final
 
 from parsl_tl.errors import TransferError
+from parsl_tl.imports import import_object, is_import_name, make_object
+from parsl_tl.suggestions import did_you_mean
 from parsl_tl.transfer.hdf5 import Hdf5Transfer
 from parsl_tl.transfer.method import TransferMethod
 from parsl_tl.transfer.none import NoTransfer
@@ -37,7 +38,7 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
 
     Args:
         name: ``"none"``, ``"store"``, ``"hdf5"``, ``"safetensors"``, ``"redis"``, an installed one,
-            or ``"module:attribute"`` of a callable.
+            or ``"module:attribute"`` or ``"file.py:attribute"`` of a callable.
         **kwargs: passed on to it: ``uri`` for ``"store"``, ``folder`` for files, ``url`` for
             ``"redis"``.
 
@@ -46,10 +47,7 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
             ``TransferMethod``.
     """
     factory = find_transfer_method(name)
-    try:
-        method = factory(**kwargs)
-    except TypeError as error:
-        raise TransferError(f"transfer method {name!r} does not take {kwargs}: {error}") from error
+    method = make_object(factory, kwargs, f"transfer method {name!r}", TransferError)
     if not isinstance(method, TransferMethod):
         raise TransferError(f"{name!r} made {method!r}, which is no parsl_tl.transfer method")
     return method
@@ -66,18 +64,18 @@ def find_transfer_method(name: str) -> Callable[..., Any]:
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    try:
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            found: Any = getattr(importlib.import_module(module), attribute)
-            if callable(found):
-                return found  # type: ignore[no-any-return]
-            raise TransferError(f"transfer method {name!r} is {found!r}, which makes nothing")
-        for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    if is_import_name(name):
+        found = import_object(name, "transfer method", TransferError)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        raise TransferError(f"transfer method {name!r} is {found!r}, which makes nothing")
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        try:
             return point.load()  # type: ignore[no-any-return]
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TransferError(f"transfer method {name!r} cannot be imported: {error}") from error
+        except Exception as error:  # whatever a plug-in may raise
+            raise TransferError(f"transfer method {name!r} cannot be imported: {error}") from error
     raise TransferError(
-        f"no transfer method is called {name!r}; there are {', '.join(list_transfer_methods())}, "
+        f"no transfer method is called {name!r}{did_you_mean(name, list_transfer_methods())}; "
+        f"there are {', '.join(list_transfer_methods())}, "
         'and "module:attribute" names one of yours'
     )

@@ -102,6 +102,8 @@ def test_the_listings(capsys):
         (["store", "show", "FOLDER", "ffff"], "no model's id starts with"),
         (["store", "show", "FOLDER", "model"], "hexadecimal"),
         (["store", "export", "FOLDER", "12ff", "x.h5"], "must end in .keras"),
+        (["store", "export", "FOLDER", "12ff", "/proc/x.keras"], "cannot be written"),
+        (["store", "export", "FOLDER", "12ff", "a" * 300 + ".keras"], "cannot be written"),
         (["spaces", "nope"], "unknown search space"),
         (["spaces", "dense-skip", "--arg", "x"], "name=value"),
         (["search", "--out", "OUT", "--space", "dense-skip"], "--problem is needed"),

@@ -33,6 +33,47 @@ def test_one_worker_per_gpu(monkeypatch):
     assert len(executor.available_accelerators) == 3
 
 
+@pytest.mark.parametrize(
+    ("variable", "listed", "workers", "names"),
+    [
+        ("CUDA_VISIBLE_DEVICES", "2,3", None, ["2", "3"]),
+        ("CUDA_VISIBLE_DEVICES", "3, 1", None, ["3", "1"]),
+        ("CUDA_VISIBLE_DEVICES", "GPU-5f1c,GPU-77aa", 1, ["GPU-5f1c"]),
+        ("CUDA_VISIBLE_DEVICES", "5,-1,6", None, ["5"]),
+        ("CUDA_VISIBLE_DEVICES", "-1", None, []),
+        ("ROCR_VISIBLE_DEVICES", "6,7", None, ["6", "7"]),
+        ("HIP_VISIBLE_DEVICES", "4", None, ["4"]),
+    ],
+)
+def test_workers_use_the_gpus_that_are_listed(monkeypatch, variable, listed, workers, names):
+    for other in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, listed)
+    (executor,) = load_config("local", max_workers=workers).executors
+    assert executor.available_accelerators == names
+    assert not names or executor.max_workers_per_node == len(names)
+
+
+def visible_devices():
+    import os
+
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.slow
+def test_real_workers_see_the_gpus_that_were_listed(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    config = load_config("local", run_dir=str(tmp_path))
+    with parsl.load(config) as kernel:
+        app = parsl.python_app(visible_devices, data_flow_kernel=kernel, cache=False)
+        seen = set()
+        for _ in range(50):  # until each of the two workers has had a turn
+            seen |= {future.result(timeout=120) for future in [app() for _ in range(4)]}
+            if len(seen) == 2:
+                break
+    assert seen == {"2", "3"}
+
+
 def test_threads_match_the_cores_of_a_worker(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     cores = len(os.sched_getaffinity(0))

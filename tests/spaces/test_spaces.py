@@ -5,7 +5,14 @@ import pytest
 
 from parsl_tl.architecture import longest_common_prefix
 from parsl_tl.errors import SpaceError
-from parsl_tl.spaces import Choice, DenseSkipSpace, get_space, list_spaces
+from parsl_tl.spaces import (
+    Choice,
+    DenseSkipSpace,
+    FeedForwardSpace,
+    SearchSpace,
+    get_space,
+    list_spaces,
+)
 
 
 def random_arch(space, rng):
@@ -116,3 +123,28 @@ def test_deephyper_samples_sequences_of_the_space():
     space = get_space("dense-skip", num_layers=2)
     for sample in space.problem().space.sample_configuration(20):
         space.check([sample[choice.name] for choice in space.choices()])
+
+
+def test_an_architecture_is_told_in_a_line():
+    chain = get_space("feed-forward", num_layers=3, units=(4, 8, 4), activations=["relu"])
+    assert chain.labels([1, 0, 2]) == ["4 relu", "identity", "8 relu"]
+    assert chain.describe([1, 0, 2]) == "4 relu, 8 relu"
+    assert chain.describe([0, 0, 0]) == "no hidden layer"
+    skip = get_space("dense-skip", num_layers=3, units=(4, 8, 4), activations=["relu"])
+    names = [choice.name for choice in skip.choices()]
+    assert names == [
+        *("layer_0", "skip_0_1"),
+        *("layer_1", "skip_1_1", "skip_1_2"),
+        *("layer_2", "skip_2_1", "skip_2_2", "skip_2_3"),
+    ]
+    assert skip.describe([1, 0, 0, 0, 0, 2, 1, 0, 1]) == "4 relu, 8 relu +2"
+    assert skip.describe([1, 0, 0, 1, 0, 0, 0, 0, 0]) == "4 relu, identity +1"
+    with pytest.raises(SpaceError):
+        chain.describe([1, 0])
+
+
+def test_other_spaces_tell_every_choice():
+    class Custom(FeedForwardSpace):
+        describe = SearchSpace.describe
+
+    assert Custom(2, (4, 4, 1), ["relu"]).describe([1, 0]) == "layer_0 4 relu, layer_1 identity"

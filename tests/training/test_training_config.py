@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 
 import pytest
@@ -104,15 +106,18 @@ class TestSeed:
 
 
 class TestReport:
-    def test_metadata_is_flat_json(self) -> None:
+    def test_metadata_is_json_and_flat_but_for_the_history(self) -> None:
         report = TrainingReport(objective=0.5, model_id=2**64 - 1)
+        report.history = [{"loss": 2.0, "val_loss": float("nan")}, {"loss": 1.0, "val_loss": 3.0}]
         with report.timed("train"):
             pass
         output = report.output()
         assert json.loads(json.dumps(output)) == output
         assert output["objective"] == 0.5
-        assert not any(isinstance(value, (dict, list)) for value in output["metadata"].values())
         assert output["metadata"]["model_id"] == 2**64 - 1
+        history = output["metadata"].pop("history")
+        assert history == {"loss": [2.0, 1.0], "val_loss": [None, 3.0]}
+        assert not any(isinstance(value, (dict, list)) for value in output["metadata"].values())
 
     def test_seconds_of_a_phase_that_raises_are_counted(self) -> None:
         report = TrainingReport()
@@ -146,3 +151,16 @@ class TestReport:
         with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
             tf.zeros([2**46])
         assert failure_reason(caught.value) == "OutOfMemory"
+
+
+def test_unknown_fields_are_answered_with_the_nearest() -> None:
+    problem = Digits()
+    with pytest.raises(InvalidValueError, match=r"'epoch' \(did you mean 'epochs'\?\)"):
+        TrainingConfig.for_problem(problem, epoch=3)
+    with pytest.raises(InvalidValueError, match=r"did you mean 'patience'\?"):
+        TrainingConfig(
+            problem=problem, epochs=1, batch_size=1, learning_rate=1.0, optimizer="sgd", patienc=1
+        )
+    config = TrainingConfig.for_problem(problem, epochs=3)
+    assert dataclasses.replace(config, epochs=4).epochs == 4
+    assert copy.copy(config) == config

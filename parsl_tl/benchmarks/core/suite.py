@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.benchmarks.core.options import add_options, check_values, left_out, settings_from
 from parsl_tl.errors import BenchmarkError
 
@@ -150,8 +151,6 @@ def run_script(suite: Suite, text: str | None) -> int:
     """
     from parsl_tl.exit_codes import run_program
 
-    parser = argparse.ArgumentParser(
-        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(suite, parser)
     return run_program(lambda: run_suite(suite, parser.parse_args()))

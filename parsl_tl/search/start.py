@@ -1,0 +1,87 @@
+"""What is looked at before a campaign starts, so that a mistake is told before workers are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsl_tl.errors import CampaignError
+from parsl_tl.problems import Problem, list_problems
+from parsl_tl.problems.check import check_data
+from parsl_tl.search.shared_parameters import KNOWN_TRAINING
+from parsl_tl.suggestions import check_names
+from parsl_tl.training import TrainingConfig
+from parsl_tl.training.job import read_training
+from parsl_tl.training.namespaces import TRAINING_KEYS
+
+if TYPE_CHECKING:
+    import parsl
+
+    from parsl_tl.search.settings import CampaignSettings
+
+
+def check_training(settings: CampaignSettings, problem: Problem) -> None:
+    """Refuses a recipe that no candidate can be trained by.
+
+    Raises:
+        CampaignError: an unknown key, with the nearest known one.
+        InvalidValueError: a value that can never work.
+    """
+    check_names(settings.training, KNOWN_TRAINING, "training", CampaignError)
+    recipe = {name: value for name, value in settings.training.items() if name in TRAINING_KEYS}
+    TrainingConfig.for_problem(problem, **read_training(recipe))
+
+
+def check_problem_data(settings: CampaignSettings, problem: Problem, config: parsl.Config) -> None:
+    """Loads the data where the workers would load it alike; built-in problems are known.
+
+    Raises:
+        ProblemError: it cannot be loaded, or does not fit.
+    """
+    if settings.problem in list_problems() and type(problem).__module__.startswith("parsl_tl."):
+        return
+    if runs_here(config):
+        problem.load()
+    else:
+        check_data(settings.problem, settings.problem_args, settings.import_folders)
+
+
+def runs_here(config: parsl.Config) -> bool:
+    """Whether all workers are threads of this process."""
+    from parsl.executors import ThreadPoolExecutor
+
+    return all(isinstance(executor, ThreadPoolExecutor) for executor in config.executors)
+
+
+class NewFolder:
+    """A campaign's folder that goes again if nothing was ever evaluated in it.
+
+    Args:
+        path: of the folder; it may exist, and must then be empty.
+
+    Raises:
+        CampaignError: it holds something.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._existed = path.exists()
+        if self._existed and any(path.iterdir()):
+            raise CampaignError(
+                f"{path} is not empty; carry on with --resume (Campaign.resume), "
+                "or name another folder"
+            )
+
+    def remove_unless_started(self) -> None:
+        """Removes what a start that failed has left."""
+        journal = self._path / "journal.jsonl"
+        if journal.exists() and journal.stat().st_size:
+            return
+        for path in self._path.iterdir() if self._path.is_dir() else []:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if not self._existed and self._path.is_dir():
+            shutil.rmtree(self._path, ignore_errors=True)
