@@ -75,6 +75,10 @@ class EvaluationTimeoutError(EvaluationError):
     """An evaluation took longer than it was allowed to."""
 
 
+class JobStorageError(ParslTLError):
+    """The storage of a search does not answer a worker."""
+
+
 class BenchmarkError(ParslTLError):
     """A benchmark cannot run here: a program or a package is missing, or does not start."""
 
