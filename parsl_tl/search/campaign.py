@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
+from parsl_tl.search.result_tables import ResultTables
 from parsl_tl.search.results import results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_TABLES = 15.0
 # How long to wait, at the end, for the next model that workers store in the background.
 _PATIENCE_WITH_LATE_MODELS = 60.0
 
@@ -235,6 +234,7 @@ class Campaign:
             model_id=settings.model_id,
             on_expire=retirement.expire,
             log_dir=str(self.folder),
+            keep_history=False,  # the journal does
         )
         search.restore(
             [{**row["config"], "objective": row["objective"]} for row in journal.finished],
@@ -267,9 +267,10 @@ class Campaign:
             missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last; the journal knows.
-        good = [row for row in journal.finished if not isinstance(row["objective"], str)]
+        rows = self._rows()
+        good = [row for row in rows if not isinstance(row["objective"], str)]
         members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
-        retirement.restore(journal.finished, members)
+        retirement.restore(rows, members)
         left = retirement.finish()
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
@@ -334,7 +335,7 @@ class _Recorder:
         self._journal = journal
         self._retirement = retirement
         self._progress = progress
-        self._last_table = time.monotonic()
+        self._tables = ResultTables(lambda: write_results(campaign.results, campaign.folder))
 
     def on_launch(self, job: Any) -> None:
         if self._campaign.settings.transfer == "none":
@@ -354,9 +355,7 @@ class _Recorder:
         )
         self._retirement.finished(row)
         self._progress.finished(job.objective, job.metadata)
-        if time.monotonic() - self._last_table > _SECONDS_BETWEEN_TABLES:
-            write_results(self._campaign.results, self._campaign.folder)
-            self._last_table = time.monotonic()
+        self._tables.write_when_due()
 
     def on_done_other(self, job: Any) -> None:
         """Part of DeepHyper's interface; only one process submits evaluations here."""

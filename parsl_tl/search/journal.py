@@ -44,7 +44,7 @@ class Journal:
             raise
         self._file.truncate(whole)
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
-        self.finished: list[Row] = []
+        self.finished: list[Row] = []  # before; what comes is on disk, and may be much
         seen: set[int] = set()
         for event in events:
             if event["event"] == "finished" and event["config"]["job"] not in seen:
@@ -65,7 +65,6 @@ class Journal:
             "metadata": dict(metadata),
         }
         self._write(row)
-        self.finished.append(row)
         return row
 
     def close(self) -> None:

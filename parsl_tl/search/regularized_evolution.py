@@ -16,6 +16,7 @@ import numpy as np
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
+from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
 
 with mpi_left_alone():
@@ -56,6 +57,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         model_id: Callable[[int], int] = int,
         on_expire: Callable[[int], None] | None = None,
         log_dir: str = ".",
+        keep_history: bool = True,
     ) -> None:
         """Prepares a search with an empty population.
 
@@ -69,6 +71,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             model_id: gives the id of the model of a job number.
             on_expire: called with the model id of a member that left the population.
             log_dir: required by DeepHyper, which writes nothing there.
+            keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
+                has the last ones only, and memory does not grow with the search.
 
         Raises:
             InvalidValueError: sizes that do not fit together, or a beta below 1.
@@ -86,6 +90,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             population_size=population_size,
             sample_size=min(sample_size, population_size - 1),
         )
+        if not keep_history:
+            self.history = ShortHistory(self._problem)
         self.sample_size = sample_size
         self._population: deque[Member] = deque()
         self._space = space
