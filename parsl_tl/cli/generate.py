@@ -75,8 +75,8 @@ def _run(args: argparse.Namespace) -> int:
     config.run_dir = str(task.folder / "parsl")
     start = time.perf_counter()
     try:
-        with parsl_kernel(config):
-            futures = population_futures(task, args.parts)
+        with parsl_kernel(config) as kernel:
+            futures = population_futures(task, args.parts, kernel=kernel)
             _follow(futures, size, console)
             reports = futures.whole.result()
     finally:

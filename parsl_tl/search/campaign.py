@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from parsl_tl.configuration import load_config
 from parsl_tl.errors import CampaignError, InvalidValueError
-from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
+from parsl_tl.search.campaign_kernel import CampaignKernel
+from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.model_keeping import keeping_of, settle_arguments
@@ -31,6 +31,7 @@ from parsl_tl.training import run_transfer_trainer
 if TYPE_CHECKING:
     import pandas as pd
     import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +52,14 @@ class Campaign:
         self,
         problem: str,
         space: str,
-        config: str | os.PathLike[str] | parsl.Config = "local",
+        config: str | os.PathLike[str] | parsl.Config | None = None,
         *,
         store: str = "embedded:",
         out: str | os.PathLike[str],
         max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+        num_workers: int | None = None,
         **settings: Any,
     ) -> None:
         """Starts a campaign in a new or empty folder.
@@ -63,11 +67,15 @@ class Campaign:
         Args:
             problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute``.
             space: a name of ``parsl_tl.spaces.list_spaces``, or ``module:attribute``.
-            config: the Parsl configuration, or its name or file.
+            config: the Parsl configuration, or its name or file. When None, the kernel that is
+                loaded, else ``"local"``.
             store: URI of the model store; ``embedded:`` is a folder of the campaign's. Servers
                 are named by connection strings, address files or ``MODEL_SERVERS``.
             out: the campaign's folder.
             max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration; it stays loaded.
+            executors: labels of the executors for evaluations; see ``ParslEvaluator``.
+            num_workers: evaluations at a time; by default as many as these have workers.
             **settings: further fields of ``CampaignSettings``.
 
         Raises:
@@ -83,7 +91,8 @@ class Campaign:
         values = replace(
             values, transfer_args=settle_arguments(values.transfer, values.transfer_args)
         )
-        self._set_up(folder, values, config, max_workers)
+        place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
+        self._set_up(folder, values, place)
         try:
             if folder.exists() and any(folder.iterdir()):
                 raise CampaignError(
@@ -101,9 +110,12 @@ class Campaign:
     def resume(
         cls,
         out: str | os.PathLike[str],
-        config: str | os.PathLike[str] | parsl.Config = "local",
+        config: str | os.PathLike[str] | parsl.Config | None = None,
         *,
         max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+        num_workers: int | None = None,
         store: str | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -111,8 +123,11 @@ class Campaign:
 
         Args:
             out: the campaign's folder.
-            config: where to run from now on.
+            config: where to run from now on; see the constructor, as for the next four.
             max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration.
+            executors: labels of the executors for evaluations.
+            num_workers: evaluations at a time.
             store: where the servers of the campaign's store are now, if they have moved: the same
                 ones, in the same order. Models are known by their ids wherever they are.
             expected: settings that must be the campaign's own; None values are passed over.
@@ -133,20 +148,19 @@ class Campaign:
         if store is not None:
             settings = replace(settings, store=moved(settings.store, store))
         campaign = cls.__new__(cls)
-        campaign._set_up(folder, settings, config, max_workers)
+        place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
+        campaign._set_up(folder, settings, place)
         return campaign
 
     def _set_up(
         self,
         folder: Path,
         settings: CampaignSettings,
-        config: str | os.PathLike[str] | parsl.Config,
-        max_workers: int | None,
+        place: CampaignKernel,
     ) -> None:
         self.folder = folder
         self.settings = settings
-        self._config = config
-        self._max_workers = max_workers
+        self._place = place
         # Both now, so that a wrong name is told before anything is started.
         self._space = get_space(settings.space, **settings.space_args)
         problem = get_problem(settings.problem, **settings.problem_args)
@@ -202,17 +216,17 @@ class Campaign:
             raise InvalidValueError(f"max_seconds={max_seconds} must be positive")
         progress = progress or SearchProgress(max_evals)
         journal = Journal(self.folder / "journal.jsonl")
-        log = self._log_to_file()
-        try:
-            self.settings.write(self.folder / "config.json")  # the store may have moved
-            self._keeping.check(may_be_away=bool(journal.finished))
-            with Retirement(self._keeping, self.settings.keep_best) as retirement:
-                self._run(journal, retirement, max_evals, max_seconds, evaluation_timeout, progress)
-        finally:
-            write_results(self.results, self.folder)
-            journal.close()
-            logging.getLogger("parsl_tl").removeHandler(log)
-            log.close()
+        with campaign_log(self.folder / "campaign.log"):
+            try:
+                self.settings.write(self.folder / "config.json")  # the store may have moved
+                self._keeping.check(may_be_away=bool(journal.finished))
+                with Retirement(self._keeping, self.settings.keep_best) as retirement:
+                    self._run(
+                        journal, retirement, max_evals, max_seconds, evaluation_timeout, progress
+                    )
+            finally:
+                write_results(self.results, self.folder)
+                journal.close()
         return self.results
 
     def _run(
@@ -236,24 +250,29 @@ class Campaign:
             log_dir=str(self.folder),
             keep_history=False,  # the journal does
         )
+        rows = journal.finished
         search.restore(
-            [{**row["config"], "objective": row["objective"]} for row in journal.finished],
+            [{**row["config"], "objective": row["objective"]} for row in rows],
             journal.unfinished,
         )
-        for row in journal.finished:
+        for row in rows:
             progress.finished(row["objective"], row["metadata"], earlier=True)
-        retirement.restore(journal.finished, [member.model_id for member in search.population])
-        remaining = max_evals - len(journal.finished)
+        retirement.restore(rows, [member.model_id for member in search.population])
+        remaining = max_evals - len(rows)
+        del rows
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
         writer = _Recorder(self, journal, retirement, progress)
-        with parsl_kernel(self._parsl_config()):
+        with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[writer],
                 run_function_kwargs=self._shared_parameters(),
                 evaluation_timeout=evaluation_timeout,
+                kernel=kernel,
+                executors=self._place.executors,
+                num_workers=self._place.num_workers,
             )
             # DeepHyper's limit counts what is submitted; strict keeps it from going over.
             evaluator.num_workers = min(evaluator.num_workers, remaining)
@@ -267,7 +286,7 @@ class Campaign:
             missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last; the journal knows.
-        rows = self._rows()
+        rows = journal.finished
         good = [row for row in rows if not isinstance(row["objective"], str)]
         members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
         retirement.restore(rows, members)
@@ -289,15 +308,6 @@ class Campaign:
         what = f"{self.settings.problem} in {self.settings.space}, {self.folder}"
         return f"<Campaign: {what}: {self.summary()}>"
 
-    def _parsl_config(self) -> parsl.Config:
-        import parsl
-
-        if isinstance(self._config, parsl.Config):
-            return self._config
-        config = load_config(self._config, max_workers=self._max_workers)
-        config.run_dir = str(self.folder / "parsl")
-        return config
-
     def _shared_parameters(self) -> dict[str, Any]:
         settings = self.settings
         shared: dict[str, Any] = {
@@ -311,14 +321,6 @@ class Campaign:
             **settings.training,
         }
         return shared
-
-    def _log_to_file(self) -> logging.Handler:
-        handler = logging.FileHandler(self.folder / "campaign.log")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger("parsl_tl")
-        root.addHandler(handler)
-        root.setLevel(min(root.level or logging.INFO, logging.INFO))
-        return handler
 
 
 class _Recorder:

@@ -28,6 +28,7 @@ class Journal:
         Raises:
             CampaignError: another process writes it, or a line before the last is damaged.
         """
+        self._path = path
         self._file = open(path, "a+b")  # noqa: SIM115 - kept open: it holds the lock
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,13 +45,13 @@ class Journal:
             raise
         self._file.truncate(whole)
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
-        self.finished: list[Row] = []  # before; what comes is on disk, and may be much
-        seen: set[int] = set()
-        for event in events:
-            if event["event"] == "finished" and event["config"]["job"] not in seen:
-                seen.add(event["config"]["job"])
-                self.finished.append(event)
+        seen = {row["config"]["job"] for row in _finished(events)}
         self.unfinished: list[Row] = [c for job, c in submitted.items() if job not in seen]
+
+    @property
+    def finished(self) -> list[Row]:
+        """All finished rows, read from disk: a long search need not hold them, too."""
+        return read_journal(self._path)
 
     def submitted(self, config: Mapping[str, Any]) -> None:
         """Notes that a configuration is about to be evaluated."""
@@ -86,7 +87,15 @@ def _plain(value: Any) -> Any:
 
 def read_journal(path: Path) -> list[Row]:
     """Returns the finished rows of a journal that another process may be writing."""
-    return [event for event in _parse(path)[0] if event["event"] == "finished"]
+    return _finished(_parse(path)[0])
+
+
+def _finished(events: list[Row]) -> list[Row]:
+    rows: dict[int, Row] = {}
+    for event in events:
+        if event["event"] == "finished":
+            rows.setdefault(event["config"]["job"], event)
+    return list(rows.values())
 
 
 def _parse(path: Path) -> tuple[list[Row], int]:
