@@ -18,7 +18,7 @@ def startable(config: parsl.Config) -> parsl.Config:
     Raises:
         ConfigError: it was used, and cannot be made again.
     """
-    if not any(hasattr(executor, "run_id") for executor in config.executors):
+    if all(getattr(executor, "run_id", None) is None for executor in config.executors):
         return config
     try:
         copied: parsl.Config = _made_again(config)
