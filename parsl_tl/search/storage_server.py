@@ -61,8 +61,13 @@ class StorageServer:
 
     def close(self) -> None:
         """Stops answering."""
-        self._context.term()  # the thread closes the socket, and ends
-        self._thread.join()
+        # The thread closes the socket, and ends: it waits for that, which the garbage collector
+        # may ask for in any thread.
+        ending = threading.Thread(target=self._context.term, daemon=True)
+        ending.start()
+        if threading.current_thread() is not self._thread:
+            ending.join()
+            self._thread.join()
 
     def _serve(self) -> None:
         import zmq

@@ -65,7 +65,7 @@ def num_workers_of(kernel: DataFlowKernel, executors: str | Sequence[str] = "all
         ConfigError: see ``evaluation_executors``.
     """
     labels = evaluation_executors(kernel, executors)
-    return sum(_num_workers(kernel.executors[label]) for label in labels)
+    return sum(num_workers_of_executor(kernel.executors[label]) for label in labels)
 
 
 def _is_for_evaluations(executor: Any) -> bool:
@@ -78,7 +78,8 @@ def _is_in_mpi_mode(executor: Any) -> bool:
     return bool(getattr(executor, "enable_mpi_mode", False))
 
 
-def _num_workers(executor: Any) -> int:
+def num_workers_of_executor(executor: Any) -> int:
+    """Returns how many tasks an executor runs at a time, whether it was started yet or not."""
     provider = getattr(executor, "provider", None)
     if provider is None:  # threads, or an executor that keeps the number of its workers to itself
         return int(getattr(executor, "max_threads", 1))
