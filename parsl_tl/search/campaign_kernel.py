@@ -54,6 +54,11 @@ class CampaignKernel:
         self.executors = executors
         self.num_workers = num_workers
 
+    def _given_kernel(self) -> DataFlowKernel | None:
+        if self._kernel is None and self._config is None and self._max_workers is None:
+            return loaded_kernel()
+        return self._kernel
+
     @contextlib.contextmanager
     def running(self, run_dir: Path) -> Iterator[DataFlowKernel]:
         """Gives the kernel; one that was made for it ends with the ``with``.
@@ -61,9 +66,7 @@ class CampaignKernel:
         Args:
             run_dir: where Parsl writes its logs, for a configuration that is given by name.
         """
-        kernel = self._kernel
-        if kernel is None and self._config is None and self._max_workers is None:
-            kernel = loaded_kernel()
+        kernel = self._given_kernel()
         if kernel is not None:
             yield kernel
             return
