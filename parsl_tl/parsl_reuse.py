@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +12,28 @@ from parsl_tl.errors import ConfigError
 if TYPE_CHECKING:
     import parsl
 
+logger = logging.getLogger(__name__)
+
 
 def startable(config: parsl.Config) -> parsl.Config:
-    """Returns a configuration itself if none of its executors was started, else an equal one.
+    """Returns an equal configuration to start, so that the one that is given stays as it is.
+
+    Parsl's executors keep ports and commands of their start. Where a class of the user's own cannot
+    be copied, it is the configuration itself, which can be used once then.
 
     Raises:
-        ConfigError: it was used, and cannot be made again.
+        ConfigError: it was used before.
     """
-    if all(getattr(executor, "run_id", None) is None for executor in config.executors):
-        return config
+    if any(getattr(executor, "run_id", None) is not None for executor in config.executors):
+        raise ConfigError(
+            "this parsl.Config was used before, and Parsl's executors can be started once; make a "
+            "new one, give the name or file of a configuration, or run on its kernel: kernel=..."
+        )
     try:
         copied: parsl.Config = _made_again(config)
-    except Exception as error:  # of a user's classes, whose arguments may be anywhere
-        raise ConfigError(
-            "this parsl.Config was used before, its executors can be started once, and it cannot "
-            f"be copied ({type(error).__name__}: {error}); make a new one, or give the name or "
-            "file of a configuration"
-        ) from error
+    except Exception:  # of a user's classes, whose arguments may be anywhere
+        logger.info("the Parsl configuration cannot be copied: used once", exc_info=True)
+        return config
     return copied
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from parsl_tl.configuration import load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
-from parsl_tl.loaded_kernel import loaded_kernel
+from parsl_tl.loaded_kernel import kernel_of_the_user
 from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.parsl_reuse import startable
 
@@ -56,7 +56,7 @@ class CampaignKernel:
 
     def _given_kernel(self) -> DataFlowKernel | None:
         if self._kernel is None and self._config is None and self._max_workers is None:
-            return loaded_kernel()
+            return kernel_of_the_user()
         return self._kernel
 
     @contextlib.contextmanager

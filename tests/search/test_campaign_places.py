@@ -79,22 +79,25 @@ def test_a_kernel_has_its_configuration(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["local", "local_mpi"])
-def test_a_used_configuration_is_made_again_as_it_was(name):
+def test_a_configuration_is_started_as_an_equal_one(name):
     config = load_config(name, max_workers=3, retries=5)
-    assert startable(config) is config
-    config.executors[0].run_id = "as Parsl notes it when it starts an executor"
     again = startable(config)
     assert again.executors[0] is not config.executors[0]
     assert again.executors[0].provider is not config.executors[0].provider
     assert repr(again) == repr(config)
 
 
-def test_a_used_configuration_that_cannot_be_made_again_is_told():
+def test_a_configuration_that_was_used_is_told():
+    config = load_config("local", max_workers=1)
+    config.executors[0].run_id = "as Parsl notes it when it starts an executor"
+    with pytest.raises(ConfigError, match="make a new one"):
+        startable(config)
+
+
+def test_what_cannot_be_made_again_is_used_itself():
     class Own(parsl.ThreadPoolExecutor):
         def __init__(self, secret):
             super().__init__(label=secret)
 
     config = parsl.Config(executors=[Own("x")])
-    config.executors[0].run_id = "used"
-    with pytest.raises(ConfigError, match="make a new one"):
-        startable(config)
+    assert startable(config) is config
