@@ -75,6 +75,10 @@ class EvaluationTimeoutError(EvaluationError):
     """An evaluation took longer than it was allowed to."""
 
 
+class JobStorageError(ParslTLError):
+    """The storage of a search does not answer a worker."""
+
+
 class InfrastructureError(ParslTLError):
     """Nodes, processes or folders of a run failed, and no evaluation: carry on when they work."""
 

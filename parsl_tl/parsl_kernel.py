@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parsl_tl.interchange import launch_command
 from parsl_tl.kernel_end import end_kernel, end_processes
+from parsl_tl.loaded_kernel import start_kernel
 from parsl_tl.stop_signals import as_last_resort, deferred
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
-    """Loads a configuration, and ends its executors whatever happens.
+    """Loads a configuration, beside others in this process, and ends it whatever happens.
 
     Its interchanges end with this process, even if that is killed; the workers of an interchange
     that is gone end after the executor's ``heartbeat_threshold``. A terminal or a scheduler sends
@@ -38,12 +39,10 @@ def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
 
 
 def _load(config: parsl.Config) -> DataFlowKernel:
-    import parsl
-
     # Threads and processes keep the mask of the thread that starts them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return parsl.load(config)
+        return start_kernel(config)
     except BaseException:
         end_processes(config.executors)
         raise

@@ -84,7 +84,7 @@ def _generate(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     try:
         with parsl_kernel(config) as kernel, closing(ExecutorWatch(kernel.executors)):
-            futures = population_futures(task, args.parts)
+            futures = population_futures(task, args.parts, kernel=kernel)
             _follow(futures, size, console)
             reports = futures.whole.result()
     finally:

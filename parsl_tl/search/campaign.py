@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from parsl_tl.configuration import load_config
 from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
-from parsl_tl.log_file import LogFile
-from parsl_tl.parsl_kernel import parsl_kernel
 from parsl_tl.problems import get_problem
+from parsl_tl.search.campaign_kernel import CampaignKernel
+from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
@@ -24,6 +22,7 @@ from parsl_tl.search.model_keeping import keeping_of, settle_arguments
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.restarts import with_new_executors
+from parsl_tl.search.result_tables import ResultTables
 from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import CampaignSettings, settle_names
@@ -38,10 +37,10 @@ from parsl_tl.training import run_transfer_trainer
 if TYPE_CHECKING:
     import pandas as pd
     import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_TABLES = 15.0
 # How long to wait, at the end, for the next model that workers store in the background.
 _PATIENCE_WITH_LATE_MODELS = 60.0
 
@@ -62,12 +61,15 @@ class Campaign:
         self,
         problem: str,
         space: str,
-        config: str | os.PathLike[str] | parsl.Config = "local",
+        config: str | os.PathLike[str] | parsl.Config | None = None,
         *,
         store: str = "embedded:",
         out: str | os.PathLike[str],
         max_workers: int | None = None,
         check_data: bool = True,
+        kernel: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+        num_workers: int | None = None,
         **settings: Any,
     ) -> None:
         """Starts a campaign in a new or empty folder.
@@ -76,13 +78,17 @@ class Campaign:
             problem: a name of ``parsl_tl.problems.list_problems``, or ``module:attribute`` or
                 ``file.py:attribute``.
             space: a name of ``parsl_tl.spaces.list_spaces``, or one of these.
-            config: the Parsl configuration, or its name or file.
+            config: the Parsl configuration, or its name or file. When None, the kernel that is
+                loaded, else ``"local"``.
             store: URI of the model store; ``embedded:`` is a folder of the campaign's. Servers
                 are named by connection strings, address files or ``MODEL_SERVERS``.
             out: the campaign's folder.
             max_workers: worker processes, for a configuration that is given by name.
             check_data: load the data of a problem of your own once, in a process of its own, to
                 tell now what is wrong with it; False where only the workers have it.
+            kernel: a Parsl kernel to run on in place of a configuration; it stays loaded.
+            executors: labels of the executors for evaluations; see ``ParslEvaluator``.
+            num_workers: evaluations at a time; by default as many as these have workers.
             **settings: further fields of ``CampaignSettings``.
 
         Raises:
@@ -96,13 +102,14 @@ class Campaign:
         values = CampaignSettings(store=settle(store), **names)
         arguments = settle_arguments(values.transfer, values.transfer_args)
         values = replace(values, transfer_args=arguments)
-        self._set_up(folder, values, config, max_workers)
+        place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
+        self._set_up(folder, values, place)
         check_training(values, self._problem)
         try:
             self._new_folder = NewFolder(folder)
-            parsl_config = self._parsl_config()
+            runs_on = place.all_executors(folder / "parsl")
             if check_data:
-                check_problem_data(self.settings, self._problem, parsl_config)
+                check_problem_data(self.settings, self._problem, runs_on)
             if is_remote(values.store) or not values.has_store:
                 self._keeping.check(may_be_away=False)
             folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +121,12 @@ class Campaign:
     def resume(
         cls,
         out: str | os.PathLike[str],
-        config: str | os.PathLike[str] | parsl.Config = "local",
+        config: str | os.PathLike[str] | parsl.Config | None = None,
         *,
         max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
+        executors: str | Sequence[str] = "all",
+        num_workers: int | None = None,
         store: str | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -124,8 +134,11 @@ class Campaign:
 
         Args:
             out: the campaign's folder.
-            config: where to run from now on.
+            config: where to run from now on; see the constructor, as for the next four.
             max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration.
+            executors: labels of the executors for evaluations.
+            num_workers: evaluations at a time.
             store: where the servers of the campaign's store are now, if they have moved: the same
                 ones, in the same order. Models are known by their ids wherever they are.
             expected: settings that must be the campaign's own; None values are passed over.
@@ -146,20 +159,19 @@ class Campaign:
         if store is not None:
             settings = replace(settings, store=moved(settings.store, store))
         campaign = cls.__new__(cls)
-        campaign._set_up(folder, settings, config, max_workers)
+        place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
+        campaign._set_up(folder, settings, place)
         return campaign
 
     def _set_up(
         self,
         folder: Path,
         settings: CampaignSettings,
-        config: str | os.PathLike[str] | parsl.Config,
-        max_workers: int | None,
+        place: CampaignKernel,
     ) -> None:
         self.folder = folder
         self.settings = settings
-        self._config = config
-        self._max_workers = max_workers
+        self._place = place
         # Both now, so that a wrong name is told before anything is started.
         add_import_folders(settings.import_folders)
         self._space = get_space(settings.space, **settings.space_args)
@@ -242,27 +254,24 @@ class Campaign:
             raise
 
     def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
-        import parsl
-
         journal = Journal(self.folder / "journal.jsonl")
-        log = self._log_to_file()
-        try:
-            self.settings.write(self.folder / "config.json")  # with what is new in it
-            self._keeping.check(may_be_away=bool(journal.finished))
-            with Retirement(self._keeping, self.settings.keep_best) as retirement:
-                for row in journal.finished:
+        with campaign_log(self.folder / "campaign.log"):
+            try:
+                self.settings.write(self.folder / "config.json")  # with what is new in it
+                rows = journal.finished
+                self._keeping.check(may_be_away=bool(rows))
+                for row in rows:
                     progress.finished(row["objective"], row["metadata"], earlier=True)
-                with_new_executors(
-                    lambda: self._run(journal, retirement, limits, progress),
-                    journal,
-                    progress,
-                    possible=not isinstance(self._config, parsl.Config),
-                )
-        finally:
-            self._write_results()
-            journal.close()
-            logging.getLogger("parsl_tl").removeHandler(log)
-            log.close()
+                with Retirement(self._keeping, self.settings.keep_best) as retirement:
+                    with_new_executors(
+                        lambda: self._run(journal, retirement, limits, progress),
+                        journal,
+                        progress,
+                        possible=self._place.makes_kernel,
+                    )
+            finally:
+                self._write_results()
+                journal.close()
         return self.results
 
     def _run(
@@ -286,28 +295,34 @@ class Campaign:
                 self._space, self._problem.input_shape, self._problem.output_shape
             ),
             log_dir=str(self.folder),
+            keep_history=False,  # the journal does
         )
+        rows = journal.finished
         search.restore(
-            [{**row["config"], "objective": row["objective"]} for row in journal.finished],
+            [{**row["config"], "objective": row["objective"]} for row in rows],
             journal.unfinished,
         )
-        retirement.restore(journal.finished, [member.model_id for member in search.population])
-        remaining = limits.max_evals - len(journal.finished)
+        retirement.restore(rows, [member.model_id for member in search.population])
+        remaining = limits.max_evals - len(rows)
         left_over = search.num_left(max(0, remaining))
         if left_over < remaining:
-            progress.total, remaining = len(journal.finished) + left_over, left_over
+            progress.total, remaining = len(rows) + left_over, left_over
             progress.note(NOTHING_LEFT.format(space=settings.space, total=progress.total))
+        del rows
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
         writer = _Recorder(self, journal, retirement, progress)
-        with parsl_kernel(self._parsl_config()):
+        with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[writer],
                 run_function_kwargs=shared_parameters(settings, self._keeping),
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
+                kernel=kernel,
+                executors=self._place.executors,
+                num_workers=self._place.num_workers,
             )
             # DeepHyper's limit counts what is submitted; strict keeps it from going over.
             evaluator.num_workers = min(evaluator.num_workers, remaining)
@@ -322,9 +337,10 @@ class Campaign:
             missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last; the journal knows.
-        good = [row for row in journal.finished if not isinstance(row["objective"], str)]
+        rows = journal.finished
+        good = [row for row in rows if not isinstance(row["objective"], str)]
         members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
-        retirement.restore(journal.finished, members)
+        retirement.restore(rows, members)
         left = retirement.finish()
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
@@ -350,23 +366,6 @@ class Campaign:
         what = f"{self.settings.problem} in {self.settings.space}, {self.folder}"
         return f"<Campaign: {what}: {self.summary()}>"
 
-    def _parsl_config(self) -> parsl.Config:
-        import parsl
-
-        if isinstance(self._config, parsl.Config):
-            return self._config
-        config = load_config(self._config, max_workers=self._max_workers)
-        config.run_dir = str(self.folder / "parsl")
-        return config
-
-    def _log_to_file(self) -> logging.Handler:
-        handler = LogFile(self.folder / "campaign.log")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root = logging.getLogger("parsl_tl")
-        root.addHandler(handler)
-        root.setLevel(min(root.level or logging.INFO, logging.INFO))
-        return handler
-
 
 class _Recorder:
     """DeepHyper's callback: notes in the journal what starts and what ends."""
@@ -382,7 +381,7 @@ class _Recorder:
         self._journal = journal
         self._retirement = retirement
         self._progress = progress
-        self._last_table = time.monotonic()
+        self._tables = ResultTables(campaign._write_results)
 
     def on_launch(self, job: Any) -> None:
         if self._campaign.settings.transfer == "none":
@@ -402,9 +401,7 @@ class _Recorder:
         )
         self._retirement.finished(row)
         self._progress.finished(job.objective, job.metadata)
-        if time.monotonic() - self._last_table > _SECONDS_BETWEEN_TABLES:
-            self._campaign._write_results()
-            self._last_table = time.monotonic()
+        self._tables.write_when_due()
 
     def on_done_other(self, job: Any) -> None:
         """Part of DeepHyper's interface; only one process submits evaluations here."""

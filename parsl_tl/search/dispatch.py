@@ -23,6 +23,7 @@ from parsl_tl.search.infrastructure import (
     describe_executors,
     is_infrastructure,
 )
+from parsl_tl.search.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.tasks import evaluation_app, presence_app
 
 if TYPE_CHECKING:
@@ -222,10 +223,6 @@ def _look_at(future: asyncio.Future[bytes]) -> None:
 
 def capacities_of(kernel: DataFlowKernel, executors: str | Sequence[str]) -> dict[str, int]:
     """Returns how many evaluations each executor can run at a time, by label."""
-    from parsl_tl.search.evaluator import num_workers_of
-
-    labels = [label for label in kernel.executors if not label.startswith("_parsl_internal")]
-    if executors != "all":
-        wanted = [executors] if isinstance(executors, str) else list(executors)
-        labels = [label for label in labels if label in wanted]
-    return {label: num_workers_of(kernel, [label]) for label in labels}
+    return {
+        label: num_workers_of(kernel, label) for label in evaluation_executors(kernel, executors)
+    }

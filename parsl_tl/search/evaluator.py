@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from parsl.app.errors import AppTimeout
@@ -18,12 +17,18 @@ from parsl_tl.errors import (
     InfrastructureError,
     InvalidValueError,
 )
+from parsl_tl.loaded_kernel import loaded_kernel
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.outcome import pack, text_of, unpack
 from parsl_tl.search.dispatch import Dispatcher, capacities_of
+from parsl_tl.search.evaluation_output import checked_update, failure
+from parsl_tl.search.gathering import GatheringEvaluator
+from parsl_tl.search.running_job import TravellingJob, run_job
+from parsl_tl.search.shared_storage import SharedStorage
+from parsl_tl.search.worker_count import evaluation_executors, num_workers_of
 
 with mpi_left_alone():
-    from deephyper.evaluator import Evaluator, HPOJob, Job, JobStatus
+    from deephyper.evaluator import Job, JobStatus
 
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
@@ -33,18 +38,22 @@ logger = logging.getLogger(__name__)
 # How much longer than its limit an evaluation may take before it is given up from outside: the
 # limit is enforced in the worker, which cannot interrupt a long call into native code.
 _GRACE_SECONDS = 30.0
+# When the search's time is over, run functions have so long to look at their job's status.
+_NOTICE_SECONDS = 0.5
 
 
-class ParslEvaluator(Evaluator):  # type: ignore[misc]
+class ParslEvaluator(GatheringEvaluator):
     """Runs DeepHyper's evaluations as Parsl tasks.
 
     For any DeepHyper search::
 
         with parsl.load(load_config("local")):
-            evaluator = ParslEvaluator(run)          # def run(parameters: dict) -> float
+            evaluator = ParslEvaluator(run)          # def run(job) -> float
             results = CBO(problem).search(evaluator, max_evals=100)
 
-    The run function gets a plain dict of the parameters. It must be importable by the workers, or
+    The run function, which may be asynchronous, gets what all of DeepHyper's evaluators give it: a
+    ``RunningJob``, which is a mapping of the parameters and has ``parameters``, ``id``,
+    ``status``, ``record`` and ``stopped``. It must be importable by the workers, or
     be small enough to travel. An evaluation that raises, takes too long, or is the only one that
     loses its workers, and three of them, becomes a failed one, with objective ``F_<reason>`` and
     the reason as ``error`` in its metadata; the search goes on. What happens to workers, blocks and
@@ -69,27 +78,31 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         """Connects a run function with the Parsl configuration that is loaded.
 
         Args:
-            run_function: evaluates a dict of parameters.
+            run_function: evaluates a job.
             num_workers: evaluations at a time; by default as many as the executors have workers.
             callbacks: DeepHyper callbacks.
             run_function_kwargs: further arguments of the run function, the same for all.
-            storage: see DeepHyper's ``Evaluator``.
+            storage: where jobs are noted; by default in this process, which the workers ask over
+                the network. Several processes that search together need DeepHyper's
+                ``RedisStorage``.
             search_id: see DeepHyper's ``Evaluator``.
-            executors: labels of the executors to use.
+            executors: labels of the executors to use. ``"all"`` are those with worker processes;
+                threads and MPI mode run evaluations only where they are named.
             evaluation_timeout: seconds that one evaluation may take, waiting excluded.
             kernel: the Parsl kernel; the one that is loaded when None.
             max_losses: how often an evaluation may be lost with its worker, block or executor
                 while no other one comes to its end; then the search ends.
 
         Raises:
-            ConfigError: no Parsl configuration is loaded.
+            ConfigError: no Parsl configuration is loaded, or it has no such executors.
             InvalidValueError: a number of workers or a timeout that is not positive.
         """
         # DeepHyper's destructor looks at these, even when the constructor fails.
         self.loop = None
         self._callbacks: list[Any] = []
         kernel = kernel or _loaded_kernel()
-        workers = num_workers or num_workers_of(kernel, executors)
+        labels = evaluation_executors(kernel, executors)
+        workers = num_workers_of(kernel, labels) if num_workers is None else num_workers
         if workers < 1:
             raise InvalidValueError(f"num_workers={num_workers!r} must be at least 1")
         if evaluation_timeout is not None and not evaluation_timeout > 0:
@@ -103,9 +116,8 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
             search_id,
         )
         self._evaluation_timeout = evaluation_timeout
-        self._dispatcher = Dispatcher(
-            kernel, capacities_of(kernel, executors), max_losses=max_losses
-        )
+        self._shared = SharedStorage(self._storage, kernel, labels)
+        self._dispatcher = Dispatcher(kernel, capacities_of(kernel, labels), max_losses=max_losses)
 
     def gather(self, type: str, size: int = 1) -> Any:
         """Waits for results, as DeepHyper's evaluators do; an interrupt abandons the others."""
@@ -147,8 +159,6 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         unfinished = asyncio.all_tasks(loop).union(self._tasks_running)
         for task in unfinished:
             task.cancel()
-        if _is_in_a_loop():  # the caller's own, which sees to its tasks
-            return
         if unfinished:
             loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
         loop.close()
@@ -160,46 +170,69 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         """Submits a job and waits for it; never raises for what the evaluation did."""
         async with self.sem:
             job.status = JobStatus.RUNNING
-            output = await self._evaluate(job)
             try:
-                done = self._update_job_when_done(job, output)
-                _check_objective(done)
-            except (TypeError, ValueError) as error:
-                logger.warning("evaluation %s returned no objective: %s", job.id, error)
-                failure = _failure("InvalidResult", text_of(error))
-                return self._update_job_when_done(job, failure)
-            return done
+                return checked_update(job, await self._evaluate(job))
+            finally:
+                self._shared.forget(job.id)
 
     async def _evaluate(self, job: Job) -> Any:
+        if self._is_over():
+            job.status = JobStatus.CANCELLED
+            return _cancelled_output()
         limits = {}
         if self._evaluation_timeout is not None:
             limits["walltime"] = math.ceil(self._evaluation_timeout)
         try:
-            call = pack((self.run_function, (dict(job.args),), dict(self.run_function_kwargs)))
+            call = self._pack(job, limits.get("walltime"))
         except Exception as error:
-            return _failure(type(error).__name__, f"the run function cannot be sent: {error}")
-        running = self._dispatcher.run(job.id, call, self._patience(), **limits)
+            return failure(type(error).__name__, f"the run function cannot be sent: {error}")
+        running = asyncio.ensure_future(
+            self._dispatcher.run(job.id, call, self._patience(), **limits)
+        )
         try:
-            packed = await asyncio.wait_for(running, timeout=self._time_left())
+            packed = await asyncio.wait_for(asyncio.shield(running), self._time_left())
         except TimeoutError:
-            job.status = JobStatus.CANCELLED
-            return _failure("Cancelled", "the search's time was over")
+            return await self._cancel(job, running)
         except InfrastructureError:
             raise
         except (AppTimeout, EvaluationTimeoutError):  # the first comes from the worker
-            return _failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
+            return failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
         except EvaluationFailedError as error:
             logger.warning("evaluation %s failed: %s", job.id, error)
-            return _failure(error.reason, error.text)
+            return failure(error.reason, error.text)
         except Exception as error:
             logger.warning("evaluation %s failed: %s: %s", job.id, type(error).__name__, error)
-            return _failure(type(error).__name__, text_of(error))
+            return failure(type(error).__name__, text_of(error))
+        finally:
+            running.cancel()  # if it is not done
         try:
             return unpack(packed)
         except (Exception, SystemExit) as error:
             text = f"what the run function returned cannot be read here: {text_of(error)}"
             logger.warning("evaluation %s failed: %s", job.id, text)
-            return _failure(type(error).__name__, text)
+            return failure(type(error).__name__, text)
+
+    def _pack(self, job: Job, seconds: float | None) -> bytes:
+        storage = self._shared.storage
+        travelling = TravellingJob(job.id, dict(job.args), storage, self._stopper, seconds)
+        return pack((run_job, (self.run_function, travelling, dict(self.run_function_kwargs)), {}))
+
+    async def _cancel(self, job: Job, future: asyncio.Future[bytes]) -> Any:
+        """Ends a job when the search's time is over: run functions that look have some more."""
+        job.status = JobStatus.CANCELLING
+        output = _cancelled_output()
+        try:
+            await asyncio.wait([future], timeout=_NOTICE_SECONDS)
+            patience = _GRACE_SECONDS if self._shared.is_watched(job.id) else 0.0
+            output = unpack(await asyncio.wait_for(asyncio.shield(future), patience))
+        except Exception as error:  # what became of it is of no interest any more
+            logger.info("evaluation %s was cancelled: %s", job.id, text_of(error))
+        job.status = JobStatus.CANCELLED
+        return output
+
+    def _is_over(self) -> bool:
+        """Tells whether the search's time is over."""
+        return self.time_left is not None and self.time_left <= 0
 
     def _patience(self) -> float | None:
         """Seconds that a worker has for an evaluation before it is given up."""
@@ -212,62 +245,15 @@ class ParslEvaluator(Evaluator):  # type: ignore[misc]
         return None if self.time_left is None else max(0.0, self.time_left)
 
 
-def _check_objective(job: Job) -> None:
-    """Refuses what no search can compare.
-
-    Raises:
-        TypeError: the objective is neither a number, nor some of them, nor the text of a failure.
-    """
-    if not isinstance(job, HPOJob):
-        return
-    objective = job.objective
-    several = objective if isinstance(objective, tuple | list) else [objective]
-    if not several or not all(isinstance(value, str | Real) for value in several):
-        raise TypeError(f"the objective is of type {type(objective).__name__}, and not a number")
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _failure(reason: str, text: str) -> dict[str, Any]:
-    name = reason.removesuffix("Error") or "Error"
-    return {"objective": f"F_{name}", "metadata": {"error": f"{reason}: {text}"[:2000]}}
+def _cancelled_output() -> dict[str, Any]:
+    return failure("Cancelled", "the search's time was over")
 
 
 def _loaded_kernel() -> DataFlowKernel:
-    import parsl
-    from parsl.errors import NoDataFlowKernelError
-
-    try:
-        kernel: DataFlowKernel = parsl.dfk()
-    except NoDataFlowKernelError as error:
+    kernel = loaded_kernel()
+    if kernel is None:
         raise ConfigError(
-            "no Parsl configuration is loaded: write `with parsl.load(load_config('local')):` "
-            "around the search"
-        ) from error
+            "no Parsl configuration is loaded in this process: write "
+            "`with parsl.load(load_config('local')):` around the search"
+        )
     return kernel
-
-
-def num_workers_of(kernel: DataFlowKernel, executors: str | Sequence[str] = "all") -> int:
-    """Returns how many tasks the executors of a loaded configuration run at a time.
-
-    Args:
-        kernel: the loaded kernel.
-        executors: labels to count; ``"all"`` for every executor that runs tasks.
-    """
-    total = 0
-    for label, executor in kernel.executors.items():
-        if label.startswith("_parsl_internal") or (executors != "all" and label not in executors):
-            continue
-        per_node: float | None = getattr(executor, "max_workers_per_node", None)
-        if per_node is None or math.isinf(per_node):  # threads, or "as many as there are cores"
-            per_node = float(getattr(executor, "max_threads", 1))
-        provider = getattr(executor, "provider", None)
-        nodes = provider.max_blocks * provider.nodes_per_block if provider is not None else 1
-        total += int(per_node) * nodes
-    return max(total, 1)

@@ -49,18 +49,18 @@ class Journal:
         self._file.truncate(whole)
         self._whole = whole
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
-        self.finished: list[Row] = []
-        seen: set[int] = set()
-        for event in events:
-            if event["event"] == "finished" and event["config"]["job"] not in seen:
-                seen.add(event["config"]["job"])
-                self.finished.append(event)
+        seen = {row["config"]["job"] for row in _finished(events)}
         self._open = {job: c for job, c in submitted.items() if job not in seen}
 
     @property
     def unfinished(self) -> list[Row]:
         """Configurations that were submitted and have not finished."""
         return list(self._open.values())
+
+    @property
+    def finished(self) -> list[Row]:
+        """All finished rows, read from disk: a long search need not hold them, too."""
+        return read_journal(self._path)
 
     def submitted(self, config: Mapping[str, Any]) -> None:
         """Notes that a configuration is about to be evaluated.
@@ -85,7 +85,6 @@ class Journal:
         }
         self._write(row)
         self._open.pop(config["job"], None)
-        self.finished.append(row)
         return row
 
     def close(self) -> None:
@@ -118,7 +117,15 @@ def _plain(value: Any) -> Any:
 
 def read_journal(path: Path) -> list[Row]:
     """Returns the finished rows of a journal that another process may be writing."""
-    return [event for event in _parse(path)[0] if event["event"] == "finished"]
+    return _finished(_parse(path)[0])
+
+
+def _finished(events: list[Row]) -> list[Row]:
+    rows: dict[int, Row] = {}
+    for event in events:
+        if event["event"] == "finished":
+            rows.setdefault(event["config"]["job"], event)
+    return list(rows.values())
 
 
 def _parse(path: Path) -> tuple[list[Row], int]:

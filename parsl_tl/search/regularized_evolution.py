@@ -18,6 +18,7 @@ from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
 from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
+from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
 
 with mpi_left_alone():
@@ -65,6 +66,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         allow_repeats: bool = False,
         identify: Identify | None = None,
         log_dir: str = ".",
+        keep_history: bool = True,
     ) -> None:
         """Prepares a search with an empty population.
 
@@ -81,6 +83,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             identify: gives equal things for sequences of equal architectures; by default they are
                 compared themselves.
             log_dir: required by DeepHyper, which writes nothing there.
+            keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
+                has the last ones only, and memory does not grow with the search.
 
         Raises:
             InvalidValueError: sizes that do not fit together, or a beta below 1.
@@ -98,6 +102,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             population_size=population_size,
             sample_size=min(sample_size, population_size - 1),
         )
+        if not keep_history:
+            self.history = ShortHistory(self._problem)
         self.sample_size = sample_size
         self._population: deque[Member] = deque()
         self._space = space

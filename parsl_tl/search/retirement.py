@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
+from parsl_tl.search.best_models import BestModels
 from parsl_tl.search.late_models import LateModels
 from parsl_tl.search.model_keeping import ModelKeeping
 from parsl_tl.store import ModelStore, format_model_id
@@ -41,7 +42,7 @@ class Retirement:
         self._keeping = keeping
         self._keep_best = keep_best
         self._place: ModelStore | TransferMethod | None = None
-        self._objectives: dict[int, float] = {}
+        self._best = BestModels(keep_best)
         self._expired: set[int] = set()
         self._failures: dict[int, str] = {}
         self._rest = _FIRST_REST
@@ -49,9 +50,9 @@ class Retirement:
 
     def restore(self, finished: Iterable[Mapping[str, Any]], population: Iterable[int]) -> None:
         """Takes over all results so far, and makes the store agree with them."""
-        for row in finished:
-            self._note(row)
-        self._expired = set(self._objectives) - set(population)
+        self._best = BestModels(self._keep_best)
+        self._expired = {model_id for row in finished for model_id in self._note(row)}
+        self._expired.difference_update(population)
         self._retire()
 
     def finished(self, row: Mapping[str, Any]) -> None:
@@ -119,15 +120,18 @@ class Retirement:
             self._place = self._keeping.open(quick=True)
         return self._place
 
-    def _note(self, row: Mapping[str, Any]) -> None:
-        if not isinstance(row["objective"], str):
-            self._objectives[int(row["config"]["model_id"])] = float(row["objective"])
+    def _note(self, row: Mapping[str, Any]) -> list[int]:
+        """Takes in a result; gives its model, if it has one."""
+        if isinstance(row["objective"], str):
+            return []
+        model_id = int(row["config"]["model_id"])
+        self._best.add(model_id, float(row["objective"]))
+        return [model_id]
 
     def _retire(self) -> None:
         if not self._expired or time.monotonic() < self._rests_until:
             return
-        ranked = sorted(self._objectives, key=lambda model: -self._objectives[model])
-        due = self._expired.difference(ranked[: self._keep_best])
+        due = self._expired.difference(self._best)
         self._failures = {}
         if not due:
             return

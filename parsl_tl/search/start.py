@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from parsl_tl.training.job import read_training
 from parsl_tl.training.namespaces import TRAINING_KEYS
 
 if TYPE_CHECKING:
-    import parsl
+    from parsl.executors.base import ParslExecutor
 
     from parsl_tl.search.settings import CampaignSettings
 
@@ -33,7 +34,9 @@ def check_training(settings: CampaignSettings, problem: Problem) -> None:
     TrainingConfig.for_problem(problem, **read_training(recipe))
 
 
-def check_problem_data(settings: CampaignSettings, problem: Problem, config: parsl.Config) -> None:
+def check_problem_data(
+    settings: CampaignSettings, problem: Problem, executors: Iterable[ParslExecutor]
+) -> None:
     """Loads the data where the workers would load it alike; built-in problems are known.
 
     Raises:
@@ -41,17 +44,17 @@ def check_problem_data(settings: CampaignSettings, problem: Problem, config: par
     """
     if settings.problem in list_problems() and type(problem).__module__.startswith("parsl_tl."):
         return
-    if runs_here(config):
+    if run_here(executors):
         problem.load()
     else:
         check_data(settings.problem, settings.problem_args, settings.import_folders)
 
 
-def runs_here(config: parsl.Config) -> bool:
+def run_here(executors: Iterable[ParslExecutor]) -> bool:
     """Whether all workers are threads of this process."""
     from parsl.executors import ThreadPoolExecutor
 
-    return all(isinstance(executor, ThreadPoolExecutor) for executor in config.executors)
+    return all(isinstance(executor, ThreadPoolExecutor) for executor in executors)
 
 
 class NewFolder:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.search.worker_count import num_workers_of_executor
 from parsl_tl.task_process import TaskProcess, reason_of
 
 
@@ -165,11 +166,9 @@ def _num_workers(config: Any) -> float:
     """Counts the workers that a configuration may have; infinite where that is not known."""
     total = 0.0
     for executor in config.executors:
-        per_node = getattr(executor, "workers_per_node", None)
-        provider = getattr(executor, "provider", None)
-        if per_node is None or provider is None:
+        if getattr(executor, "provider", None) is None:
             return math.inf
-        total += per_node * provider.nodes_per_block * provider.max_blocks
+        total += num_workers_of_executor(executor)
     return total
 
 

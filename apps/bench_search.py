@@ -1,0 +1,98 @@
+"""What an evaluation costs the process that searches, early and late in a search.
+
+Evaluations that do nothing run on Parsl by ParslEvaluator, on DeepHyper's processes, and as plain
+Parsl apps, a thousand of each by turns, so that all see the same machine.
+
+python apps/bench_search.py --at 1000 10000 20000
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from operator import length_hint
+from typing import Any
+
+import parsl
+from deephyper.evaluator import Evaluator, HPOJob, ProcessPoolEvaluator
+from parsl.dataflow.dflow import DataFlowKernel
+
+from parsl_tl import ParslEvaluator, load_config
+
+_WORKERS = 2
+_BLOCK = 1000
+Step = Callable[[], None]
+
+
+def steps_of(evaluator: Evaluator) -> Step:
+    """Returns what evaluates a block as DeepHyper's searches do."""
+    evaluator._job_class = HPOJob
+
+    def step() -> None:
+        waiting, running = _BLOCK, 0
+        while waiting or running:
+            count = min(_WORKERS - running, waiting)
+            evaluator.submit([{"x": 0.5}] * count)
+            waiting, running = waiting - count, running + count
+            running -= len(evaluator.gather("BATCH", 1))
+
+    return step
+
+
+def steps_of_apps(kernel: DataFlowKernel) -> Step:
+    """Returns what runs a block of plain Parsl apps, as many at a time as there are workers."""
+    app = parsl.python_app(length_hint, data_flow_kernel=kernel, executors=["workers"])
+
+    def step() -> None:
+        running = {app(()) for _ in range(_WORKERS)}
+        for _ in range(_BLOCK - _WORKERS):
+            if len(running) == _WORKERS:
+                running -= wait(running, return_when=FIRST_COMPLETED).done
+            running.add(app(()))
+        wait(running)
+
+    return step
+
+
+def seconds_per_block(ways: dict[str, Step], blocks: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """Runs block after block, each way in turn, and gives the processor seconds of this process."""
+    for block in range(1, blocks + 1):
+        seconds = {}
+        for name, step in ways.items():
+            before = time.process_time()
+            step()
+            seconds[name] = time.process_time() - before
+        yield block * _BLOCK, seconds
+
+
+def main() -> None:
+    """Prints the processor seconds of the thousand evaluations that end at each number."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--at", type=int, nargs="+", default=[1000, 10_000, 20_000])
+    parser.add_argument("--without-deephyper", action="store_true", help="minutes less")
+    args = parser.parse_args()
+    config = load_config(
+        "local", max_workers=_WORKERS, run_dir=tempfile.mkdtemp(prefix="bench-search-")
+    )
+    with parsl.load(config) as kernel:
+        ways: dict[str, Any] = {
+            "ParslEvaluator": steps_of(ParslEvaluator(length_hint)),
+            "plain Parsl apps": steps_of_apps(kernel),
+        }
+        if not args.without_deephyper:
+            own = ProcessPoolEvaluator(length_hint, num_workers=_WORKERS)
+            ways["DeepHyper's processes"] = steps_of(own)
+        print("evaluations", *ways, sep=" | ")
+        for number, seconds in seconds_per_block(ways, max(args.at) // _BLOCK):
+            if number in args.at:
+                figures = (f"{seconds[name]:.2f}" for name in ways)
+                print(number, *figures, sep=" | ", flush=True)
+        if not args.without_deephyper:
+            own.executor.shutdown()
+
+
+if __name__ == "__main__":
+    main()
