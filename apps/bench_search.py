@@ -8,7 +8,6 @@ python apps/bench_search.py --at 1000 10000 20000
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from deephyper.evaluator import Evaluator, HPOJob, ProcessPoolEvaluator
 from parsl.dataflow.dflow import DataFlowKernel
 
 from parsl_tl import ParslEvaluator, load_config
+from parsl_tl.arguments import ArgumentParser, positive_int
 
 _WORKERS = 2
 _BLOCK = 1000
@@ -70,8 +70,8 @@ def seconds_per_block(ways: dict[str, Step], blocks: int) -> Iterator[tuple[int,
 
 def main() -> None:
     """Prints the processor seconds of the thousand evaluations that end at each number."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--at", type=int, nargs="+", default=[1000, 10_000, 20_000])
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--at", type=positive_int, nargs="+", default=[1000, 10_000, 20_000])
     parser.add_argument("--without-deephyper", action="store_true", help="minutes less")
     args = parser.parse_args()
     config = load_config(
