@@ -87,6 +87,8 @@ void RemoteStore::agree() {
   for (const auto& provider : providers()) provider->expect(stores);
 }
 
+std::vector<std::string> RemoteStore::store_ids() { return texts_of(stores_now(providers())); }
+
 RemoteStore::Adopted RemoteStore::adopt(std::vector<std::shared_ptr<Channel>> channels,
                                         std::vector<std::string> addresses,
                                         const ProviderOptions& options, bool only_look) {

@@ -43,6 +43,8 @@ class RemoteStore {
   static Adopted adopt(std::vector<std::shared_ptr<Channel>> channels,
                        std::vector<std::string> addresses, const ProviderOptions& options,
                        bool only_look);
+  /// The identity of each server's store.
+  std::vector<std::string> store_ids();
   // put.cpp
   PutResult put(const PutRequest& request);
   void put_architectures(const FlatModels& models);

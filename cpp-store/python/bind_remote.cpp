@@ -64,6 +64,7 @@ void bind_remote(py::module_& module) {
            }),
            py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
            py::arg("patience"), py::arg("read_only"), py::arg("maps_segments"))
+      .def("store_ids", &RemoteStore::store_ids, Release())
       .def("release_orphans", &RemoteStore::release_orphans, Release())
       .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release());
   bind_store_methods(store);

@@ -29,7 +29,7 @@ from parsl_tl.search.settings import CampaignSettings, settle_names
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_failures import StoreFailures
-from parsl_tl.search.store_uri import moved, settle
+from parsl_tl.search.store_uri import check_identities, moved, settle
 from parsl_tl.spaces import get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
@@ -111,7 +111,8 @@ class Campaign:
             if check_data:
                 check_problem_data(self.settings, self._problem, runs_on)
             if is_remote(values.store) or not values.has_store:
-                self._keeping.check(may_be_away=False)
+                found = self._keeping.check(may_be_away=False)
+                self._replace_settings(store_ids=found)
             folder.mkdir(parents=True, exist_ok=True)
             self.settings.write(folder / "config.json")
         except OSError as error:
@@ -244,7 +245,7 @@ class Campaign:
             evaluation_timeout=evaluation_timeout,
             max_losses=max_losses,
         )
-        self.settings = replace(self.settings, max_evals=max_evals)
+        self._replace_settings(max_evals=max_evals)
         progress = progress or SearchProgress(max_evals)
         try:
             return self._search(limits, progress)
@@ -257,9 +258,11 @@ class Campaign:
         journal = Journal(self.folder / "journal.jsonl")
         with campaign_log(self.folder / "campaign.log"):
             try:
-                self.settings.write(self.folder / "config.json")  # with what is new in it
                 rows = journal.finished
-                self._keeping.check(may_be_away=bool(rows))
+                found = self._keeping.check(may_be_away=bool(rows))
+                check_identities(self.settings.store_ids, found)
+                self._replace_settings(store_ids=found or self.settings.store_ids)
+                self.settings.write(self.folder / "config.json")  # with what is new in it
                 for row in rows:
                     progress.finished(row["objective"], row["metadata"], earlier=True)
                 with Retirement(self._keeping, self.settings.keep_best) as retirement:
@@ -350,6 +353,9 @@ class Campaign:
             write_results(self.results, self.folder, self.curves)
         except OSError as error:  # the journal has it all
             logger.warning("results in %s are not up to date: %s", self.folder, error)
+
+    def _replace_settings(self, **values: Any) -> None:
+        self.settings = replace(self.settings, **values)
 
     def summary(self) -> str:
         """Says in one line how far the campaign is, and what it missed of its store."""

@@ -35,11 +35,14 @@ class ModelKeeping(Protocol):
         """What the run functions are told of it; see ``run_transfer_trainer``."""
         ...
 
-    def check(self, *, may_be_away: bool) -> None:
+    def check(self, *, may_be_away: bool) -> list[str]:
         """Looks whether models can be kept there, before anything is evaluated.
 
         Args:
             may_be_away: a server that does not answer is no error.
+
+        Returns:
+            The identities of a store that answers; nothing otherwise.
 
         Raises:
             ParslTLError: they cannot.
@@ -77,9 +80,9 @@ class KeptInStore:
             "overlap_store": self.overlap,
         }
 
-    def check(self, *, may_be_away: bool) -> None:
+    def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelKeeping.check``."""
-        check_opens(self.uri, may_be_away=may_be_away)
+        return check_opens(self.uri, may_be_away=may_be_away)
 
     def open(self, *, quick: bool) -> ModelStore:
         """See ``ModelKeeping.open``."""
@@ -108,7 +111,7 @@ class KeptByMethod:
         """See ``ModelKeeping.parameters``."""
         return {"transfer_method": self.method, "transfer_args": self.arguments}
 
-    def check(self, *, may_be_away: bool) -> None:
+    def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelKeeping.check``."""
         opened = self.open(quick=True)
         try:
@@ -119,6 +122,7 @@ class KeptByMethod:
             logger.warning("the search goes on without transfer: %s", error)
         finally:
             opened.close()
+        return []
 
     def open(self, *, quick: bool) -> TransferMethod:
         """See ``ModelKeeping.open``."""

@@ -59,6 +59,7 @@ class CampaignSettings:
             (epochs, batch_size, learning_rate, patience, ...), and ``threads``.
         allow_repeats: evaluate an architecture again when it comes up again.
         max_evals: how many evaluations were asked for at last.
+        store_ids: identities of the store, as it was found at last.
         import_folders: where modules of the user's own were found.
         uid: tells campaigns apart that share a store.
     """
@@ -80,6 +81,7 @@ class CampaignSettings:
     training: dict[str, Any] = field(default_factory=dict)
     allow_repeats: bool = False
     max_evals: int | None = None
+    store_ids: list[str] = field(default_factory=list)
     import_folders: list[str] = field(default_factory=list)
     uid: str = field(default_factory=lambda: secrets.token_hex(8))
 

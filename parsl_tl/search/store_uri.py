@@ -10,6 +10,7 @@ from parsl_tl.errors import (
     CampaignError,
     InvalidValueError,
     StoreBusyError,
+    StoreIdentityError,
     StoreUnreachableError,
 )
 from parsl_tl.store.connection import Connection, find_servers
@@ -76,20 +77,47 @@ def moved(own: str, given: str) -> str:
     return settled
 
 
-def check_opens(uri: str, *, may_be_away: bool) -> None:
+def check_opens(uri: str, *, may_be_away: bool) -> list[str]:
     """Opens the store once, so that what is wrong with it is told before anything is evaluated.
 
     Args:
         uri: of the store.
         may_be_away: servers that do not answer are no error.
 
+    Returns:
+        The identities of its servers, or of its folder; nothing if they do not answer.
+
     Raises:
         StoreError: the store cannot be opened.
         InvalidValueError: the servers are not those of one store, or not in its order.
     """
     try:
-        open_store(uri).close()
+        with open_store(uri) as store:
+            return store.identities
     except (StoreUnreachableError, StoreBusyError) as error:
         if not may_be_away:
             raise type(error)(f"{error}; start the store's servers before the search") from error
         logger.warning("the search goes on without its store: %s", error)
+        return []
+
+
+def check_identities(known: list[str], found: list[str]) -> None:
+    """Compares the store with the one that the campaign had before.
+
+    Several servers know each other, and refuse one that came back with another folder until
+    ``parsl-tl store adopt``. Of a store with one server, or none, only its campaigns remember
+    which it was.
+
+    Args:
+        known: identities so far; nothing for a campaign that is new.
+        found: identities now; nothing if servers do not answer.
+
+    Raises:
+        StoreIdentityError: they differ.
+    """
+    if len(found) == 1 and known and known != found:
+        raise StoreIdentityError(
+            f"the campaign's models are in store {' '.join(known)}, and its URI now leads to store "
+            f"{' '.join(found)}: give the server its folder back, or go on without these models by "
+            "removing store_ids from the campaign's config.json"
+        )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
+from parsl_tl.store.identity import identity_of
 from parsl_tl.store.native_store import NativeStore
 
 Durability = Literal["os", "disk"]
@@ -76,6 +77,11 @@ class EmbeddedStore(NativeStore):
 
     def __repr__(self) -> str:
         return f"EmbeddedStore({self._engine.folder!r})"
+
+    @property
+    def identities(self) -> list[str]:
+        """See ``ModelStore.identities``."""
+        return [identity_of(self.uri) or ""]
 
     def _pass_on_warnings(self) -> None:
         for text in self._engine.take_warnings():

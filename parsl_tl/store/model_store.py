@@ -352,6 +352,11 @@ class ModelStore(ABC):
         ``bytes_index_private`` is this process's share for the ``changes_since_snapshot``.
         """
 
+    @property
+    @abstractmethod
+    def identities(self) -> list[str]:
+        """The identity of the store, 32 hexadecimal digits; on servers, that of each of them."""
+
     def release_orphans(self) -> int:
         """Lets go of layers that are held for models which do not exist.
 

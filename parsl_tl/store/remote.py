@@ -77,6 +77,11 @@ class RemoteStore(NativeStore):
         # Each server gives its own in the order of storing.
         return table if len(self.servers) == 1 else table.sort_by("created")
 
+    @property
+    def identities(self) -> list[str]:
+        """See ``ModelStore.identities``."""
+        return list(self._engine.store_ids())
+
     def release_orphans(self) -> int:
         """See ``ModelStore.release_orphans``."""
         return int(self._engine.release_orphans())

@@ -10,9 +10,14 @@ from store_servers import running, uri_of
 
 from parsl_tl import Campaign
 from parsl_tl.cli import main
-from parsl_tl.errors import CampaignError, InvalidValueError, StoreUnreachableError
+from parsl_tl.errors import (
+    CampaignError,
+    InvalidValueError,
+    StoreIdentityError,
+    StoreUnreachableError,
+)
 from parsl_tl.search import store_uri
-from parsl_tl.search.store_uri import moved, settle
+from parsl_tl.search.store_uri import check_identities, check_opens, moved, settle
 from parsl_tl.store import open_store
 
 A, B = "grpc+tcp://node1:4000", "ofi+tcp://10.0.0.2:4000"
@@ -84,6 +89,26 @@ def test_a_campaign_keeps_connection_strings_and_follows_its_servers(tmp_path, c
         assert again.store_uri == uri_of(servers)
         with pytest.raises(InvalidValueError, match="order"):
             Campaign.resume(out, store=" ".join(reversed(files.split()))).search(1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_came_back_empty_is_told(tmp_path):
+    with running(tmp_path) as (server,):
+        out = tmp_path / "run"
+        (before,) = Campaign("digits", "dense-skip", store=server.uri, out=out).settings.store_ids
+        server.kill()
+        aside = server.folder.rename(tmp_path / "aside")
+        server.start()
+        with open_store(server.uri) as store:
+            (now,) = store.identities
+        with pytest.raises(StoreIdentityError, match=f"store {before}.* store {now}"):
+            Campaign.resume(out).search(1)
+        assert Campaign.resume(out).settings.store_ids == [before]
+        server.kill()
+        server.folder.rename(tmp_path / "empty")
+        aside.rename(server.folder)
+        server.start()
+        check_identities([before], check_opens(server.uri, may_be_away=False))
 
 
 @pytest.mark.usefixtures("impatient")
