@@ -86,7 +86,7 @@ def test_alone_it_is_one_rank(tmp_path):
         (["--evolve_count=11"], "evolve_count=11 must lie between 0 and the population's size"),
         (["--space=nowhere"], "unknown search space 'nowhere'"),
         (["--space_extra_arg=num_layers"], "must have the form name=value"),
-        (["--space_extra_arg=depth=3"], "unexpected keyword argument 'depth'"),
+        (["--space_extra_arg=depth=3"], "does not take 'depth'"),
         (["--format=xml"], "invalid choice: 'xml'"),
         (["--initial_population_dir=/nowhere"], "/nowhere is no folder"),
         (["--output_dir=/proc/nowhere"], "name another folder"),
