@@ -16,6 +16,7 @@ from parsl_tl.stop_signals import stopping_in_order
 if TYPE_CHECKING:
     import pandas as pd
 
+_WIDE = 100  # columns of a terminal
 _MAX_EVALS = 60
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 _EXAMPLES = """\
@@ -302,22 +303,23 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
         return
     table = Table(title="Best five")
     table.add_column("model", no_wrap=True)
-    for column in ("objective", "layers", "transferred", "parameters", "seconds"):
-        table.add_column(column, justify="right")
+    # Of all columns, the network gets what room there is; narrow terminals show the first ones.
+    shown = 5 if console.width >= _WIDE else 3
+    for column in ("objective", "layers", "transferred", "parameters", "seconds")[:shown]:
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold", min_width=20)
     for row in best.to_dict("records"):
         weighted = int(row["layers_total"])
         share = row["layers_transferred"] / weighted if weighted else 0.0
         layers = row.get("layers")  # which older campaigns did not count
-        table.add_row(
-            row["model_id"],
+        figures = (
             f"{row['objective']:.4f}",
             "-" if pd.isna(layers) else f"{layers:.0f}",
             f"{share:.0%}",
             f"{row['parameters_total']:,.0f}",
             f"{row['seconds_total']:.1f}",
-            row["architecture"],
         )
+        table.add_row(row["model_id"], *figures[:shown], row["architecture"])
     console.print(table)
     files = ", ".join(f"{out}/{name}" for name in _RESULTS)
     console.print(f"Results: {files}", soft_wrap=True)
