@@ -119,6 +119,9 @@ py::tuple best_ancestors(Store& store, const Array<std::uint64_t>& keys,
   const std::size_t count = starts.size() > 0 ? static_cast<std::size_t>(starts.size()) - 1 : 0;
   check_starts(view(starts), count, static_cast<std::size_t>(keys.size()));
   const QueryOptions options = query_options(by, quality_rate, min_quality, exclude);
+  if (options.by == ScoreBy::kWeights && weights.size() != keys.size()) {
+    throw StoreException(ErrorCode::kInvalidValue, "each layer has a weight, or none has");
+  }
   const auto rows = static_cast<py::ssize_t>(count);
   py::array_t<bool> found(rows);
   py::array_t<std::uint64_t> ids(rows);
