@@ -196,12 +196,15 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
-        return results_frame(self._rows(), [c.name for c in self._space.choices()], self._space)
+        return self._results_of(self._rows())
 
     @property
     def curves(self) -> pd.DataFrame:
         """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
         return curves_frame(self._rows())
+
+    def _results_of(self, rows: list[Row]) -> pd.DataFrame:
+        return results_frame(rows, [c.name for c in self._space.choices()], self._space)
 
     def _rows(self) -> list[Row]:
         path = self.folder / "journal.jsonl"
@@ -350,7 +353,8 @@ class Campaign:
     def _write_results(self) -> None:
         """Writes the tables; what cannot be written is told, and no error."""
         try:
-            write_results(self.results, self.folder, self.curves)
+            rows = self._rows()
+            write_results(self._results_of(rows), self.folder, curves_frame(rows))
         except OSError as error:  # the journal has it all
             logger.warning("results in %s are not up to date: %s", self.folder, error)
 
@@ -359,12 +363,13 @@ class Campaign:
 
     def summary(self) -> str:
         """Says in one line how far the campaign is, and what it missed of its store."""
-        results = self.results
+        rows = self._rows()
+        results = self._results_of(rows)
         parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
         if results["objective"].notna().any():
             parts.append(f"best {results['objective'].max():.4f}")
         failures = StoreFailures()
-        for row in self._rows():
+        for row in rows:
             failures.note(row["metadata"])
         return ", ".join([*parts, str(failures)] if failures else parts)
 

@@ -21,7 +21,11 @@ Row = dict[str, Any]
 
 
 class Journal:
-    """The one writer of a campaign's journal; a second process is refused."""
+    """The one writer of a campaign's journal; a second process is refused.
+
+    Attributes:
+        num_finished: how many evaluations are finished.
+    """
 
     def __init__(self, path: Path) -> None:
         """Opens or creates the journal.
@@ -51,6 +55,7 @@ class Journal:
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
         seen = {row["config"]["job"] for row in _finished(events)}
         self._open = {job: c for job, c in submitted.items() if job not in seen}
+        self.num_finished = len(seen)
 
     @property
     def unfinished(self) -> list[Row]:
@@ -85,6 +90,7 @@ class Journal:
         }
         self._write(row)
         self._open.pop(config["job"], None)
+        self.num_finished += 1
         return row
 
     def close(self) -> None:

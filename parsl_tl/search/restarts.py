@@ -27,11 +27,11 @@ def with_new_executors(
         ExecutorsLostError: the executors are lost, and have finished nothing since they started.
     """
     while True:
-        before = len(journal.finished)
+        before = journal.num_finished
         try:
             return run()
         except ExecutorsLostError as error:
-            if not possible or len(journal.finished) == before:
+            if not possible or journal.num_finished == before:
                 raise
             logger.warning("the executors are started anew: %s", error)
             progress.restarted()

@@ -14,6 +14,7 @@ from parsl_tl.errors import (
     StoreUnreachableError,
 )
 from parsl_tl.store.connection import Connection, find_servers
+from parsl_tl.store.identity import folder_of
 from parsl_tl.store.uri import EMBEDDED, is_remote, open_store
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,7 @@ def settle(uri: str) -> str:
             f"store={uri!r} is no store; use embedded:<folder>, the connection strings of servers "
             "(grpc+tcp://host:port, ofi+tcp://ip:port), address files that exist, or MODEL_SERVERS"
         )
-    folder = Path(uri.removeprefix(EMBEDDED).removeprefix("//")).expanduser().absolute()
-    return f"{EMBEDDED}{folder}"
+    return f"{EMBEDDED}{folder_of(uri)}"
 
 
 def _absolute(server: Connection) -> Connection:
