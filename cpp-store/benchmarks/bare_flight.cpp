@@ -82,7 +82,9 @@ Message decoded(const arrow::Buffer& bytes) {
 }
 
 WalkRequest request_of(const WalkInput& graph) {
-  return {0, 0.0, {graph.digests.begin(), graph.digests.end()},
+  return {0,
+          0.0,
+          {graph.digests.begin(), graph.digests.end()},
           {graph.edges.begin(), graph.edges.end()}};
 }
 
@@ -128,8 +130,7 @@ class BareServer::Server final : public fl::FlightServerBase {
     return arrow::Status::OK();
   }
 
-  arrow::Status DoPut(const fl::ServerCallContext&,
-                      std::unique_ptr<fl::FlightMessageReader> reader,
+  arrow::Status DoPut(const fl::ServerCallContext&, std::unique_ptr<fl::FlightMessageReader> reader,
                       std::unique_ptr<fl::FlightMetadataWriter>) override {
     while (true) {
       ARROW_ASSIGN_OR_RAISE(const auto chunk, reader->Next());
@@ -209,8 +210,7 @@ class BareClient::Client {
   void put(std::span<const std::uint8_t> bytes) {
     const auto size = static_cast<std::int64_t>(bytes.size());
     Slices slices(std::make_shared<arrow::Buffer>(bytes.data(), size), size, part_bytes_);
-    const auto put =
-        value_of(client_->DoPut(fl::FlightDescriptor::Command("put"), bytes_schema()));
+    const auto put = value_of(client_->DoPut(fl::FlightDescriptor::Command("put"), bytes_schema()));
     while (auto batch = value_of(slices.Next())) check(put.writer->WriteRecordBatch(*batch));
     check(put.writer->DoneWriting());
     check(put.writer->Close());

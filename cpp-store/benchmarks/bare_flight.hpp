@@ -1,5 +1,6 @@
 // Arrow Flight as one would write it for a benchmark: no handler, no checks, nothing of our own.
-// What the transport costs beyond this is what it does beyond this. The walk over graphs is served too.
+// What the transport costs beyond this is what it does beyond this. The walk over graphs is served
+// too.
 #pragma once
 
 #include <cstdint>

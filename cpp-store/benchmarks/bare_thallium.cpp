@@ -32,7 +32,8 @@ tl::engine start_engine(const std::string& address, int mode, int threads) {
   // Without this, Margo's progress thread spins for a while after each request, and takes a core
   // from those that work.
   const std::string options = R"({"use_progress_thread": true, "progress_spindown_msec": 0,
-                                  "rpc_thread_count": )" + std::to_string(threads) + "}";
+                                  "rpc_thread_count": )" +
+                              std::to_string(threads) + "}";
   tl::engine engine;
   mochi::Home::get().run([&] { engine = tl::engine(address, mode, options); });
   return engine;
@@ -90,30 +91,30 @@ struct BareThalliumServer::State {
       walk.add(model_id, quality, {digests, edges});
       request.respond(0);
     });
-    engine.define("bare_walk", [this](const tl::request& request,
-                                      const std::vector<std::uint64_t>& digests,
-                                      const std::vector<std::uint32_t>& edges) {
-      WalkReply reply;
-      if (auto match = walk.match({digests, edges})) {
-        reply = {true, match->model_id, std::move(match->layers)};
-      }
-      request.respond(reply);
-    });
+    engine.define("bare_walk",
+                  [this](const tl::request& request, const std::vector<std::uint64_t>& digests,
+                         const std::vector<std::uint32_t>& edges) {
+                    WalkReply reply;
+                    if (auto match = walk.match({digests, edges})) {
+                      reply = {true, match->model_id, std::move(match->layers)};
+                    }
+                    request.respond(reply);
+                  });
     engine.define("bare_rpc", [](const tl::request& request) { request.respond(0); });
-    engine.define("bare_put", [this](const tl::request& request, tl::bulk& theirs,
-                                     std::uint64_t size) {
-      const std::lock_guard guard(mutex);
-      const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
-      theirs(0, size).on(request.get_endpoint()) >> ours(0, size);
-      request.respond(0);
-    });
-    engine.define("bare_get", [this](const tl::request& request, tl::bulk& theirs,
-                                     std::uint64_t size) {
-      const std::lock_guard guard(mutex);
-      const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
-      theirs(0, size).on(request.get_endpoint()) << ours(0, size);
-      request.respond(0);
-    });
+    engine.define("bare_put",
+                  [this](const tl::request& request, tl::bulk& theirs, std::uint64_t size) {
+                    const std::lock_guard guard(mutex);
+                    const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
+                    theirs(0, size).on(request.get_endpoint()) >> ours(0, size);
+                    request.respond(0);
+                  });
+    engine.define("bare_get",
+                  [this](const tl::request& request, tl::bulk& theirs, std::uint64_t size) {
+                    const std::lock_guard guard(mutex);
+                    const tl::bulk& ours = memory.of_size(engine, size, tl::bulk_mode::read_write);
+                    theirs(0, size).on(request.get_endpoint()) << ours(0, size);
+                    request.respond(0);
+                  });
   }
 };
 
@@ -169,24 +170,20 @@ double BareThalliumClient::rpc() {
 double BareThalliumClient::put(std::span<const std::uint8_t> bytes) {
   const std::pair<const void*, std::size_t> wanted{bytes.data(), bytes.size()};
   if (state_->exposed != wanted) {
-    state_->exposure =
-        Registered::expose(state_->engine, const_cast<std::uint8_t*>(bytes.data()),
-                           bytes.size(), tl::bulk_mode::read_only);
+    state_->exposure = Registered::expose(state_->engine, const_cast<std::uint8_t*>(bytes.data()),
+                                          bytes.size(), tl::bulk_mode::read_only);
     state_->exposed = wanted;
   }
-  return seconds_of([&] {
-    state_->put.on(state_->server)(state_->exposure, std::uint64_t{bytes.size()});
-  });
+  return seconds_of(
+      [&] { state_->put.on(state_->server)(state_->exposure, std::uint64_t{bytes.size()}); });
 }
 
 double BareThalliumClient::get(std::uint64_t bytes) {
-  const tl::bulk& ours =
-      state_->memory.of_size(state_->engine, bytes, tl::bulk_mode::read_write);
+  const tl::bulk& ours = state_->memory.of_size(state_->engine, bytes, tl::bulk_mode::read_write);
   return seconds_of([&] { state_->get.on(state_->server)(ours, bytes); });
 }
 
-void BareThalliumClient::add_graph(std::uint64_t model_id, double quality,
-                                   const WalkInput& graph) {
+void BareThalliumClient::add_graph(std::uint64_t model_id, double quality, const WalkInput& graph) {
   const std::vector<std::uint64_t> digests(graph.digests.begin(), graph.digests.end());
   const std::vector<std::uint32_t> edges(graph.edges.begin(), graph.edges.end());
   state_->add.on(state_->server)(model_id, quality, digests, edges);

@@ -1,8 +1,8 @@
 // Thallium alone, as its documentation has it, to compare the store's transport with: an RPC that
 // does nothing, one that pulls bytes out of the client's memory, one that pushes bytes into it.
 //
-// Both sides use memory that is registered once, and one transfer for all bytes. The walk over graphs
-// is served too, as its authors do: by an RPC that takes a graph.
+// Both sides use memory that is registered once, and one transfer for all bytes. The walk over
+// graphs is served too, as its authors do: by an RPC that takes a graph.
 #pragma once
 
 #include <cstdint>

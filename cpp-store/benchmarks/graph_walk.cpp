@@ -186,8 +186,8 @@ std::pair<std::size_t, std::uint32_t> longest_of(const Models& models, const Que
   for (const auto& model : models) {
     const std::uint32_t length = walk(query, model.graph, scratch);
     // Models stand in the order in which they were added, so that an equal one is a later one.
-    if (length > 0 && (winner == nullptr || std::tuple(length, model.quality) >=
-                                                std::tuple(longest, winner->quality))) {
+    if (length > 0 && (winner == nullptr ||
+                       std::tuple(length, model.quality) >= std::tuple(longest, winner->quality))) {
       winner = &model;
       longest = length;
     }

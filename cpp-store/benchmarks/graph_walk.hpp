@@ -9,9 +9,10 @@
 // The published code names a layer by its configuration, so that equal layers of two models are one
 // vertex and the input order does not count. Here a vertex is a layer's number in its model. A pair
 // of vertices agrees when digests are equal and in-edges come, in order, from layers that agree.
-// Of equal layers on equal inputs (twins) the first listed agrees with the first listed, and so on. So
-// the result is that of intersecting layer keys, with what edges cannot tell left out: the form of a
-// call's arguments, which output of a layer goes in, and layers on a cycle, which no walk reaches.
+// Of equal layers on equal inputs (twins) the first listed agrees with the first listed, and so on.
+// So the result is that of intersecting layer keys, with what edges cannot tell left out: the form
+// of a call's arguments, which output of a layer goes in, and layers on a cycle, which no walk
+// reaches.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
-#include "requests/best_ancestors.hpp"
-
 #include "errors.hpp"
 #include "remote_store.hpp"
+#include "requests/best_ancestors.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -32,7 +31,8 @@ void check_size(const BestAncestorsReply& reply, std::size_t queries) {
       reply.qualities.size() == queries && reply.created_ns.size() == queries) {
     return;
   }
-  throw StoreException(ErrorCode::kInvalidValue, "malformed reply: an answer for each query is due");
+  throw StoreException(ErrorCode::kInvalidValue,
+                       "malformed reply: an answer for each query is due");
 }
 
 /// Whether a server's answer to a query is better than those of the others so far.
@@ -77,9 +77,9 @@ std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& 
   return winners;
 }
 
-/// A server that is alone opens the model that it finds. Of several only one has the model that wins:
-/// the others would map and keep theirs for nothing, so there they only tell the composition, and that
-/// only where it is all that is needed.
+/// A server that is alone opens the model that it finds. Of several only one has the model that
+/// wins: the others would map and keep theirs for nothing, so there they only tell the composition,
+/// and that only where it is all that is needed.
 std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& query,
                                                            const QueryOptions& options) {
   const BestAncestorsRequest shared = request_of({&query, 1}, options, !is_alone());
@@ -106,9 +106,9 @@ std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& qu
   }
   if (!winner.found) return std::nullopt;
   if (replies[server].opened && home(winner.model_id).index() != server) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "malformed reply: model " + hex_id(winner.model_id) +
-                             " is of another server");
+    throw StoreException(
+        ErrorCode::kInvalidValue,
+        "malformed reply: model " + hex_id(winner.model_id) + " is of another server");
   }
   return Best{winner.model_id, std::move(replies[server].opened), leases[server]};
 }

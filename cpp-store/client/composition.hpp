@@ -26,7 +26,8 @@ struct Composition {
   std::vector<Layer> layers;
 
   /// Throws kInvalidValue if the lists do not go together.
-  static std::shared_ptr<const Composition> from(std::uint64_t model_id, const OpenModelReply& reply);
+  static std::shared_ptr<const Composition> from(std::uint64_t model_id,
+                                                 const OpenModelReply& reply);
 };
 
 /// The compositions that were used last. Thread-safe.

@@ -1,5 +1,5 @@
-// What models hold on other servers than their own: taken before a model is stored, let go of when it
-// is retired, and where nothing came of it. See attempts.hpp for why none is lost under way.
+// What models hold on other servers than their own: taken before a model is stored, let go of when
+// it is retired, and where nothing came of it. See attempts.hpp for why none is lost under way.
 #include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
@@ -22,8 +22,8 @@ constexpr int kTakeovers = 5;
 
 }  // namespace
 
-/// What the model inherits, and from where: the request gets to know the owners, and what is held on
-/// other servers than the model's own comes back.
+/// What the model inherits, and from where: the request gets to know the owners, and what is held
+/// on other servers than the model's own comes back.
 std::vector<HoldRequest> RemoteStore::add_inherited(PutRequest& request) {
   std::shared_ptr<const Composition> source;
   try {
@@ -70,8 +70,8 @@ std::vector<HoldRequest> RemoteStore::add_inherited(PutRequest& request) {
 
 void RemoteStore::begin_put(std::uint64_t model_id, std::uint64_t attempt) {
   const auto process = static_cast<std::uint64_t>(process_);
-  home(model_id).ask(BeginPutRequest{model_id, attempt, process_space(), process,
-                                     start_of(process).value_or(0)});
+  home(model_id).ask(
+      BeginPutRequest{model_id, attempt, process_space(), process, start_of(process).value_or(0)});
 }
 
 void RemoteStore::take_holds(const std::vector<HoldRequest>& holds, std::uint64_t attempt) {
@@ -82,12 +82,19 @@ void RemoteStore::take_holds(const std::vector<HoldRequest>& holds, std::uint64_
 void RemoteStore::take_hold(const HoldRequest& hold, std::uint64_t attempt) {
   Provider& provider = home(hold.owners.front());
   Provider& own = home(hold.model_id);
-  HoldMessage message{hold.model_id, hold.layer_keys, hold.layer_names, hold.owners, attempt,
-                      own.store().text(), 0};
+  HoldMessage message{hold.model_id,
+                      hold.layer_keys,
+                      hold.layer_names,
+                      hold.owners,
+                      attempt,
+                      own.store().text(),
+                      0};
   for (int i = 0; i < kTakeovers; ++i) {
     const HoldReply reply = provider.ask(message);
     if (reply.is_taken) return;
-    SettleRequest request{{hold.model_id}, {reply.attempt}, provider.index(),
+    SettleRequest request{{hold.model_id},
+                          {reply.attempt},
+                          provider.index(),
                           static_cast<std::uint32_t>(SettleHow::kEnd)};
     const SettleReply settled = own.ask(request);
     if (settled.states.size() != 1) {
@@ -96,8 +103,7 @@ void RemoteStore::take_hold(const HoldRequest& hold, std::uint64_t attempt) {
     if (settled.states[0] != static_cast<std::uint8_t>(AttemptState::kOver)) break;
     message.replaces = reply.attempt;
   }
-  throw StoreException(ErrorCode::kBusy, "another attempt to store model " +
-                                             hex_id(hold.model_id) +
+  throw StoreException(ErrorCode::kBusy, "another attempt to store model " + hex_id(hold.model_id) +
                                              " is under way; try again later");
 }
 
@@ -148,7 +154,8 @@ std::uint64_t RemoteStore::release_unless_needed(const std::vector<ServerHold>& 
       }
       const SettleReply reply = own.ask(request);
       if (reply.states.size() != count || reply.layers.size() != count) {
-        throw StoreException(ErrorCode::kInvalidValue, "malformed reply: one state is due for each");
+        throw StoreException(ErrorCode::kInvalidValue,
+                             "malformed reply: one state is due for each");
       }
       for (std::size_t i = 0; i < count; ++i) {
         const bool is_stored = reply.states[i] == static_cast<std::uint8_t>(AttemptState::kStored);
@@ -156,8 +163,8 @@ std::uint64_t RemoteStore::release_unless_needed(const std::vector<ServerHold>& 
         // A model may be stored after all, by an attempt that needs nothing of that server.
         if (!is_over && !(is_stored && reply.layers[i] == 0)) continue;
         const ServerHold& hold = group[first + i];
-        freed += holder.ask(ReleaseRequest{hold.model_id, hold.attempt, own.store().text()})
-                     .bytes_freed;
+        freed +=
+            holder.ask(ReleaseRequest{hold.model_id, hold.attempt, own.store().text()}).bytes_freed;
       }
     }
   }
@@ -188,8 +195,11 @@ std::vector<RemoteStore::ServerHold> RemoteStore::list_holds() {
                              "malformed reply: a list of holds is shorter than its companions");
       }
       for (std::size_t i = 0; i < count; ++i) {
-        holds.push_back({provider->index(), reply.model_ids[i], reply.attempts[i],
-                         {reply.layers[i], reply.sums[i]}, parse_store(reply.homes[i])});
+        holds.push_back({provider->index(),
+                         reply.model_ids[i],
+                         reply.attempts[i],
+                         {reply.layers[i], reply.sums[i]},
+                         parse_store(reply.homes[i])});
       }
       if (count > 0) request.after = reply.model_ids.back();
     }

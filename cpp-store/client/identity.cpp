@@ -26,9 +26,10 @@ void require_same(const Told& told, std::uint32_t index, const StoreIds& named) 
   if (told.stores == named) return;
   const Membership here{told.facts.server_index, told.facts.server_count};
   const Membership as_named{index, static_cast<std::uint32_t>(named.size())};
-  const std::string order = "name all servers of the store, in the order in which they were named "
-                            "when it was made: the servers of stores " +
-                            text_of(told.stores);
+  const std::string order =
+      "name all servers of the store, in the order in which they were named "
+      "when it was made: the servers of stores " +
+      text_of(told.stores);
   if (!(here == as_named)) {
     refuse(told, "is " + here.text() + ", and was named as " + as_named.text() + "; " + order);
   }
@@ -37,25 +38,24 @@ void require_same(const Told& told, std::uint32_t index, const StoreIds& named) 
   }
   std::uint32_t place = 0;
   while (named[place] == told.stores[place]) ++place;
-  refuse(told,
-         "holds models of a store whose server " + std::to_string(place + 1) + " was store " +
-             told.stores[place].text() + ", and the one that was named is store " +
-             named[place].text() +
-             "; give that server its folder back, or say that it is another one now, by "
-             "`parsl-tl store adopt`");
+  refuse(told, "holds models of a store whose server " + std::to_string(place + 1) + " was store " +
+                   told.stores[place].text() + ", and the one that was named is store " +
+                   named[place].text() +
+                   "; give that server its folder back, or say that it is another one now, by "
+                   "`parsl-tl store adopt`");
 }
 
 void require_distinct(const std::vector<std::unique_ptr<Provider>>& providers,
                       const StoreIds& stores) {
   for (std::size_t i = 0; i < stores.size(); ++i) {
-    const auto twice = std::find(stores.begin(), stores.begin() + static_cast<std::ptrdiff_t>(i),
-                                 stores[i]);
+    const auto twice =
+        std::find(stores.begin(), stores.begin() + static_cast<std::ptrdiff_t>(i), stores[i]);
     if (twice == stores.begin() + static_cast<std::ptrdiff_t>(i)) continue;
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "store servers " + providers[static_cast<std::size_t>(
-                                                twice - stores.begin())]->address() +
-                             " and " + providers[i]->address() + " both serve store " +
-                             stores[i].text() + ", or a copy of it; name each server once");
+    throw StoreException(
+        ErrorCode::kInvalidValue,
+        "store servers " + providers[static_cast<std::size_t>(twice - stores.begin())]->address() +
+            " and " + providers[i]->address() + " both serve store " + stores[i].text() +
+            ", or a copy of it; name each server once");
   }
 }
 

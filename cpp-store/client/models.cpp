@@ -27,8 +27,8 @@ Model RemoteStore::model(std::uint64_t id) {
   model.bytes_total = reply.bytes_total;
   model.attributes = std::move(reply.attributes);
   for (std::size_t i = 0; i < layers; ++i) {
-    model.layers.push_back({reply.layer_keys[i], std::move(reply.layer_names[i]),
-                            reply.layer_owners[i], 0, false});
+    model.layers.push_back(
+        {reply.layer_keys[i], std::move(reply.layer_names[i]), reply.layer_owners[i], 0, false});
   }
   return model;
 }

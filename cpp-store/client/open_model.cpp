@@ -201,9 +201,9 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
       layer.segment = segment(provider, layer.owner);
       const auto range = layer.segment->find(layer.key);
       if (!range) {
-        throw StoreException(ErrorCode::kNotFound, "layer " + layer.name +
-                                                       " is not in the segment of " +
-                                                       hex_id(layer.owner));
+        throw StoreException(
+            ErrorCode::kNotFound,
+            "layer " + layer.name + " is not in the segment of " + hex_id(layer.owner));
       }
       layer.tensors = *range;
     }
@@ -232,8 +232,9 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
     for (const std::uint64_t key : replies[i].layer_keys) {
       const auto found = place_of.find(key);
       if (found == place_of.end()) {
-        throw StoreException(ErrorCode::kInvalidValue, "malformed reply: a layer that the model "
-                                                       "does not have");
+        throw StoreException(ErrorCode::kInvalidValue,
+                             "malformed reply: a layer that the model "
+                             "does not have");
       }
       held.push_back(found->second);
     }

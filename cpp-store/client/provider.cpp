@@ -31,8 +31,8 @@ std::uint64_t bytes_of(const Bulk& bulk) {
 /// Clients that were cut off together must not come back together.
 milliseconds with_jitter(milliseconds pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
-  return pause / 2 + milliseconds(std::uniform_int_distribution<std::int64_t>(
-                         0, pause.count() / 2)(random));
+  return pause / 2 +
+         milliseconds(std::uniform_int_distribution<std::int64_t>(0, pause.count() / 2)(random));
 }
 
 }  // namespace
@@ -112,8 +112,9 @@ std::string Provider::call_once(const std::string& message, const Bulk& bulk, bo
   call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
   call.upload = bulk.upload;
   call.download = bulk.download;
-  call.timeout = is_long ? kLongTimeout
-                         : options_.timeout + milliseconds(bytes_of(bulk) / kLeastBytesPerMillisecond);
+  call.timeout = is_long
+                     ? kLongTimeout
+                     : options_.timeout + milliseconds(bytes_of(bulk) / kLeastBytesPerMillisecond);
   std::string reply = channel_->call(call);
   note_answer(reply);
   // What the server refused for the moment is worth another try, as an answer that did not come.

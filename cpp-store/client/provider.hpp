@@ -24,7 +24,7 @@ struct ProviderOptions {
   std::chrono::milliseconds pause{50};         // before the second try; then twice as long, ...
   // After that, calls fail at once for so long: whoever asks for the next model need not wait too.
   std::chrono::milliseconds rest{5'000};
-  bool maps_segments = true;                   // where the server is on this machine
+  bool maps_segments = true;  // where the server is on this machine
 };
 
 /// Bulk data beside a request.

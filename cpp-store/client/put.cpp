@@ -1,3 +1,5 @@
+#include "requests/put.hpp"
+
 #include <algorithm>
 #include <random>
 #include <unordered_set>
@@ -5,7 +7,6 @@
 #include "errors.hpp"
 #include "remote_store.hpp"
 #include "requests/contains.hpp"
-#include "requests/put.hpp"
 #include "requests/put_architectures.hpp"
 
 namespace parsl_tl {
@@ -169,10 +170,11 @@ void RemoteStore::put_architectures(const FlatModels& models) {
     } catch (const StoreException& error) {
       const bool is_done = repeated && error.code() == ErrorCode::kExists &&
                            contains_all(*providers()[server], part.model_ids);
-      if (!is_done) throw StoreException(error.code(), std::string(error.what()) + " (server " +
-                                             providers()[server]->address() + "; " +
-                                             std::to_string(stored) +
-                                             " models were stored in earlier requests)");
+      if (!is_done)
+        throw StoreException(error.code(), std::string(error.what()) + " (server " +
+                                               providers()[server]->address() + "; " +
+                                               std::to_string(stored) +
+                                               " models were stored in earlier requests)");
     }
     stored += part.model_ids.size();
     part = {};

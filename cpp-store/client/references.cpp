@@ -24,8 +24,9 @@ bool read_page(Provider& provider, ListBorrowedRequest& request,
   const std::size_t count = reply.model_ids.size();
   if (reply.places.size() != count || reply.layers.size() != count || reply.sums.size() != count ||
       (count == 0 && !reply.is_last)) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "malformed reply: a list of borrowed layers is shorter than its companions");
+    throw StoreException(
+        ErrorCode::kInvalidValue,
+        "malformed reply: a list of borrowed layers is shorter than its companions");
   }
   for (std::size_t i = 0; i < count; ++i) {
     borrowed[{reply.model_ids[i], reply.places[i]}] = {reply.layers[i], reply.sums[i]};
@@ -61,9 +62,11 @@ std::vector<std::string> RemoteStore::wrong_references() {
         problem = who + " is held for store " + hold.home.text() + ", which is store " +
                   own.store().text() + " now; say so by `parsl-tl store adopt`";
       } else if (found == borrowed.end()) {
-        const SettleReply state = own.ask(SettleRequest{
-            {hold.model_id}, {hold.attempt}, hold.server,
-            static_cast<std::uint32_t>(SettleHow::kLook)});
+        const SettleReply state =
+            own.ask(SettleRequest{{hold.model_id},
+                                  {hold.attempt},
+                                  hold.server,
+                                  static_cast<std::uint32_t>(SettleHow::kLook)});
         const bool is_under_way =
             state.states.size() == 1 &&
             state.states[0] == static_cast<std::uint8_t>(AttemptState::kUnderWay);
@@ -84,7 +87,8 @@ std::vector<std::string> RemoteStore::wrong_references() {
     }
     std::erase_if(now, [&](const auto& entry) { return entry.second.empty(); });
     // Only what stays wrong is.
-    if (look > 0) std::erase_if(now, [&](const auto& entry) { return !wrong.contains(entry.first); });
+    if (look > 0)
+      std::erase_if(now, [&](const auto& entry) { return !wrong.contains(entry.first); });
     wrong = std::move(now);
     if (wrong.empty()) break;
   }

@@ -31,9 +31,8 @@ RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
   const ClientId client = random_client();
   const auto count = static_cast<std::uint32_t>(channels.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    parts_->providers.push_back(std::make_unique<Provider>(std::move(channels[i]),
-                                                           std::move(addresses[i]), client,
-                                                           Membership{i, count}, options_));
+    parts_->providers.push_back(std::make_unique<Provider>(
+        std::move(channels[i]), std::move(addresses[i]), client, Membership{i, count}, options_));
   }
   parts_->fanout = std::make_unique<Fanout>(kMostThreads);
   parts_->fanout->run(count, [this](std::size_t i) { providers()[i]->facts(); });

@@ -39,7 +39,8 @@ class RemoteStore {
     std::vector<std::uint64_t> lost_models;
     std::vector<std::uint64_t> lost_holds;
   };
-  /// Makes these servers the store, in this order, though others were part of it; see Engine::adopt.
+  /// Makes these servers the store, in this order, though others were part of it; see
+  /// Engine::adopt.
   static Adopted adopt(std::vector<std::shared_ptr<Channel>> channels,
                        std::vector<std::string> addresses, const ProviderOptions& options,
                        bool only_look);
@@ -116,8 +117,7 @@ class RemoteStore {
   // references.cpp
   std::vector<std::string> wrong_references();
   PutResult put_once(const PutRequest& request, const std::vector<HoldRequest>& holds,
-                     PutMessage& message, const Bulk& bulk,
-                     std::vector<std::uint64_t>& attempts);
+                     PutMessage& message, const Bulk& bulk, std::vector<std::uint64_t>& attempts);
   PutResult send(const PutRequest& request, const PutMessage& message, const Bulk& bulk);
   bool is_stored_already(const PutRequest& request);
   /// The model that wins a query, and what its server tells of it; nothing if there is none.

@@ -15,7 +15,8 @@ namespace {
 template <typename T>
 T check(arrow::Result<T> result) {
   if (!result.ok()) {
-    throw StoreException(ErrorCode::kInvalidValue, "malformed reply: " + result.status().ToString());
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "malformed reply: " + result.status().ToString());
   }
   return std::move(result).ValueUnsafe();
 }

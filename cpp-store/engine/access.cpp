@@ -23,7 +23,7 @@ void set_mode(const std::string& path, ::mode_t mode) {
 
 bool is_shared_folder(const std::string& path) {
   constexpr ::mode_t kShared = S_ISGID | S_IWGRP;
-  struct stat info {};
+  struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && (info.st_mode & kShared) == kShared;
 }
 
@@ -38,7 +38,7 @@ void make_folder(const std::string& path, bool shared) {
   if (!parent.empty()) std::filesystem::create_directories(parent);
   const bool made = ::mkdir(path.c_str(), kOwnersFolder) == 0;
   if (!made && errno != EEXIST) throw_errno(errno, "cannot make the folder", path);
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) throw_errno(errno, "cannot stat", path);
   if (!is_mine(info)) return;
   if (shared) {
@@ -51,17 +51,19 @@ void make_folder(const std::string& path, bool shared) {
 }
 
 std::optional<std::string> tighten(const std::string& folder, const std::string& lock) {
-  struct stat info {};
+  struct stat info{};
   const ::mode_t wanted = is_shared_folder(folder) ? kGroupsFile : kOwnersFile;
   if (::stat(lock.c_str(), &info) != 0 || (info.st_mode & kAll & ~wanted) == 0) return std::nullopt;
-  struct stat around {};
+  struct stat around{};
   const ::mode_t allowed = wanted == kGroupsFile ? kGroupsFolder : kOwnersFolder;
   const bool done = is_mine(info) && ::chmod(lock.c_str(), info.st_mode & wanted) == 0 &&
                     ::stat(folder.c_str(), &around) == 0 && is_mine(around) &&
                     ::chmod(folder.c_str(), around.st_mode & allowed) == 0;
-  if (done) return folder + " could be used by others; now it is its owner's alone" +
-                   (wanted == kGroupsFile ? " and the group's" : "");
-  return "others can lock " + folder + " and keep its writers waiting; its owner should call chmod "
+  if (done)
+    return folder + " could be used by others; now it is its owner's alone" +
+           (wanted == kGroupsFile ? " and the group's" : "");
+  return "others can lock " + folder +
+         " and keep its writers waiting; its owner should call chmod "
          "go-rwx on the folder and on its locks";
 }
 

@@ -1,4 +1,5 @@
-// Who may use the files of a store: their owner alone, or the owner's group where a store is shared.
+// Who may use the files of a store: their owner alone, or the owner's group where a store is
+// shared.
 //
 // That a store is shared is written in its folders: they belong to the group, which may write in
 // them, and hand the group on (setgid). Files take their modes from the folder they are made in.
@@ -27,8 +28,8 @@ std::string parent_of(const std::string& path);
 void make_folder(const std::string& path, bool shared);
 
 /// Takes from a lock, and the store's folder, what others could do with them. flock needs no more
-/// than a file that can be read: whoever reads a lock can keep all writers waiting. Returns what was
-/// changed, as a warning; throws nothing.
+/// than a file that can be read: whoever reads a lock can keep all writers waiting. Returns what
+/// was changed, as a warning; throws nothing.
 std::optional<std::string> tighten(const std::string& folder, const std::string& lock);
 
 }  // namespace parsl_tl

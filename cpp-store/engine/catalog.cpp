@@ -34,8 +34,7 @@ Catalog::Catalog(std::shared_ptr<const Snapshot> base, Membership membership)
   bytes_segments_ = base_->header().bytes_segments;
 }
 
-Catalog::Change Catalog::prepare(Record record, RecordPlace place,
-                                 std::uint64_t sequence) {
+Catalog::Change Catalog::prepare(Record record, RecordPlace place, std::uint64_t sequence) {
   Change change{std::move(record), nullptr};
   Record& from = change.record;
   if (from.operation != Operation::kPut) return change;
@@ -63,10 +62,18 @@ RetireResult Catalog::apply(const Change& change) {
   RetireResult result;
   const Record& record = change.record;
   switch (record.operation) {
-    case Operation::kPut: result = put(change.model, record.segment_bytes); break;
-    case Operation::kRetire: result = retire(record.model_id); break;
-    case Operation::kShrink: shrink(record.model_id, record.segment_bytes); break;
-    case Operation::kDeparted: depart(record); break;
+    case Operation::kPut:
+      result = put(change.model, record.segment_bytes);
+      break;
+    case Operation::kRetire:
+      result = retire(record.model_id);
+      break;
+    case Operation::kShrink:
+      shrink(record.model_id, record.segment_bytes);
+      break;
+    case Operation::kDeparted:
+      depart(record);
+      break;
   }
   ++num_changes_;
   return result;
@@ -96,9 +103,9 @@ std::shared_ptr<const Model> Catalog::find(std::uint64_t id) const {
 std::shared_ptr<const Model> Catalog::get(std::uint64_t id) const {
   auto model = find(id);
   if (model == nullptr) {
-    throw StoreException(ErrorCode::kNotFound,
-                         was_used(id) ? "model " + hex_id(id) + " was retired"
-                                      : "no model " + hex_id(id) + " in this store");
+    throw StoreException(ErrorCode::kNotFound, was_used(id)
+                                                   ? "model " + hex_id(id) + " was retired"
+                                                   : "no model " + hex_id(id) + " in this store");
   }
   return model;
 }
@@ -178,8 +185,8 @@ RetireResult Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segm
     if (!keys.insert(layer.key).second) contradiction(id, "holds a layer twice: " + layer.name);
     const bool is_elsewhere = !is_hold && !membership_.is_home_of(layer.owner);
     if (layer.owner != id && !is_elsewhere && !find_layer(layer.owner, layer.key)) {
-      contradiction(id, "refers to a layer that " + hex_id(layer.owner) +
-                            " does not hold: " + layer.name);
+      contradiction(
+          id, "refers to a layer that " + hex_id(layer.owner) + " does not hold: " + layer.name);
     }
   }
   Owner own;
@@ -351,8 +358,7 @@ void Catalog::for_each_layer(
   }
 }
 
-void Catalog::for_each_owner(
-    const std::function<void(std::uint64_t, std::uint64_t)>& visit) const {
+void Catalog::for_each_owner(const std::function<void(std::uint64_t, std::uint64_t)>& visit) const {
   if (base_) {
     const auto owners = base_->section<std::uint64_t>(Section::kOwnerIds);
     for (std::uint32_t owner = 0; owner < owners.size(); ++owner) {

@@ -16,16 +16,15 @@ struct ChecksumKernel {
   XXH64_hash_t (*digest)(const void*);
 };
 
-#define PARSL_TL_CHECKSUM_KERNEL(symbol, label)                                             \
-  const ChecksumKernel symbol = {                                                           \
-      label,                                                                                \
-      [](const void* data, size_t size) { return XXH3_64bits(data, size); },                \
-      [](void* state) { XXH3_64bits_reset(static_cast<XXH3_state_t*>(state)); },            \
-      [](void* state, const void* data, size_t size) {                                      \
-        XXH3_64bits_update(static_cast<XXH3_state_t*>(state), data, size);                  \
-      },                                                                                    \
-      [](const void* state) {                                                               \
-        return XXH3_64bits_digest(static_cast<const XXH3_state_t*>(state));                 \
+#define PARSL_TL_CHECKSUM_KERNEL(symbol, label)                                     \
+  const ChecksumKernel symbol = {                                                   \
+      label, [](const void* data, size_t size) { return XXH3_64bits(data, size); }, \
+      [](void* state) { XXH3_64bits_reset(static_cast<XXH3_state_t*>(state)); },    \
+      [](void* state, const void* data, size_t size) {                              \
+        XXH3_64bits_update(static_cast<XXH3_state_t*>(state), data, size);          \
+      },                                                                            \
+      [](const void* state) {                                                       \
+        return XXH3_64bits_digest(static_cast<const XXH3_state_t*>(state));         \
       }}
 
 extern const ChecksumKernel kChecksumGeneric;

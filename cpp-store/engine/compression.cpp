@@ -22,9 +22,12 @@ std::unique_ptr<arrow::util::Codec> codec_of(Codec codec) {
 
 std::string name_of(Codec codec) {
   switch (codec) {
-    case Codec::kRaw: return "none";
-    case Codec::kLz4: return "lz4";
-    case Codec::kZstd: return "zstd";
+    case Codec::kRaw:
+      return "none";
+    case Codec::kLz4:
+      return "lz4";
+    case Codec::kZstd:
+      return "zstd";
   }
   return "unknown";
 }
@@ -40,8 +43,8 @@ bool compress(Codec codec, std::span<const std::uint8_t> bytes, std::vector<std:
   const auto engine = codec_of(codec);
   const auto size = static_cast<std::int64_t>(bytes.size());
   out.resize(static_cast<std::size_t>(engine->MaxCompressedLen(size, bytes.data())));
-  const auto used = engine->Compress(size, bytes.data(), static_cast<std::int64_t>(out.size()),
-                                     out.data());
+  const auto used =
+      engine->Compress(size, bytes.data(), static_cast<std::int64_t>(out.size()), out.data());
   if (!used.ok()) throw StoreException(ErrorCode::kIo, used.status().ToString());
   out.resize(static_cast<std::size_t>(*used));
   return out.size() < bytes.size() - bytes.size() / 20;
@@ -51,8 +54,9 @@ bool decompress(Codec codec, std::span<const std::uint8_t> bytes, std::uint64_t 
                 std::vector<std::uint8_t>& out) {
   if (size / kMostExpansion > bytes.size()) return false;
   out.resize(size);
-  const auto got = codec_of(codec)->Decompress(static_cast<std::int64_t>(bytes.size()), bytes.data(),
-                                               static_cast<std::int64_t>(size), out.data());
+  const auto got =
+      codec_of(codec)->Decompress(static_cast<std::int64_t>(bytes.size()), bytes.data(),
+                                  static_cast<std::int64_t>(size), out.data());
   if (got.ok() && static_cast<std::uint64_t>(*got) == size) return true;
   out.clear();
   return false;

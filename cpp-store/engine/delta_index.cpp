@@ -54,9 +54,9 @@ void DeltaIndex::rank_recent(Posting& posting) {
 
 void DeltaIndex::erase(Posting& posting, std::uint32_t slot) {
   if (std::erase(posting.recent, slot) > 0) return;
-  posting.ranked.erase(std::lower_bound(
-      posting.ranked.begin(), posting.ranked.end(), slot,
-      [this](std::uint32_t a, std::uint32_t b) { return is_better(a, b); }));
+  posting.ranked.erase(
+      std::lower_bound(posting.ranked.begin(), posting.ranked.end(), slot,
+                       [this](std::uint32_t a, std::uint32_t b) { return is_better(a, b); }));
 }
 
 void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t sequence,
@@ -113,7 +113,8 @@ std::size_t DeltaIndex::num_bytes() const noexcept {
   constexpr std::size_t kNode = 24;
   return postings_.size() * (sizeof(std::uint64_t) + sizeof(Posting) + kNode) +
          num_postings_ * (sizeof(std::uint32_t) + sizeof(Entry)) +
-         slots_.capacity() * (sizeof(Slot) + kNode) + slot_of_.size() * (2 * sizeof(std::uint64_t) + kNode);
+         slots_.capacity() * (sizeof(Slot) + kNode) +
+         slot_of_.size() * (2 * sizeof(std::uint64_t) + kNode);
 }
 
 }  // namespace parsl_tl

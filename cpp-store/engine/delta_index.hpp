@@ -42,8 +42,8 @@ class DeltaIndex {
   using Slots = std::vector<std::uint32_t>;
   struct Posting {
     std::uint64_t bytes = 0;  // the most that the layer takes in a model
-    Slots ranked;  // best first
-    Slots recent;  // in any order, and few: they are ranked many at a time
+    Slots ranked;             // best first
+    Slots recent;             // in any order, and few: they are ranked many at a time
   };
 
   bool is_better(std::uint32_t a, std::uint32_t b) const;

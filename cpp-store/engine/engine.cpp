@@ -129,7 +129,8 @@ RetireResult Engine::append(std::vector<Record> records, Need need) {
     std::uint64_t sequence = state_.read()->catalog.next_sequence();
     for (std::uint32_t row = 0; row < records.size(); ++row) {
       const bool is_put = records[row].operation == Operation::kPut;
-      changes.push_back(Catalog::prepare(std::move(records[row]), {before.position, row}, sequence));
+      changes.push_back(
+          Catalog::prepare(std::move(records[row]), {before.position, row}, sequence));
       if (is_put) ++sequence;
     }
     RetireResult result = state_.update([&](State& state) {
@@ -200,8 +201,9 @@ void Engine::require_weights(const PutRequest& request, const Record& record,
                              " was retired or never stored; store all of its weights");
   }
   throw StoreException(ErrorCode::kInvalidValue,
-                       what + ", which no model owns that it shares layers with; give them, or "
-                              "name a donor that has them");
+                       what +
+                           ", which no model owns that it shares layers with; give them, or "
+                           "name a donor that has them");
 }
 
 PutResult Engine::put(const PutRequest& request) {

@@ -283,7 +283,7 @@ class Engine {
   std::mutex writer_mutex_;    // one writer of this process at a time
   std::mutex catch_up_mutex_;  // guards the next two and the writing side of state_
   std::shared_ptr<Log> log_;
-  bool sweep_due_ = false;  // a torn tail was cut off
+  bool sweep_due_ = false;         // a torn tail was cut off
   std::uint64_t passed_over_ = 0;  // the log's size when a reader looked at what is no record
   // What this process' last turn left; nothing if another process wrote since.
   std::optional<Log::Trace> trace_;

@@ -9,21 +9,21 @@
 namespace parsl_tl {
 
 enum class ErrorCode {
-  kInvalidValue,   // an argument that can never work
-  kFormat,         // no store, or one of another format
-  kCorrupt,        // bytes that fail their checksum
-  kFull,           // disk or quota is full
-  kPermission,     // not allowed by the file system
-  kClosed,         // used after close
-  kNotFound,       // no living model has the id
-  kExists,         // the id was used before
-  kDonorGone,      // inherited layers were freed meanwhile
-  kIo,             // anything else the operating system refuses
-  kUnreachable,    // a server did not answer in time
-  kDenied,         // a server did not accept the token
-  kBusy,           // a server has more to do than its limits allow
-  kWrongStore,     // a server or a folder is not the store that it is taken for
-  kStale,          // a put that was given up meanwhile; what it held has to be held anew
+  kInvalidValue,  // an argument that can never work
+  kFormat,        // no store, or one of another format
+  kCorrupt,       // bytes that fail their checksum
+  kFull,          // disk or quota is full
+  kPermission,    // not allowed by the file system
+  kClosed,        // used after close
+  kNotFound,      // no living model has the id
+  kExists,        // the id was used before
+  kDonorGone,     // inherited layers were freed meanwhile
+  kIo,            // anything else the operating system refuses
+  kUnreachable,   // a server did not answer in time
+  kDenied,        // a server did not accept the token
+  kBusy,          // a server has more to do than its limits allow
+  kWrongStore,    // a server or a folder is not the store that it is taken for
+  kStale,         // a put that was given up meanwhile; what it held has to be held anew
 };
 
 class StoreException : public std::runtime_error {

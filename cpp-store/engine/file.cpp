@@ -55,7 +55,7 @@ File::File(const std::string& path, int flags) : path_(path) {
 
 /// Whatever the umask says: that is what sharing a store means.
 void File::share_with_group() const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
   const bool is_mine = info.st_uid == ::geteuid();
   if (!is_mine || (info.st_mode & kGroupsFile) == kGroupsFile) return;
@@ -82,13 +82,13 @@ void File::close() noexcept {
 }
 
 std::uint64_t File::size() const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
   return static_cast<std::uint64_t>(info.st_size);
 }
 
 File::Identity File::identity() const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd_, &info) != 0) throw_errno(errno, "cannot stat", path_);
   return {info.st_dev, info.st_ino};
 }
@@ -141,7 +141,7 @@ void File::write_all(std::span<iovec> buffers) {
 }
 
 bool File::is_on_ext4() const noexcept {
-  struct statfs system {};
+  struct statfs system{};
   return ::fstatfs(fd_, &system) == 0 && system.f_type == EXT4_SUPER_MAGIC;
 }
 
@@ -170,7 +170,7 @@ void File::sync_data() {
 }
 
 void File::copy_access(const File& other) const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(other.fd_, &info) != 0) throw_errno(errno, "cannot stat", other.path_);
   if (::fchmod(fd_, info.st_mode & 07777) != 0) throw_errno(errno, "cannot set the mode of", path_);
   // Only root may give files away; anybody else's are his own already, or stay his.

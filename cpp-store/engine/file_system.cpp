@@ -51,7 +51,7 @@ const char* network_file_system(std::uint32_t magic) {
 }
 
 const char* network_file_system_at(const std::string& path) {
-  struct statfs info {};
+  struct statfs info{};
   if (::statfs(path.c_str(), &info) != 0) return nullptr;
   return network_file_system(static_cast<std::uint32_t>(info.f_type));
 }

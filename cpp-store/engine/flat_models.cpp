@@ -25,8 +25,7 @@ void check_starts(std::span<const std::int64_t> starts, std::size_t things, std:
 std::vector<PutRequest> requests_of(const FlatModels& models) {
   const std::size_t count = models.model_ids.size();
   if (models.qualities.size() != count || models.parents.size() != count ||
-      models.has_parent.size() != count ||
-      models.class_ids.size() != models.prefix_hashes.size()) {
+      models.has_parent.size() != count || models.class_ids.size() != models.prefix_hashes.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "one value for each model, and each layer");
   }
   check_starts(models.layer_starts, count, models.prefix_hashes.size());

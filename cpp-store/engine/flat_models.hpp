@@ -13,7 +13,7 @@ namespace parsl_tl {
 struct FlatModels {
   std::span<const std::uint64_t> model_ids;
   std::span<const double> qualities;
-  std::span<const std::uint64_t> parents;        // counts where has_parent is not 0
+  std::span<const std::uint64_t> parents;  // counts where has_parent is not 0
   std::span<const std::uint8_t> has_parent;
   std::span<const std::int64_t> layer_starts;    // one more than models, as are edge_starts
   std::span<const std::uint64_t> prefix_hashes;  // one for each layer

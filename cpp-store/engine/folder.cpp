@@ -122,13 +122,13 @@ Format parse_format(std::string_view text, const std::string& where) {
     throw StoreException(ErrorCode::kFormat, where + "/FORMAT is not a parsl_tl store's");
   }
   if (*version != kFormatVersion) {
-    throw StoreException(ErrorCode::kFormat,
-                         where + " is a store of format " + std::to_string(*version) +
-                             "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
-                             (*version > kFormatVersion
-                                  ? ": install a newer parsl_tl"
-                                  : ", in which layers are named otherwise: go on with the "
-                                    "release that wrote it, or export its models with that"));
+    throw StoreException(
+        ErrorCode::kFormat,
+        where + " is a store of format " + std::to_string(*version) +
+            "; this parsl_tl reads format " + std::to_string(kFormatVersion) +
+            (*version > kFormatVersion ? ": install a newer parsl_tl"
+                                       : ", in which layers are named otherwise: go on with the "
+                                         "release that wrote it, or export its models with that"));
   }
   if (line_of(text, kHashes) != std::to_string(kHashScheme)) {
     throw StoreException(ErrorCode::kFormat,
@@ -141,8 +141,9 @@ Format parse_format(std::string_view text, const std::string& where) {
     const auto membership = parse_membership(text.substr(line + kServer.size()));
     if (!membership) {
       throw StoreException(ErrorCode::kFormat,
-                           where + "/FORMAT does not tell which server of how many this is; "
-                                   "restore it from a copy");
+                           where +
+                               "/FORMAT does not tell which server of how many this is; "
+                               "restore it from a copy");
     }
     format.membership = *membership;
   }
@@ -195,8 +196,9 @@ void Folder::prepare(bool writable, std::optional<Codec> codec, bool shared) {
     const bool is_ours = writable && is_empty_or_half_made(path);
     // Another process may have finished making it while this one looked.
     if (!is_ours && !fs::exists(path + "/FORMAT")) {
-      throw StoreException(ErrorCode::kFormat, path + " holds no parsl_tl store (there is no file "
-                                                      "FORMAT); name an empty or a new folder");
+      throw StoreException(ErrorCode::kFormat, path +
+                                                   " holds no parsl_tl store (there is no file "
+                                                   "FORMAT); name an empty or a new folder");
     }
     if (is_ours) create(codec.value_or(Codec::kRaw), shared);
   }
@@ -221,8 +223,9 @@ std::string Folder::segment_path(std::uint64_t owner) const {
 void Folder::require_shared() const {
   if (is_shared_folder(path_)) return;
   throw StoreException(ErrorCode::kInvalidValue,
-                       path_ + " was made for its owner alone; to share it with its group, its "
-                               "owner calls chmod -R g+rwX on it, and chmod g+s on all folders");
+                       path_ +
+                           " was made for its owner alone; to share it with its group, its "
+                           "owner calls chmod -R g+rwX on it, and chmod g+s on all folders");
 }
 
 void Folder::require_parts() const {
@@ -231,12 +234,14 @@ void Folder::require_parts() const {
        {path_, path_ + "/FORMAT", log_path(), segments_path(), temporary_path(), lock_path(),
         snapshot_lock_path(), intent_path()}) {
     if (fs::exists(part, ignored)) continue;
-    const std::string what = part == path_ ? "the store's folder " + part
-                                           : part.substr(path_.size() + 1) + " of the store " + path_;
+    const std::string what = part == path_
+                                 ? "the store's folder " + part
+                                 : part.substr(path_.size() + 1) + " of the store " + path_;
     throw StoreException(ErrorCode::kFormat,
-                         what + " was removed while the store was in use; nothing can be read or "
-                                "stored any more. Stop what uses it, and put a copy back, or begin "
-                                "with a new folder");
+                         what +
+                             " was removed while the store was in use; nothing can be read or "
+                             "stored any more. Stop what uses it, and put a copy back, or begin "
+                             "with a new folder");
   }
 }
 

@@ -7,8 +7,7 @@
 namespace parsl_tl {
 
 void check_rising(std::span<const std::int64_t> starts, std::size_t end, const char* what) {
-  if (starts.empty() || starts.front() != 0 ||
-      starts.back() != static_cast<std::int64_t>(end) ||
+  if (starts.empty() || starts.front() != 0 || starts.back() != static_cast<std::int64_t>(end) ||
       !std::is_sorted(starts.begin(), starts.end())) {
     throw std::invalid_argument(std::string(what) + " must rise from 0 to the number of items");
   }
@@ -24,8 +23,7 @@ void CallBatch::check() const {
 }
 
 const TensorSource& CallGraph::checked(const TensorSource& source) const {
-  if (source.layer >= size_ ||
-      source.call >= calls_end(source.layer) - calls_begin(source.layer)) {
+  if (source.layer >= size_ || source.call >= calls_end(source.layer) - calls_begin(source.layer)) {
     throw std::invalid_argument("a tensor comes from layer " + std::to_string(source.layer) +
                                 ", call " + std::to_string(source.call) +
                                 ", which the graph does not have");

@@ -18,7 +18,8 @@ static_assert(sizeof(TensorSource) == 12);
 /// Who is called on what. Starts have one entry more than there are things, as in CSR. An input
 /// layer has one call without inputs: the tensor that it gives.
 struct CallBatch {
-  std::span<const std::int64_t> layer_starts;  // graph g: layers [layer_starts[g], layer_starts[g+1])
+  std::span<const std::int64_t>
+      layer_starts;  // graph g: layers [layer_starts[g], layer_starts[g+1])
   std::span<const std::int64_t> call_starts;   // layer l: its calls
   std::span<const std::int64_t> input_starts;  // call c: its inputs
   std::span<const TensorSource> inputs;        // layer numbers count within the graph
@@ -42,8 +43,8 @@ class CallGraph {
   CallGraph(const CallBatch& batch, std::size_t graph)
       : batch_(batch),
         first_(static_cast<std::size_t>(batch.layer_starts[graph])),
-        size_(static_cast<std::uint32_t>(batch.layer_starts[graph + 1] - batch.layer_starts[graph])) {
-  }
+        size_(static_cast<std::uint32_t>(batch.layer_starts[graph + 1] -
+                                         batch.layer_starts[graph])) {}
 
   std::size_t first_layer() const { return first_; }
   std::uint32_t size() const { return size_; }

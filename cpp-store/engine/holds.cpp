@@ -56,7 +56,8 @@ constexpr std::string_view kAttempt = "{\"attempt\": \"";
 constexpr std::string_view kHome = "\", \"home\": \"";
 
 std::string text_of(const HoldNote& note) {
-  return std::string(kAttempt) + hex_id(note.attempt) + std::string(kHome) + note.home.text() + "\"}";
+  return std::string(kAttempt) + hex_id(note.attempt) + std::string(kHome) + note.home.text() +
+         "\"}";
 }
 
 HoldNote note_of(const Model& hold) {
@@ -106,10 +107,12 @@ Engine::HoldResult Engine::hold(const HoldRequest& request) {
     const auto known = state->catalog.find(request.model_id);
     for (std::size_t i = 0; i < request.owners.size(); ++i) {
       const std::uint64_t owner = request.owners[i];
-      refuse_if(!here.is_home_of(owner), who + hex_id(owner) + " does not belong on " + here.text());
+      refuse_if(!here.is_home_of(owner),
+                who + hex_id(owner) + " does not belong on " + here.text());
       const auto use = state->catalog.find_layer(owner, request.layer_keys[i]);
       if (!use) throw_gone(request.model_id, request.layer_names[i], owner);
-      record.layers.push_back({request.layer_keys[i], request.layer_names[i], owner, use->bytes, true});
+      record.layers.push_back(
+          {request.layer_keys[i], request.layer_names[i], owner, use->bytes, true});
     }
     if (known != nullptr) {
       const HoldNote note = note_of(*known);
@@ -128,8 +131,7 @@ Engine::HoldResult Engine::hold(const HoldRequest& request) {
   return {true, request.attempt};
 }
 
-std::uint64_t Engine::release(std::uint64_t model_id, std::uint64_t attempt,
-                              const StoreId& home) {
+std::uint64_t Engine::release(std::uint64_t model_id, std::uint64_t attempt, const StoreId& home) {
   require_open();
   require_writable();
   refuse_if(folder_.membership().is_home_of(model_id),

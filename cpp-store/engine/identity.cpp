@@ -16,9 +16,9 @@ void require_own_place(const StoreIds& stores, std::uint32_t index, const StoreI
                                                        std::to_string(stores.size()));
   }
   if (!(stores[index] == own)) {
-    throw StoreException(ErrorCode::kWrongStore, "this server is store " + own.text() +
-                                                     ", and store " + stores[index].text() +
-                                                     " is meant");
+    throw StoreException(
+        ErrorCode::kWrongStore,
+        "this server is store " + own.text() + ", and store " + stores[index].text() + " is meant");
   }
   StoreIds sorted = stores;
   const auto before = [](const StoreId& a, const StoreId& b) { return a.bytes < b.bytes; };
@@ -72,8 +72,8 @@ Engine::Adoption Engine::adopt(const StoreIds& stores, std::uint32_t index, bool
   const Membership before = folder_.membership();
   if (!(before == membership)) {
     throw StoreException(ErrorCode::kInvalidValue,
-                         folder_.path() + " holds models as " + before.text() +
-                             " and cannot be " + membership.text() +
+                         folder_.path() + " holds models as " + before.text() + " and cannot be " +
+                             membership.text() +
                              ": models are spread by their ids; name as many servers as there "
                              "were, each in its place, an empty one where one is lost");
   }
@@ -121,10 +121,10 @@ void Engine::require_home_is(std::uint64_t model_id, const StoreId& home) const 
   const std::uint32_t place = folder_.membership().place_of(model_id);
   const StoreId known = folder_.stores()->at(place);
   if (home == known) return;
-  throw StoreException(ErrorCode::kWrongStore,
-                       "model " + hex_id(model_id) + " belongs on store " + known.text() +
-                           ", and not on store " + home.text() +
-                           "; if servers were replaced on purpose, say so by `parsl-tl store adopt`");
+  throw StoreException(
+      ErrorCode::kWrongStore,
+      "model " + hex_id(model_id) + " belongs on store " + known.text() + ", and not on store " +
+          home.text() + "; if servers were replaced on purpose, say so by `parsl-tl store adopt`");
 }
 
 void Engine::note_owner_stores(Record& record) const {

@@ -1,8 +1,8 @@
 // Keras JSON of many models at once, filled into templates: one line of text for each model.
 //
 // Models of one search space are made of few different layers; what differs from model to model are
-// the layers' names, which hold their prefix hashes, and who takes in whose output. So a layer's JSON
-// is written once, with gaps for its own name and for those of its inputs.
+// the layers' names, which hold their prefix hashes, and who takes in whose output. So a layer's
+// JSON is written once, with gaps for its own name and for those of its inputs.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct GapText {
 
 struct LayerTemplate {
   std::string class_name;
-  GapText text;  // a gap is kOwnName, or the number of one of the layer's inputs
+  GapText text;                // a gap is kOwnName, or the number of one of the layer's inputs
   std::size_t num_inputs = 0;  // that the gaps ask for; layers may have no other number
 };
 constexpr std::int32_t kOwnName = -1;
@@ -28,10 +28,10 @@ constexpr std::int32_t kOwnName = -1;
 /// Models in flat arrays; every layer is called once. Starts are those of CSR.
 struct LayerBatch {
   std::span<const std::int64_t> layer_starts;
-  std::span<const std::uint64_t> hashes;        // one per layer
-  std::span<const std::uint32_t> templates;     // one per layer
+  std::span<const std::uint64_t> hashes;     // one per layer
+  std::span<const std::uint32_t> templates;  // one per layer
   std::span<const std::int64_t> edge_starts;
-  std::span<const std::uint32_t> edges;         // pairs (source, target), in the order of targets
+  std::span<const std::uint32_t> edges;  // pairs (source, target), in the order of targets
 };
 
 class KerasJsonLines {

@@ -45,8 +45,7 @@ std::vector<LineageLink> Catalog::links_below(std::span<const std::uint64_t> ids
   return links;
 }
 
-std::vector<std::uint64_t> descendants_in(const std::vector<LineageLink>& links,
-                                          std::uint64_t id) {
+std::vector<std::uint64_t> descendants_in(const std::vector<LineageLink>& links, std::uint64_t id) {
   std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> children_of;
   for (const LineageLink& link : links) children_of[link.parent].push_back(link.child);
   std::vector<std::uint64_t> found;

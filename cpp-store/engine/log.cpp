@@ -110,14 +110,14 @@ std::optional<Log::Frame> Log::frame_at(std::uint64_t offset, std::uint64_t file
 }
 
 bool Log::is_current(std::uint64_t position) const {
-  struct stat info {};
+  struct stat info{};
   return ::stat(file_.path().c_str(), &info) == 0 &&
          File::Identity{info.st_dev, info.st_ino} == identity_ &&
          static_cast<std::uint64_t>(info.st_size) <= position;
 }
 
 bool Log::was_replaced() const {
-  struct stat info {};
+  struct stat info{};
   return ::stat(file_.path().c_str(), &info) != 0 ||
          File::Identity{info.st_dev, info.st_ino} != identity_;
 }
@@ -156,8 +156,8 @@ std::shared_ptr<arrow::Buffer> Log::read_frame(std::uint64_t offset) const {
 
 std::string LogDamage::text(const std::string& log) const {
   return log + ": the record at byte " + std::to_string(position) + " is damaged, and " +
-         std::to_string(frames_behind) + " whole " + (frames_behind == 1 ? "record follows" : "records follow") +
-         " it";
+         std::to_string(frames_behind) + " whole " +
+         (frames_behind == 1 ? "record follows" : "records follow") + " it";
 }
 
 std::uint64_t Log::count_frames(std::uint64_t from, std::uint64_t file_size) const {
@@ -236,7 +236,7 @@ std::optional<LogDamage> Log::check(std::uint64_t end) const {
 }
 
 Log::Trace Log::trace() const {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(file_.fd(), &info) != 0) throw_errno(errno, "cannot stat", file_.path());
   return {static_cast<std::uint64_t>(info.st_size),
           std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};

@@ -2,8 +2,8 @@
 // and as a part of compaction.
 //
 // The records are copied from the file, beside everything else that goes on; only for what was
-// appended meanwhile, and for the new name, do writers wait. Until it has its name, the new log is a
-// temporary file, so that a death at any moment leaves the old one or the new one.
+// appended meanwhile, and for the new name, do writers wait. Until it has its name, the new log is
+// a temporary file, so that a death at any moment leaves the old one or the new one.
 #include <arrow/buffer.h>
 #include <unistd.h>
 
@@ -185,8 +185,9 @@ std::uint64_t Engine::rewrite_log_locked(const State& state) {
     while (const auto payload = state.log->next()) rewritten.log().append(*payload, false);
     if (state.log->position() != log_->position() ||
         state.log->generation() != log_->generation()) {
-      throw StoreException(ErrorCode::kCorrupt,
-                           folder_.log_path() + " changed while it was read; restore it from a copy");
+      throw StoreException(
+          ErrorCode::kCorrupt,
+          folder_.log_path() + " changed while it was read; restore it from a copy");
     }
     before = log_->size();
     rewritten.log().file().copy_access(log_->file());

@@ -118,7 +118,8 @@ CompactReport Engine::compact() {
     try {
       rewrite();
     } catch (const StoreException& error) {
-      // Once more with all that is kept back: a log without what is of no use gives it back at once.
+      // Once more with all that is kept back: a log without what is of no use gives it back at
+      // once.
       if (error.code() != ErrorCode::kFull || !reserve_->release_all()) throw;
       rewrite();
     }

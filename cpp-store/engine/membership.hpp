@@ -1,9 +1,9 @@
 // Which part of a store that is spread over several servers a folder holds.
 //
-// Model `id` lives in the folder of server `id % count`. A folder may refer to layers that models of
-// other servers own; their tensors are there, not here. For every model of another server that
-// refers to layers owned here, there is a hold: a record that counts as a holder, so that the layers
-// are not freed, and that is no model of this folder otherwise.
+// Model `id` lives in the folder of server `id % count`. A folder may refer to layers that models
+// of other servers own; their tensors are there, not here. For every model of another server that
+// refers to layers owned here, there is a hold: a record that counts as a holder, so that the
+// layers are not freed, and that is no model of this folder otherwise.
 #pragma once
 
 #include <cstdint>

@@ -200,8 +200,7 @@ bool Engine::replay() {
     const Frames frames = read_frames(*log_);
     if (!frames.payloads.empty()) {
       try {
-        const auto changes =
-            read_changes(frames, state_.read()->catalog.next_sequence());
+        const auto changes = read_changes(frames, state_.read()->catalog.next_sequence());
         state_.update([&](State& state) {
           for (const Catalog::Change& change : changes) state.catalog.apply(change);
           state.position = log_->position();
@@ -313,7 +312,8 @@ Engine::Turn::Turn(Engine& engine)
   engine_.replay_all_locked();
   const LogStamp& now = engine_.log_->stamp();
   // Others wrote: the file's times tell nothing.
-  if (before.generation != now.generation || before.position != now.position) engine_.trace_.reset();
+  if (before.generation != now.generation || before.position != now.position)
+    engine_.trace_.reset();
   engine_.require_undamaged();
   engine_.recover_intent();
   engine_.appending_ = true;

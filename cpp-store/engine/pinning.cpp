@@ -19,8 +19,7 @@ std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
       if (auto opened = found->second.lock()) return opened;
     }
   }
-  auto opened =
-      std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
+  auto opened = std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
   const std::lock_guard guard(cache_mutex_);
   auto& cached = segments_[owner];
   if (auto first = cached.lock()) return first;  // another thread was faster
@@ -77,9 +76,8 @@ void Engine::forget(std::span<const Catalog::Change> changes) {
     std::shared_ptr<PinnedModel> retired;
     const std::lock_guard guard(cache_mutex_);
     const auto found =
-        std::find_if(recent_pins_.begin(), recent_pins_.end(), [&](const auto& pinned) {
-          return pinned->id == change.record.model_id;
-        });
+        std::find_if(recent_pins_.begin(), recent_pins_.end(),
+                     [&](const auto& pinned) { return pinned->id == change.record.model_id; });
     if (found == recent_pins_.end()) continue;
     retired = std::move(*found);
     recent_pins_.erase(found);
@@ -104,8 +102,9 @@ std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
       if (last == nullptr || last->model_id() != record.owner) last = segment(record.owner);
       const auto range = last->find(record.key);
       if (!range) {
-        throw StoreException(ErrorCode::kNotFound, "layer " + record.name + " is not in the segment of " +
-                                                       hex_id(record.owner));
+        throw StoreException(
+            ErrorCode::kNotFound,
+            "layer " + record.name + " is not in the segment of " + hex_id(record.owner));
       }
       layer.segment = last;
       layer.tensors = *range;
@@ -130,8 +129,9 @@ std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {
       // Retired by another process between the refresh and the mapping: the next refresh sees it,
       // unless the file was removed by somebody else.
       if (attempt >= 2) {
-        throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) + ": a segment is missing (" +
-                                                      error.what() + "); restore it from a copy");
+        throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) +
+                                                      ": a segment is missing (" + error.what() +
+                                                      "); restore it from a copy");
       }
     }
   }

@@ -15,9 +15,7 @@ static_assert(std::endian::native == std::endian::little, "hashes are over littl
 /// Counts how often a hash was met in one graph.
 class TwinCounter {
  public:
-  void start(std::size_t num_layers) {
-    slots_.assign(std::bit_ceil(2 * num_layers + 1), {0, 0});
-  }
+  void start(std::size_t num_layers) { slots_.assign(std::bit_ceil(2 * num_layers + 1), {0, 0}); }
 
   /// How many equal ones came before.
   std::uint64_t count(std::uint64_t hash) {
@@ -96,15 +94,16 @@ class GraphHasher {
     }
   }
 
-  /// A layer's digest and its calls, with inputs before `first` by their key and all others by their
-  /// place behind it.
+  /// A layer's digest and its calls, with inputs before `first` by their key and all others by
+  /// their place behind it.
   void add_words(const CallGraph& graph, std::uint32_t layer, std::uint32_t first,
                  std::vector<std::uint64_t>& words) const {
     words.push_back(batch_.digests[graph.first_layer() + layer]);
     words.push_back(static_cast<std::uint64_t>(graph.calls_end(layer) - graph.calls_begin(layer)));
     for (std::int64_t call = graph.calls_begin(layer); call < graph.calls_end(layer); ++call) {
       words.push_back(batch_.call_digests[call]);
-      words.push_back(static_cast<std::uint64_t>(graph.inputs_end(call) - graph.inputs_begin(call)));
+      words.push_back(
+          static_cast<std::uint64_t>(graph.inputs_end(call) - graph.inputs_begin(call)));
       for (std::int64_t i = graph.inputs_begin(call); i < graph.inputs_end(call); ++i) {
         const TensorSource& input = graph.input(i);
         const bool outside = input.layer < first;

@@ -1,10 +1,10 @@
 // Prefix hashes: a layer's own digest together with the keys of its inputs, in order.
 //
 // Equal hash means equal layer with an equal history back to the model's inputs. Equal layers on
-// equal inputs (twins) have equal hashes; their keys (hash and twin number) tell them apart, and what
-// follows one of them has that key in its hash. So layers of two models with equal keys map one to
-// one, and the inputs of one are mapped to the inputs of the other: a match is an isomorphism.
-// Which twin is the first is a matter of the order in which layers are listed; see
+// equal inputs (twins) have equal hashes; their keys (hash and twin number) tell them apart, and
+// what follows one of them has that key in its hash. So layers of two models with equal keys map
+// one to one, and the inputs of one are mapped to the inputs of the other: a match is an
+// isomorphism. Which twin is the first is a matter of the order in which layers are listed; see
 // canonical_order.hpp for the order that equal models share.
 #pragma once
 
@@ -20,8 +20,8 @@ namespace parsl_tl {
 ///
 /// A layer that is called several times has one hash over all of its calls, so that the layers of a
 /// common prefix always have their inputs in the prefix too. Layers that feed each other (a layer
-/// called again on what was made from its own output) are hashed as one group; they, and layers that
-/// are not listed behind their inputs, match together or not at all.
+/// called again on what was made from its own output) are hashed as one group; they, and layers
+/// that are not listed behind their inputs, match together or not at all.
 ///
 /// Throws std::invalid_argument for inconsistent arrays, unknown layers or calls.
 std::vector<std::uint64_t> prefix_hashes(const GraphBatch& batch);

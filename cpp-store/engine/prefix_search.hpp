@@ -4,8 +4,8 @@
 // over the lists of the query's keys. It visits the rarest lists first and stops as soon as a model
 // that appears in none of the visited lists could no longer win (the bound of MaxScore, H. Turtle
 // and J. Flood, "Query evaluation: strategies and optimizations", 1995). Lists are ordered by
-// quality, then by recency: the order in which ties are decided. Within a list, the search therefore
-// ends at the first model that scores all that its list allows. Exact, ties included.
+// quality, then by recency: the order in which ties are decided. Within a list, the search
+// therefore ends at the first model that scores all that its list allows. Exact, ties included.
 #pragma once
 
 #include <algorithm>
@@ -238,10 +238,10 @@ class Contest {
 };
 
 /// Improves `winner` by the models of one index. `View` gives, for a slot: id, quality, sequence,
-/// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all slots.
-/// By bytes, a term's weight is the most that its layer takes in any model. `kRanked` tells that
-/// slots are ranks, best first, by which lists are sorted; such a view also gives place_of(winner),
-/// the first slot that ranks no higher, and num_at_least(quality).
+/// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all
+/// slots. By bytes, a term's weight is the most that its layer takes in any model. `kRanked` tells
+/// that slots are ranks, best first, by which lists are sorted; such a view also gives
+/// place_of(winner), the first slot that ranks no higher, and num_at_least(quality).
 template <typename View>
 void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {

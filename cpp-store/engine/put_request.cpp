@@ -43,8 +43,8 @@ void validate_edges(const PutRequest& request, const std::string& who) {
   const std::size_t layers = request.layer_keys.size();
   refuse_if(request.edges.size() % 2 != 0, who + "edges are pairs of layers");
   for (const std::uint32_t end : request.edges) {
-    refuse_if(end >= layers, who + "an edge names layer " + std::to_string(end) + " of " +
-                                 std::to_string(layers));
+    refuse_if(end >= layers,
+              who + "an edge names layer " + std::to_string(end) + " of " + std::to_string(layers));
   }
 }
 
@@ -122,9 +122,8 @@ void validate_inherited(const PutRequest& request, const std::string& who) {
 
 void validate(const PutRequest& request) {
   const std::string who = "model " + hex_id(request.model_id) + ": ";
-  refuse_if(!std::isfinite(request.quality),
-            who + "quality is " + std::to_string(request.quality) +
-                "; it must be a finite number (negative is fine)");
+  refuse_if(!std::isfinite(request.quality), who + "quality is " + std::to_string(request.quality) +
+                                                 "; it must be a finite number (negative is fine)");
   refuse_if(request.parent == request.model_id, who + "it cannot be its own parent");
   refuse_if(request.donor == request.model_id, who + "it cannot be its own donor");
   validate_layers(request.layer_keys, request.layer_names, who);
@@ -135,7 +134,8 @@ void validate(const PutRequest& request) {
   if (!request.weighted) return;
   for (const auto& layers : {request.weighted->certain, request.weighted->possible}) {
     for (const std::uint32_t layer : layers) {
-      refuse_if(layer >= request.layer_keys.size(), who + "it needs weights of a layer that it lacks");
+      refuse_if(layer >= request.layer_keys.size(),
+                who + "it needs weights of a layer that it lacks");
     }
   }
 }

@@ -69,7 +69,8 @@ struct HoldRequest {
   std::vector<std::uint64_t> owners;  // one for each layer
   std::uint64_t attempt = 0;          // to store the model: each has another number
   StoreId home;                       // where the model is to be stored
-  /// The attempt whose hold this one takes the place of: one that came to nothing, as the home says.
+  /// The attempt whose hold this one takes the place of: one that came to nothing, as the home
+  /// says.
   std::uint64_t replaces = 0;
 };
 

@@ -28,9 +28,7 @@ struct Tensor {
 
   const TensorInfo& info() const { return segment->directory()[index]; }
   /// Whether a first access costs more than a look.
-  bool is_cold() const {
-    return segment->is_unverified(index) || info().codec != Codec::kRaw;
-  }
+  bool is_cold() const { return segment->is_unverified(index) || info().codec != Codec::kRaw; }
 };
 
 std::vector<Tensor> tensors_of(const PinnedModel& model, std::span<const std::size_t> places) {
@@ -38,10 +36,11 @@ std::vector<Tensor> tensors_of(const PinnedModel& model, std::span<const std::si
   for (const std::size_t place : places) {
     const PinnedModel::Layer& layer = model.layers[place];
     if (layer.is_elsewhere) {
-      throw StoreException(ErrorCode::kInvalidValue,
-                           "layer " + layer.name + " of model " + hex_id(model.id) +
-                               " belongs to model " + hex_id(layer.owner) +
-                               ", which is on another server; open the store by naming all of them");
+      throw StoreException(
+          ErrorCode::kInvalidValue,
+          "layer " + layer.name + " of model " + hex_id(model.id) + " belongs to model " +
+              hex_id(layer.owner) +
+              ", which is on another server; open the store by naming all of them");
     }
     for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
       tensors.push_back({layer.segment.get(), layer.tensors.first + i, &layer.name});
@@ -52,15 +51,13 @@ std::vector<Tensor> tensors_of(const PinnedModel& model, std::span<const std::si
 
 }  // namespace
 
-std::vector<LayerBytes> view_layers(const PinnedModel& model,
-                                    std::span<const std::size_t> places) {
+std::vector<LayerBytes> view_layers(const PinnedModel& model, std::span<const std::size_t> places) {
   std::vector<Tensor> cold = tensors_of(model, places);
   std::erase_if(cold, [](const Tensor& tensor) { return !tensor.is_cold(); });
   std::uint64_t bytes = 0;
   for (const Tensor& tensor : cold) bytes += tensor.info().size;
-  parallel_for(cold.size(), threads_for(bytes), [&](std::size_t i) {
-    cold[i].segment->tensor(cold[i].index, *cold[i].layer);
-  });
+  parallel_for(cold.size(), threads_for(bytes),
+               [&](std::size_t i) { cold[i].segment->tensor(cold[i].index, *cold[i].layer); });
   std::vector<LayerBytes> layers(places.size());
   for (std::size_t i = 0; i < places.size(); ++i) {
     const PinnedModel::Layer& layer = model.layers[places[i]];
@@ -91,9 +88,8 @@ void copy_layers(const PinnedModel& model, std::span<const std::size_t> places,
     const auto target = out[i];
     bytes += target.size();
     if (tensor.is_cold()) {  // its checksum is one sum from its first byte to its last
-      pieces.emplace_back([&tensor, target] {
-        tensor.segment->copy(tensor.index, *tensor.layer, target);
-      });
+      pieces.emplace_back(
+          [&tensor, target] { tensor.segment->copy(tensor.index, *tensor.layer, target); });
       continue;
     }
     const auto source = tensor.segment->stored(tensor.index);

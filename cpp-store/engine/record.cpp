@@ -188,15 +188,16 @@ class RowReader {
     if (!std::isfinite(record.quality)) refuse("a quality that is no finite number");
     for (const LayerRecord& layer : record.layers) {
       const bool own = layer.owner == record.model_id;
-      if (!layer.has_weights && (layer.bytes != 0 || !own)) refuse("a layer without tensors has bytes");
+      if (!layer.has_weights && (layer.bytes != 0 || !own))
+        refuse("a layer without tensors has bytes");
       if (!put && !own) refuse("a model that is gone holds another's layer");
     }
   }
 
   void read_layers(std::int64_t row, Record& record) const {
     const std::size_t layers = keys_.size(row);
-    if (names_.size(row) != layers || owners_.size(row) != layers ||
-        bytes_.size(row) != layers || weights_.size(row) != layers) {
+    if (names_.size(row) != layers || owners_.size(row) != layers || bytes_.size(row) != layers ||
+        weights_.size(row) != layers) {
       refuse("a list is shorter than its companions");
     }
     record.layers.reserve(layers);
@@ -289,8 +290,8 @@ std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
   });
   auto options = arrow::ipc::IpcWriteOptions::Defaults();
   options.use_threads = false;
-  // Keras JSON repeats itself: compressed, a record takes about a fifth (a tenth by Zstandard, whose
-  // contexts take longer to make than one record takes to store).
+  // Keras JSON repeats itself: compressed, a record takes about a fifth (a tenth by Zstandard,
+  // whose contexts take longer to make than one record takes to store).
   const bool are_many = records.size() >= kManyRecords;
   options.codec = check(arrow::util::Codec::Create(are_many ? arrow::Compression::ZSTD
                                                             : arrow::Compression::LZ4_FRAME));

@@ -2,8 +2,8 @@
 // encoding.
 //
 // A frame of the log is one Arrow record batch with a row for each record (many when models are put
-// together), its buffers compressed by LZ4, or by Zstandard where there are many. The schema is the store's metadata format;
-// nested data is flattened into parallel lists:
+// together), its buffers compressed by LZ4, or by Zstandard where there are many. The schema is the
+// store's metadata format; nested data is flattened into parallel lists:
 //
 //   op              uint8              see Operation
 //   model_id        uint64

@@ -44,13 +44,14 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
     check(created.Append(model.created_ns));
     check(attributes.Append(model.attributes));
   });
-  const auto schema = arrow::schema({
-      arrow::field("model_id", arrow::uint64(), false), arrow::field("parent", arrow::uint64()),
-      arrow::field("donor", arrow::uint64()), arrow::field("quality", arrow::float64(), false),
-      arrow::field("num_layers", arrow::uint32(), false),
-      arrow::field("bytes_owned", arrow::uint64(), false),
-      arrow::field("bytes_total", arrow::uint64(), false),
-      arrow::field("created", time_type, false), arrow::field("attributes", arrow::utf8(), false)});
+  const auto schema = arrow::schema(
+      {arrow::field("model_id", arrow::uint64(), false), arrow::field("parent", arrow::uint64()),
+       arrow::field("donor", arrow::uint64()), arrow::field("quality", arrow::float64(), false),
+       arrow::field("num_layers", arrow::uint32(), false),
+       arrow::field("bytes_owned", arrow::uint64(), false),
+       arrow::field("bytes_total", arrow::uint64(), false),
+       arrow::field("created", time_type, false),
+       arrow::field("attributes", arrow::utf8(), false)});
   const std::int64_t rows = ids.length();
   return arrow::RecordBatch::Make(
       schema, rows,
@@ -124,14 +125,13 @@ VerifyReport Engine::verify() {
         if (layer.has_weights) ++counted[layer.owner][layer.key];
       }
     });
-    state->catalog.for_each_layer(
-        [&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
-          const std::uint64_t holders = counted[owner][key];
-          if (holders == use.references) return;
-          report.problems.push_back("model " + hex_id(owner) + ": layer " + hex_id(key) + " has " +
-                                    std::to_string(use.references) + " references, " +
-                                    std::to_string(holders) + " models hold it");
-        });
+    state->catalog.for_each_layer([&](std::uint64_t owner, std::uint64_t key, const LayerUse& use) {
+      const std::uint64_t holders = counted[owner][key];
+      if (holders == use.references) return;
+      report.problems.push_back("model " + hex_id(owner) + ": layer " + hex_id(key) + " has " +
+                                std::to_string(use.references) + " references, " +
+                                std::to_string(holders) + " models hold it");
+    });
   }
   check_log(report);
   check_snapshot(report);
@@ -155,8 +155,7 @@ VerifyReport Engine::verify() {
       // The record itself: its frame's checksum, and that it decodes.
       const View state = refreshed();
       const RecordPlace place = state->catalog.get(id)->place;
-      if (place.offset != offset || frame.size() <= place.row ||
-          frame[place.row].model_id != id) {
+      if (place.offset != offset || frame.size() <= place.row || frame[place.row].model_id != id) {
         offset = place.offset;
         frame = decode(state->log->read_frame(offset));
       }

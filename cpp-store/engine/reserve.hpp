@@ -1,4 +1,5 @@
-// Space kept back: on a disk that is full, retiring a model is what makes room, and needs some itself.
+// Space kept back: on a disk that is full, retiring a model is what makes room, and needs some
+// itself.
 //
 // A file of the store holds nothing but its blocks. Records that free space (retirements, and what
 // compaction writes) take from it when the disk is full; no model is stored as long as it is not

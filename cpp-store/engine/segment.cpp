@@ -113,8 +113,15 @@ std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
     if (offset > tensors_end || entry.stored_size > tensors_end - offset) {
       refuse("a tensor lies outside the file");
     }
-    TensorInfo tensor{entry.key, offset, entry.stored_size, entry.stored_size, entry.checksum,
-                      static_cast<Codec>(entry.codec), entry.checked != 0, {}, {}};
+    TensorInfo tensor{entry.key,
+                      offset,
+                      entry.stored_size,
+                      entry.stored_size,
+                      entry.checksum,
+                      static_cast<Codec>(entry.codec),
+                      entry.checked != 0,
+                      {},
+                      {}};
     if (tensor.codec != Codec::kRaw) take(&tensor.size, sizeof tensor.size);
     std::vector<std::uint32_t> shape(entry.rank);
     take(shape.data(), shape.size() * sizeof(std::uint32_t));
@@ -195,7 +202,8 @@ void SegmentWriter::append_compressed(const std::vector<TensorView>& tensors,
                                       const SegmentOptions& options) {
   std::vector<std::uint8_t> compressed;
   for (const TensorView& view : tensors) {
-    TensorInfo info{view.key, 0, 0, view.bytes.size(), 0, Codec::kRaw, false, view.dtype, view.shape};
+    TensorInfo info{view.key,    0,     0,          view.bytes.size(), 0,
+                    Codec::kRaw, false, view.dtype, view.shape};
     if (append_one_compressed(std::move(info), view.bytes, compressed, options)) {
       flush();  // before the buffer is used again
     }
@@ -254,8 +262,8 @@ void SegmentWriter::pad() {
 
 void SegmentWriter::finish(std::uint64_t model_id, bool sync) {
   const auto directory = format_directory(directory_);
-  Header header{{}, model_id, offset_, directory.size(),
-                checksum(directory.data(), directory.size()), {}};
+  Header header{
+      {}, model_id, offset_, directory.size(), checksum(directory.data(), directory.size()), {}};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   write(directory);
   flush();
@@ -277,8 +285,9 @@ void SegmentWriter::withdraw() noexcept {
 Segment::Segment(const std::string& path, std::uint64_t model_id, bool verify)
     : model_id_(model_id), verify_(verify), path_(path), mapping_(File(path, O_RDONLY)) {
   const auto refuse_segment = [&](const std::string& why) {
-    throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(model_id) + ": " + path + " " + why +
-                                                  "; restore the file from a copy or retire the model");
+    throw StoreException(ErrorCode::kCorrupt,
+                         "model " + hex_id(model_id) + ": " + path + " " + why +
+                             "; restore the file from a copy or retire the model");
   };
   Header header{};
   if (mapping_.size() >= sizeof header) std::memcpy(&header, mapping_.data(), sizeof header);

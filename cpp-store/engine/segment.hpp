@@ -10,9 +10,9 @@
 //                | shape (u32 each) | dtype name (numpy's: float32, bfloat16), padded to 4
 //
 // All integers are little-endian. A raw tensor lies in the file as it does in memory, so that
-// reading is mapping. The checksum is that of the stored bytes. Entries are small, since a layer may
-// be, too: a dense layer of 16 units takes 84 bytes here. A segment is written under a temporary
-// name and published by rename; compaction replaces it in the same way.
+// reading is mapping. The checksum is that of the stored bytes. Entries are small, since a layer
+// may be, too: a dense layer of 16 units takes 84 bytes here. A segment is written under a
+// temporary name and published by rename; compaction replaces it in the same way.
 #pragma once
 
 #include <atomic>
@@ -33,7 +33,7 @@ namespace parsl_tl {
 constexpr std::uint64_t kSegmentAlignment = 64;
 
 enum class Codec : std::uint8_t { kRaw = 0, kLz4 = 1, kZstd = 2 };
-std::string name_of(Codec codec);                          // "none", "lz4", "zstd"
+std::string name_of(Codec codec);  // "none", "lz4", "zstd"
 std::optional<Codec> codec_named(const std::string& name);
 
 /// A tensor as the directory describes it.

@@ -32,8 +32,8 @@ class PieceSum {
   std::optional<ChecksumStream> stream_;
 };
 
-/// Space that ext4 sets aside before it is written, which makes writing faster by a third: ext4 then
-/// has no blocks left to count with every page. On tmpfs it takes time and gains nothing.
+/// Space that ext4 sets aside before it is written, which makes writing faster by a third: ext4
+/// then has no blocks left to count with every page. On tmpfs it takes time and gains nothing.
 class Reservation {
  public:
   Reservation(File& file, std::uint64_t expected)

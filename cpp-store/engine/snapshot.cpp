@@ -94,7 +94,8 @@ Snapshot::Snapshot(const File& file, const std::string& path)
   constexpr std::size_t kTableBytes = kNumSections * sizeof(SectionEntry);
   if (mapping_.size() < sizeof header_ + kTableBytes) damaged("is cut off");
   std::memcpy(&header_, mapping_.data(), sizeof header_);
-  if (std::memcmp(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic) != 0) damaged("is no snapshot");
+  if (std::memcmp(header_.magic, kSnapshotMagic, sizeof kSnapshotMagic) != 0)
+    damaged("is no snapshot");
   table_ = {reinterpret_cast<const SectionEntry*>(mapping_.data() + sizeof header_), kNumSections};
 }
 
@@ -162,7 +163,8 @@ std::string Snapshot::layer_name(std::uint32_t term) const {
   const bool odd = (code & kOddName) != 0;
   const std::uint64_t name = odd ? header_.num_classes + (code & ~kOddName) : code;
   const auto starts = section<std::uint64_t>(Section::kNameStarts);
-  const auto text = section<char>(Section::kNames).subspan(starts[name], starts[name + 1] - starts[name]);
+  const auto text =
+      section<char>(Section::kNames).subspan(starts[name], starts[name + 1] - starts[name]);
   if (odd) return {text.data(), text.size()};
   return format_layer_name({text.data(), text.size()},
                            section<std::uint64_t>(Section::kTermKeys)[term]);
@@ -181,7 +183,8 @@ Model Snapshot::model(std::uint32_t slot, bool with_names) const {
   model.place = {section<std::uint64_t>(Section::kFrames)[slot],
                  section<std::uint32_t>(Section::kRows)[slot]};
   const auto texts = section<std::uint64_t>(Section::kAttributeStarts);
-  const auto text = section<char>(Section::kAttributes).subspan(texts[slot], texts[slot + 1] - texts[slot]);
+  const auto text =
+      section<char>(Section::kAttributes).subspan(texts[slot], texts[slot + 1] - texts[slot]);
   model.attributes.assign(text.data(), text.size());
 
   const auto starts = section<std::uint64_t>(Section::kShareStarts);
@@ -213,18 +216,17 @@ void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& wi
   for (const Query::Key& key : query.keys()) {
     const auto term = find_term(key.key);
     if (!term) continue;
-    terms.push_back({*term, query.weight(key, bytes[*term]),
-                     postings.subspan(starts[*term], starts[*term + 1] - starts[*term]), {}});
+    terms.push_back({*term,
+                     query.weight(key, bytes[*term]),
+                     postings.subspan(starts[*term], starts[*term + 1] - starts[*term]),
+                     {}});
   }
   if (terms.empty()) return;
-  const SnapshotView view{section<std::uint64_t>(Section::kIds),
-                          section<double>(Section::kQualities),
-                          section<std::uint64_t>(Section::kSequences),
-                          section<std::uint64_t>(Section::kShareStarts),
-                          section<std::uint32_t>(Section::kShareTerms),
-                          section<std::uint32_t>(Section::kShareLayers),
-                          section<std::uint64_t>(Section::kLayerBytes),
-                          retired};
+  const SnapshotView view{
+      section<std::uint64_t>(Section::kIds),        section<double>(Section::kQualities),
+      section<std::uint64_t>(Section::kSequences),  section<std::uint64_t>(Section::kShareStarts),
+      section<std::uint32_t>(Section::kShareTerms), section<std::uint32_t>(Section::kShareLayers),
+      section<std::uint64_t>(Section::kLayerBytes), retired};
   parsl_tl::search(view, terms, query, winner);
 }
 

@@ -55,16 +55,16 @@ enum class Section : std::uint32_t {
   kLayerReferences,  // u32
   kLayerBytes,       // u64
   // Every id that was ever used:
-  kUsedIds,       // u64, ascending
-  kUsedParents,   // u64
-  kUsedHasParent, // u8
-  kUsedModels,    // u32, kNone if the model was retired
+  kUsedIds,        // u64, ascending
+  kUsedParents,    // u64
+  kUsedHasParent,  // u8
+  kUsedModels,     // u32, kNone if the model was retired
   // One per term:
-  kTermKeys,   // u64, ascending
-  kTermNames,  // u32: a class (the name follows from the key), or kOddName + a name
-  kBuckets,    // u32: where in kTermKeys keys with given first bits begin
-  kNameStarts, // u64: class names, then the odd names
-  kNames,      // their texts
+  kTermKeys,    // u64, ascending
+  kTermNames,   // u32: a class (the name follows from the key), or kOddName + a name
+  kBuckets,     // u32: where in kTermKeys keys with given first bits begin
+  kNameStarts,  // u64: class names, then the odd names
+  kNames,       // their texts
   // What only the search reads, verified when it is first asked:
   kTermBytes,      // u64, one per term
   kPostingStarts,  // u64

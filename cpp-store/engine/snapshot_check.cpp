@@ -101,8 +101,8 @@ void Snapshot::check_table() const {
 void Snapshot::check_counts() const {
   const SnapshotHeader& n = header_;
   // Everything takes a byte at the least. Behind this, no count times a width can wrap.
-  for (const std::uint64_t count : {n.models, n.shares, n.owners, n.layers, n.used, n.terms,
-                                    n.postings, n.num_names}) {
+  for (const std::uint64_t count :
+       {n.models, n.shares, n.owners, n.layers, n.used, n.terms, n.postings, n.num_names}) {
     if (count > mapping_.size()) damaged("counts more than it holds");
   }
   if (n.models >= kNone || n.layers >= kNone || n.terms >= kNone || n.num_classes > n.num_names ||

@@ -18,8 +18,8 @@ class NameCodes {
       odd_names_.push_back(name);
       return kOddName | static_cast<std::uint32_t>(odd_names_.size() - 1);
     }
-    const auto [found, is_new] = classes_.emplace(
-        std::string(parsed->class_name), static_cast<std::uint32_t>(class_names_.size()));
+    const auto [found, is_new] = classes_.emplace(std::string(parsed->class_name),
+                                                  static_cast<std::uint32_t>(class_names_.size()));
     if (is_new) class_names_.emplace_back(parsed->class_name);
     return found->second;
   }

@@ -105,9 +105,9 @@ class SnapshotWriter {
   std::uint64_t offset_ = 0;
   bool published_ = false;
 
-  std::vector<Source> sources_;              // by rank
+  std::vector<Source> sources_;  // by rank
   SnapshotTerms terms_;
-  std::vector<std::uint32_t> new_layers_;    // old owned layer -> new one, kNone if gone
+  std::vector<std::uint32_t> new_layers_;  // old owned layer -> new one, kNone if gone
   std::unordered_map<std::uint64_t, std::unordered_map<std::uint64_t, std::uint32_t>>
       delta_layers_;  // owner -> key -> new owned layer, for what the delta owns
   std::vector<std::uint64_t> share_starts_;
@@ -199,7 +199,8 @@ void SnapshotWriter::write_owners() {
   std::size_t next_fresh = 0;
   const auto fresh_layers = [&](std::uint64_t id) {
     const Catalog::Owner& owner = catalog_.owners_.at(id);
-    std::vector<std::pair<std::uint64_t, LayerUse>> layers(owner.layers.begin(), owner.layers.end());
+    std::vector<std::pair<std::uint64_t, LayerUse>> layers(owner.layers.begin(),
+                                                           owner.layers.end());
     std::sort(layers.begin(), layers.end(), [](auto& a, auto& b) { return a.first < b.first; });
     return layers;
   };
@@ -287,8 +288,9 @@ void SnapshotWriter::write_models() {
       const std::string& text = source.model->attributes;
       texts.insert(texts.end(), text.begin(), text.end());
     } else {
-      const auto text = old_texts.subspan(
-          old_starts[source.old_slot], old_starts[source.old_slot + 1] - old_starts[source.old_slot]);
+      const auto text =
+          old_texts.subspan(old_starts[source.old_slot],
+                            old_starts[source.old_slot + 1] - old_starts[source.old_slot]);
       texts.insert(texts.end(), text.begin(), text.end());
     }
     starts.push_back(texts.size());

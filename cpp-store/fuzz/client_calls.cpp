@@ -46,7 +46,8 @@ void read(const RemoteModel& model) {
 
 void put(RemoteStore& store, std::uint64_t donor) {
   testing::SampleModel model(13, 1.0);
-  for (const std::uint64_t layer : {0, 1, 2, 3}) model.add(testing::sample_hash(layer, 0), layer == 3);
+  for (const std::uint64_t layer : {0, 1, 2, 3})
+    model.add(testing::sample_hash(layer, 0), layer == 3);
   if (donor > 0) model.request.donor = donor;
   store.put(model.request);
 }
@@ -68,10 +69,14 @@ void make_client_call(RemoteStore& store, std::size_t call) {
   const std::vector<std::uint64_t> keys{layer_key(testing::sample_hash(0, 0), 0),
                                         layer_key(testing::sample_hash(1, 0), 0)};
   switch (call % kClientCalls) {
-    case 0: return put(store, 0);
-    case 1: return put(store, 10);
-    case 2: return put_architectures(store);
-    case 3: return static_cast<void>(store.retire(10));
+    case 0:
+      return put(store, 0);
+    case 1:
+      return put(store, 10);
+    case 2:
+      return put_architectures(store);
+    case 3:
+      return static_cast<void>(store.retire(10));
     case 4:
       if (const auto match = store.best_ancestor({keys, {}}, {})) read(*match);
       return;
@@ -80,22 +85,33 @@ void make_client_call(RemoteStore& store, std::size_t call) {
       store.best_ancestors({{keys, {}}, {keys, {}}}, {}, scores);
       return;
     }
-    case 6: return read(*store.pin(10));
+    case 6:
+      return read(*store.pin(10));
     case 7: {
       // Opened twice: the second time the composition is known.
       const auto model = store.pin(4);
       return read(*store.pin(4));
     }
-    case 8: return static_cast<void>(store.model(10));
-    case 9: return static_cast<void>(store.architecture(10));
-    case 10: return static_cast<void>(store.reference_count(1, keys[0]));
-    case 11: return static_cast<void>(store.num_models());
-    case 12: return static_cast<void>(store.ancestors(10));
-    case 13: return static_cast<void>(store.descendants(1));
-    case 14: return static_cast<void>(store.models()->num_rows());
-    case 15: return static_cast<void>(store.stats());
-    case 16: return static_cast<void>(store.verify());
-    default: return static_cast<void>(store.compact());
+    case 8:
+      return static_cast<void>(store.model(10));
+    case 9:
+      return static_cast<void>(store.architecture(10));
+    case 10:
+      return static_cast<void>(store.reference_count(1, keys[0]));
+    case 11:
+      return static_cast<void>(store.num_models());
+    case 12:
+      return static_cast<void>(store.ancestors(10));
+    case 13:
+      return static_cast<void>(store.descendants(1));
+    case 14:
+      return static_cast<void>(store.models()->num_rows());
+    case 15:
+      return static_cast<void>(store.stats());
+    case 16:
+      return static_cast<void>(store.verify());
+    default:
+      return static_cast<void>(store.compact());
   }
 }
 

@@ -84,7 +84,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool one_more = (flags & 32) != 0;  // weight than keys
   while (!reader.is_empty() && keys.size() < 200) {
     const auto which = reader.take<std::uint8_t>();
-    keys.push_back(which == 255 ? reader.take<std::uint64_t>() : world.keys[which % world.keys.size()]);
+    keys.push_back(which == 255 ? reader.take<std::uint64_t>()
+                                : world.keys[which % world.keys.size()]);
     if (options.by == ScoreBy::kWeights) weights.push_back(reader.take<float>());
   }
   if (one_more) weights.push_back(1.0);

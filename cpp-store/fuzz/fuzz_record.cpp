@@ -8,8 +8,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace parsl_tl;
   fuzz::answer([&] {
-    const auto message =
-        std::make_shared<arrow::Buffer>(data, static_cast<std::int64_t>(size));
+    const auto message = std::make_shared<arrow::Buffer>(data, static_cast<std::int64_t>(size));
     std::vector<Record> records = decode(message);
     encode(records);
     Catalog catalog;

@@ -75,9 +75,9 @@ class ScriptedChannel final : public Channel {
     if (size > kMostDownload) throw StoreException(ErrorCode::kIo, "too much to send");
     const std::vector<std::uint8_t> bytes(size, 'd');
     for (std::uint64_t offset = 0, number = 0; offset < size; ++number) {
-      const auto part = std::span(bytes).subspan(offset, std::min<std::uint64_t>(size - offset, 100));
-      const auto buffer =
-          arrow::Buffer::FromString(std::string(part.begin(), part.end()));
+      const auto part =
+          std::span(bytes).subspan(offset, std::min<std::uint64_t>(size - offset, 100));
+      const auto buffer = arrow::Buffer::FromString(std::string(part.begin(), part.end()));
       const bool is_kept = number % 3 != 1 && download.keep(offset, buffer);
       std::uint64_t start = 0;
       for (const auto& piece : is_kept ? Pieces() : download.memory()) {
@@ -104,7 +104,8 @@ void run(Input bytes) {
   for (std::uint32_t i = 0; i < count; ++i) {
     channels.push_back(std::make_shared<ScriptedChannel>(input.flags, i, count));
   }
-  for (const ReplyInput::Reply& reply : input.replies) channels[reply.server % count]->add(reply.bytes);
+  for (const ReplyInput::Reply& reply : input.replies)
+    channels[reply.server % count]->add(reply.bytes);
   ProviderOptions options;
   options.patience = options.rest = std::chrono::milliseconds(0);
   answer([&] {

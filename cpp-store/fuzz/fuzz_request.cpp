@@ -127,8 +127,10 @@ bool changes(RequestKind kind) {
     case RequestKind::kHold:
     case RequestKind::kRelease:
     case RequestKind::kCompact:
-    case RequestKind::kFold: return true;
-    default: return false;
+    case RequestKind::kFold:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -164,12 +166,13 @@ void run(Input bytes) {
   Client client(server);
   prepare(client);
 
-  std::uint64_t room = kind == RequestKind::kReadLayers ? room_for(*engine, input.message)
-                                                        : input.upload.size();
+  std::uint64_t room =
+      kind == RequestKind::kReadLayers ? room_for(*engine, input.message) : input.upload.size();
   if ((input.flags & kWrongRoom) != 0) room = bytes.size() * 1000;
   client.header().bulk_bytes = room;
   if ((input.flags & kWrongToken) != 0) client.header().token[3] ^= 1;
-  if ((input.flags & kNumbered) != 0) client.header().number = input.upload.size() % 2 == 0 ? 17 : 18;
+  if ((input.flags & kNumbered) != 0)
+    client.header().number = input.upload.size() % 2 == 0 ? 17 : 18;
   if ((input.flags & kClaims) != 0) {
     client.header().server = Membership{1, 3};
     client.header().stores = digest_of(*engine->stores());
@@ -177,14 +180,13 @@ void run(Input bytes) {
   }
   testing::MemoryExchange exchange({input.upload}, room, bytes.size());
   const bool is_whole = (input.flags & kWholeRequest) != 0;
-  const std::string reply =
-      is_whole ? server.handle(input.message, exchange) : client.send(kind, input.message, exchange);
+  const std::string reply = is_whole ? server.handle(input.message, exchange)
+                                     : client.send(kind, input.message, exchange);
 
   if (reply.size() < kReplyHeaderBytes) std::abort();
   if (exchange.has_sent()) touch(exchange.sent());
   if (server.clients().bytes_in_flight() != 0) std::abort();
-  if ((input.flags & kWrongToken) != 0 && !is_whole &&
-      (!is_error(reply) || exchange.taken() > 0)) {
+  if ((input.flags & kWrongToken) != 0 && !is_whole && (!is_error(reply) || exchange.taken() > 0)) {
     std::abort();
   }
   // The number of an earlier request gets the reply to that one.
@@ -200,7 +202,8 @@ void run(Input bytes) {
 Bytes upload_for(Input message) {
   std::uint64_t size = 0;
   answer([&] {
-    for (const std::uint64_t bytes : decode_message<PutMessage>(message).tensor_sizes) size += bytes;
+    for (const std::uint64_t bytes : decode_message<PutMessage>(message).tensor_sizes)
+      size += bytes;
   });
   return Bytes(std::min<std::uint64_t>(size, 0xFFFF), 'u');
 }

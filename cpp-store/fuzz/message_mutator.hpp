@@ -1,5 +1,5 @@
-// Mutations that leave a message one: fields are changed, and all of it is encoded anew. So the fuzzer
-// gets past the decoder to what is done with the message.
+// Mutations that leave a message one: fields are changed, and all of it is encoded anew. So the
+// fuzzer gets past the decoder to what is done with the message.
 #pragma once
 
 #include <algorithm>
@@ -56,11 +56,20 @@ void change(T& value, const KnownValues& known, testing::Random& random) {
     const std::size_t place = value.empty() ? 0 : random.below(value.size());
     const auto at = value.begin() + static_cast<std::ptrdiff_t>(place);
     switch (value.empty() ? 0 : random.below(6)) {
-      case 0: change(*value.insert(at, typename T::value_type{}), known, random); break;
-      case 1: value.erase(at); break;
-      case 2: value.insert(at, typename T::value_type(*at)); break;
-      case 3: std::swap(*at, value[random.below(value.size())]); break;
-      default: change(*at, known, random);
+      case 0:
+        change(*value.insert(at, typename T::value_type{}), known, random);
+        break;
+      case 1:
+        value.erase(at);
+        break;
+      case 2:
+        value.insert(at, typename T::value_type(*at));
+        break;
+      case 3:
+        std::swap(*at, value[random.below(value.size())]);
+        break;
+      default:
+        change(*at, known, random);
     }
   }
 }

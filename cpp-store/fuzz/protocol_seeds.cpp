@@ -8,8 +8,8 @@
 #include "request_input.hpp"
 #include "server.hpp"
 #include "server_fixture.hpp"
-#include "store_ids.hpp"
 #include "small_store.hpp"
+#include "store_ids.hpp"
 
 namespace parsl_tl::fuzz {
 namespace {
@@ -38,7 +38,11 @@ class Recording final : public Channel {
  public:
   Recording(std::shared_ptr<Channel> channel, std::uint8_t server, ReplyInput& into,
             std::vector<std::string>& replies, std::mutex& mutex)
-      : channel_(std::move(channel)), server_(server), into_(into), replies_(replies), mutex_(mutex) {}
+      : channel_(std::move(channel)),
+        server_(server),
+        into_(into),
+        replies_(replies),
+        mutex_(mutex) {}
 
   std::string call(const Call& call) override {
     std::string reply = channel_->call(call);
@@ -62,12 +66,13 @@ class Recording final : public Channel {
 struct Servers {
   explicit Servers(std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
-      const auto engine =
-          std::make_shared<Engine>(scratch / std::to_string(i), EngineOptions{});
-      channels.push_back(std::make_shared<testing::Loopback>(
-          std::make_shared<Server>(engine, ServerOptions{}), std::make_shared<testing::Failures>()));
+      const auto engine = std::make_shared<Engine>(scratch / std::to_string(i), EngineOptions{});
+      channels.push_back(
+          std::make_shared<testing::Loopback>(std::make_shared<Server>(engine, ServerOptions{}),
+                                              std::make_shared<testing::Failures>()));
     }
-    RemoteStore store({channels.begin(), channels.end()}, std::vector<std::string>(count, "server"), {});
+    RemoteStore store({channels.begin(), channels.end()}, std::vector<std::string>(count, "server"),
+                      {});
     for (const std::uint64_t id : {1, 2, 4, 7, 10}) {
       testing::SampleModel model(id, 1.0);
       for (std::uint64_t layer = 0; layer <= id / 3; ++layer) {
@@ -89,8 +94,8 @@ void add_reply_seed(const AddSeed& add, std::uint8_t call, std::uint8_t flags) {
   std::mutex mutex;
   std::vector<std::shared_ptr<Channel>> channels;
   for (std::uint32_t i = 0; i < count; ++i) {
-    channels.push_back(std::make_shared<Recording>(servers.channels[i], static_cast<std::uint8_t>(i),
-                                                   input, replies, mutex));
+    channels.push_back(std::make_shared<Recording>(
+        servers.channels[i], static_cast<std::uint8_t>(i), input, replies, mutex));
   }
   ProviderOptions options;
   options.maps_segments = (flags & kMapped) != 0;
@@ -139,22 +144,49 @@ void add_request_seeds(const AddSeed& add) {
   put.inherited_owners = {2};
   put.attempt = 5;
   seed("put-inherits-elsewhere", put, upload, 2);
-  seed("put-many", PutArchitecturesRequest{{20, 21}, {0, 1}, {0, 20}, {0, 1}, {0, 1, 3},
-                                           {1, 1, 2}, {0, 0, 0}, {"Dense"}, {0, 0, 1}, {0, 1}});
+  seed("put-many", PutArchitecturesRequest{{20, 21},
+                                           {0, 1},
+                                           {0, 20},
+                                           {0, 1},
+                                           {0, 1, 3},
+                                           {1, 1, 2},
+                                           {0, 0, 0},
+                                           {"Dense"},
+                                           {0, 0, 1},
+                                           {0, 1}});
   seed("retire-living", RetireRequest{10}, {}, 2);
   const std::string name = format_layer_name("Dense", sample_hash(0, 0), 0);
-  seed("hold-one", HoldMessage{5, {sample_key(0)}, {name}, {1}, 9,
-                                made_up_store(2).text()}, {}, 2);
+  seed("hold-one", HoldMessage{5, {sample_key(0)}, {name}, {1}, 9, made_up_store(2).text()}, {}, 2);
   seed("release-one", ReleaseRequest{2, 5, made_up_store(2).text()}, {}, 2);
   const std::vector<std::string> stores{made_up_store(0).text(), made_up_store(1).text()};
   seed("join-two", JoinRequest{stores, 1}, {}, 0);
   seed("adopt-three", AdoptRequest{stores, 1, false}, {}, 2);
   seed("begin", BeginPutRequest{13, 5, "", 1, 1}, {}, 2);
   seed("settle", SettleRequest{{1, 13}, {5, 5}, 2, 1}, {}, 2);
-  seed("best", BestAncestorsRequest{{0, 2, 2, 3}, {sample_key(0), sample_key(1), sample_key(0)},
-                                    {0.5, 1, 2}, 2, 0.5, 0.25, {1}, true, false, 0, {}, {}});
-  seed("best-opens", BestAncestorsRequest{{0, 2}, {sample_key(0), sample_key(1)}, {}, 0, 0.0,
-                                          std::nullopt, {}, false, true, 7, {5}, {1}});
+  seed("best", BestAncestorsRequest{{0, 2, 2, 3},
+                                    {sample_key(0), sample_key(1), sample_key(0)},
+                                    {0.5, 1, 2},
+                                    2,
+                                    0.5,
+                                    0.25,
+                                    {1},
+                                    true,
+                                    false,
+                                    0,
+                                    {},
+                                    {}});
+  seed("best-opens", BestAncestorsRequest{{0, 2},
+                                          {sample_key(0), sample_key(1)},
+                                          {},
+                                          0,
+                                          0.0,
+                                          std::nullopt,
+                                          {},
+                                          false,
+                                          true,
+                                          7,
+                                          {5},
+                                          {1}});
   seed("open-lease", OpenModelRequest{10, {1, 2}, 5, false});
   seed("open-hold", OpenModelRequest{2, {}, 6, true}, {}, 2);
   seed("read", ReadLayersRequest{10, {sample_key(3), sample_key(0)}});
@@ -183,8 +215,8 @@ void add_reply_seeds(const AddSeed& add) {
   for (const std::uint8_t call : {4, 6, 7}) add_reply_seed(add, call, kMapped);
   std::string hello = start_reply();
   const std::string store = testing::made_up_store(0).text();
-  encode_message(HelloReply{"1", "", "", 0, 0, true, 0, 1, false, 1000, kHashScheme, store, {store}},
-                 hello);
+  encode_message(
+      HelloReply{"1", "", "", 0, 0, true, 0, 1, false, 1000, kHashScheme, store, {store}}, hello);
   std::string models = start_reply();
   encode_message(CountModelsReply{5}, models);
   const ReplyInput whole{11, kWholeReplies, {{0, 0, as_input(hello)}, {0, 18, as_input(models)}}};

@@ -77,15 +77,28 @@ std::vector<Bytes> read_all(const std::vector<std::string>& places) {
 
 /// One change: bits, bytes, numbers at the edges of their range, pieces moved, cut or doubled.
 void mutate(Bytes& bytes, const std::vector<Bytes>& others, testing::Random& random) {
-  static const std::vector<std::uint64_t> kEdges{0, 1, 8, 64, 0x7F, 0xFF, 0x7FFFFFFF, 0x80000000,
-                                                 0xFFFFFFFF, ~std::uint64_t{0} >> 1,
-                                                 ~std::uint64_t{0}, std::uint64_t{1} << 61};
+  static const std::vector<std::uint64_t> kEdges{0,
+                                                 1,
+                                                 8,
+                                                 64,
+                                                 0x7F,
+                                                 0xFF,
+                                                 0x7FFFFFFF,
+                                                 0x80000000,
+                                                 0xFFFFFFFF,
+                                                 ~std::uint64_t{0} >> 1,
+                                                 ~std::uint64_t{0},
+                                                 std::uint64_t{1} << 61};
   const auto place = [&] { return random.below(bytes.size()); };
   const auto at = [&](std::size_t i) { return bytes.begin() + static_cast<std::ptrdiff_t>(i); };
   if (bytes.empty()) bytes.push_back(0);
   switch (random.below(7)) {
-    case 0: bytes[place()] ^= static_cast<std::uint8_t>(1 << random.below(8)); break;
-    case 1: bytes[place()] = static_cast<std::uint8_t>(random()); break;
+    case 0:
+      bytes[place()] ^= static_cast<std::uint8_t>(1 << random.below(8));
+      break;
+    case 1:
+      bytes[place()] = static_cast<std::uint8_t>(random());
+      break;
     case 2: {
       const std::uint64_t value = random.pick(kEdges);
       const std::size_t width = std::size_t{1} << random.below(4);
@@ -95,10 +108,13 @@ void mutate(Bytes& bytes, const std::vector<Bytes>& others, testing::Random& ran
       }
       break;
     }
-    case 3: bytes[place()] += static_cast<std::uint8_t>(random.chance(0.5) ? 1 : -1); break;
+    case 3:
+      bytes[place()] += static_cast<std::uint8_t>(random.chance(0.5) ? 1 : -1);
+      break;
     case 4: {
       const std::size_t begin = place();
-      bytes.erase(at(begin), at(begin + random.below(std::min<std::size_t>(bytes.size() - begin, 64))));
+      bytes.erase(at(begin),
+                  at(begin + random.below(std::min<std::size_t>(bytes.size() - begin, 64))));
       break;
     }
     case 5: {
@@ -112,7 +128,7 @@ void mutate(Bytes& bytes, const std::vector<Bytes>& others, testing::Random& ran
       const Bytes& other = random.pick(others);
       if (other.empty()) break;
       const std::size_t begin = random.below(other.size());
-      const std::size_t size = random.below(std::min(other.size() - begin, bytes.size())) ;
+      const std::size_t size = random.below(std::min(other.size() - begin, bytes.size()));
       const std::size_t to = random.chance(0.7) ? std::min(begin, bytes.size() - 1) : place();
       std::copy_n(other.begin() + static_cast<std::ptrdiff_t>(begin),
                   std::min(size, bytes.size() - to), at(to));

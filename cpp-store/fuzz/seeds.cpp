@@ -34,7 +34,9 @@ class Corpus {
   std::string folder_;
 };
 
-Bytes bytes_of(const arrow::Buffer& buffer) { return {buffer.data(), buffer.data() + buffer.size()}; }
+Bytes bytes_of(const arrow::Buffer& buffer) {
+  return {buffer.data(), buffer.data() + buffer.size()};
+}
 
 void add_records_and_logs(const Corpus& corpus) {
   testing::History history({.seed = 1, .num_layers = 6});
@@ -91,13 +93,14 @@ void add_small_ones(const Corpus& corpus) {
   for (const Codec codec : {Codec::kRaw, Codec::kLz4}) {
     corpus.add("folder", "format-" + name_of(codec), format_text({codec, {}}));
   }
-  corpus.add("folder", "intent", Bytes{2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
-                                       2, 0, 0, 0, 0, 0, 0, 0});
+  corpus.add("folder", "intent",
+             Bytes{2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0});
   corpus.add("layer_name", "plain", format_layer_name("Dense", 0x0123456789ABCDEF));
   corpus.add("layer_name", "twin", format_layer_name("Multi_Head", 42, 17));
   corpus.add("query", "layers", Bytes{0, 0, 1, 2, 3, 4, 5});
-  corpus.add("query", "quality", Bytes{1, 7, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F, 0, 0, 0, 0, 0, 0, 0xD0,
-                                       0x3F, 3, 9, 8, 7, 6, 255, 1, 1, 1, 1, 1, 1, 1, 1});
+  corpus.add("query", "quality",
+             Bytes{1,    7,    0, 0, 0, 0, 0, 0,   0xF0, 0x3F, 0, 0, 0, 0, 0, 0,
+                   0xD0, 0x3F, 3, 9, 8, 7, 6, 255, 1,    1,    1, 1, 1, 1, 1, 1});
   corpus.add("query", "weights", Bytes{2, 0, 1, 0, 0, 128, 63, 2, 0, 0, 0, 64, 1, 0, 0, 0, 0});
 }
 

@@ -32,7 +32,11 @@ SmallStore::SmallStore(bool is_one_of_three) {
   engine.retire(7);
   if (is_one_of_three) {
     const std::uint64_t hash = testing::sample_hash(0, 0);
-    engine.hold({2, {layer_key(hash, 0)}, {format_layer_name("Dense", hash, 0)}, {1}, 5,
+    engine.hold({2,
+                 {layer_key(hash, 0)},
+                 {format_layer_name("Dense", hash, 0)},
+                 {1},
+                 5,
                  testing::made_up_store(2)});
   }
 }
@@ -46,8 +50,21 @@ std::shared_ptr<Engine> SmallStore::fresh() {
 const KnownValues& known_values() {
   static const KnownValues known = [] {
     KnownValues made;
-    made.numbers = {0, 1, 2, 3, 4, 7, 10, 13, 16, 100, 0x7FFFFFFF, 0xFFFFFFFF,
-                    ~std::uint64_t{0}, std::uint64_t{1} << 63, std::uint64_t{1} << 60};
+    made.numbers = {0,
+                    1,
+                    2,
+                    3,
+                    4,
+                    7,
+                    10,
+                    13,
+                    16,
+                    100,
+                    0x7FFFFFFF,
+                    0xFFFFFFFF,
+                    ~std::uint64_t{0},
+                    std::uint64_t{1} << 63,
+                    std::uint64_t{1} << 60};
     made.texts = {"", "{}", "float32", "uint8", "odd name"};
     for (std::uint64_t layer = 0; layer < 6; ++layer) {
       const std::uint64_t hash = testing::sample_hash(layer, 0);

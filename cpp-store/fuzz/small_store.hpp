@@ -9,8 +9,8 @@
 
 namespace parsl_tl::fuzz {
 
-/// Models 1, 4, 7 and 10; each inherits from the one before, and 7 is retired. All of them belong on
-/// the second of three servers, as does what model 2 holds there.
+/// Models 1, 4, 7 and 10; each inherits from the one before, and 7 is retired. All of them belong
+/// on the second of three servers, as does what model 2 holds there.
 class SmallStore {
  public:
   explicit SmallStore(bool is_one_of_three);

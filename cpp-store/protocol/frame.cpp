@@ -67,9 +67,17 @@ bool are_equal(const Token& a, const Token& b) noexcept {
 
 std::string start_request(const RequestHeader& header) {
   const Membership server = header.server.value_or(Membership{0, 0});
-  RequestBytes bytes{{}, kProtocolVersion, static_cast<std::uint16_t>(header.kind), {}, {},
-                     header.bulk_bytes, header.number, server.index, server.count,
-                     header.stores, {}};
+  RequestBytes bytes{{},
+                     kProtocolVersion,
+                     static_cast<std::uint16_t>(header.kind),
+                     {},
+                     {},
+                     header.bulk_bytes,
+                     header.number,
+                     server.index,
+                     server.count,
+                     header.stores,
+                     {}};
   std::memcpy(bytes.magic, kRequestMagic, sizeof kRequestMagic);
   std::memcpy(bytes.token, header.token.data(), header.token.size());
   std::memcpy(bytes.client, header.client.data(), header.client.size());
@@ -135,8 +143,8 @@ std::span<const std::uint8_t> parse_reply(std::string_view reply) {
   std::memcpy(&bytes, reply.data(), sizeof bytes);
   const std::string_view rest = reply.substr(sizeof bytes);
   if (bytes.code != 0) {
-    const auto code = bytes.code > kLastCode ? ErrorCode::kIo
-                                             : static_cast<ErrorCode>(bytes.code - 1);
+    const auto code =
+        bytes.code > kLastCode ? ErrorCode::kIo : static_cast<ErrorCode>(bytes.code - 1);
     throw StoreException(code, std::string(rest));
   }
   refuse_version(bytes.version, "the server");

@@ -6,12 +6,12 @@
 //   reply   := "PTLR" | version (u16) | error code (u16, 0 for none) | instance (u64)
 //              | message, or the error's text
 //
-// Little-endian. The token is a digest of the secret that servers and clients share; it travels with
-// every request, whatever carries it. The client is a random number: servers keep by it what
+// Little-endian. The token is a digest of the secret that servers and clients share; it travels
+// with every request, whatever carries it. The client is a random number: servers keep by it what
 // belongs to one client. A request that changes something has a number, of which the client uses no
-// other: repeated, it gets the reply that was lost. A client says in each request for which store it
-// takes the server: one with an empty folder, or another's, must answer nothing in its name. One that
-// writes says, too, which server of how many that is, and by a digest beside which others. The
+// other: repeated, it gets the reply that was lost. A client says in each request for which store
+// it takes the server: one with an empty folder, or another's, must answer nothing in its name. One
+// that writes says, too, which server of how many that is, and by a digest beside which others. The
 // instance is a random number that a server draws when it starts: by
 // another one clients know that it was started anew.
 #pragma once
@@ -77,10 +77,10 @@ struct RequestHeader {
   Token token{};
   ClientId client{};
   std::uint64_t bulk_bytes = 0;
-  std::uint64_t number = 0;            // 0 for requests that may be done twice
-  std::optional<Membership> server;    // nothing: no claim is made, here and in the next two
-  std::uint64_t stores = 0;            // digest of the identities of all servers
-  StoreId store;                       // of this one
+  std::uint64_t number = 0;          // 0 for requests that may be done twice
+  std::optional<Membership> server;  // nothing: no claim is made, here and in the next two
+  std::uint64_t stores = 0;          // digest of the identities of all servers
+  StoreId store;                     // of this one
 };
 
 constexpr std::size_t kRequestHeaderBytes = 104;
@@ -97,7 +97,8 @@ std::string error_reply(ErrorCode code, std::string_view text);
 void set_instance(std::string& reply, std::uint64_t instance) noexcept;
 /// 0 for what is no reply.
 std::uint64_t instance_of(std::string_view reply) noexcept;
-/// Gives the reply's message. Throws what the server replied, or kInvalidValue for what is no reply.
+/// Gives the reply's message. Throws what the server replied, or kInvalidValue for what is no
+/// reply.
 std::span<const std::uint8_t> parse_reply(std::string_view reply);
 
 }  // namespace parsl_tl

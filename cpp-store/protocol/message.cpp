@@ -32,9 +32,8 @@ Count Reader::read_count(const char* field) {
 
 void Reader::finish() const {
   if (left_.empty()) return;
-  throw StoreException(ErrorCode::kInvalidValue, "malformed message: " +
-                                                     std::to_string(left_.size()) +
-                                                     " bytes follow it");
+  throw StoreException(ErrorCode::kInvalidValue,
+                       "malformed message: " + std::to_string(left_.size()) + " bytes follow it");
 }
 
 }  // namespace parsl_tl::message

@@ -14,7 +14,7 @@ std::string boot_id() {
 }
 
 FileIdentity identity_of(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return {};
   return {info.st_dev, info.st_ino};
 }

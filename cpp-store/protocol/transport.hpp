@@ -57,9 +57,9 @@ class Channel {
 };
 
 struct ConnectOptions {
-  std::string address;           // "grpc+tcp://127.0.0.1:7000", without "?..."
-  std::uint16_t provider_id = 0; // Thallium's; others ignore it
-  std::string ca_certificate;    // PEM, for grpc+tls; the system's authorities if empty
+  std::string address;            // "grpc+tcp://127.0.0.1:7000", without "?..."
+  std::uint16_t provider_id = 0;  // Thallium's; others ignore it
+  std::string ca_certificate;     // PEM, for grpc+tls; the system's authorities if empty
 };
 
 /// The server's side of a call, while it is handled.
@@ -81,7 +81,8 @@ class Handler {
  public:
   virtual ~Handler() = default;
   /// Gives the reply. Called from many threads at once; never throws.
-  virtual std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept = 0;
+  virtual std::string handle(std::span<const std::uint8_t> request,
+                             Exchange& exchange) noexcept = 0;
   /// Whether who sends what begins like this is let in; a transport keeps others' messages small.
   virtual bool admits(std::span<const std::uint8_t> /*beginning*/) const noexcept { return true; }
   virtual bool admits_everybody() const noexcept { return true; }

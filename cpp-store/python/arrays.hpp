@@ -22,7 +22,8 @@ pybind11::array_t<T> to_array(std::vector<T> values) {
   auto* owned = new std::vector<T>(std::move(values));
   const pybind11::capsule owner(
       owned, [](void* pointer) { delete static_cast<std::vector<T>*>(pointer); });
-  return pybind11::array_t<T>({static_cast<pybind11::ssize_t>(owned->size())}, owned->data(), owner);
+  return pybind11::array_t<T>({static_cast<pybind11::ssize_t>(owned->size())}, owned->data(),
+                              owner);
 }
 
 }  // namespace parsl_tl

@@ -58,10 +58,9 @@ WalkInput one_graph(const Array<std::uint64_t>& digests, const Array<std::uint32
 }
 
 template <class Walk>
-void add_many(Walk& walk, const Array<std::uint64_t>& model_ids,
-              const Array<double>& qualities, const Array<std::int64_t>& layer_starts,
-              const Array<std::uint64_t>& digests, const Array<std::int64_t>& edge_starts,
-              const Array<std::uint32_t>& edges) {
+void add_many(Walk& walk, const Array<std::uint64_t>& model_ids, const Array<double>& qualities,
+              const Array<std::int64_t>& layer_starts, const Array<std::uint64_t>& digests,
+              const Array<std::int64_t>& edge_starts, const Array<std::uint32_t>& edges) {
   const Graphs graphs(layer_starts, digests, edge_starts, edges);
   const auto ids = view(model_ids);
   const auto values = view(qualities);

@@ -10,8 +10,8 @@ std::optional<Codec> codec_of(const std::optional<std::string>& compression) {
   if (!compression) return std::nullopt;
   const auto codec = codec_named(*compression);
   if (!codec) {
-    throw StoreException(ErrorCode::kInvalidValue, "compression is '" + *compression +
-                                                       "'; choose 'none', 'lz4' or 'zstd'");
+    throw StoreException(ErrorCode::kInvalidValue,
+                         "compression is '" + *compression + "'; choose 'none', 'lz4' or 'zstd'");
   }
   return codec;
 }
@@ -43,8 +43,8 @@ void bind_engine(py::module_& module) {
                        const std::optional<std::string>& compression, bool shared, bool damaged) {
              const py::gil_scoped_release release;
              return std::make_shared<Engine>(
-                 folder, EngineOptions{read_only, sync, checksums, codec_of(compression), shared,
-                                       damaged});
+                 folder,
+                 EngineOptions{read_only, sync, checksums, codec_of(compression), shared, damaged});
            }),
            py::arg("folder"), py::arg("read_only") = false, py::arg("sync") = false,
            py::arg("checksums") = true, py::arg("compression") = std::nullopt,

@@ -83,7 +83,8 @@ void bind_hash(py::module_& module) {
       },
       py::arg("layer_starts"), py::arg("call_starts"), py::arg("input_starts"), py::arg("inputs"),
       py::arg("output_starts"), py::arg("outputs"),
-      "For each place in each graph its layer, and for each call its number; see canonical_order.hpp.");
+      "For each place in each graph its layer, and for each call its number; see "
+      "canonical_order.hpp.");
   module.def(
       "layer_keys",
       [](const Array<std::int64_t>& layer_starts, const Array<std::uint64_t>& prefix_hashes) {
@@ -100,8 +101,7 @@ void bind_hash(py::module_& module) {
       "combine", [](const Array<std::uint64_t>& words) { return combine(view(words)); },
       py::arg("words"), "XXH3-64 over the little-endian words.");
   module.def(
-      "digest",
-      [](const std::string& data) { return checksum(data.data(), data.size()); },
+      "digest", [](const std::string& data) { return checksum(data.data(), data.size()); },
       py::arg("data"), "XXH3-64 of the bytes.");
 }
 

@@ -29,8 +29,8 @@ py::bytes write(const KerasJsonLines& lines, const Array<std::int64_t>& layer_st
   std::string text;
   {
     const py::gil_scoped_release release;
-    text = lines.write({view(layer_starts), view(hashes), view(templates), view(edge_starts),
-                        view(edges)});
+    text = lines.write(
+        {view(layer_starts), view(hashes), view(templates), view(edge_starts), view(edges)});
   }
   return py::bytes(text);
 }
@@ -38,8 +38,9 @@ py::bytes write(const KerasJsonLines& lines, const Array<std::int64_t>& layer_st
 }  // namespace
 
 void bind_keras_json(py::module_& module) {
-  py::class_<KerasJsonLines>(module, "KerasJsonLines",
-                             "Writes Keras JSON of models in flat arrays; see keras_json_lines.hpp.")
+  py::class_<KerasJsonLines>(
+      module, "KerasJsonLines",
+      "Writes Keras JSON of models in flat arrays; see keras_json_lines.hpp.")
       .def(py::init(&make), py::arg("layers"), py::arg("head"), py::arg("foot"))
       .def("write", &write, py::arg("layer_starts"), py::arg("hashes"), py::arg("templates"),
            py::arg("edge_starts"), py::arg("edges"));

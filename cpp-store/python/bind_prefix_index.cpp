@@ -126,8 +126,7 @@ void bind_prefix_index(py::module_& module) {
       .def("add", &PrefixIndex::add, py::arg("ids"), py::arg("layer_starts"), py::arg("keys"),
            py::arg("qualities"), py::arg("sequences"))
       .def("remove", &PrefixIndex::remove, py::arg("model_id"))
-      .def("best", &PrefixIndex::best, py::arg("layer_starts"), py::arg("keys"),
-           py::arg("threads"))
+      .def("best", &PrefixIndex::best, py::arg("layer_starts"), py::arg("keys"), py::arg("threads"))
       .def("num_bytes", &PrefixIndex::num_bytes)
       .def("__len__", &PrefixIndex::size);
 }

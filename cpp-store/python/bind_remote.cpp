@@ -28,11 +28,11 @@ ProviderOptions provider_options(const std::optional<py::bytes>& token, double t
 py::dict describe_status(const StatusReply& reply) {
   py::list requests;
   for (std::size_t i = 0; i < reply.names.size(); ++i) {
-    requests.append(py::dict(
-        py::arg("request") = reply.names[i], py::arg("count") = reply.counts.at(i),
-        py::arg("errors") = reply.errors.at(i), py::arg("mean_us") = reply.mean_us.at(i),
-        py::arg("p50_us") = reply.p50_us.at(i), py::arg("p99_us") = reply.p99_us.at(i),
-        py::arg("max_us") = reply.max_us.at(i)));
+    requests.append(
+        py::dict(py::arg("request") = reply.names[i], py::arg("count") = reply.counts.at(i),
+                 py::arg("errors") = reply.errors.at(i), py::arg("mean_us") = reply.mean_us.at(i),
+                 py::arg("p50_us") = reply.p50_us.at(i), py::arg("p99_us") = reply.p99_us.at(i),
+                 py::arg("max_us") = reply.max_us.at(i)));
   }
   py::dict status;
   StatusReply::fields(reply, [&]<typename T>(const char* name, const T& value) {
@@ -99,8 +99,10 @@ void bind_remote(py::module_& module) {
            }),
            py::arg("channel"), py::arg("address"), py::arg("token"), py::arg("timeout"),
            py::arg("patience"))
-      .def("ping", [](Provider& provider) { provider.ask(PingRequest{}); }, Release())
-      .def("stop", [](Provider& provider) { provider.ask(StopRequest{}); }, Release())
+      .def(
+          "ping", [](Provider& provider) { provider.ask(PingRequest{}); }, Release())
+      .def(
+          "stop", [](Provider& provider) { provider.ask(StopRequest{}); }, Release())
       .def("status", [](Provider& provider) {
         const StatusReply reply = [&] {
           const py::gil_scoped_release release;

@@ -1,9 +1,9 @@
 // A server, as Python starts it.
+#include <pybind11/stl.h>
+
 #include "bindings.hpp"
 #include "server.hpp"
 #include "token.hpp"
-
-#include <pybind11/stl.h>
 
 namespace py = pybind11;
 

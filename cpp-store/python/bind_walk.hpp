@@ -40,10 +40,10 @@ void bind_walk_calls(py::class_<Client>& bound) {
               return client.walk(graph);
             }();
             if (!match) return py::none();
-            return py::make_tuple(match->model_id,
-                                  py::array_t<std::uint32_t>(
-                                      static_cast<py::ssize_t>(match->layers.size()),
-                                      match->layers.data()));
+            return py::make_tuple(
+                match->model_id,
+                py::array_t<std::uint32_t>(static_cast<py::ssize_t>(match->layers.size()),
+                                           match->layers.data()));
           },
           py::arg("layer_digests"), py::arg("edges"));
 }

@@ -11,21 +11,36 @@ namespace parsl_tl {
 
 inline const char* python_class(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidValue: return "InvalidValueError";
-    case ErrorCode::kFormat: return "StoreFormatError";
-    case ErrorCode::kCorrupt: return "StoreCorruptError";
-    case ErrorCode::kFull: return "StoreFullError";
-    case ErrorCode::kPermission: return "StorePermissionError";
-    case ErrorCode::kClosed: return "StoreClosedError";
-    case ErrorCode::kNotFound: return "ModelNotFoundError";
-    case ErrorCode::kExists: return "ModelExistsError";
-    case ErrorCode::kDonorGone: return "DonorGoneError";
-    case ErrorCode::kIo: return "StoreError";
-    case ErrorCode::kUnreachable: return "StoreUnreachableError";
-    case ErrorCode::kDenied: return "StoreDeniedError";
-    case ErrorCode::kBusy: return "StoreBusyError";
-    case ErrorCode::kWrongStore: return "StoreIdentityError";
-    case ErrorCode::kStale: return "StoreBusyError";
+    case ErrorCode::kInvalidValue:
+      return "InvalidValueError";
+    case ErrorCode::kFormat:
+      return "StoreFormatError";
+    case ErrorCode::kCorrupt:
+      return "StoreCorruptError";
+    case ErrorCode::kFull:
+      return "StoreFullError";
+    case ErrorCode::kPermission:
+      return "StorePermissionError";
+    case ErrorCode::kClosed:
+      return "StoreClosedError";
+    case ErrorCode::kNotFound:
+      return "ModelNotFoundError";
+    case ErrorCode::kExists:
+      return "ModelExistsError";
+    case ErrorCode::kDonorGone:
+      return "DonorGoneError";
+    case ErrorCode::kIo:
+      return "StoreError";
+    case ErrorCode::kUnreachable:
+      return "StoreUnreachableError";
+    case ErrorCode::kDenied:
+      return "StoreDeniedError";
+    case ErrorCode::kBusy:
+      return "StoreBusyError";
+    case ErrorCode::kWrongStore:
+      return "StoreIdentityError";
+    case ErrorCode::kStale:
+      return "StoreBusyError";
   }
   return "StoreError";
 }

@@ -19,8 +19,7 @@ void bind_transport(py::module_& module) {
   using namespace parsl_tl;
   module.def(
       "connect",
-      [](const std::string& address, const std::string& ca_certificate,
-         std::uint16_t provider_id) {
+      [](const std::string& address, const std::string& ca_certificate, std::uint16_t provider_id) {
         return connect_flight({address, provider_id, ca_certificate});
       },
       py::arg("address"), py::arg("ca_certificate") = "", py::arg("provider_id") = 0, Release());

@@ -37,8 +37,16 @@ PutResult put(Store& store, std::uint64_t model_id, double quality,
               const Array<std::uint32_t>& edges, std::string architecture, std::string attributes,
               const std::vector<TensorTuple>& tensors,
               const std::optional<WeightedLayers>& weighted) {
-  PutRequest request{model_id, quality, parent, donor, to_vector(keys), std::move(names),
-                     to_vector(edges), std::move(architecture), std::move(attributes), {}};
+  PutRequest request{model_id,
+                     quality,
+                     parent,
+                     donor,
+                     to_vector(keys),
+                     std::move(names),
+                     to_vector(edges),
+                     std::move(architecture),
+                     std::move(attributes),
+                     {}};
   for (const auto& [layer, dtype, shape, bytes] : tensors) {
     request.tensors.push_back(
         {layer, dtype, shape, std::span(bytes.data(), static_cast<std::size_t>(bytes.size()))});
@@ -58,17 +66,16 @@ void put_architectures(Store& store, const Array<std::uint64_t>& model_ids,
                        const Array<std::uint32_t>& class_ids,
                        const std::vector<std::string>& class_names,
                        const Array<std::int64_t>& edge_starts, const Array<std::uint32_t>& edges) {
-  const FlatModels models{view(model_ids),    view(qualities),     view(parents),
-                          view(has_parent),   view(layer_starts),  view(prefix_hashes),
-                          view(class_ids),    class_names,         view(edge_starts),
-                          view(edges)};
+  const FlatModels models{
+      view(model_ids),     view(qualities), view(parents), view(has_parent),  view(layer_starts),
+      view(prefix_hashes), view(class_ids), class_names,   view(edge_starts), view(edges)};
   const py::gil_scoped_release release;
   store.put_architectures(models);
 }
 
 inline QueryOptions query_options(const std::string& by, double quality_rate,
-                           std::optional<double> min_quality,
-                           std::unordered_set<std::uint64_t> exclude) {
+                                  std::optional<double> min_quality,
+                                  std::unordered_set<std::uint64_t> exclude) {
   static const std::map<std::string, ScoreBy> kNames{
       {"layers", ScoreBy::kLayers}, {"bytes", ScoreBy::kBytes}, {"weights", ScoreBy::kWeights}};
   return {kNames.at(by), quality_rate, min_quality, std::move(exclude)};
@@ -195,9 +202,9 @@ void bind_store_methods(py::class_<Store, std::shared_ptr<Store>>& bound) {
            py::arg("weighted") = std::nullopt)
       .def("retire", &Store::retire, py::arg("model_id"), Release())
       .def("put_architectures", &put_architectures<Store>, py::arg("model_ids"),
-           py::arg("qualities"), py::arg("parents"), py::arg("has_parent"),
-           py::arg("layer_starts"), py::arg("prefix_hashes"), py::arg("class_ids"),
-           py::arg("class_names"), py::arg("edge_starts"), py::arg("edges"))
+           py::arg("qualities"), py::arg("parents"), py::arg("has_parent"), py::arg("layer_starts"),
+           py::arg("prefix_hashes"), py::arg("class_ids"), py::arg("class_names"),
+           py::arg("edge_starts"), py::arg("edges"))
       .def(
           "best_ancestor",
           [](Store& store, const Array<std::uint64_t>& keys, const Array<double>& weights,

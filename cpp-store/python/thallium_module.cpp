@@ -19,8 +19,7 @@ using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 void bind_transport(py::module_& module) {
   module.def(
       "connect",
-      [](const std::string& address, const std::string& ca_certificate,
-         std::uint16_t provider_id) {
+      [](const std::string& address, const std::string& ca_certificate, std::uint16_t provider_id) {
         ConnectOptions options;
         options.address = address;
         options.provider_id = provider_id;
@@ -43,8 +42,7 @@ void bind_transport(py::module_& module) {
         return listen_thallium(options, handler);
       },
       py::arg("address"), py::arg("handler"), py::arg("threads") = 4, py::arg("certificate") = "",
-      py::arg("key") = "", py::arg("provider_id") = 0,
-      py::arg("shared") = false, Release());
+      py::arg("key") = "", py::arg("provider_id") = 0, py::arg("shared") = false, Release());
 }
 
 void bind_bare(py::module_& module) {
@@ -54,8 +52,7 @@ void bind_bare(py::module_& module) {
       .def("stop", &BareThalliumServer::stop, Release());
   py::class_<BareThalliumClient> client(module, "BareClient",
                                         "rpc, put and get return their seconds.");
-  client
-      .def(py::init<const std::string&>(), py::arg("address"), Release())
+  client.def(py::init<const std::string&>(), py::arg("address"), Release())
       .def("rpc", &BareThalliumClient::rpc, Release())
       .def(
           "put",

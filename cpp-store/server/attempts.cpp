@@ -65,8 +65,8 @@ bool Attempts::is_under_way(std::uint64_t model_id, std::uint64_t attempt, Settl
   const std::lock_guard guard(mutex_);
   const auto found = entries_.find(model_id);
   if (found == entries_.end() || found->second.attempt != attempt) return false;
-  const bool is_over = is_abandoned(found->second) || (how == SettleHow::kGiveUp &&
-                                                       found->second.stage != Stage::kCommitting);
+  const bool is_over = is_abandoned(found->second) ||
+                       (how == SettleHow::kGiveUp && found->second.stage != Stage::kCommitting);
   if (is_over && how != SettleHow::kLook) entries_.erase(found);
   return !is_over;
 }

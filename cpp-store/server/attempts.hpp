@@ -1,10 +1,10 @@
 // Attempts to store models for which layers are held on other servers.
 //
-// Whoever holds layers for such an attempt frees them only when this server says that the attempt is
-// over, and what is over stays so: its put is refused if it comes after all. So nothing depends on how
-// long a put takes, or on clocks; they only decide how long a client that fell silent between two
-// requests is waited for. What is known is lost when the server ends: then, too, puts of attempts
-// that it does not know are refused, and their clients begin anew.
+// Whoever holds layers for such an attempt frees them only when this server says that the attempt
+// is over, and what is over stays so: its put is refused if it comes after all. So nothing depends
+// on how long a put takes, or on clocks; they only decide how long a client that fell silent
+// between two requests is waited for. What is known is lost when the server ends: then, too, puts
+// of attempts that it does not know are refused, and their clients begin anew.
 #pragma once
 
 #include <chrono>

@@ -49,9 +49,8 @@ void Client::forget_all() {
 
 std::shared_ptr<PinnedModel> Client::find(std::uint64_t model_id) {
   const std::lock_guard guard(mutex_);
-  const auto found =
-      std::find_if(leases_.rbegin(), leases_.rend(),
-                   [&](const Lease& lease) { return lease.pinned->id == model_id; });
+  const auto found = std::find_if(leases_.rbegin(), leases_.rend(),
+                                  [&](const Lease& lease) { return lease.pinned->id == model_id; });
   return found == leases_.rend() ? nullptr : found->pinned;
 }
 
@@ -95,12 +94,14 @@ Clients::Flight Clients::admit(const std::shared_ptr<Client>& client, std::uint6
   if (bytes > most) {
     throw StoreException(ErrorCode::kInvalidValue,
                          "a request with " + std::to_string(bytes) +
-                             " bytes of weights; this server takes at most " + std::to_string(most));
+                             " bytes of weights; this server takes at most " +
+                             std::to_string(most));
   }
   if (bytes > limits_.bytes_in_flight - client->bytes_in_flight_ ||
       (most_bytes_ != 0 && bytes > most_bytes_ - bytes_in_flight_)) {
-    throw StoreException(ErrorCode::kBusy, "too many bytes are on their way to or from the server; "
-                                           "try again later, or raise its limits");
+    throw StoreException(ErrorCode::kBusy,
+                         "too many bytes are on their way to or from the server; "
+                         "try again later, or raise its limits");
   }
   client->bytes_in_flight_ += bytes;
   bytes_in_flight_ += bytes;

@@ -19,7 +19,7 @@
 namespace parsl_tl {
 
 struct ClientLimits {
-  std::size_t models_pinned = 256;                    // the one opened longest ago goes first
+  std::size_t models_pinned = 256;                         // the one opened longest ago goes first
   std::uint64_t bytes_in_flight = std::uint64_t{8} << 30;  // bulk data of requests at work
   std::chrono::seconds silence{600};  // after which nothing is kept for a client any more
 };

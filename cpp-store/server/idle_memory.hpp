@@ -13,8 +13,8 @@ class IdleMemory {
  public:
   /// Something was changed, or is about to be.
   void note_change() noexcept { changed_ = Clock::now().time_since_epoch().count(); }
-  /// To be called now and then. Once nothing has changed for a second, memory that is free goes back
-  /// to the system; and a while later again, for what was still at work then.
+  /// To be called now and then. Once nothing has changed for a second, memory that is free goes
+  /// back to the system; and a while later again, for what was still at work then.
   void release_when_quiet() noexcept;
 
  private:

@@ -46,7 +46,8 @@ LatencyHistogram::Summary LatencyHistogram::summary() const {
   }
   if (summary.count == 0) return summary;
   const auto percentile = [&](double share) {
-    const auto rank = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(summary.count)));
+    const auto rank =
+        static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(summary.count)));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < kBuckets; ++i) {
       seen += counts[i];
@@ -82,7 +83,8 @@ double RateMeter::per_second() const noexcept {
   for (const Slot& slot : slots_) {
     const std::int64_t when = slot.second.load(std::memory_order_relaxed);
     // The running second is not over yet.
-    if (when < second && when >= second - kSeconds) sum += slot.count.load(std::memory_order_relaxed);
+    if (when < second && when >= second - kSeconds)
+      sum += slot.count.load(std::memory_order_relaxed);
   }
   const std::int64_t seconds = std::clamp<std::int64_t>(second - start_, 1, kSeconds);
   return static_cast<double>(sum) / static_cast<double>(seconds);

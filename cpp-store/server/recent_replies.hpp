@@ -1,5 +1,5 @@
-// The replies to requests that change something, for a while: a request that is repeated because its
-// reply was lost is not done a second time, and gets the same reply.
+// The replies to requests that change something, for a while: a request that is repeated because
+// its reply was lost is not done a second time, and gets the same reply.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class RecentReplies {
   void remember(const Key& key, const std::string& reply);
 
   const std::size_t most_bytes_;
-  std::mutex mutex_;  // guards the rest
+  std::mutex mutex_;                                   // guards the rest
   std::map<Key, std::optional<std::string>> replies_;  // nothing: at work
   std::deque<Key> order_;                              // of those that are answered
   std::size_t bytes_ = 0;

@@ -122,16 +122,15 @@ void Server::require_claims(const RequestHeader& header) const {
   }
   if (header.stores == digest_of(*engine_->stores())) return;
   throw StoreException(ErrorCode::kWrongStore,
-                       engine_->folder() + " is part of a store of " +
-                           text_of(*engine_->stores()) +
+                       engine_->folder() + " is part of a store of " + text_of(*engine_->stores()) +
                            " by now, which is not the one that was opened; open it again");
 }
 
 void Server::refuse_many_layers(std::size_t layers) const {
   if (layers <= options_.most_layers) return;
-  throw StoreException(ErrorCode::kInvalidValue,
-                       "a model of " + std::to_string(layers) + " layers; this server takes at most " +
-                           std::to_string(options_.most_layers));
+  throw StoreException(ErrorCode::kInvalidValue, "a model of " + std::to_string(layers) +
+                                                     " layers; this server takes at most " +
+                                                     std::to_string(options_.most_layers));
 }
 
 void Server::request_stop() {

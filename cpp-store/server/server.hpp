@@ -1,8 +1,8 @@
 // A server: the engine of one folder behind requests, whichever transport carries them.
 //
 // It lets nobody in without the token, counts what it does, and keeps models readable for clients
-// that opened them. What a request does stands in a file of its own in handlers/; dispatch.cpp lists
-// them.
+// that opened them. What a request does stands in a file of its own in handlers/; dispatch.cpp
+// lists them.
 #pragma once
 
 #include <condition_variable>
@@ -23,9 +23,9 @@
 namespace parsl_tl {
 
 struct ServerOptions {
-  std::optional<Token> token;      // nothing: everybody is let in
-  std::string version;             // of parsl_tl
-  std::string durability = "os";   // what status tells
+  std::optional<Token> token;     // nothing: everybody is let in
+  std::string version;            // of parsl_tl
+  std::string durability = "os";  // what status tells
   bool read_only = false;
   bool checksums = true;           // whether the engine verifies them
   std::uint64_t memory_limit = 0;  // bytes; 0 for none
@@ -38,15 +38,14 @@ class Server final : public Handler {
  public:
   Server(std::shared_ptr<Engine> engine, ServerOptions options);
 
-  std::string handle(std::span<const std::uint8_t> request,
-                     Exchange& exchange) noexcept override;
+  std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept override;
   bool admits(std::span<const std::uint8_t> beginning) const noexcept override;
   bool admits_everybody() const noexcept override { return !options_.token; }
 
   /// What `stop` asks for, and what a signal handler may ask for too.
   void request_stop();
-  /// True if a stop was asked for, by then at the latest. Who waits keeps house meanwhile: to be called
-  /// again and again.
+  /// True if a stop was asked for, by then at the latest. Who waits keeps house meanwhile: to be
+  /// called again and again.
   bool wait_for_stop(std::chrono::milliseconds most);
 
   Engine& engine() noexcept { return *engine_; }

@@ -22,9 +22,9 @@ void for_each_request(const Visit& visit) {
              PutMessage, PutArchitecturesRequest, RetireRequest, HoldMessage, ReleaseRequest,
              BestAncestorsRequest, OpenModelRequest, ReadLayersRequest, DescribeModelRequest,
              ArchitectureRequest, AncestorsRequest, DescendantsRequest, ReferenceCountRequest,
-             ContainsRequest, CountModelsRequest, ListModelsRequest, ListHoldsRequest,
-             JoinRequest, AdoptRequest, BeginPutRequest, SettleRequest, ListBorrowedRequest,
-             StatsRequest, VerifyRequest, CompactRequest, FoldRequest>(visit);
+             ContainsRequest, CountModelsRequest, ListModelsRequest, ListHoldsRequest, JoinRequest,
+             AdoptRequest, BeginPutRequest, SettleRequest, ListBorrowedRequest, StatsRequest,
+             VerifyRequest, CompactRequest, FoldRequest>(visit);
 }
 
 /// The same for requests and replies.

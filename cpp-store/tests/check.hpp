@@ -44,19 +44,18 @@ void check_throws(const std::function<void()>& call, ErrorCode code, const char*
 
 }  // namespace parsl_tl::testing
 
-#define CASE(name)                                                    \
-  static void name();                                                 \
+#define CASE(name)                                                       \
+  static void name();                                                    \
   static const ::parsl_tl::testing::Case name##_registered(#name, name); \
   static void name()
 
-#define CHECK(condition)                                                                  \
-  do {                                                                                    \
+#define CHECK(condition)                                                                    \
+  do {                                                                                      \
     if (!(condition)) ::parsl_tl::testing::fail(__FILE__, __LINE__, "not so: " #condition); \
   } while (false)
 
-#define CHECK_EQ(a, b) \
-  ::parsl_tl::testing::check_equal((a), (b), #a " == " #b, __FILE__, __LINE__)
+#define CHECK_EQ(a, b) ::parsl_tl::testing::check_equal((a), (b), #a " == " #b, __FILE__, __LINE__)
 
-#define CHECK_THROWS(expression, code)                                                     \
+#define CHECK_THROWS(expression, code)                                                         \
   ::parsl_tl::testing::check_throws([&] { static_cast<void>(expression); }, code, #expression, \
                                     __FILE__, __LINE__)

@@ -204,9 +204,7 @@ std::vector<std::size_t> mixed_sizes(std::size_t total, std::uint64_t seed) {
   Random random(seed);
   std::vector<std::size_t> sizes;
   for (std::size_t left = total; left > 0;) {
-    const std::size_t most = random.chance(0.5)   ? 300
-                             : random.chance(0.7) ? 200'000
-                                                  : 9'000'000;
+    const std::size_t most = random.chance(0.5) ? 300 : random.chance(0.7) ? 200'000 : 9'000'000;
     const std::size_t size = std::min<std::size_t>(left, random.below(most));
     sizes.push_back(size);
     left -= size;

@@ -124,8 +124,8 @@ std::string download_request(std::uint64_t stream, const std::vector<std::size_t
 /// Sizes of pieces as tensors have them: many small ones, some of medium size, few large ones.
 std::vector<std::size_t> mixed_sizes(std::size_t total, std::uint64_t seed);
 
-/// Whether a call ends by its own time-out or at once, and not by kPatience or not at all. The bound
-/// is far above what it takes, as tests run on busy machines and under sanitizers.
+/// Whether a call ends by its own time-out or at once, and not by kPatience or not at all. The
+/// bound is far above what it takes, as tests run on busy machines and under sanitizers.
 template <typename Work>
 bool ends_soon(Work work) {
   const auto start = std::chrono::steady_clock::now();

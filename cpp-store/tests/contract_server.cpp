@@ -39,9 +39,7 @@ void StreamSum::add(std::span<const std::uint8_t> bytes) {
   size_ += bytes.size();
 }
 
-std::string StreamSum::text() const {
-  return std::to_string(size_) + " " + std::to_string(sum_);
-}
+std::string StreamSum::text() const { return std::to_string(size_) + " " + std::to_string(sum_); }
 
 ContractHandler::ContractHandler(std::string password)
     : pass_(password.empty() ? "" : password + " ") {}
@@ -60,8 +58,7 @@ std::string ContractHandler::handle(std::span<const std::uint8_t> request,
   }
   const auto space = std::find(request.begin(), request.end(), ' ');
   const auto word = to_text({request.begin(), space});
-  const auto rest = request.subspan(
-      std::min(word.size() + 1, request.size()));
+  const auto rest = request.subspan(std::min(word.size() + 1, request.size()));
   std::string reply;
   try {
     reply = answer(word, rest, exchange);

@@ -24,11 +24,11 @@ constexpr int kAtSystemCall = SIGTRAP | 0x80;  // with PTRACE_O_TRACESYSGOOD
 
 bool changes_files(const __ptrace_syscall_info& call) {
   static const std::set<std::uint64_t> kChanges{
-      SYS_write,     SYS_pwrite64, SYS_writev,   SYS_pwritev,  SYS_fallocate, SYS_ftruncate,
-      SYS_fsync,     SYS_fdatasync, SYS_renameat, SYS_renameat2, SYS_unlinkat, SYS_linkat,
-      SYS_mkdirat,   SYS_fchmod,   SYS_fchown,   SYS_copy_file_range,
+      SYS_write,   SYS_pwrite64,  SYS_writev,   SYS_pwritev,         SYS_fallocate, SYS_ftruncate,
+      SYS_fsync,   SYS_fdatasync, SYS_renameat, SYS_renameat2,       SYS_unlinkat,  SYS_linkat,
+      SYS_mkdirat, SYS_fchmod,    SYS_fchown,   SYS_copy_file_range,
 #ifdef SYS_rename  // newer machines have only those that name a folder
-      SYS_rename,    SYS_unlink,   SYS_link,     SYS_mkdir,    SYS_rmdir,
+      SYS_rename,  SYS_unlink,    SYS_link,     SYS_mkdir,           SYS_rmdir,
 #endif
   };
   if (call.entry.nr == SYS_openat) return (call.entry.args[2] & O_CREAT) != 0;
@@ -38,8 +38,7 @@ bool changes_files(const __ptrace_syscall_info& call) {
 /// Whether the thread, which was stopped at a system call, is about to change a file.
 bool is_at_step(::pid_t thread) {
   __ptrace_syscall_info call{};
-  return ::ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof call,
-                  &call) > 0 &&
+  return ::ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof call, &call) > 0 &&
          call.op == PTRACE_SYSCALL_INFO_ENTRY && changes_files(call);
 }
 

@@ -140,10 +140,11 @@ class Stress {
     }
     if (files != engine.stats().at("segments")) problem("segment files that nobody owns");
     const Counts& n = counts_;
-    std::printf("%zu models; %zu put, %zu refused, %zu retired, %zu pinned, %zu MB read, "
-                "%zu compactions and folds\n",
-                report.models, n.put.load(), n.refused.load(), n.retired.load(), n.pinned.load(),
-                n.bytes.load() >> 20, n.compacted.load());
+    std::printf(
+        "%zu models; %zu put, %zu refused, %zu retired, %zu pinned, %zu MB read, "
+        "%zu compactions and folds\n",
+        report.models, n.put.load(), n.refused.load(), n.retired.load(), n.pinned.load(),
+        n.bytes.load() >> 20, n.compacted.load());
   }
   void check_all(const std::string& folder) {
     check(first_);
@@ -206,7 +207,8 @@ class Stress {
     if (const auto model = engine.best_ancestor(query)) check_content(*model, counts_);
     std::vector<Query> queries(70, query);
     const auto winners = engine.best_ancestors(queries, 2);
-    if (const auto id = random.chance(0.5) ? living_.any(random) : std::optional(winners[0].model_id)) {
+    if (const auto id =
+            random.chance(0.5) ? living_.any(random) : std::optional(winners[0].model_id)) {
       try {
         const auto pinned = engine.pin(*id);
         check_content(*pinned, counts_);

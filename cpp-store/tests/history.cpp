@@ -184,7 +184,8 @@ std::string describe(const Catalog& catalog) {
                  std::to_string(catalog.segment_bytes(owner)));
   });
   catalog.for_each_used([&](std::uint64_t id, std::optional<std::uint64_t> parent, bool living) {
-    std::string line = "used " + std::to_string(id) + " " + shown(parent) + (living ? " living" : "");
+    std::string line =
+        "used " + std::to_string(id) + " " + shown(parent) + (living ? " living" : "");
     for (const std::uint64_t above : catalog.ancestors(id)) line += " < " + std::to_string(above);
     lines.insert(line + (catalog.was_used(id) ? "" : " unknown"));
   });

@@ -21,7 +21,7 @@ std::vector<Known>& cases() {
   return all;
 }
 
-constexpr int kMostShown = 20;  // failures of one case; a loop may fail a thousand times
+constexpr int kMostShown = 20;          // failures of one case; a loop may fail a thousand times
 std::atomic<int> failures_of_case = 0;  // cases may have threads
 
 bool is_wanted(const std::string& name, int count, char** parts) {

@@ -1,6 +1,5 @@
 #include "sample_models.hpp"
 
-
 #include "layer_name.hpp"
 
 namespace parsl_tl::testing {

@@ -1,5 +1,5 @@
-// Models whose tensors follow from their owner and their layer, so that whoever reads them knows what
-// has to come.
+// Models whose tensors follow from their owner and their layer, so that whoever reads them knows
+// what has to come.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,8 @@ namespace parsl_tl::testing {
 
 constexpr std::uint64_t kSampleLayers = 12;
 
-/// Layer number `layer` in one of its forms: models share a prefix as long as the forms are the same.
+/// Layer number `layer` in one of its forms: models share a prefix as long as the forms are the
+/// same.
 std::uint64_t sample_hash(std::uint64_t layer, std::uint64_t form);
 /// The tensors that an owner has of a layer: some of none, some of empty ones, sizes of all kinds.
 std::vector<Bytes> sample_tensors(std::uint64_t owner, std::uint64_t key);

@@ -1,10 +1,9 @@
 // Every instruction set gives the same checksums, whole or in pieces.
-#include "checksum.hpp"
-
 #include <memory>
 #include <vector>
 
 #include "check.hpp"
+#include "checksum.hpp"
 #include "checksum_kernel.hpp"
 #include "random.hpp"
 
@@ -29,7 +28,8 @@ std::uint64_t in_pieces(const ChecksumKernel& kernel, const std::vector<std::uin
   kernel.reset(state.get());
   for (std::size_t done = 0; done < bytes.size();) {
     const std::size_t most = bytes.size() - done;
-    const std::size_t piece = std::min<std::size_t>(most, random.below(random.chance(0.5) ? 70 : 2000));
+    const std::size_t piece =
+        std::min<std::size_t>(most, random.below(random.chance(0.5) ? 70 : 2000));
     kernel.update(state.get(), bytes.data() + done, piece);
     done += piece;
   }

@@ -1,9 +1,8 @@
 // The delta index: a removed model leaves nothing.
-#include "delta_index.hpp"
-
 #include <map>
 
 #include "check.hpp"
+#include "delta_index.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {

@@ -1,6 +1,4 @@
 // Work on several threads: all of it is done, once, whoever asks and whatever fails.
-#include "fanout.hpp"
-
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +6,7 @@
 #include <atomic>
 
 #include "check.hpp"
+#include "fanout.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {

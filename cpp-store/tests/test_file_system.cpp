@@ -1,16 +1,15 @@
 // Network file systems are known by the numbers that statfs gives.
-#include "file_system.hpp"
-
 #include "check.hpp"
+#include "file_system.hpp"
 #include "scratch.hpp"
 
 namespace parsl_tl::testing {
 namespace {
 
 CASE(network_file_systems_are_known) {
-  for (const std::uint32_t magic : {0x6969U, 0x65735546U, 0x01021997U, 0x0BD00BD0U, 0x47504653U,
-                                    0x19830326U, 0xFF534D42U, 0xFE534D42U, 0x517BU, 0x00C36400U,
-                                    0x5346414FU, 0x20030528U, 0xAAD7AAEAU}) {
+  for (const std::uint32_t magic :
+       {0x6969U, 0x65735546U, 0x01021997U, 0x0BD00BD0U, 0x47504653U, 0x19830326U, 0xFF534D42U,
+        0xFE534D42U, 0x517BU, 0x00C36400U, 0x5346414FU, 0x20030528U, 0xAAD7AAEAU}) {
     CHECK(network_file_system(magic) != nullptr);
   }
   // ext4, XFS, tmpfs, btrfs, overlayfs

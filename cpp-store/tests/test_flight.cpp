@@ -52,7 +52,7 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 mode_t mode_of(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::lstat(path.c_str(), &info) == 0 ? info.st_mode : 0;
 }
 
@@ -145,9 +145,9 @@ CASE(tls_on_one_side_only) {
     return scheme + address.substr(address.find("://"));
   };
   const Ends plain(over_tcp());
-  CHECK_THROWS(ask(*connect_to(over_tls(), with_scheme(plain.listener->address(), "grpc+tls")),
-                   "echo"),
-               ErrorCode::kDenied);
+  CHECK_THROWS(
+      ask(*connect_to(over_tls(), with_scheme(plain.listener->address(), "grpc+tls")), "echo"),
+      ErrorCode::kDenied);
   const Ends tls(over_tls());
   CHECK_THROWS(ask(*connect_to(over_tcp(), with_scheme(tls.listener->address(), "grpc+tcp")),
                    "echo", std::chrono::milliseconds(3000)),
@@ -198,7 +198,9 @@ CASE(socket_file_of_a_dead_server) {
   const Scratch folder;
   const std::string path = folder / "socket";
   const Transport transport = over_flight("grpc+unix://" + path);
-  { ServerProcess server(transport, transport.address); }
+  {
+    ServerProcess server(transport, transport.address);
+  }
   CHECK_EQ(mode_of(path), static_cast<mode_t>(S_IFSOCK | 0600));
   const Ends ends(transport);
   CHECK_EQ(ask(*ends.connect(), "echo here"), "here");

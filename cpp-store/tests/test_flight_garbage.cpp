@@ -105,12 +105,11 @@ std::vector<fl::FlightPayload> good_payloads(std::uint64_t said, std::int64_t se
   const auto options = arrow::ipc::IpcWriteOptions::Defaults();
   std::vector<fl::FlightPayload> payloads(2);
   const arrow::ipc::DictionaryFieldMapper mapper(*part_schema());
-  CHECK(arrow::ipc::GetSchemaPayload(*part_schema(), options, mapper, &payloads[0].ipc_message)
-            .ok());
+  CHECK(
+      arrow::ipc::GetSchemaPayload(*part_schema(), options, mapper, &payloads[0].ipc_message).ok());
   const auto descriptor = fl::FlightDescriptor::Command(command(said, "upload"));
   payloads[0].descriptor = arrow::Buffer::FromString(*descriptor.SerializeToString());
-  CHECK(arrow::ipc::GetRecordBatchPayload(*as_batch(zeros(sent)), options,
-                                          &payloads[1].ipc_message)
+  CHECK(arrow::ipc::GetRecordBatchPayload(*as_batch(zeros(sent)), options, &payloads[1].ipc_message)
             .ok());
   return payloads;
 }
@@ -119,8 +118,11 @@ std::shared_ptr<arrow::Buffer> spoiled(const std::shared_ptr<arrow::Buffer>& buf
                                        Random& random) {
   std::string text = buffer ? buffer->ToString() : std::string();
   switch (random.below(4)) {
-    case 0: return nullptr;
-    case 1: text.resize(random.below(text.size() + 40)); break;
+    case 0:
+      return nullptr;
+    case 1:
+      text.resize(random.below(text.size() + 40));
+      break;
     default:
       for (std::uint64_t i = random.below(8); i > 0 && !text.empty(); --i) {
         text[random.below(text.size())] = static_cast<char>(random());
@@ -173,8 +175,9 @@ CASE(wrong_puts) {
   const auto other = arrow::RecordBatch::Make(arrow::schema({arrow::field("part", column->type())}),
                                               300, {column});
   CHECK(!rogue.put(good, other).ok());
-  CHECK(!rogue.put(good, arrow::RecordBatch::Make(arrow::schema({}), 300,
-                                                  std::vector<std::shared_ptr<arrow::Array>>{}))
+  CHECK(!rogue
+             .put(good, arrow::RecordBatch::Make(arrow::schema({}), 300,
+                                                 std::vector<std::shared_ptr<arrow::Array>>{}))
              .ok());
   CHECK_EQ(ask(*ends.connect(), "echo still"), "still");
 }
@@ -240,7 +243,8 @@ CASE(random_puts) {
   Rogue rogue(ends);
   Random random(20);
   send_many([&] {
-    auto payloads = good_payloads(random.below(3000), static_cast<std::int64_t>(random.below(3000)));
+    auto payloads =
+        good_payloads(random.below(3000), static_cast<std::int64_t>(random.below(3000)));
     for (auto& payload : payloads) {
       if (random.chance(0.2)) payload.descriptor = spoiled(payload.descriptor, random);
       if (random.chance(0.2)) payload.app_metadata = spoiled(payload.app_metadata, random);
@@ -272,8 +276,8 @@ CASE(random_requests) {
     std::string text(bytes.begin(), bytes.end());
     if (random.chance(0.5)) text = std::string(kHeadMagic) + text;
     if (random.chance(0.5)) return static_cast<void>(rogue.get(text));
-    static_cast<void>(rogue.action(random.chance(0.5) ? kAction : text,
-                                   arrow::Buffer::FromString(text)));
+    static_cast<void>(
+        rogue.action(random.chance(0.5) ? kAction : text, arrow::Buffer::FromString(text)));
   });
   CHECK_EQ(ask(*ends.connect(), "echo still"), "still");
 }

@@ -1,7 +1,6 @@
 // What stands in front of messages.
-#include "frame.hpp"
-
 #include "check.hpp"
+#include "frame.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {
@@ -18,7 +17,8 @@ RequestHeader random_header(Random& random) {
   for (auto& byte : header.client) byte = static_cast<std::uint8_t>(random());
   header.bulk_bytes = random();
   header.number = random();
-  if (random.chance(0.5)) header.server = Membership{static_cast<std::uint32_t>(random.below(9)), 9};
+  if (random.chance(0.5))
+    header.server = Membership{static_cast<std::uint32_t>(random.below(9)), 9};
   header.stores = random();
   for (auto& byte : header.store.bytes) byte = static_cast<std::uint8_t>(random());
   return header;

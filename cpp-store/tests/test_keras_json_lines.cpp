@@ -1,8 +1,7 @@
 // Templates filled with names; arrays that do not fit them are refused.
-#include "keras_json_lines.hpp"
-
 #include "check.hpp"
 #include "errors.hpp"
+#include "keras_json_lines.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {
@@ -57,15 +56,15 @@ CASE(keras_json_lines_refuse) {
     change(arrays);
     CHECK(is_refused(arrays.batch()));
   };
-  refused([](Arrays& a) { a.templates[1] = 3; });           // no such template
-  refused([](Arrays& a) { a.templates[1] = 2; });           // which has two inputs
+  refused([](Arrays& a) { a.templates[1] = 3; });  // no such template
+  refused([](Arrays& a) { a.templates[1] = 2; });  // which has two inputs
   refused([](Arrays& a) { a.templates.pop_back(); });
   refused([](Arrays& a) { a.layer_starts = {0, 5, 4}; });
   refused([](Arrays& a) { a.layer_starts = {0, 4, 6}; });
-  refused([](Arrays& a) { a.layer_starts = {0, 0, 5}; });   // a model without layers
+  refused([](Arrays& a) { a.layer_starts = {0, 0, 5}; });  // a model without layers
   refused([](Arrays& a) { a.edge_starts = {0, 3, 4}; });
   refused([](Arrays& a) { a.edges.pop_back(); });
-  refused([](Arrays& a) { a.edges[0] = 4; });               // of another model
+  refused([](Arrays& a) { a.edges[0] = 4; });  // of another model
   refused([](Arrays& a) { std::swap(a.edges[1], a.edges[5]); });
   bool thrown = false;
   try {

@@ -1,7 +1,6 @@
 // Layer names and keys say the same.
-#include "layer_name.hpp"
-
 #include "check.hpp"
+#include "layer_name.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {

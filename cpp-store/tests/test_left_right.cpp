@@ -1,10 +1,9 @@
 // LeftRight: readers see whole states, and states only grow newer.
-#include "left_right.hpp"
-
 #include <stdexcept>
 #include <vector>
 
 #include "check.hpp"
+#include "left_right.hpp"
 
 namespace parsl_tl::testing {
 namespace {

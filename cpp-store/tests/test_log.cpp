@@ -1,9 +1,8 @@
 // The log: what a dying writer leaves is cut off, damage before whole records is not.
-#include "log.hpp"
-
 #include <arrow/buffer.h>
 
 #include "check.hpp"
+#include "log.hpp"
 #include "random.hpp"
 #include "scratch.hpp"
 

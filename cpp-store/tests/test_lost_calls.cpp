@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::uint32_t kServers = 3;
 
-/// Three servers, with models 3, 4 and 5 that own layers on each of them, the latter two inheriting.
+/// Three servers, with models 3, 4 and 5 that own layers on each of them, the latter two
+/// inheriting.
 class Family {
  public:
   Family() : cluster_(scratch_.path(), kServers) {
@@ -45,8 +46,8 @@ class Family {
     for (std::size_t i = 0; i < kServers; ++i) {
       Engine& engine = cluster_.engine(i);
       out << "server " << i;
-      for (const char* name : {"models", "layers", "layer_references", "bytes_live",
-                               "bytes_segments", "segments"}) {
+      for (const char* name :
+           {"models", "layers", "layer_references", "bytes_live", "bytes_segments", "segments"}) {
         out << " " << name << " " << engine.stats()[name];
       }
       for (const auto& hold : engine.holds()) out << " hold " << hold.model_id;
@@ -127,7 +128,8 @@ CASE(lost_calls_of_retire) {
   // The last who hold layers of others: bytes are freed on several servers.
   check_act("retire", [](Family& family) {
     std::string freed;
-    for (const std::uint64_t id : {3, 4, 5}) freed += std::to_string(family.store->retire(id)) + " ";
+    for (const std::uint64_t id : {3, 4, 5})
+      freed += std::to_string(family.store->retire(id)) + " ";
     return freed;
   });
 }
@@ -159,8 +161,8 @@ CASE(lost_calls_of_put_architectures) {
     const std::vector<std::int64_t> starts{0, 1, 2, 3, 4}, edge_starts(5, 0);
     const std::vector<std::uint32_t> classes(4, 0), edges;
     const std::vector<std::string> names{"Dense"};
-    family.store->put_architectures({ids, qualities, parents, has_parent, starts, hashes, classes,
-                                     names, edge_starts, edges});
+    family.store->put_architectures(
+        {ids, qualities, parents, has_parent, starts, hashes, classes, names, edge_starts, edges});
     return std::to_string(family.store->num_models());
   });
 }
@@ -182,8 +184,8 @@ CASE(lost_calls_of_reads) {
       found += std::to_string(read->id) + ":";
       for (std::size_t i = 0; i < places.size(); ++i) {
         const auto& layer = read->layers[i];
-        const auto expected = layer.has_weights ? sample_tensors(layer.owner, layer.key)
-                                                : std::vector<Bytes>();
+        const auto expected =
+            layer.has_weights ? sample_tensors(layer.owner, layer.key) : std::vector<Bytes>();
         bool same = viewed.layers[i].size() == expected.size();
         for (std::size_t j = 0; same && j < expected.size(); ++j) {
           same = std::equal(expected[j].begin(), expected[j].end(), viewed.layers[i][j].begin(),
@@ -232,8 +234,12 @@ CASE(an_attempt_takes_over_what_a_dead_one_held) {
   Family family;
   const auto heir = family.heir(7);
   const StoreId home = family.cluster().engine(1).store();
-  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0)},
-                   {format_layer_name("Dense", sample_hash(0, 0), 0)}, {3}, 99, home};
+  HoldRequest hold{7,
+                   {layer_key(sample_hash(0, 0), 0)},
+                   {format_layer_name("Dense", sample_hash(0, 0), 0)},
+                   {3},
+                   99,
+                   home};
   CHECK(family.cluster().engine(0).hold(hold).taken);
   const auto wrong = family.heir(7);
   wrong->request.tensors.back().dtype = "";
@@ -249,8 +255,12 @@ CASE(an_attempt_takes_over_what_a_dead_one_held) {
 CASE(a_dead_attempt_of_a_stored_model_is_swept) {
   Family family;
   const StoreId home = family.cluster().engine(1).store();
-  HoldRequest hold{7, {layer_key(sample_hash(0, 0), 0)},
-                   {format_layer_name("Dense", sample_hash(0, 0), 0)}, {3}, 99, home};
+  HoldRequest hold{7,
+                   {layer_key(sample_hash(0, 0), 0)},
+                   {format_layer_name("Dense", sample_hash(0, 0), 0)},
+                   {3},
+                   99,
+                   home};
   CHECK(family.cluster().engine(0).hold(hold).taken);
   SampleModel whole(7, 1.0);
   whole.add(sample_hash(0, 0), true);

@@ -76,8 +76,13 @@ CASE(message_with_flipped_bits) {
 
 CASE(message_with_numbers_at_the_edges) {
   Random random(5);
-  const std::vector<std::uint64_t> edges{0, 1, 0x7FFFFFFF, 0xFFFFFFFF, std::uint64_t{1} << 40,
-                                         ~std::uint64_t{0} >> 1, ~std::uint64_t{0}};
+  const std::vector<std::uint64_t> edges{0,
+                                         1,
+                                         0x7FFFFFFF,
+                                         0xFFFFFFFF,
+                                         std::uint64_t{1} << 40,
+                                         ~std::uint64_t{0} >> 1,
+                                         ~std::uint64_t{0}};
   for_each_message([&]<typename Message>() {
     const std::string bytes = encoded(random_message<Message>(random));
     for (std::size_t at = 0; at + 8 <= bytes.size(); at += 4) {

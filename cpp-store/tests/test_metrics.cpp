@@ -1,6 +1,4 @@
 // What servers count.
-#include "metrics.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "metrics.hpp"
 #include "random.hpp"
 
 namespace parsl_tl::testing {

@@ -52,7 +52,9 @@ void write_compacted_log(const std::string& path) {
 CASE(opening_keeps_what_departed_models_own) {
   const Scratch scratch;
   const std::string folder = scratch / "store";
-  { const Engine made(folder, {}); }
+  {
+    const Engine made(folder, {});
+  }
   std::filesystem::remove(folder + "/log");
   write_compacted_log(folder + "/log");
   for (int i = 0; i < 2; ++i) {  // from the log, and from the snapshot of it

@@ -1,11 +1,10 @@
 // The search against looking at every model: in the delta, in the snapshot, and in both.
-#include "prefix_search.hpp"
-
 #include <cmath>
 #include <limits>
 
 #include "check.hpp"
 #include "history.hpp"
+#include "prefix_search.hpp"
 #include "scratch.hpp"
 #include "snapshot_writer.hpp"
 
@@ -104,8 +103,8 @@ CASE(query_refuses) {
   };
   const double nan = std::nan("");
   refused({1.0, 2.0}, {});
-  for (const auto& weights : std::vector<std::vector<double>>{
-           {}, {1.0}, {1.0, -1.0}, {1.0, nan}, {1.0, 1e7}}) {
+  for (const auto& weights :
+       std::vector<std::vector<double>>{{}, {1.0}, {1.0, -1.0}, {1.0, nan}, {1.0, 1e7}}) {
     QueryOptions options;
     options.by = ScoreBy::kWeights;
     refused(weights, options);

@@ -156,7 +156,8 @@ class Twins {
 std::vector<EngineOptions> all_options() {
   std::vector<EngineOptions> all;
   for (const Codec codec : {Codec::kRaw, Codec::kLz4, Codec::kZstd}) {
-    for (const bool checksums : {true, false}) all.push_back({.checksums = checksums, .codec = codec});
+    for (const bool checksums : {true, false})
+      all.push_back({.checksums = checksums, .codec = codec});
   }
   return all;
 }
@@ -244,7 +245,8 @@ CASE(put_stream_of_another_length_is_refused) {
   for (const EngineOptions& options : all_options()) {
     const Scratch scratch;
     Engine engine(scratch / "store", options);
-    const auto check_refused = [&](const Bytes& stream, std::size_t piece, const std::string& came) {
+    const auto check_refused = [&](const Bytes& stream, std::size_t piece,
+                                   const std::string& came) {
       Pieces source = in_pieces_of(piece, stream);
       const std::string why = refusal(engine, model.from(source));
       CHECK(has(why, announced));
@@ -328,7 +330,12 @@ CASE(put_stream_that_makes_no_sense_is_refused_unread) {
   refused([](auto& t) { std::swap(t[0], t[1]); }, "layer 0 after one of layer 2");
   refused([](auto& t) { t[1].layer = 3; }, "layer 3 of 3");
   refused([](auto& t) { t[0].announced = 25; }, "shape (2, 3) and dtype float32 cannot have 25");
-  refused([](auto& t) { t[0].announced = 0; t[0].shape = {kLong, kLong, 4}; }, "cannot have 0");
+  refused(
+      [](auto& t) {
+        t[0].announced = 0;
+        t[0].shape = {kLong, kLong, 4};
+      },
+      "cannot have 0");
   refused([](auto& t) { t[0].shape = {0}; }, "shape (0) and dtype float32 cannot have 24");
   refused([](auto& t) { t[0].shape = {-1, 24}; }, "dimension of -1");
   refused([](auto& t) { t[0].shape = {std::int64_t{1} << 32, 0}; }, "dimension of 4294967296");
@@ -339,8 +346,12 @@ CASE(put_stream_that_makes_no_sense_is_refused_unread) {
   refused([](auto& t) { t[0].dtype = "fl\xC3\xB6t"; }, "printable");
   refused([&](auto& t) { t[0].bytes = model.memory[0]; }, "either in memory");
   const std::uint64_t half = std::uint64_t{1} << 63;
-  refused([&](auto& t) { t[0].shape = t[1].shape = {}; t[0].announced = t[1].announced = half; },
-          "more than 1152921504606846976 bytes");
+  refused(
+      [&](auto& t) {
+        t[0].shape = t[1].shape = {};
+        t[0].announced = t[1].announced = half;
+      },
+      "more than 1152921504606846976 bytes");
 }
 
 CASE(put_checks_tensors_in_memory_too) {
@@ -384,7 +395,9 @@ CASE(put_stream_killed_midway) {
   const std::size_t piece = 1 + model.stream.size() / 10;
   for (const Codec codec : {Codec::kRaw, Codec::kLz4}) {
     const Scratch scratch;
-    { const Engine made(scratch / "store", {.codec = codec}); }
+    {
+      const Engine made(scratch / "store", {.codec = codec});
+    }
     for (const int pieces : {0, 1, 5, 10}) {
       const int status = end_of_child([&] {
         Engine engine(scratch / "store", {});
@@ -408,7 +421,9 @@ CASE(put_stream_that_cannot_be_written) {
   Random random(27);
   const Sample model = random_sample(random, 30, Sizes::kMixed);
   const Scratch scratch;
-  { const Engine made(scratch / "store", {}); }
+  {
+    const Engine made(scratch / "store", {});
+  }
   // A file may not grow as large as the segment; only a process that ends soon is limited so.
   const int status = end_of_child([&] {
     Engine engine(scratch / "store", {});

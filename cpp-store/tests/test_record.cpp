@@ -1,6 +1,4 @@
 // Records survive encoding; what is no batch of records is refused.
-#include "record.hpp"
-
 #include <arrow/buffer.h>
 
 #include <cmath>
@@ -8,6 +6,7 @@
 
 #include "check.hpp"
 #include "random.hpp"
+#include "record.hpp"
 
 namespace parsl_tl {
 
@@ -46,7 +45,8 @@ Record random_record(Random& random) {
     const std::size_t layers = random.below(20);
     for (std::size_t i = 0; i < layers; ++i) {
       const bool has_weights = !put || random.chance(0.7);
-      const std::uint64_t owner = put && has_weights && random.chance(0.5) ? random() : record.model_id;
+      const std::uint64_t owner =
+          put && has_weights && random.chance(0.5) ? random() : record.model_id;
       record.layers.push_back({random(), put ? random_text(random, 30) : "", owner,
                                has_weights ? random() : 0, has_weights});
     }
@@ -128,8 +128,8 @@ CASE(record_without_sense_is_refused) {
   refused([](Record& r) { r.operation = static_cast<Operation>(5); });
   refused([](Record& r) { r.edges = {0}; });
   refused([](Record& r) { r.edges = {0, 1}; });
-  refused([](Record& r) { r.layers[0].has_weights = false; });               // but it has bytes
-  refused([](Record& r) { r.layers[0] = {7, "a", 2, 0, false}; });           // another's nothing
+  refused([](Record& r) { r.layers[0].has_weights = false; });      // but it has bytes
+  refused([](Record& r) { r.layers[0] = {7, "a", 2, 0, false}; });  // another's nothing
   refused([](Record& r) { r.operation = Operation::kDeparted, r.layers[0].owner = 2; });
   CHECK_THROWS(decode(encode({})), ErrorCode::kCorrupt);
 }

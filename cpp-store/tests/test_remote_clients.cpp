@@ -113,8 +113,8 @@ CASE(a_server_with_an_empty_folder_is_refused) {
     CHECK_THROWS(cluster.connect(unmapped()), ErrorCode::kWrongStore);
     CHECK_THROWS(cluster.connect(reading), ErrorCode::kWrongStore);
     CHECK_EQ(cluster.engine(1).membership().count, 1U);  // it was told nothing
-    const auto adopted = RemoteStore::adopt(cluster.channels(), cluster.addresses(3), unmapped(),
-                                            false);
+    const auto adopted =
+        RemoteStore::adopt(cluster.channels(), cluster.addresses(3), unmapped(), false);
     CHECK_EQ(adopted.before.at(1).text(), was);
     CHECK_EQ(adopted.lost_models.size(), 0U);
     const auto again = cluster.connect(unmapped());

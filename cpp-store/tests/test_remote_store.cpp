@@ -1,11 +1,11 @@
 // A store on servers against one in a folder, through random histories: whatever is asked, both say
 // the same; also when requests and replies are lost at every step.
+#include <arrow/api.h>
+
 #include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
-
-#include <arrow/api.h>
 
 #include "check.hpp"
 #include "cluster.hpp"
@@ -52,7 +52,8 @@ using Layers = std::vector<std::tuple<std::uint64_t, std::string, std::uint64_t>
 
 Layers layers_of(const Model& model) {
   Layers layers;
-  for (const LayerRecord& layer : model.layers) layers.emplace_back(layer.key, layer.name, layer.owner);
+  for (const LayerRecord& layer : model.layers)
+    layers.emplace_back(layer.key, layer.name, layer.owner);
   return layers;
 }
 
@@ -114,9 +115,8 @@ std::vector<Row> rows_of(const std::shared_ptr<arrow::Table>& table) {
   };
   std::vector<Row> rows;
   for (std::int64_t i = 0; i < batch->num_rows(); ++i) {
-    rows.emplace_back(ids->Value(i), optional(parents, i), optional(donors, i),
-                      qualities->Value(i), layers->Value(i), owned->Value(i), total->Value(i),
-                      attributes->GetString(i));
+    rows.emplace_back(ids->Value(i), optional(parents, i), optional(donors, i), qualities->Value(i),
+                      layers->Value(i), owned->Value(i), total->Value(i), attributes->GetString(i));
   }
   return rows;
 }
@@ -125,7 +125,9 @@ std::vector<Row> rows_of(const std::shared_ptr<arrow::Table>& table) {
 class Twins {
  public:
   Twins(std::uint64_t seed, std::uint32_t servers, bool maps_segments)
-      : random_(seed), cluster_(scratch_ / "spread", servers, {}, seed), whole_(scratch_ / "whole", {}) {
+      : random_(seed),
+        cluster_(scratch_ / "spread", servers, {}, seed),
+        whole_(scratch_ / "whole", {}) {
     ProviderOptions options = quick_options();
     options.maps_segments = maps_segments;
     remote_ = cluster_.connect(options);
@@ -229,7 +231,8 @@ class Twins {
       CHECK_EQ(found.error == std::nullopt, expected.error == std::nullopt);
       if (found.error || expected.error) continue;
       Layers layers;
-      for (const auto& layer : found.value->layers) layers.emplace_back(layer.key, layer.name, layer.owner);
+      for (const auto& layer : found.value->layers)
+        layers.emplace_back(layer.key, layer.name, layer.owner);
       CHECK(layers == layers_of(expected.value));
       check_readable(*found.value, random_);
       if (random_.chance(0.5)) held_.push_back(found.value);
@@ -318,7 +321,9 @@ class Twins {
   Random& random() { return random_; }
 
  private:
-  std::uint64_t any_id() { return used_.empty() || random_.chance(0.1) ? random_() : random_.pick(used_); }
+  std::uint64_t any_id() {
+    return used_.empty() || random_.chance(0.1) ? random_() : random_.pick(used_);
+  }
 
   std::vector<double> weights_of(const std::vector<std::uint64_t>& keys) {
     std::vector<double> weights;
@@ -331,7 +336,9 @@ class Twins {
 
   QueryOptions random_options(bool weighted) {
     QueryOptions options;
-    options.by = weighted ? ScoreBy::kWeights : random_.chance(0.5) ? ScoreBy::kLayers : ScoreBy::kBytes;
+    options.by = weighted              ? ScoreBy::kWeights
+                 : random_.chance(0.5) ? ScoreBy::kLayers
+                                       : ScoreBy::kBytes;
     if (random_.chance(0.3)) options.quality_rate = 0.5;
     if (random_.chance(0.3)) options.min_quality = 1.0;
     while (!used_.empty() && random_.chance(0.3)) options.exclude.insert(random_.pick(used_));

@@ -1,12 +1,11 @@
 // Segments: what is written is read, and damage is refused.
-#include "segment.hpp"
-
 #include <cstring>
 
 #include "check.hpp"
 #include "checksum.hpp"
 #include "random.hpp"
 #include "scratch.hpp"
+#include "segment.hpp"
 
 namespace parsl_tl::testing {
 namespace {
@@ -96,8 +95,13 @@ CASE(segment_unpublished_goes) {
   const Scratch scratch;
   Random random(11);
   const Tensors tensors = make_tensors(random, 3);
-  { SegmentWriter writer(scratch.path(), kId, tensors.views, {}); }
-  { SegmentWriter writer(scratch.path(), kId, tensors.views, {}); writer.publish(scratch / "seg"); }
+  {
+    SegmentWriter writer(scratch.path(), kId, tensors.views, {});
+  }
+  {
+    SegmentWriter writer(scratch.path(), kId, tensors.views, {});
+    writer.publish(scratch / "seg");
+  }
   CHECK_EQ(read_file(scratch / "seg").size() % 4, 0U);
   CHECK_THROWS(Segment(scratch / "none", kId, true), ErrorCode::kNotFound);
   CHECK_THROWS(Segment(scratch / "seg", kId + 1, true), ErrorCode::kCorrupt);

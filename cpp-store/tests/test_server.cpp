@@ -98,11 +98,11 @@ CASE(server_limits_the_layers_of_a_model) {
   RawClient client(fixture.server);
   const auto model = fixture.model(1);
   CHECK_THROWS(put(client, model->request), ErrorCode::kInvalidValue);
-  CHECK_THROWS(client.ask(HoldMessage{1, model->request.layer_keys, model->request.layer_names,
-                                      {3, 3, 3}}),
-               ErrorCode::kInvalidValue);
-  PutArchitecturesRequest many{{1, 2}, {0, 0}, {0, 0}, {0, 0}, {0, 1, 4}, {1, 2, 3, 4},
-                               {0, 0, 0, 0}, {"Dense"}, {0, 0, 0}, {}};
+  CHECK_THROWS(
+      client.ask(HoldMessage{1, model->request.layer_keys, model->request.layer_names, {3, 3, 3}}),
+      ErrorCode::kInvalidValue);
+  PutArchitecturesRequest many{{1, 2},       {0, 0},       {0, 0},    {0, 0},    {0, 1, 4},
+                               {1, 2, 3, 4}, {0, 0, 0, 0}, {"Dense"}, {0, 0, 0}, {}};
   CHECK_THROWS(client.ask(many), ErrorCode::kInvalidValue);
   many.layer_starts = {0, 2, 4};
   client.ask(many);
@@ -126,8 +126,8 @@ CASE(server_refuses_texts_that_are_no_utf8) {
   wrong = model->request;
   wrong.layer_names[2] = name;
   CHECK_THROWS(put(client, wrong), ErrorCode::kInvalidValue);
-  CHECK_THROWS(client.ask(PutArchitecturesRequest{{1}, {0}, {0}, {0}, {0, 1}, {1}, {0}, {"D\xFF"},
-                                                  {0, 0}, {}}),
+  CHECK_THROWS(client.ask(PutArchitecturesRequest{
+                   {1}, {0}, {0}, {0}, {0, 1}, {1}, {0}, {"D\xFF"}, {0, 0}, {}}),
                ErrorCode::kInvalidValue);
   put(client, model->request);
   CHECK_EQ(fixture.engine->verify().problems.size(), 0U);
@@ -189,7 +189,9 @@ void while_storing(ServerFixture& fixture, std::uint64_t id, const std::function
   CHECK_EQ(fixture.server.clients().bytes_in_flight(), 0U);
 }
 
-std::uint64_t bytes_of_model(std::uint64_t id) { return size_of(upload_of(ServerFixture::model(id)->request)); }
+std::uint64_t bytes_of_model(std::uint64_t id) {
+  return size_of(upload_of(ServerFixture::model(id)->request));
+}
 
 CASE(server_limits_bytes_in_flight) {
   ServerOptions options;
@@ -426,11 +428,14 @@ CASE(server_does_a_repeated_request_once) {
 
 CASE(server_at_work_on_a_request_does_not_do_it_twice) {
   ServerFixture fixture;
-  while_storing(fixture, 1, [&] {
-    RawClient client(fixture.server, 9);
-    client.header.number = 5;
-    CHECK_THROWS(put(client, fixture.model(1)->request), ErrorCode::kUnreachable);
-  }, 5);
+  while_storing(
+      fixture, 1,
+      [&] {
+        RawClient client(fixture.server, 9);
+        client.header.number = 5;
+        CHECK_THROWS(put(client, fixture.model(1)->request), ErrorCode::kUnreachable);
+      },
+      5);
   RawClient client(fixture.server, 9);
   client.header.number = 5;
   CHECK_EQ(put(client, fixture.model(1)->request).bytes_stored, bytes_of_model(1));

@@ -34,7 +34,8 @@ CASE(opened_models_stay_readable) {
   CHECK_EQ(reply.layer_keys.size(), 3U);
   CHECK_EQ(reply.quality, 0.5);
   std::size_t tensors = 0;
-  for (const std::uint64_t layer : {0, 1, 2}) tensors += sample_tensors(1, sample_key(layer)).size();
+  for (const std::uint64_t layer : {0, 1, 2})
+    tensors += sample_tensors(1, sample_key(layer)).size();
   CHECK_EQ(reply.tensor_sizes.size(), tensors);
   client.ask(open(2, 0));  // who maps the files itself keeps nothing here
   for (const std::uint64_t id : {1, 2, 3}) fixture.engine->retire(id);

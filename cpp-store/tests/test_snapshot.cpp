@@ -1,12 +1,11 @@
 // Snapshots: folding changes nothing that a catalog tells, and damage is refused.
-#include "snapshot.hpp"
-
 #include <cstring>
 
 #include "check.hpp"
 #include "checksum.hpp"
 #include "history.hpp"
 #include "scratch.hpp"
+#include "snapshot.hpp"
 #include "snapshot_writer.hpp"
 
 namespace parsl_tl::testing {
@@ -35,7 +34,8 @@ CASE(snapshot_of_nothing) {
 CASE(snapshot_merges_equal_a_replay) {
   const Scratch scratch;
   for (std::uint64_t seed = 1; seed <= 25; ++seed) {
-    History history({.seed = 100 + seed, .num_layers = 4 + 4 * seed, .retire = seed % 2 ? 0.3 : 0.5});
+    History history(
+        {.seed = 100 + seed, .num_layers = 4 + 4 * seed, .retire = seed % 2 ? 0.3 : 0.5});
     Catalog replayed;  // never folded
     Catalog merged;
     std::uint64_t offset = 16;
@@ -151,8 +151,8 @@ CASE(snapshot_content_without_sense_is_refused) {
   CHECK(sealed == whole);
   using enum Section;
   constexpr std::uint64_t kHuge = ~std::uint64_t{0} / 2;
-  for (const Section starts : {kShareStarts, kAttributeStarts, kOwnerStarts, kNameStarts,
-                               kPostingStarts}) {
+  for (const Section starts :
+       {kShareStarts, kAttributeStarts, kOwnerStarts, kNameStarts, kPostingStarts}) {
     const std::size_t last = table[starts].size / 8 - 1;
     refused_with<std::uint64_t>(scratch, whole, starts, 0, 1);
     refused_with<std::uint64_t>(scratch, whole, starts, 1, kHuge);

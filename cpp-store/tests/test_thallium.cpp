@@ -15,19 +15,19 @@ Transport over_sm() { return over_thallium("na+sm://"); }
 
 // All that the contract asks of a transport that writes into the caller's memory: one that never
 // offers parts to keep cannot be stalled by them.
-#define THALLIUM_CONTRACT(name, make)             \
-  TRANSPORT_CASE(name, echo, make)                \
-  TRANSPORT_CASE(name, uploads, make)             \
-  TRANSPORT_CASE(name, downloads, make)           \
-  TRANSPORT_CASE(name, threads, make)             \
-  TRANSPORT_CASE(name, untaken_uploads, make)     \
-  TRANSPORT_CASE(name, unsent_downloads, make)    \
-  TRANSPORT_CASE(name, too_large_request, make)   \
-  TRANSPORT_CASE(name, work_is_bounded, make)     \
-  TRANSPORT_CASE(name, timeout, make)             \
-  TRANSPORT_CASE(name, nobody_there, make)        \
-  TRANSPORT_CASE(name, server_frozen, make)       \
-  TRANSPORT_CASE(name, many_channels, make)       \
+#define THALLIUM_CONTRACT(name, make)           \
+  TRANSPORT_CASE(name, echo, make)              \
+  TRANSPORT_CASE(name, uploads, make)           \
+  TRANSPORT_CASE(name, downloads, make)         \
+  TRANSPORT_CASE(name, threads, make)           \
+  TRANSPORT_CASE(name, untaken_uploads, make)   \
+  TRANSPORT_CASE(name, unsent_downloads, make)  \
+  TRANSPORT_CASE(name, too_large_request, make) \
+  TRANSPORT_CASE(name, work_is_bounded, make)   \
+  TRANSPORT_CASE(name, timeout, make)           \
+  TRANSPORT_CASE(name, nobody_there, make)      \
+  TRANSPORT_CASE(name, server_frozen, make)     \
+  TRANSPORT_CASE(name, many_channels, make)     \
   TRANSPORT_CASE(name, strangers_take_no_memory, make)
 
 THALLIUM_CONTRACT(tcp, over_tcp)

@@ -181,9 +181,8 @@ void stalled_clients_hold_up_nobody(const char* address) {
   const auto channel = ends.connect();
   for (int round = 0; round < 3; ++round) {
     CHECK(ends_soon([&] { CHECK_EQ(ask(*channel, "echo x"), "x"); }));
-    CHECK(ends_soon([&] {
-            CHECK_EQ(upload(*channel, "upload", {5 << 20}), whole_upload(5 << 20));
-          }));
+    CHECK(
+        ends_soon([&] { CHECK_EQ(upload(*channel, "upload", {5 << 20}), whole_upload(5 << 20)); }));
     check_download(*channel, 2, {5 << 20});
   }
   clients[0]->signal(SIGCONT);
@@ -235,9 +234,8 @@ void children_exit(const char* address) {
   const auto channel = ends.connect();
   CHECK_EQ(ask(*channel, "echo parent"), "parent");
   const auto exits = [](auto work) {
-    return ends_soon([&] {
-             CHECK_EQ(status_of_child([&]() -> bool { ::exit(work() ? 0 : 1); }), 0);
-           });
+    return ends_soon(
+        [&] { CHECK_EQ(status_of_child([&]() -> bool { ::exit(work() ? 0 : 1); }), 0); });
   };
   CHECK(exits([] { return true; }));
   CHECK(exits([&] { return ask(*channel, "echo child", milliseconds(3000)) == "child"; }));

@@ -43,8 +43,8 @@ std::string beginning(const std::string& password) {
 void nothing_of_strangers_is_fetched(const char* address) {
   const GuardedProcess server(over_thallium(address), "sesame");
   for (const Arguments& arguments : {call_with_memory(), call_with_list()}) {
-    const auto denied = RawThalliumClient(server.address())
-                            .say(message_of(arguments, beginning("guess")));
+    const auto denied =
+        RawThalliumClient(server.address()).say(message_of(arguments, beginning("guess")));
     CHECK(denied && denied->outcome == Outcome::kAnswered && denied->reply == "denied");
     // The same is fetched for a friend, and is not there.
     const auto gone = RawThalliumClient(server.address())

@@ -34,8 +34,8 @@ class RawThalliumClient {
     std::string reply;
   };
   /// What the server says to this; nothing if it takes longer.
-  std::optional<Said> say(const Message& message, std::chrono::milliseconds patience =
-                                                      std::chrono::milliseconds(60'000)) {
+  std::optional<Said> say(const Message& message,
+                          std::chrono::milliseconds patience = std::chrono::milliseconds(60'000)) {
     mochi::OutgoingCall call(target_, {mochi::Bytes(message)});
     if (!call.wait_until(mochi::Clock::now() + patience) && !call.cancel()) return std::nullopt;
     Said said{};

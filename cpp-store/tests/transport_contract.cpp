@@ -173,9 +173,7 @@ void contract_work_is_bounded(const Transport& transport) {
   const Ends ends(transport, 2);
   std::vector<std::jthread> threads;
   for (int i = 0; i < 6; ++i) {
-    threads.emplace_back([&ends] {
-      CHECK_EQ(ask(*ends.connect(), "wait"), "released");
-    });
+    threads.emplace_back([&ends] { CHECK_EQ(ask(*ends.connect(), "wait"), "released"); });
   }
   CHECK(comes_true([&] { return ends.handler->waiting() == 2; }));
   std::this_thread::sleep_for(milliseconds(200));
@@ -192,12 +190,9 @@ void contract_timeout(const Transport& transport) {
   // The only thread is still at work: nobody else is answered, and those who gave up are forgotten.
   CHECK(is_soon_unreachable([&] { ask(*channel, "echo", milliseconds(300)); }));
   TestDownload into({1000});
-  CHECK(is_soon_unreachable([&] {
-    download(*channel, download_request(1, {1000}), into, milliseconds(300));
-  }));
-  CHECK(is_soon_unreachable([&] {
-    upload(*channel, "upload", {40 << 20}, milliseconds(300));
-  }));
+  CHECK(is_soon_unreachable(
+      [&] { download(*channel, download_request(1, {1000}), into, milliseconds(300)); }));
+  CHECK(is_soon_unreachable([&] { upload(*channel, "upload", {40 << 20}, milliseconds(300)); }));
   ends.handler->release();
   CHECK_EQ(ask(*channel, "echo again"), "again");
 }
@@ -206,12 +201,9 @@ void contract_nobody_there(const Transport& transport) {
   const auto channel = connect_to(transport, left_address(transport));
   TestDownload into({1000});
   CHECK(is_soon_unreachable([&] { ask(*channel, "echo", milliseconds(2000)); }));
-  CHECK(is_soon_unreachable([&] {
-    upload(*channel, "upload", {5 << 20}, milliseconds(2000));
-  }));
-  CHECK(is_soon_unreachable([&] {
-    download(*channel, download_request(1, {1000}), into, milliseconds(2000));
-  }));
+  CHECK(is_soon_unreachable([&] { upload(*channel, "upload", {5 << 20}, milliseconds(2000)); }));
+  CHECK(is_soon_unreachable(
+      [&] { download(*channel, download_request(1, {1000}), into, milliseconds(2000)); }));
 }
 
 void contract_server_killed(const Transport& transport) {
@@ -254,13 +246,10 @@ void contract_server_frozen(const Transport& transport) {
   server.freeze();
   CHECK(is_soon_unreachable([&] { ask(*channel, "echo", milliseconds(500)); }));
   // The memory of an upload may not be used any more once its call is over.
-  CHECK(is_soon_unreachable([&] {
-    upload(*channel, "upload", {40 << 20}, milliseconds(500));
-  }));
+  CHECK(is_soon_unreachable([&] { upload(*channel, "upload", {40 << 20}, milliseconds(500)); }));
   TestDownload into({5 << 20});
-  CHECK(is_soon_unreachable([&] {
-    download(*channel, download_request(1, {5 << 20}), into, milliseconds(500));
-  }));
+  CHECK(is_soon_unreachable(
+      [&] { download(*channel, download_request(1, {5 << 20}), into, milliseconds(500)); }));
   server.thaw();
   CHECK_EQ(ask(*channel, "echo again"), "again");
 

@@ -50,27 +50,25 @@ int contract_program(const Transport& transport, int argc, char** argv);
 }  // namespace parsl_tl::testing
 
 /// All of them as cases whose names begin with `name`; `make` gives the Transport.
-#define TRANSPORT_CASE(name, part, make)                   \
-  CASE(name##_##part) {                                    \
-    ::parsl_tl::testing::contract_##part(make());          \
-  }
-#define TRANSPORT_CONTRACT(name, make)            \
-  TRANSPORT_CASE(name, echo, make)                \
-  TRANSPORT_CASE(name, uploads, make)             \
-  TRANSPORT_CASE(name, downloads, make)           \
-  TRANSPORT_CASE(name, kept_downloads, make)      \
-  TRANSPORT_CASE(name, threads, make)             \
-  TRANSPORT_CASE(name, untaken_uploads, make)     \
-  TRANSPORT_CASE(name, unsent_downloads, make)    \
-  TRANSPORT_CASE(name, too_large_request, make)   \
-  TRANSPORT_CASE(name, work_is_bounded, make)     \
-  TRANSPORT_CASE(name, timeout, make)             \
-  TRANSPORT_CASE(name, nobody_there, make)        \
-  TRANSPORT_CASE(name, server_killed, make)       \
-  TRANSPORT_CASE(name, server_frozen, make)       \
-  TRANSPORT_CASE(name, client_frozen, make)       \
-  TRANSPORT_CASE(name, restart, make)             \
-  TRANSPORT_CASE(name, slow_reader, make)         \
-  TRANSPORT_CASE(name, stop, make)                \
-  TRANSPORT_CASE(name, many_channels, make)       \
+#define TRANSPORT_CASE(name, part, make) \
+  CASE(name##_##part) { ::parsl_tl::testing::contract_##part(make()); }
+#define TRANSPORT_CONTRACT(name, make)          \
+  TRANSPORT_CASE(name, echo, make)              \
+  TRANSPORT_CASE(name, uploads, make)           \
+  TRANSPORT_CASE(name, downloads, make)         \
+  TRANSPORT_CASE(name, kept_downloads, make)    \
+  TRANSPORT_CASE(name, threads, make)           \
+  TRANSPORT_CASE(name, untaken_uploads, make)   \
+  TRANSPORT_CASE(name, unsent_downloads, make)  \
+  TRANSPORT_CASE(name, too_large_request, make) \
+  TRANSPORT_CASE(name, work_is_bounded, make)   \
+  TRANSPORT_CASE(name, timeout, make)           \
+  TRANSPORT_CASE(name, nobody_there, make)      \
+  TRANSPORT_CASE(name, server_killed, make)     \
+  TRANSPORT_CASE(name, server_frozen, make)     \
+  TRANSPORT_CASE(name, client_frozen, make)     \
+  TRANSPORT_CASE(name, restart, make)           \
+  TRANSPORT_CASE(name, slow_reader, make)       \
+  TRANSPORT_CASE(name, stop, make)              \
+  TRANSPORT_CASE(name, many_channels, make)     \
   TRANSPORT_CASE(name, memory_is_let_go, make)

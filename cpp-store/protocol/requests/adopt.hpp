@@ -1,5 +1,5 @@
-// Servers of a store were replaced on purpose: the server gives up what only those had that are gone.
-// Repeating it changes nothing.
+// Servers of a store were replaced on purpose: the server gives up what only those had that are
+// gone. Repeating it changes nothing.
 #pragma once
 
 #include "frame.hpp"

@@ -6,7 +6,7 @@
 namespace parsl_tl {
 
 struct AncestorsReply {
-  bool known = false;                    // whether a model of this server had the id
+  bool known = false;  // whether a model of this server had the id
   std::vector<std::uint64_t> ancestors;
 
   static void fields(auto& self, auto&& field) {
@@ -20,9 +20,7 @@ struct AncestorsRequest {
   using Reply = AncestorsReply;
   std::uint64_t model_id = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_id", self.model_id);
-  }
+  static void fields(auto& self, auto&& field) { field("model_id", self.model_id); }
 };
 
 }  // namespace parsl_tl

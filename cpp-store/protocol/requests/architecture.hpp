@@ -8,9 +8,7 @@ namespace parsl_tl {
 struct ArchitectureReply {
   std::string architecture;
 
-  static void fields(auto& self, auto&& field) {
-    field("architecture", self.architecture);
-  }
+  static void fields(auto& self, auto&& field) { field("architecture", self.architecture); }
 };
 
 struct ArchitectureRequest {
@@ -18,9 +16,7 @@ struct ArchitectureRequest {
   using Reply = ArchitectureReply;
   std::uint64_t model_id = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_id", self.model_id);
-  }
+  static void fields(auto& self, auto&& field) { field("model_id", self.model_id); }
 };
 
 }  // namespace parsl_tl

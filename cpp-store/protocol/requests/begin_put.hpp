@@ -16,7 +16,7 @@ struct BeginPutRequest {
   using Reply = BeginPutReply;
   std::uint64_t model_id = 0;
   std::uint64_t attempt = 0;
-  std::string machine;              // and the space of process numbers
+  std::string machine;  // and the space of process numbers
   std::uint64_t process = 0;
   std::uint64_t process_start = 0;  // numbers of processes come again
 

@@ -1,7 +1,7 @@
 // Which model shares the longest prefix? For one architecture, or for many at once.
 //
-// Who asks for one may have the model opened with the answer, as OpenModelRequest does it: that saves
-// a round trip.
+// Who asks for one may have the model opened with the answer, as OpenModelRequest does it: that
+// saves a round trip.
 #pragma once
 
 #include "open_model.hpp"
@@ -11,8 +11,8 @@ namespace parsl_tl {
 struct BestAncestorsReply {
   std::vector<std::uint8_t> found;
   std::vector<std::uint64_t> model_ids;
-  std::vector<double> totals;            // what is compared
-  std::vector<double> scores;            // the prefix's part of it
+  std::vector<double> totals;  // what is compared
+  std::vector<double> scores;  // the prefix's part of it
   std::vector<double> qualities;
   std::vector<std::int64_t> created_ns;  // 0 unless asked for
   std::optional<OpenModelReply> opened;  // not if it was retired meanwhile, or is open already
@@ -31,18 +31,18 @@ struct BestAncestorsReply {
 struct BestAncestorsRequest {
   static constexpr RequestKind kKind = RequestKind::kBestAncestors;
   using Reply = BestAncestorsReply;
-  std::vector<std::uint64_t> starts;      // one more than there are queries
+  std::vector<std::uint64_t> starts;  // one more than there are queries
   std::vector<std::uint64_t> layer_keys;
-  std::vector<double> weights;            // one for each key, or none
-  std::uint32_t by = 0;                   // see ScoreBy
+  std::vector<double> weights;  // one for each key, or none
+  std::uint32_t by = 0;         // see ScoreBy
   double quality_rate = 0.0;
   std::optional<double> min_quality;
   std::vector<std::uint64_t> exclude;
-  bool with_times = false;                // several servers are asked: when it was stored decides ties
-  bool opens = false;                     // for one query only
-  std::uint64_t lease = 0;                // see OpenModelRequest
+  bool with_times = false;  // several servers are asked: when it was stored decides ties
+  bool opens = false;       // for one query only
+  std::uint64_t lease = 0;  // see OpenModelRequest
   std::vector<std::uint64_t> let_go;
-  std::vector<std::uint64_t> open_here;   // models that the client has open
+  std::vector<std::uint64_t> open_here;  // models that the client has open
 
   static void fields(auto& self, auto&& field) {
     field("starts", self.starts);

@@ -8,9 +8,7 @@ namespace parsl_tl {
 struct ContainsReply {
   std::vector<std::uint8_t> found;
 
-  static void fields(auto& self, auto&& field) {
-    field("found", self.found);
-  }
+  static void fields(auto& self, auto&& field) { field("found", self.found); }
 };
 
 struct ContainsRequest {
@@ -18,9 +16,7 @@ struct ContainsRequest {
   using Reply = ContainsReply;
   std::vector<std::uint64_t> model_ids;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_ids", self.model_ids);
-  }
+  static void fields(auto& self, auto&& field) { field("model_ids", self.model_ids); }
 };
 
 }  // namespace parsl_tl

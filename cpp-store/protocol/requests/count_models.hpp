@@ -8,9 +8,7 @@ namespace parsl_tl {
 struct CountModelsReply {
   std::uint64_t models = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("models", self.models);
-  }
+  static void fields(auto& self, auto&& field) { field("models", self.models); }
 };
 
 struct CountModelsRequest {

@@ -20,9 +20,7 @@ struct DescendantsRequest {
   using Reply = DescendantsReply;
   std::vector<std::uint64_t> model_ids;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_ids", self.model_ids);
-  }
+  static void fields(auto& self, auto&& field) { field("model_ids", self.model_ids); }
 };
 
 }  // namespace parsl_tl

@@ -36,9 +36,7 @@ struct DescribeModelRequest {
   using Reply = DescribeModelReply;
   std::uint64_t model_id = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_id", self.model_id);
-  }
+  static void fields(auto& self, auto&& field) { field("model_id", self.model_id); }
 };
 
 }  // namespace parsl_tl

@@ -8,12 +8,12 @@
 namespace parsl_tl {
 
 struct HelloReply {
-  std::string version;              // of parsl_tl
-  std::string boot_id;              // of the machine: the kernel draws it anew at every start
+  std::string version;  // of parsl_tl
+  std::string boot_id;  // of the machine: the kernel draws it anew at every start
   std::string folder;
   std::uint64_t folder_device = 0;
   std::uint64_t folder_inode = 0;
-  bool checksums = false;           // whether first reads are verified
+  bool checksums = false;  // whether first reads are verified
   std::uint32_t server_index = 0;
   std::uint32_t server_count = 0;
   bool is_empty = false;            // no model was ever stored

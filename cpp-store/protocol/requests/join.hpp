@@ -1,5 +1,5 @@
-// A server becomes the one in this place of a store. Only an empty one can become another. Repeating
-// it changes nothing.
+// A server becomes the one in this place of a store. Only an empty one can become another.
+// Repeating it changes nothing.
 #pragma once
 
 #include "frame.hpp"

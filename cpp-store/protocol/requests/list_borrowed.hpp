@@ -10,8 +10,8 @@ struct ListBorrowedReply {
   std::vector<std::uint64_t> model_ids;  // one entry for each model and server
   std::vector<std::uint32_t> places;     // of the owners' servers
   std::vector<std::uint64_t> layers;
-  std::vector<std::uint64_t> sums;       // see LayerSum
-  bool is_last = false;                // there is nothing behind this page
+  std::vector<std::uint64_t> sums;  // see LayerSum
+  bool is_last = false;             // there is nothing behind this page
 
   static void fields(auto& self, auto&& field) {
     field("model_ids", self.model_ids);

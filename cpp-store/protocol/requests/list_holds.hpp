@@ -8,10 +8,10 @@ namespace parsl_tl {
 struct ListHoldsReply {
   std::vector<std::uint64_t> model_ids;
   std::vector<std::uint64_t> attempts;
-  std::vector<std::string> homes;      // the stores that the models belong on
+  std::vector<std::string> homes;  // the stores that the models belong on
   std::vector<std::uint64_t> layers;
-  std::vector<std::uint64_t> sums;     // see LayerSum
-  bool is_last = false;                // there is nothing behind this page
+  std::vector<std::uint64_t> sums;  // see LayerSum
+  bool is_last = false;             // there is nothing behind this page
 
   static void fields(auto& self, auto&& field) {
     field("model_ids", self.model_ids);

@@ -20,9 +20,7 @@ struct ListModelsRequest {
   using Reply = ListModelsReply;
   std::uint64_t first = 0;  // row; 0 begins anew
 
-  static void fields(auto& self, auto&& field) {
-    field("first", self.first);
-  }
+  static void fields(auto& self, auto&& field) { field("first", self.first); }
 };
 
 }  // namespace parsl_tl

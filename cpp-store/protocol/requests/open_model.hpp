@@ -1,6 +1,7 @@
-// A model's composition, and how the tensors look that lie on this server. It stays readable for the
-// client, even if it is retired, until the client lets go of it or is not heard from for long. What
-// is let go of is a lease, not a model: the client may have opened the same model anew meanwhile.
+// A model's composition, and how the tensors look that lie on this server. It stays readable for
+// the client, even if it is retired, until the client lets go of it or is not heard from for long.
+// What is let go of is a lease, not a model: the client may have opened the same model anew
+// meanwhile.
 //
 // Under the id of a model of another server: what that model holds of the layers here.
 #pragma once

@@ -28,18 +28,18 @@ struct PutMessage {
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
   std::vector<std::uint32_t> edges;
-  std::string architecture;                     // Keras JSON
-  std::string attributes;                       // JSON
-  std::vector<std::uint32_t> tensor_layers;     // ascending
+  std::string architecture;                  // Keras JSON
+  std::string attributes;                    // JSON
+  std::vector<std::uint32_t> tensor_layers;  // ascending
   std::vector<std::string> tensor_dtypes;
   Shapes tensor_shapes;
-  std::vector<std::uint64_t> tensor_sizes;      // bytes
-  bool names_inherited = false;                 // false: the donor's layers, or the parent's
+  std::vector<std::uint64_t> tensor_sizes;  // bytes
+  bool names_inherited = false;             // false: the donor's layers, or the parent's
   std::vector<std::uint32_t> inherited_layers;
   std::vector<std::uint64_t> inherited_owners;
   std::vector<std::uint64_t> inherited_bytes;
-  std::uint64_t attempt = 0;                    // that layers are held for elsewhere; 0: none are
-  bool is_whole = false;                        // see PutRequest::weighted
+  std::uint64_t attempt = 0;  // that layers are held for elsewhere; 0: none are
+  bool is_whole = false;      // see PutRequest::weighted
   std::vector<std::uint32_t> weighted;
   std::vector<std::uint32_t> maybe_weighted;
   bool parent_is_gone = false;

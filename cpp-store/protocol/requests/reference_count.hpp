@@ -8,9 +8,7 @@ namespace parsl_tl {
 struct ReferenceCountReply {
   std::uint64_t references = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("references", self.references);
-  }
+  static void fields(auto& self, auto&& field) { field("references", self.references); }
 };
 
 struct ReferenceCountRequest {

@@ -8,9 +8,7 @@ namespace parsl_tl {
 struct ReleaseReply {
   std::uint64_t bytes_freed = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("bytes_freed", self.bytes_freed);
-  }
+  static void fields(auto& self, auto&& field) { field("bytes_freed", self.bytes_freed); }
 };
 
 struct ReleaseRequest {

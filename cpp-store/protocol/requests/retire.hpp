@@ -21,9 +21,7 @@ struct RetireRequest {
   using Reply = RetireReply;
   std::uint64_t model_id = 0;
 
-  static void fields(auto& self, auto&& field) {
-    field("model_id", self.model_id);
-  }
+  static void fields(auto& self, auto&& field) { field("model_id", self.model_id); }
 };
 
 }  // namespace parsl_tl

@@ -1,5 +1,5 @@
-// What became of attempts to store models of this server? What is not under way any more is over for
-// good: should such an attempt come after all, it is refused.
+// What became of attempts to store models of this server? What is not under way any more is over
+// for good: should such an attempt come after all, it is refused.
 #pragma once
 
 #include "frame.hpp"
@@ -7,15 +7,15 @@
 namespace parsl_tl {
 
 enum class AttemptState : std::uint8_t {
-  kOver = 0,      // no model came of it, and none will
+  kOver = 0,  // no model came of it, and none will
   kUnderWay = 1,
-  kStored = 2,    // a living model has the id, whichever attempt it was
+  kStored = 2,  // a living model has the id, whichever attempt it was
 };
 
 enum class SettleHow : std::uint32_t {
-  kLook = 0,      // ends nothing
-  kEnd = 1,       // what nobody is at any more
-  kGiveUp = 2,    // whoever asks was at it
+  kLook = 0,    // ends nothing
+  kEnd = 1,     // what nobody is at any more
+  kGiveUp = 2,  // whoever asks was at it
 };
 
 struct SettleReply {

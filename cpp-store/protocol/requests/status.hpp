@@ -13,18 +13,18 @@ struct StatusReply {
   std::string durability;
   std::uint32_t server_index = 0;
   std::uint32_t server_count = 0;
-  std::string store;                  // its identity
+  std::string store;  // its identity
   double seconds_up = 0.0;
   std::uint64_t models = 0;
   std::uint64_t bytes_live = 0;
   std::uint64_t bytes_segments = 0;
-  std::uint64_t bytes_memory = 0;     // resident
-  std::uint64_t memory_limit = 0;     // 0: none
-  std::uint64_t clients = 0;          // heard from in the last minutes
+  std::uint64_t bytes_memory = 0;  // resident
+  std::uint64_t memory_limit = 0;  // 0: none
+  std::uint64_t clients = 0;       // heard from in the last minutes
   std::uint64_t models_pinned = 0;
   std::uint64_t bytes_in_flight = 0;
-  double requests_per_second = 0.0;   // in the last ten seconds
-  std::uint64_t bytes_received = 0;   // bulk data
+  double requests_per_second = 0.0;  // in the last ten seconds
+  std::uint64_t bytes_received = 0;  // bulk data
   std::uint64_t bytes_sent = 0;
   std::vector<std::string> names;
   std::vector<std::uint64_t> counts;

@@ -49,7 +49,8 @@ std::int64_t time_of(Engine& engine, const Winner& winner) {
   }
 }
 
-/// Nothing if it was retired in between, or a segment is missing: who opens it by itself is told which.
+/// Nothing if it was retired in between, or a segment is missing: who opens it by itself is told
+/// which.
 std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
                                      std::uint64_t lease) {
   try {

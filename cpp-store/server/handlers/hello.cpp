@@ -6,11 +6,11 @@ namespace parsl_tl {
 
 HelloReply handle(CallContext& call, const HelloRequest& request) {
   if (request.hash_scheme != kHashScheme) {
-    throw StoreException(ErrorCode::kFormat,
-                         "the client names layers by scheme " +
-                             std::to_string(request.hash_scheme) + ", the server by scheme " +
-                             std::to_string(kHashScheme) +
-                             "; install the same parsl_tl on both sides");
+    throw StoreException(ErrorCode::kFormat, "the client names layers by scheme " +
+                                                 std::to_string(request.hash_scheme) +
+                                                 ", the server by scheme " +
+                                                 std::to_string(kHashScheme) +
+                                                 "; install the same parsl_tl on both sides");
   }
   HelloReply reply;
   reply.version = call.server.options().version;

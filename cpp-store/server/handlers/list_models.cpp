@@ -30,13 +30,13 @@ std::string page_of(const arrow::RecordBatch& table, std::int64_t first, std::in
 }  // namespace
 
 ListModelsReply handle(CallContext& call, const ListModelsRequest& request) {
-  // The pages are those of one table, whatever is stored meanwhile. It is kept until the client asks
-  // for what is behind its end: a page may have to be sent again.
+  // The pages are those of one table, whatever is stored meanwhile. It is kept until the client
+  // asks for what is behind its end: a page may have to be sent again.
   auto table = request.first == 0 ? nullptr : call.client.listing();
   if (table == nullptr) table = call.engine.models();
   const std::int64_t rows = table->num_rows();
-  const auto first = static_cast<std::int64_t>(
-      std::min(request.first, static_cast<std::uint64_t>(rows)));
+  const auto first =
+      static_cast<std::int64_t>(std::min(request.first, static_cast<std::uint64_t>(rows)));
   std::int64_t page = std::min(rows - first, kPageRows);
   ListModelsReply reply;
   reply.table = page_of(*table, first, page);

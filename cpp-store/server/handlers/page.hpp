@@ -18,7 +18,8 @@ bool cut_page(std::vector<Entry>& entries, std::optional<std::uint64_t> after) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) { return a.model_id < b.model_id; });
   std::size_t end = std::min(entries.size(), kPageEntries);
-  while (end > 0 && end < entries.size() && entries[end].model_id == entries[end - 1].model_id) ++end;
+  while (end > 0 && end < entries.size() && entries[end].model_id == entries[end - 1].model_id)
+    ++end;
   const bool is_last = end == entries.size();
   entries.resize(end);
   return is_last;

@@ -2,8 +2,6 @@
 
 namespace parsl_tl {
 
-PingReply handle(CallContext&, const PingRequest&) {
-  return {};
-}
+PingReply handle(CallContext&, const PingRequest&) { return {}; }
 
 }  // namespace parsl_tl

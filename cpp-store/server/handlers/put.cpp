@@ -29,17 +29,19 @@ void refuse_if(bool wrong, const std::string& why) {
 
 void add_tensors(const PutMessage& from, std::uint64_t bulk_bytes, PutRequest& to) {
   const std::size_t tensors = from.tensor_layers.size();
-  refuse_if(tensors > kMostTensors, "a model of " + std::to_string(tensors) +
-                                        " tensors; at most " + std::to_string(kMostTensors) +
-                                        " can be sent");
+  refuse_if(tensors > kMostTensors, "a model of " + std::to_string(tensors) + " tensors; at most " +
+                                        std::to_string(kMostTensors) + " can be sent");
   refuse_if(from.tensor_dtypes.size() != tensors || from.tensor_shapes.size() != tensors ||
                 from.tensor_sizes.size() != tensors,
             "each tensor has a layer, a dtype, a shape and a size");
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < tensors; ++i) {
     refuse_if(__builtin_add_overflow(bytes, from.tensor_sizes[i], &bytes), "tensors without end");
-    to.tensors.push_back(
-        {from.tensor_layers[i], from.tensor_dtypes[i], from.tensor_shapes[i], {}, from.tensor_sizes[i]});
+    to.tensors.push_back({from.tensor_layers[i],
+                          from.tensor_dtypes[i],
+                          from.tensor_shapes[i],
+                          {},
+                          from.tensor_sizes[i]});
   }
   refuse_if(bytes != bulk_bytes, std::to_string(bytes) + " bytes of tensors are announced, and " +
                                      std::to_string(bulk_bytes) + " sent");
@@ -62,9 +64,8 @@ void add_inherited(const PutMessage& from, PutRequest& to) {
 std::unique_ptr<AttemptAtWork> start_attempt(CallContext& call, const PutMessage& from) {
   if (from.attempt == 0) {
     const Membership here = call.engine.membership();
-    const bool borrows = std::any_of(
-        from.inherited_owners.begin(), from.inherited_owners.end(),
-        [&](std::uint64_t owner) { return !here.is_home_of(owner); });
+    const bool borrows = std::any_of(from.inherited_owners.begin(), from.inherited_owners.end(),
+                                     [&](std::uint64_t owner) { return !here.is_home_of(owner); });
     refuse_if(borrows, "layers of another server are inherited, and not held there");
     return nullptr;
   }
@@ -81,8 +82,9 @@ void refuse_beyond_memory(CallContext& call) {
   const std::uint64_t used = call.engine.bytes_segments();
   if (used + call.server.clients().bytes_in_flight() <= options.memory_limit) return;
   if (used + call.bulk_bytes <= options.memory_limit) {
-    throw StoreException(ErrorCode::kBusy,
-                         "what is on its way to or from the server leaves no room; try again later");
+    throw StoreException(
+        ErrorCode::kBusy,
+        "what is on its way to or from the server leaves no room; try again later");
   }
   throw StoreException(ErrorCode::kFull,
                        "the server keeps models in memory, at most " +

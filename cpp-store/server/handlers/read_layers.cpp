@@ -42,9 +42,9 @@ ReadLayersReply handle(CallContext& call, const ReadLayersRequest& request) {
   const std::uint64_t bytes = bytes_of(*pinned, places);
   // Before any of them is verified, or uncompressed.
   if (bytes != call.bulk_bytes) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "the layers take " + std::to_string(bytes) + " bytes, room was made for " +
-                             std::to_string(call.bulk_bytes));
+    throw StoreException(ErrorCode::kInvalidValue, "the layers take " + std::to_string(bytes) +
+                                                       " bytes, room was made for " +
+                                                       std::to_string(call.bulk_bytes));
   }
   ConstPieces pieces;
   for (const LayerBytes& layer : view_layers(*pinned, places)) {

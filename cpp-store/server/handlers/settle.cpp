@@ -14,7 +14,7 @@ SettleReply handle(CallContext& call, const SettleRequest& request) {
     const bool is_under_way = call.server.attempts().is_under_way(
         id, request.attempts[i], static_cast<SettleHow>(request.how));
     const auto borrowed = call.engine.borrowed_by(id, request.place);
-    const AttemptState state = borrowed        ? AttemptState::kStored
+    const AttemptState state = borrowed       ? AttemptState::kStored
                                : is_under_way ? AttemptState::kUnderWay
                                               : AttemptState::kOver;
     reply.states.push_back(static_cast<std::uint8_t>(state));

@@ -10,15 +10,16 @@
 namespace parsl_tl {
 
 void PlainExchange::throw_client_gone(const std::string& what) const {
-  throw StoreException(ErrorCode::kUnreachable, "the client " + context_.peer() + " is gone" + what);
+  throw StoreException(ErrorCode::kUnreachable,
+                       "the client " + context_.peer() + " is gone" + what);
 }
 
 void PlainExchange::send(const ConstPieces& pieces, std::shared_ptr<const void> owner) {
   if (sent_) throw StoreException(ErrorCode::kInvalidValue, "a reply has one stream of bytes");
   if (size_of(pieces) != expected_) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "the client expects " + std::to_string(expected_) + " bytes, not " +
-                             std::to_string(size_of(pieces)));
+    throw StoreException(ErrorCode::kInvalidValue, "the client expects " +
+                                                       std::to_string(expected_) + " bytes, not " +
+                                                       std::to_string(size_of(pieces)));
   }
   if (context_.is_cancelled()) throw_client_gone("");
   sent_ = true;

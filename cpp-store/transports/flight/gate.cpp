@@ -67,7 +67,7 @@ std::string text_of_peer(const std::string& peer) {
 }
 
 std::optional<::ino_t> inode_of(int fd) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode)) return std::nullopt;
   return info.st_ino;
 }
@@ -79,8 +79,9 @@ std::optional<tcp_info> state_of(int fd) {
   return state;
 }
 
-/// Calls `visit` for each connection of this process to its own port. Descriptors are given from the
-/// lowest on, so that there are few gaps; asking the kernel for each is cheaper than reading /proc.
+/// Calls `visit` for each connection of this process to its own port. Descriptors are given from
+/// the lowest on, so that there are few gaps; asking the kernel for each is cheaper than reading
+/// /proc.
 template <typename Visit>
 void for_each_socket(std::uint16_t port, Visit visit) {
   constexpr int kWidestGap = 64;

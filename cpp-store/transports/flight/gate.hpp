@@ -1,11 +1,11 @@
 // Keeps connections small until somebody has shown the token on them.
 //
 // gRPC takes a message in whole before anybody can look at it, however large it is, and knows no
-// limit that holds before. So the server watches its own connections: one that has brought more than
-// kMostBeforeToken bytes, or has been there for kMostSilence, without a request that was let in, is
-// cut. A client with more to say says first who it is; see kEnter in wire.hpp. Nothing tells of a
-// connection that gRPC has accepted, so the thread looks for new ones now and then; the kernel wakes
-// it when one of them brings something, and those that were let in cost nothing.
+// limit that holds before. So the server watches its own connections: one that has brought more
+// than kMostBeforeToken bytes, or has been there for kMostSilence, without a request that was let
+// in, is cut. A client with more to say says first who it is; see kEnter in wire.hpp. Nothing tells
+// of a connection that gRPC has accepted, so the thread looks for new ones now and then; the kernel
+// wakes it when one of them brings something, and those that were let in cost nothing.
 #pragma once
 
 #include <sys/types.h>

@@ -75,9 +75,8 @@ void check_certificate(const FlightAddress& address, const ListenOptions& option
 class Cutter {
  public:
   Cutter(FlightAddress address, std::chrono::system_clock::time_point from)
-      : address_(std::move(address)), thread_([this, from](const std::stop_token& stop) {
-          run(from, stop);
-        }) {}
+      : address_(std::move(address)),
+        thread_([this, from](const std::stop_token& stop) { run(from, stop); }) {}
 
  private:
   void run(std::chrono::system_clock::time_point from, const std::stop_token& stop) {
@@ -103,7 +102,8 @@ class FlightListener final : public Listener {
         bound_(address_),
         server_(std::make_unique<FlightServer>(std::move(handler), options.threads)) {
     check_certificate(address_, options);
-    if (address_.is_unix()) bound_.path = file_.emplace(address_.path, options.shared).hidden_path();
+    if (address_.is_unix())
+      bound_.path = file_.emplace(address_.path, options.shared).hidden_path();
     fl::FlightServerOptions server_options(bound_.location());
     if (address_.tls) server_options.tls_certificates = {{options.certificate, options.key}};
     server_options.middleware = {{"parsl_tl.limit", FlightServer::limit(kMostCalls)}};

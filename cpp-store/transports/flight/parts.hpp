@@ -1,4 +1,5 @@
-// Bulk data in parts: how pieces of memory are cut into them, and the record batches they travel as.
+// Bulk data in parts: how pieces of memory are cut into them, and the record batches they travel
+// as.
 #pragma once
 
 #include <arrow/buffer.h>

@@ -87,9 +87,9 @@ class CallLimit final : public fl::ServerMiddlewareFactory {
                           std::shared_ptr<fl::ServerMiddleware>* middleware) override {
     auto call = std::make_shared<Counted>(calls_);
     if (*calls_ > most_calls_) {
-      return fl::MakeFlightError(fl::FlightStatusCode::Unavailable,
-                                 std::string(kTooManyCalls) + ", more than " +
-                                     std::to_string(most_calls_));
+      return fl::MakeFlightError(
+          fl::FlightStatusCode::Unavailable,
+          std::string(kTooManyCalls) + ", more than " + std::to_string(most_calls_));
     }
     *middleware = std::move(call);
     return arrow::Status::OK();
@@ -126,8 +126,7 @@ void FlightServer::let_in(const fl::ServerCallContext& context,
   if (gate_ && handler_->admits(request)) gate_->let_in(context.peer());
 }
 
-arrow::Status FlightServer::DoAction(const fl::ServerCallContext& context,
-                                     const fl::Action& action,
+arrow::Status FlightServer::DoAction(const fl::ServerCallContext& context, const fl::Action& action,
                                      std::unique_ptr<fl::ResultStream>* result) {
   return guarded([&]() -> arrow::Status {
     if (action.type == kEnter && action.body) {

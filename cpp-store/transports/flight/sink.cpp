@@ -19,16 +19,16 @@ void Sink::take(const std::shared_ptr<arrow::Buffer>& part) {
 
 void Sink::finish() const {
   if (offset_ == size_ || offset_ == 0) return;
-  throw broken_stream(address_, std::to_string(offset_) + " of the expected " +
-                                    std::to_string(size_) + " bytes");
+  throw broken_stream(
+      address_, std::to_string(offset_) + " of the expected " + std::to_string(size_) + " bytes");
 }
 
 void Sink::write(const arrow::Buffer& part) {
   const Pieces& pieces = download_.memory();
   if (size_of(pieces) != size_) {
-    throw StoreException(ErrorCode::kInvalidValue,
-                         "a download of " + std::to_string(size_) + " bytes has memory for " +
-                             std::to_string(size_of(pieces)));
+    throw StoreException(ErrorCode::kInvalidValue, "a download of " + std::to_string(size_) +
+                                                       " bytes has memory for " +
+                                                       std::to_string(size_of(pieces)));
   }
   const std::uint8_t* from = part.data();
   auto left = static_cast<std::size_t>(part.size());

@@ -81,10 +81,14 @@ class Wanted {
  private:
   bool is_server(const Name& name) const {
     switch (name.any.sa_family) {
-      case AF_UNIX: return address_.is_unix() && is_socket(name.local.sun_path);
-      case AF_INET: return is_host(Host(name.v4));
-      case AF_INET6: return is_host(Host(name.v6));
-      default: return false;
+      case AF_UNIX:
+        return address_.is_unix() && is_socket(name.local.sun_path);
+      case AF_INET:
+        return is_host(Host(name.v4));
+      case AF_INET6:
+        return is_host(Host(name.v6));
+      default:
+        return false;
     }
   }
 
@@ -112,7 +116,7 @@ struct Socket {
 
 /// The socket as it is now, if it has bytes that the other end did not take.
 bool look_at(int fd, Socket& socket) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
   socket = {fd, info.st_ino, 0};
   return ::ioctl(fd, SIOCOUTQ, &socket.waiting_bytes) == 0 && socket.waiting_bytes > 0;

@@ -37,14 +37,13 @@ bool is_alive(const std::string& path) {
 }
 
 void check_is_replaceable(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) {
     if (errno == ENOENT) return;
     throw_errno(errno, "cannot look at", path);
   }
   if (!S_ISSOCK(info.st_mode)) {
-    throw StoreException(ErrorCode::kIo,
-                         path + " is no socket; give the server a path of its own");
+    throw StoreException(ErrorCode::kIo, path + " is no socket; give the server a path of its own");
   }
   if (is_alive(path)) {
     throw StoreException(ErrorCode::kIo, "another server listens at " + path +
@@ -68,7 +67,7 @@ UnixSocketFile::UnixSocketFile(std::string path, bool shared)
 }
 
 UnixSocketFile::~UnixSocketFile() {
-  struct stat info {};
+  struct stat info{};
   // Somebody may have put another file there in the meantime.
   if (published_ && ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ &&
       info.st_ino == inode_) {
@@ -86,7 +85,7 @@ void UnixSocketFile::remove_folder() noexcept {
 
 void UnixSocketFile::publish() {
   const std::string hidden = hidden_path();
-  struct stat info {};
+  struct stat info{};
   if (::chmod(hidden.c_str(), mode_) != 0 || ::lstat(hidden.c_str(), &info) != 0) {
     throw_errno(errno, "cannot set the mode of the socket at", path_);
   }

@@ -84,8 +84,8 @@ Target ThalliumChannel::target(TimePoint deadline) {
   return {std::move(peer), here.rpc, options_.provider_id};
 }
 
-/// A call that gave up early, with the others to a peer that was cut, has told the server a deadline
-/// that is not over yet.
+/// A call that gave up early, with the others to a peer that was cut, has told the server a
+/// deadline that is not over yet.
 void ThalliumChannel::wait_until(TimePoint deadline) {
   while (Clock::now() < deadline && !connection().instance->is_ending()) {
     std::this_thread::sleep_until(std::min(deadline, Clock::now() + kGlance));
@@ -97,7 +97,8 @@ std::optional<std::string> ThalliumChannel::attempt(const Call& call, TimePoint 
   const std::uint64_t client = connection().client;
   const std::uint64_t number = next_call_++;
   try {
-    if (!to.peer->clock().at(deadline) && !ask_whether_over(to, client, number, call.request, deadline)) {
+    if (!to.peer->clock().at(deadline) &&
+        !ask_whether_over(to, client, number, call.request, deadline)) {
       to.peer->cut();
       throw StoreException(ErrorCode::kUnreachable,
                            "no answer within " + std::to_string(call.timeout.count()) + " ms");

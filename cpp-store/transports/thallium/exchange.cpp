@@ -54,9 +54,9 @@ void ThalliumExchange::send(const ConstPieces& pieces, std::shared_ptr<const voi
   const std::uint64_t size = size_of(pieces);
   const std::uint64_t expected = arguments_.header.download_size;
   if (size != expected) {
-    throw StoreException(ErrorCode::kInvalidValue, "the client expects " +
-                                                       std::to_string(expected) + " bytes, not " +
-                                                       std::to_string(size));
+    throw StoreException(
+        ErrorCode::kInvalidValue,
+        "the client expects " + std::to_string(expected) + " bytes, not " + std::to_string(size));
   }
   is_sent_ = true;
   if (!arguments_.download_memory.empty()) {

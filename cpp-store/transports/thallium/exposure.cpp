@@ -32,14 +32,12 @@ std::vector<RemotePiece> Exposure::lay_open(const std::vector<Piece>& pieces,
   std::vector<RemotePiece> described;
   extends_run_ = false;
   for (const Piece& piece : joined(pieces)) {
-    std::uint8_t* found =
-        piece.size() <= kSmallPiece ? place(piece.size(), described) : nullptr;
+    std::uint8_t* found = piece.size() <= kSmallPiece ? place(piece.size(), described) : nullptr;
     if (found != nullptr) {
       make_copy(piece, found);
       continue;
     }
-    registered_.push_back(
-        register_memory(instance_->margo(), piece.data(), piece.size(), access));
+    registered_.push_back(register_memory(instance_->margo(), piece.data(), piece.size(), access));
     described.push_back(format.describe(registered_.back()));
     extends_run_ = false;
   }

@@ -5,9 +5,8 @@ namespace parsl_tl::mochi {
 void HeldReplies::hold(Fences::Call call, std::string reply, TimePoint until) {
   auto held = std::make_shared<const std::string>(std::move(reply));
   const std::lock_guard guard(mutex_);
-  std::erase_if(replies_, [now = Clock::now()](const auto& other) {
-    return other.second.until <= now;
-  });
+  std::erase_if(replies_,
+                [now = Clock::now()](const auto& other) { return other.second.until <= now; });
   replies_[call] = {std::move(held), until};
 }
 

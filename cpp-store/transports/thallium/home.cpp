@@ -92,8 +92,8 @@ void Home::loop() {
 
 void Home::run_on_stream(const std::function<void()>& work) {
   ABT_xstream self = ABT_XSTREAM_NULL;
-  const bool is_stranger = ABT_initialized() == ABT_SUCCESS &&
-                           ABT_xstream_self(&self) != ABT_SUCCESS;
+  const bool is_stranger =
+      ABT_initialized() == ABT_SUCCESS && ABT_xstream_self(&self) != ABT_SUCCESS;
   if (!is_stranger) return work();
   // Somebody else of this process has started Argobots, or its parent had before the fork: then
   // this thread is none of Argobots' own, and has one made.

@@ -34,8 +34,8 @@ hg_return_t refuse_more_data(hg_core_handle_t handle, hg_op_t /*operation*/,
   return HG_SUCCESS;
 }
 
-/// Over TCP messages that no buffer waits for stay in the socket: a few buffers do, and libfabric's own
-/// number of them takes 50 MB. Networks that drop such messages keep theirs.
+/// Over TCP messages that no buffer waits for stay in the socket: a few buffers do, and libfabric's
+/// own number of them takes 50 MB. Networks that drop such messages keep theirs.
 void limit_buffers(const std::string& address) {
   if (address.starts_with("ofi+tcp")) ::setenv("FI_OFI_RXM_MSG_RX_SIZE", "64", 0);
 }
@@ -142,11 +142,11 @@ Instance::Instance(const std::string& address, Role role) {
   try {
     engine_ = thallium::engine(address, mode, &options);
   } catch (const std::exception&) {
-    throw StoreException(
-        ErrorCode::kIo, "Mercury cannot start with '" + address + "'" +
-                            (role == Role::kServer ? "; is the port in use, or the address of "
-                                                     "another machine?"
-                                                   : "; hg_info lists the protocols that it has"));
+    throw StoreException(ErrorCode::kIo,
+                         "Mercury cannot start with '" + address + "'" +
+                             (role == Role::kServer ? "; is the port in use, or the address of "
+                                                      "another machine?"
+                                                    : "; hg_info lists the protocols that it has"));
   }
   margo_ = engine_.get_margo_instance();
   HG_Core_set_more_data_callback(margo_get_class(margo_)->core_class, refuse_more_data, nullptr);
@@ -155,9 +155,9 @@ Instance::Instance(const std::string& address, Role role) {
   // Buffers serve for both, and a description has no more in it than the other formats'.
   buffers_ = std::make_shared<BufferPool>(margo_, *to_read_, kMostBuffers);
   peers_ = std::make_unique<Peers>();
-  most_in_message_ =
-      std::min(HG_Class_get_input_eager_size(margo_get_class(margo_)),
-               HG_Class_get_output_eager_size(margo_get_class(margo_))) - kMargoHeader;
+  most_in_message_ = std::min(HG_Class_get_input_eager_size(margo_get_class(margo_)),
+                              HG_Class_get_output_eager_size(margo_get_class(margo_))) -
+                     kMargoHeader;
 }
 
 Instance::~Instance() = default;
@@ -165,9 +165,7 @@ Instance::~Instance() = default;
 std::shared_ptr<Instance> Instance::use() {
   struct Use {
     std::shared_ptr<Instance> instance;
-    explicit Use(std::shared_ptr<Instance> used) : instance(std::move(used)) {
-      ++instance->uses_;
-    }
+    explicit Use(std::shared_ptr<Instance> used) : instance(std::move(used)) { ++instance->uses_; }
     ~Use() { --instance->uses_; }
   };
   const auto used = std::make_shared<Use>(shared_from_this());

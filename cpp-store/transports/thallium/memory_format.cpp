@@ -13,18 +13,17 @@ Bulk register_memory(margo_instance_id margo, const void* data, std::size_t size
   hg_bulk_t bulk = HG_BULK_NULL;
   const hg_return_t result = margo_bulk_create(margo, 1, &address, &length, access, &bulk);
   if (result == HG_SUCCESS) return Bulk(bulk);
-  throw StoreException(ErrorCode::kIo, "cannot register " + std::to_string(size) +
-                                           " bytes of memory with Mercury: " +
-                                           HG_Error_to_string(result) +
-                                           "; is there a limit to locked memory (ulimit -l)?");
+  throw StoreException(ErrorCode::kIo,
+                       "cannot register " + std::to_string(size) +
+                           " bytes of memory with Mercury: " + HG_Error_to_string(result) +
+                           "; is there a limit to locked memory (ulimit -l)?");
 }
 
 MemoryFormat::MemoryFormat(margo_instance_id margo, hg_uint8_t access) : margo_(margo) {
   // Sizes that differ in each byte that counts, and are no other number in the form.
   const std::vector<char> first_memory(0x3531);
   const std::vector<char> second_memory(0x4642);
-  const Bulk first_bulk =
-      register_memory(margo, first_memory.data(), first_memory.size(), access);
+  const Bulk first_bulk = register_memory(margo, first_memory.data(), first_memory.size(), access);
   const Bulk second_bulk =
       register_memory(margo, second_memory.data(), second_memory.size(), access);
   bytes_ = margo_bulk_get_serialize_size(first_bulk.get(), 0);
@@ -45,8 +44,8 @@ MemoryFormat::MemoryFormat(margo_instance_id margo, hg_uint8_t access) : margo_(
     }
     form_[i] = 0;
   }
-  const bool is_known = first.size() == second.size() && !addresses_.empty() &&
-                        !sizes_.empty() && keys_.size() <= 1;
+  const bool is_known =
+      first.size() == second.size() && !addresses_.empty() && !sizes_.empty() && keys_.size() <= 1;
   if (!is_known) {
     throw StoreException(ErrorCode::kIo,
                          "this release of Mercury describes registered memory in a way that is "
@@ -89,9 +88,8 @@ Bulk MemoryFormat::adopt(const RemotePiece& piece) const {
   hg_bulk_t bulk = HG_BULK_NULL;
   const hg_return_t result = margo_bulk_deserialize(margo_, &bulk, words.data(), bytes_);
   if (result == HG_SUCCESS) return Bulk(bulk);
-  throw StoreException(ErrorCode::kUnreachable,
-                       std::string("cannot reach the client's memory: ") +
-                           HG_Error_to_string(result));
+  throw StoreException(ErrorCode::kUnreachable, std::string("cannot reach the client's memory: ") +
+                                                    HG_Error_to_string(result));
 }
 
 }  // namespace parsl_tl::mochi

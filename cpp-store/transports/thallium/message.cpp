@@ -49,8 +49,8 @@ void append(std::string& head, const std::vector<RemotePiece>& pieces) {
 bool add_up(const std::vector<RemotePiece>& pieces, std::uint64_t size) {
   if (pieces.empty()) return true;
   for (const RemotePiece& piece : pieces) {
-    const bool is_nowhere = piece.address == 0 || piece.size == 0 ||
-                            piece.offset + piece.size < piece.size;
+    const bool is_nowhere =
+        piece.address == 0 || piece.size == 0 || piece.offset + piece.size < piece.size;
     if (is_nowhere || piece.size > size) return false;
     size -= piece.size;
   }
@@ -107,11 +107,10 @@ std::optional<Arguments> decode_arguments(Bytes message) {
       header.request_pieces == 0 ? header.request_size
                                  : std::min<std::uint64_t>(header.request_size, kBeginningBytes);
   const bool is_whole =
-      (header.list_pieces == 0 ? take_pieces(reader, found)
-                               : has_list(header) &&
-                                     reader.take(found.list_memory, header.list_pieces) &&
-                                     add_up(found.list_memory,
-                                            found.pieces() * sizeof(RemotePiece))) &&
+      (header.list_pieces == 0
+           ? take_pieces(reader, found)
+           : has_list(header) && reader.take(found.list_memory, header.list_pieces) &&
+                 add_up(found.list_memory, found.pieces() * sizeof(RemotePiece))) &&
       reader.take(found.request, request_bytes) &&
       reader.take(found.upload, header.upload_pieces == 0 ? header.upload_size : 0) &&
       reader.is_at_end();
@@ -148,8 +147,8 @@ hg_return_t process_message(hg_proc_t processor, void* data) {
       hg_return_t result = hg_proc_uint64_t(processor, &size);
       for (std::size_t i = 0; i < parts.size() && result == HG_SUCCESS; ++i) {
         if (parts[i].empty()) continue;
-        result = hg_proc_memcpy(processor, const_cast<std::uint8_t*>(parts[i].data()),
-                                parts[i].size());
+        result =
+            hg_proc_memcpy(processor, const_cast<std::uint8_t*>(parts[i].data()), parts[i].size());
       }
       return result;
     }

@@ -9,8 +9,8 @@
 //
 // Neither is ever longer than what Mercury sends at once (see Instance::most_in_message): it would
 // fetch the rest, whatever its size, before anybody could look at the token in the beginning of the
-// request. So everything else lies in memory that the client lays open, and the server moves it once
-// it has let the client in.
+// request. So everything else lies in memory that the client lays open, and the server moves it
+// once it has let the client in.
 #pragma once
 
 #include <margo.h>
@@ -47,9 +47,9 @@ struct Arguments {
   struct Header {
     std::uint32_t magic = 0;
     std::uint32_t flags = 0;
-    std::uint64_t call = 0;             // its number
-    std::uint64_t client = 0;           // who counts the calls
-    std::int64_t deadline = 0;          // of the call, in nanoseconds of the server's clock
+    std::uint64_t call = 0;     // its number
+    std::uint64_t client = 0;   // who counts the calls
+    std::int64_t deadline = 0;  // of the call, in nanoseconds of the server's clock
     std::uint64_t request_size = 0;
     std::uint64_t upload_size = 0;
     std::uint64_t download_size = 0;
@@ -108,10 +108,10 @@ struct Answer {
   struct Header {
     std::uint32_t magic = 0;
     Outcome outcome = Outcome::kAnswered;
-    std::int64_t now = 0;               // by the server's clock
-    std::uint64_t sent = 0;             // bytes that were written into the client's memory
-    std::uint64_t download_size = 0;    // bytes in the message instead
-    std::uint64_t reply_size = 0;       // of one that is kept, too
+    std::int64_t now = 0;             // by the server's clock
+    std::uint64_t sent = 0;           // bytes that were written into the client's memory
+    std::uint64_t download_size = 0;  // bytes in the message instead
+    std::uint64_t reply_size = 0;     // of one that is kept, too
   };
   static_assert(sizeof(Header) == 40);
 

@@ -152,10 +152,10 @@ bool OneCall::wait(OutgoingCall& outgoing) const {
 void OneCall::abandon() {
   bool is_answered = false;
   try {
-    is_answered = !must_give_up() &&
-                  ask_whether_over(target_, arguments_.header.client, arguments_.header.call,
-                                   call_.request,
-                                   std::max(deadline_, Clock::now() + kLeastForQuestion));
+    is_answered =
+        !must_give_up() &&
+        ask_whether_over(target_, arguments_.header.client, arguments_.header.call, call_.request,
+                         std::max(deadline_, Clock::now() + kLeastForQuestion));
   } catch (const StoreException&) {
     // Then it is not there any more.
   }
@@ -166,15 +166,20 @@ void OneCall::abandon() {
 
 void OneCall::take(const Answer& answer) {
   switch (answer.header.outcome) {
-    case Outcome::kAnswered: break;
-    case Outcome::kHeld: break;
-    case Outcome::kLate: return;
-    case Outcome::kStopping: throw StoreException(ErrorCode::kUnreachable, "it is about to end");
+    case Outcome::kAnswered:
+      break;
+    case Outcome::kHeld:
+      break;
+    case Outcome::kLate:
+      return;
+    case Outcome::kStopping:
+      throw StoreException(ErrorCode::kUnreachable, "it is about to end");
     case Outcome::kGone:
       throw StoreException(ErrorCode::kUnreachable, "it could not read the memory of the call");
     default:
-      throw StoreException(ErrorCode::kIo, "it does not understand the call; do both sides run "
-                                           "the same release?");
+      throw StoreException(ErrorCode::kIo,
+                           "it does not understand the call; do both sides run "
+                           "the same release?");
   }
   if (answer.header.sent > 0) exposure_.deliver();
   if (!answer.download.empty()) scatter(answer.download);

@@ -13,9 +13,12 @@ constexpr auto kPatienceWithCancel = 50ms;
 /// What a result of Mercury's means to somebody who wanted an answer.
 std::string reason(hg_return_t result) {
   switch (result) {
-    case HG_NOENTRY: return "no store is served there with this provider id";
-    case HG_CANCELED: return "no answer in time";
-    default: return HG_Error_to_string(result);
+    case HG_NOENTRY:
+      return "no store is served there with this provider id";
+    case HG_CANCELED:
+      return "no answer in time";
+    default:
+      return HG_Error_to_string(result);
   }
 }
 
@@ -47,8 +50,8 @@ OutgoingCall::OutgoingCall(const Target& target, const std::vector<Bytes>& messa
   };
   Outgoing outgoing{message};
   // Without a timeout of Margo's: it may cancel a call that has not begun yet, and then never does.
-  result = margo_provider_cforward_timed(target.provider_id, handle, &outgoing, 0, note_end,
-                                         held.get());
+  result =
+      margo_provider_cforward_timed(target.provider_id, handle, &outgoing, 0, note_end, held.get());
   if (result != HG_SUCCESS) throw StoreException(ErrorCode::kUnreachable, reason(result));
   held.release();  // the callback has it
 }

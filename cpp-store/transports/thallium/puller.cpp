@@ -41,8 +41,8 @@ void Puller::begin_part(std::shared_ptr<Lease> lease) {
     const RemotePiece& piece = memory_[piece_];
     const std::uint64_t size = std::min(piece.size - offset_, kPartBytes - part.size);
     const Bulk there = bounds_.instance().to_read().adopt(piece);
-    part.transfers->start(HG_BULK_PULL, {there, piece.offset + offset_},
-                          {lease->bulk(), part.size}, size, bounds_.guard());
+    part.transfers->start(HG_BULK_PULL, {there, piece.offset + offset_}, {lease->bulk(), part.size},
+                          size, bounds_.guard());
     part.size += size;
     offset_ += size;
     if (offset_ == piece.size) {

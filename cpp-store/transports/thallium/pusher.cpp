@@ -15,9 +15,7 @@ constexpr std::uint64_t kWindowBytes = 16 << 20;
 class Pusher {
  public:
   Pusher(const Bounds& bounds, const std::vector<RemotePiece>& memory)
-      : bounds_(bounds),
-        memory_(memory),
-        transfers_(std::make_shared<Transfers>(bounds.client)) {}
+      : bounds_(bounds), memory_(memory), transfers_(std::make_shared<Transfers>(bounds.client)) {}
 
   void keep(std::shared_ptr<const void> owner) { transfers_->keep(std::move(owner)); }
   void add(std::span<const std::uint8_t> piece);

@@ -56,8 +56,8 @@ void Responder::send(Handle handle, std::shared_ptr<Instance> use, const Answer:
   Outgoing outgoing{
       {{reinterpret_cast<const std::uint8_t*>(head.data()), head.size()}, download, reply}};
   const hg_handle_t raw = handle.get();
-  auto sent = std::make_unique<OnItsWay>(
-      OnItsWay{shared_from_this(), std::move(use), std::move(handle)});
+  auto sent =
+      std::make_unique<OnItsWay>(OnItsWay{shared_from_this(), std::move(use), std::move(handle)});
   {
     const std::lock_guard guard(mutex_);
     look_for_overdue_locked();

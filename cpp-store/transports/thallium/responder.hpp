@@ -20,8 +20,8 @@ class Responder : public std::enable_shared_from_this<Responder> {
             Bytes download = {}, Bytes reply = {});
   /// Answers somebody who is not let in, unless many such answers are on their way: who does not
   /// read them gets no more.
-  void send_to_stranger(Handle handle, std::shared_ptr<Instance> use,
-                        const Answer::Header& header, Bytes reply = {});
+  void send_to_stranger(Handle handle, std::shared_ptr<Instance> use, const Answer::Header& header,
+                        Bytes reply = {});
   /// Gives up those that are not sent by then.
   void finish(TimePoint deadline);
 

@@ -70,9 +70,9 @@ std::shared_ptr<Instance> Server::instance() {
 void Server::open() {
   const auto instance = this->instance();
   const std::lock_guard guard(instance->registration());
-  const hg_id_t id = margo_provider_register_name(
-      instance->margo(), kRpcName, process_message, process_message, _handler_for_receive,
-      options_.provider_id, ABT_POOL_NULL);
+  const hg_id_t id =
+      margo_provider_register_name(instance->margo(), kRpcName, process_message, process_message,
+                                   _handler_for_receive, options_.provider_id, ABT_POOL_NULL);
   margo_register_data(instance->margo(), id, new Registered(weak_from_this()),
                       [](void* registered) { delete static_cast<Registered*>(registered); });
 }
@@ -83,9 +83,13 @@ TimePoint Server::deadline_of(const Arguments& arguments) {
 }
 
 void Server::receive(Handle handle) {
-  auto request = std::make_shared<Request>(
-      Request{.use = nullptr, .handle = std::move(handle), .client = nullptr, .message = {},
-              .arguments = {}, .memory = nullptr, .deadline = {}});
+  auto request = std::make_shared<Request>(Request{.use = nullptr,
+                                                   .handle = std::move(handle),
+                                                   .client = nullptr,
+                                                   .message = {},
+                                                   .arguments = {},
+                                                   .memory = nullptr,
+                                                   .deadline = {}});
   const auto read = [](void* reader, Bytes message) {
     static_cast<Request*>(reader)->message.assign(message.begin(), message.end());
   };

@@ -47,7 +47,7 @@ class Server : public std::enable_shared_from_this<Server> {
   const std::shared_ptr<Handler> handler_;
   const std::shared_ptr<Workers> workers_;
   const std::shared_ptr<Responder> responder_ = std::make_shared<Responder>();
-  std::mutex instance_mutex_;  // guards instance_
+  std::mutex instance_mutex_;           // guards instance_
   std::shared_ptr<Instance> instance_;  // null once it was stopped
   std::string address_;
   Fences fences_;
