@@ -60,7 +60,9 @@ def test_help_loads_no_framework():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [(), ("--config", "local", "--workers", "1")])
+@pytest.mark.parametrize(
+    "where", [pytest.param((), marks=pytest.mark.full), ("--config", "local", "--workers", "1")]
+)
 def test_the_tutorial(tmp_path, where):
     options = ("--layers", "3", "--units", "8", "--batch", "4", "--repeats", "2", "--out", "o")
     ended = run_app("keras_freeze.py", *options, *where, cwd=tmp_path)

@@ -248,18 +248,19 @@ def test_signals_end_all_ranks(who, number, model_files, tmp_path):
 
 
 @pytest.mark.slow
-def test_sixty_thousand_models_on_four_ranks(tmp_path):
+@pytest.mark.parametrize("count", [12_000, pytest.param(60_000, marks=pytest.mark.full)])
+def test_many_models_on_four_ranks(tmp_path, count):
     """The answers to 1,000 queries are those of one index, and a walk's."""
     from parsl_tl.benchmarks.core.catalog import evolve_catalog
     from parsl_tl.population import assembler_for
     from parsl_tl.spaces import DenseSkipSpace
 
-    catalog = evolve_catalog(60_000, seed=5, num_layers=4)
+    catalog = evolve_catalog(count, seed=5, num_layers=4)
     assembler = assembler_for(DenseSkipSpace(4), (10,), (1,))
     paths = [tmp_path / f"models_{part}.json" for part in range(4)]
     for part, path in enumerate(paths):
         with open(path, "wb") as file:
-            for start in range(part * 15_000, (part + 1) * 15_000, 3000):
+            for start in range(part * count // 4, (part + 1) * count // 4, 3000):
                 rows = catalog.arch_seqs[start : start + 3000]
                 file.write(assembler.assemble_with_json(rows)[1])
     code, out, err = run_ranks(4, *PROGRAM, *paths, "--out", tmp_path / "out", timeout=500)

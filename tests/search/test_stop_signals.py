@@ -8,9 +8,6 @@ import pytest
 from fault_runs import FaultRun, wait_for
 
 pytestmark = pytest.mark.slow
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
 
 
 @pytest.fixture
@@ -62,7 +59,7 @@ def test_sigterm_to_all_processes_as_the_interchange_starts(start):
     check(start, "as the interchange starts", signal.SIGTERM, to_group=True, times=1)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])

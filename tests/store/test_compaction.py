@@ -414,8 +414,9 @@ def test_kill_the_compactor(tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_the_compactor_many_times(tmp_path):
-    for part in range(4):
+@pytest.mark.parametrize("stores", [1, pytest.param(4, marks=pytest.mark.full)])
+def test_kill_the_compactor_many_times(tmp_path, stores):
+    for part in range(stores):
         assert len(kill_compactors(tmp_path / f"s{part}", 15, seed=2 + part)) > 20
 
 
