@@ -29,9 +29,9 @@ from parsl_tl.errors import (
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.catalog_transfer import CatalogTransfer
 from parsl_tl.transfer.client_catalog import DonorBy
+from parsl_tl.transfer.donor_weights import Donor, copy_donor_weights
 from parsl_tl.transfer.method import Transferred
 from parsl_tl.transfer.model_record import ModelRecord
-from parsl_tl.transfer.takeover import Donor, take_over
 
 if TYPE_CHECKING:
     import keras
@@ -138,7 +138,9 @@ class FileTransfer(CatalogTransfer):
                     f"retire model {format_model_id(record.model_id)}"
                 ) from error
 
-        return take_over(model, graph, replace(donor, lease=lease), lambda _: record.shapes, read)
+        return copy_donor_weights(
+            model, graph, replace(donor, lease=lease), lambda _: record.shapes, read
+        )
 
     def write(
         self,
@@ -189,7 +191,7 @@ class FileTransfer(CatalogTransfer):
             )
 
     def _retain(self, record: ModelRecord) -> _Retained:
-        """Gives the donor's file a second name, for this reader."""
+        """Returns the donor's file a second name, for this reader."""
         path = self.path(record.model_id)
         own = self.folder / _RETAINED / f"{path.stem[:16]}-{secrets.token_hex(8)}{self.suffix}"
         try:
@@ -222,7 +224,7 @@ class FileTransfer(CatalogTransfer):
 
 
 def _link(path: Path, name: Path) -> bool:
-    """Gives a file another name; False if the name is taken."""
+    """Returns a file another name; False if the name is taken."""
     try:
         os.link(path, name)
     except FileExistsError:
