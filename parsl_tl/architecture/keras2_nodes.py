@@ -28,7 +28,7 @@ def _as_list(node: Any) -> Any:
 
 
 def _named(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
-    """Returns arguments the places that they have in calls of Keras 3."""
+    """Gives arguments the places that they have in calls of Keras 3."""
     args, kwargs = node["args"], node["kwargs"]
     if class_name in RECURRENT and isinstance(args[0], list) and len(args[0]) > 1:
         args, kwargs = [args[0][0]], {**kwargs, "initial_state": args[0][1:]}

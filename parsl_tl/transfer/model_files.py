@@ -191,7 +191,7 @@ class FileTransfer(CatalogTransfer):
             )
 
     def _retain(self, record: ModelRecord) -> _Retained:
-        """Returns the donor's file a second name, for this reader."""
+        """Gives the donor's file a second name, for this reader."""
         path = self.path(record.model_id)
         own = self.folder / _RETAINED / f"{path.stem[:16]}-{secrets.token_hex(8)}{self.suffix}"
         try:
@@ -224,7 +224,7 @@ class FileTransfer(CatalogTransfer):
 
 
 def _link(path: Path, name: Path) -> bool:
-    """Returns a file another name; False if the name is taken."""
+    """Gives a file another name; False if the name is taken."""
     try:
         os.link(path, name)
     except FileExistsError:
