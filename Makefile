@@ -92,7 +92,8 @@ fuzz: $(VENV)/.installed ## fuzz every parser for SECONDS=60 each, with clang's 
 	$(call run_fuzz,fuzz,-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
 
 wheel: $(VENV)/.installed-dev ## build the wheel into dist/
-	$(BIN)/python -m build --wheel
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
 
 test-wheel: wheel ## install the wheel into an empty environment, and search with it
 	$(BIN)/python tests/packaging/smoke.py dist/*.whl

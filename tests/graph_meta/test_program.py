@@ -26,6 +26,7 @@ from parsl_tl.store.prefix_index import PrefixIndex
 pytestmark = pytest.mark.slow
 
 PROGRAM = ("-m", "parsl_tl.graph_meta")
+COMMAND = ("-m", "parsl_tl.cli", "graph-meta")
 
 
 def single_process_answers(paths, num_queries, seed=0):
@@ -207,10 +208,15 @@ def test_what_cannot_be_is_told_by_one_rank(options, message, model_files, tmp_p
     assert "Traceback" not in err
 
 
-def test_help_is_told_once():
-    code, out, _ = run_ranks(2, *PROGRAM, "--help")
+@pytest.mark.parametrize(
+    ("program", "usage"),
+    [(PROGRAM, "python -m parsl_tl.graph_meta"), (COMMAND, "parsl-tl graph-meta")],
+)
+def test_help_is_told_once(program, usage):
+    code, out, _ = run_ranks(2, *program, "--help")
     assert code == 0
-    assert out.count("mpiexec -n 4 python -m parsl_tl.graph_meta models_*.json") == 1
+    assert out.count(f"usage: {usage} ") == 1
+    assert out.count("mpiexec -n 4 parsl-tl graph-meta models_*.json") == 1
 
 
 def test_without_mpi4py_the_extra_is_named(model_files, tmp_path):
