@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from parsl_tl.architecture import ArchitectureGraph
     from parsl_tl.store import Match, ModelStore
-    from parsl_tl.store.model_store import ScoreBy
+    from parsl_tl.store.query_options import ScoreBy
 
 __all__ = ["StoreTransfer", "connect", "disconnect"]
 
@@ -91,13 +91,7 @@ class StoreTransfer:
         if match is None:
             return Transferred()
         donor = Donor(match.model_id, match.layer_names, lease=match)
-        return copy_donor_weights(
-            model,
-            graph,
-            donor,
-            lambda names: store.shapes(donor.model_id, names),
-            lambda names: store.read(donor.model_id, names),
-        )
+        return copy_donor_weights(model, graph, donor, match.shapes, match.read)
 
     def _find_donor(
         self, store: ModelStore, graph: ArchitectureGraph, model_id: int | None
