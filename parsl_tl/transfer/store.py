@@ -50,6 +50,7 @@ class StoreTransfer:
     """
 
     name = "store"
+    needs = "uri"
 
     def __init__(
         self,
@@ -221,6 +222,14 @@ class StoreTransfer:
     def retire(self, model_id: int) -> int:
         """Retires the model; gives the number of bytes that this freed."""
         return connect(self.uri).retire(model_id)
+
+    def check(self) -> None:
+        """Opens the store.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        connect(self.uri)
 
     def close(self) -> None:
         """Closes this process's connection to the store; a later call opens it anew.
