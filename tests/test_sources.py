@@ -10,7 +10,6 @@ LARGER = {
     "cpp-store/engine/engine.cpp",
     "cpp-store/engine/snapshot_writer.cpp",
     "parsl_tl/search/campaign.py",
-    "parsl_tl/store/model_store.py",
 }
 
 

@@ -107,10 +107,13 @@ def test_the_listings(capsys):
         (["analyze", "prefix", "/nowhere", "/nowhere"], "/nowhere does not exist"),
         (["analyze", "birthday", "--trials", "1"], "--trials 1 must be at least 2"),
         (["analyze", "evolution", "/nowhere"], "/nowhere is no folder"),
-        (["spaces", "nope"], "unknown search space"),
+        (["spaces", "nope"], "no search space is called"),
         (["spaces", "dense-skip", "--arg", "x"], "name=value"),
         (["search", "--out", "OUT", "--space", "dense-skip"], "--problem is needed"),
-        (["search", "--out", "OUT", "--problem", "digits", "--space", "x"], "unknown search space"),
+        (
+            ["search", "--out", "OUT", "--problem", "digits", "--space", "x"],
+            "no search space is called",
+        ),
         (["search", "--out", "OUT", "--resume"], "holds no campaign"),
     ],
 )
