@@ -12,7 +12,6 @@ import pandas as pd
 
 from parsl_tl.benchmarks.core.networks import Networks
 from parsl_tl.benchmarks.core.options import nested, option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
@@ -27,6 +26,7 @@ from parsl_tl.benchmarks.suites.layer_load_task import (
     load_network_layers,
     load_row,
 )
+from parsl_tl.reporting.frame_plots import Plot
 
 _ROOM: Final = 1.2
 # The model, a copy to compare with, what is read, and the store's mapping.
@@ -177,6 +177,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="load",
     label="load",
+    text="reading some of a model's layers, from every format",
+    title="Reading some of the layers",
+    small=("--model", "dense:16x10"),
     default=LoadSettings(),
     check=check,
     measure=measure,

@@ -16,12 +16,6 @@ from typing import Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.catalog import (
-    Catalog,
-    evolve_catalog,
-    mutated_queries,
-    random_queries,
-)
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer
@@ -63,6 +57,12 @@ from parsl_tl.benchmarks.suites.remote_settings import (
     RemoteSettings,
     check,
     has_bare,
+)
+from parsl_tl.population.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
 )
 
 # Queries in one operation, whose total rate is measured.
@@ -335,6 +335,9 @@ def _baseline_of(row: Row, rows: Sequence[Row], method: str) -> Row | None:
 SUITE: Final = Suite(
     name="remote",
     label="servers",
+    text="a store on servers, beside the transport alone, Redis, HDF5",
+    title="A store on servers",
+    small=("--quick",),
     default=RemoteSettings(),
     check=check,
     measure=measure,
