@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
-
-from parsl_tl.benchmarks.core.file_cache import (
-    cached_share,
-    drop_from_cache,
-    file_system,
-    files_under,
-    sync,
-)
-from parsl_tl.benchmarks.core.networks import Network, build_network
+from parsl_tl.benchmarks.core.file_cache import cached_share, drop_from_cache, file_system, sync
+from parsl_tl.benchmarks.core.networks import Network
 from parsl_tl.benchmarks.core.suite import Row
-from parsl_tl.benchmarks.formats import FILE_FORMATS, format_of
+from parsl_tl.benchmarks.formats import LAYER_FORMATS, format_of
 from parsl_tl.benchmarks.formats.file_format import (
     LayerArrays,
     compare,
     layer_arrays,
     written_files,
 )
-from parsl_tl.benchmarks.formats.weights_h5 import keras_file_keys
+from parsl_tl.benchmarks.suites.network_tasks import prepare_network
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.task_process import reason_of
 
-STORE: Final = "store"
-LOAD_FORMATS: Final = (*FILE_FORMATS, STORE)
 COLD: Final = "cold"
 WARM: Final = "warm"
 EVERYTHING: Final = "everything"
-_MODEL_ID: Final = 1
 # Pages that a file shares with its neighbours, or that are read ahead, may stay.
 _COLD_SHARE: Final = 0.02
 
@@ -91,24 +82,6 @@ def load_row(model: str, name: str, subset: Subset, cache: str, repeat: int, **k
     return {**row, "model": model, "format": name, "subset": subset.label, **known}
 
 
-class _Source(NamedTuple):
-    """Something that layers are read from.
-
-    Attributes:
-        label: name of the model.
-        format: name of the format.
-        path: file or folder.
-        read: reads layers by name.
-        expected: every layer, to compare with.
-    """
-
-    label: str
-    format: str
-    path: Path
-    read: Callable[[Collection[str]], LayerArrays]
-    expected: LayerArrays
-
-
 def load_network_layers(
     network: Network,
     name: str,
@@ -121,7 +94,7 @@ def load_network_layers(
 
     Args:
         network: what is written.
-        name: of ``LOAD_FORMATS``.
+        name: of ``LAYER_FORMATS``.
         subsets: what is read; everything is read in any case.
         repeats: how often.
         system_wide: throw out all caches of the machine before a cold read, if this user may.
@@ -132,21 +105,17 @@ def load_network_layers(
         OSError: it cannot be written.
         StoreError: the store cannot be written.
     """
-    from parsl_tl.training.runtime import configure_threads
-
-    configure_threads()
-    model = build_network(network)
+    model, file_format = prepare_network(network), LAYER_FORMATS[name]
     with tempfile.TemporaryDirectory(dir=folder, prefix="parsl-tl-load-") as place:
-        if name == STORE:
-            path = Path(place) / "store"
-            read = _stored(model, path)
-        else:
-            path = Path(place) / f"model{FILE_FORMATS[name].suffix}"
-            FILE_FORMATS[name].save(model, path)
-            read = _file_reader(path, name, keras_file_keys(model))
+        path = Path(place) / f"model{file_format.suffix}"
+        file_format.save(model, path)
         sync(Path(place))
-        source = _Source(network.label, name, path, read, layer_arrays(model))
-        return list(_read_subsets(source, subsets, repeats, system_wide))
+        read = partial(file_format.read, path, keys=file_format.keys(model))
+        row = load_row(network.label, name, Subset(), COLD, 1, file_system=file_system(path))
+        subsets = [*subsets, Subset()]
+        return list(
+            _read_subsets(row, path, read, layer_arrays(model), subsets, repeats, system_wide)
+        )
 
 
 def load_file_layers(
@@ -158,9 +127,9 @@ def load_file_layers(
         path: of a format that its suffix tells; of a TensorFlow checkpoint the name without
             ``.index``. Layers have the names they have in the file, which for Keras weights are
             in alphabetical order.
-        subsets: see ``load_network_layers``.
-        repeats: see there.
-        system_wide: see there.
+        subsets: see ``load_network_layers``, as for the others.
+        repeats: how often.
+        system_wide: whether all caches go.
 
     Raises:
         BenchmarkError: the file is missing, or of no known format.
@@ -170,83 +139,55 @@ def load_file_layers(
     path = path.with_name(path.name.removesuffix(".index"))
     if not [file for file in written_files(path) if file.exists()]:
         raise BenchmarkError(f"{path} is missing")
-    expected = FILE_FORMATS[name].read(path, None, {})
-    source = _Source(str(path), name, path, _file_reader(path, name, {}), expected)
-    return list(_read_subsets(source, subsets, repeats, system_wide))
-
-
-def _file_reader(
-    path: Path, name: str, keys: Mapping[str, str]
-) -> Callable[[Collection[str]], LayerArrays]:
-    return lambda layers: FILE_FORMATS[name].read(path, layers, keys)
-
-
-def _stored(model: Any, folder: Path) -> Callable[[Collection[str]], LayerArrays]:
-    """Puts the model into a store, by the names that its layers have there; returns a reader."""
-    from parsl_tl.architecture import ArchitectureGraph
-    from parsl_tl.store import open_store
-    from parsl_tl.transfer.weights import layers_with_weights, read_weights
-
-    graph = ArchitectureGraph.from_keras(model)
-    layers = layers_with_weights(model, graph)
-    with open_store(f"embedded:{folder}") as store:
-        store.put(_MODEL_ID, graph, read_weights(layers), quality=0.5)
-    stable = {layer.name: name for name, layer in layers.items()}
-
-    def read(names: Collection[str]) -> LayerArrays:
-        wanted = [stable[name] for name in names]
-        with open_store(f"embedded:{folder}", read_only=True) as store:
-            shapes = store.shapes(_MODEL_ID, wanted)
-            out = {
-                name: [np.empty(shape, dtype) for shape, dtype in shapes[name]] for name in wanted
-            }
-            store.read(_MODEL_ID, wanted, out=out)
-        return {name: list(out[stable[name]]) for name in names}
-
-    return read
+    read = partial(LAYER_FORMATS[name].read, path, keys={})
+    row = load_row(str(path), name, Subset(), COLD, 1, file_system=file_system(path))
+    subsets = [*subsets, Subset()]
+    return list(_read_subsets(row, path, read, read(None), subsets, repeats, system_wide))
 
 
 def _read_subsets(
-    source: _Source, subsets: Sequence[Subset], repeats: int, system_wide: bool
+    row: Row,
+    path: Path,
+    read: Callable[[Any], LayerArrays],
+    expected: LayerArrays,
+    subsets: Sequence[Subset],
+    repeats: int,
+    system_wide: bool,
 ) -> Iterator[Row]:
-    layers, kind = list(source.expected), file_system(source.path)
-    for repeat in range(1, repeats + 1):
-        for subset in [*subsets, Subset()]:
-            for cache in (COLD, WARM):
-                known = load_row(
-                    source.label, source.format, subset, cache, repeat, file_system=kind
-                )
-                try:
-                    names = subset.of(layers)
-                    if repeat == 1 and cache == COLD:
-                        source.read(names)  # libraries are loaded
-                    yield known | _read(source, names, cache == COLD, system_wide, kind)
-                except Exception as error:  # whatever a format makes of a damaged file
-                    yield known | {"result": reason_of(error)}
+    grid = itertools.product(range(1, repeats + 1), subsets, (COLD, WARM))
+    for repeat, subset, cache in grid:
+        known = {**row, "subset": subset.label, "cache": cache, "repeat": repeat}
+        try:
+            wanted = {name: expected[name] for name in subset.of(list(expected))}
+            if repeat == 1 and cache == COLD:
+                read(list(wanted))  # libraries are loaded
+            yield known | _read(path, read, wanted, cache == COLD, system_wide)
+        except Exception as error:  # whatever a format makes of a damaged file
+            yield known | {"result": reason_of(error)}
 
 
-def _read(source: _Source, names: list[str], is_cold: bool, system_wide: bool, kind: str) -> Row:
-    files = files_under(source.path) if source.path.is_dir() else written_files(source.path)
+def _read(
+    path: Path,
+    read: Callable[[Any], LayerArrays],
+    wanted: LayerArrays,
+    is_cold: bool,
+    system_wide: bool,
+) -> Row:
+    files, names = written_files(path), list(wanted)
     way = drop_from_cache(files, system_wide) if is_cold else None
     try:
         share = cached_share(files)
     except OSError:  # a system that does not tell
         share = None
     start = time.perf_counter()
-    arrays = source.read(names)
+    arrays = read(names)
     seconds = time.perf_counter() - start
-    compare({name: source.expected[name] for name in names}, arrays)
+    compare(wanted, arrays)
     result = "ok"
     if is_cold and share is None:
         result = "ok, but nothing tells whether the pages left memory"
     elif is_cold and share is not None and share > _COLD_SHARE:
-        result = f"ok, but {share:.0%} of the pages stayed in memory ({kind})"
-    return {
-        "time_sec": seconds,
-        "layers": len(names),
-        "bytes": sum(array.nbytes for own in arrays.values() for array in own),
-        "successful": True,
-        "result": result,
-        "cached_share": share,
-        "drop_method": way,
-    }
+        result = f"ok, but {share:.0%} of the pages stayed in memory ({file_system(path)})"
+    num_bytes = sum(array.nbytes for own in arrays.values() for array in own)
+    row: Row = {"time_sec": seconds, "layers": len(names), "bytes": num_bytes, "successful": True}
+    return {**row, "result": result, "cached_share": share, "drop_method": way}

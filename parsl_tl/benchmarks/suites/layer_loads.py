@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,24 +12,19 @@ import pandas as pd
 from parsl_tl.benchmarks.core.networks import Networks
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.report import Plot
-from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
-from parsl_tl.benchmarks.formats import format_of
+from parsl_tl.benchmarks.formats import LAYER_FORMATS, format_of
 from parsl_tl.benchmarks.suites.layer_load_task import (
     COLD,
     EVERYTHING,
-    LOAD_FORMATS,
     WARM,
     Subset,
     load_file_layers,
     load_network_layers,
     load_row,
 )
-
-_ROOM: Final = 1.2
-# The model, a copy to compare with, what is read, and the store's mapping.
-_COPIES: Final = 4
+from parsl_tl.benchmarks.suites.network_tasks import check_network_room
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class LoadSettings:
         (), "read these, and no --model", metavar="FILE", may_be_empty=True
     )
     formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(LOAD_FORMATS)} (all)", choices=LOAD_FORMATS
+        None, f"of {', '.join(LAYER_FORMATS)} (all)", choices=tuple(LAYER_FORMATS)
     )
     layers: tuple[str, ...] = option((), "read these layers", may_be_empty=True)
     count: tuple[int, ...] = option((), "read the first N", least=1, may_be_empty=True)
@@ -68,16 +62,12 @@ def check(settings: LoadSettings) -> LoadSettings:
 
     Raises:
         InvalidValueError: a network that can never work.
-        BenchmarkError: the folder is missing, or it or the memory has not enough room; a file's
-            name tells no format.
+        BenchmarkError: a file's name tells no format; or see ``check_network_room``.
     """
     for path in settings.files:
         format_of(path)
     if not settings.files:
-        largest = settings.networks.check()
-        if settings.where.config is None:
-            advice = "a smaller --model or --scale"
-            check_room(settings.folder, largest * _ROOM, largest * _COPIES, advice)
+        check_network_room(settings)
     return settings
 
 
@@ -96,13 +86,14 @@ def measure(settings: LoadSettings, progress: Progress = silent) -> Tables:
     """
     how = (settings.subsets, settings.repeats, settings.drop_caches)
     folder = None if settings.folder is None else settings.folder.resolve()
-    steps: list[tuple[str, str, Callable[..., Any], tuple[Any, ...]]] = [
+    steps: list[tuple[str, str, Any, tuple[Any, ...]]] = [
+        (str(path), format_of(path), load_file_layers, (path.resolve(), *how))
+        for path in settings.files
+    ] or [
         (network.label, name, load_network_layers, (network, name, *how, folder))
-        for network in (() if settings.files else settings.networks.all)
+        for network in settings.networks.all
         for name in settings.formats or ()
     ]
-    for path in settings.files:
-        steps.append((str(path), format_of(path), load_file_layers, (path.resolve(), *how)))
     calls = [(f"{label}, {name}", *call) for label, name, *call in steps]
     rows: list[Row] = []
     for step, result in zip(steps, run_each(settings.where, calls, progress), strict=True):
@@ -121,21 +112,18 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
 
 
 def _table(rows: Any) -> Any:
-    groups = rows.groupby(["format", "subset"], sort=False)
-    times = rows.pivot_table(
-        index=["format", "subset"], columns="cache", values="time_sec", aggfunc="median"
-    ).reindex(index=groups.size().index, columns=[COLD, WARM])
+    keys = ["format", "subset"]
+    groups = rows.groupby(keys, sort=False)
+    times = rows.pivot_table("time_sec", keys, "cache", aggfunc="median", sort=False)
+    times = times.reindex(index=groups.size().index, columns=[COLD, WARM])
     whole = times.xs(EVERYTHING, level="subset").reindex(times.index.get_level_values("format"))
-    shares = times / whole.to_numpy()
+    shares = (times / whole.to_numpy()).map("{:.1%}".format, na_action="ignore")
     # What went wrong counts for more than what is only to be noted.
     notes = rows[rows.result != "ok"].sort_values("successful", kind="stable")
-    notes = notes.groupby(["format", "subset"]).result.first()
-    table = pd.DataFrame({"MB": groups.bytes.first() / 1e6})
-    for cache, title in ((COLD, "share of everything, cold"), (WARM, "warm")):
-        table[f"{cache}, s"] = times[cache]
-        table[title] = [f"{share:.1%}" if share == share else "" for share in shares[cache]]
-    table["result"] = notes.reindex(table.index).fillna("ok")
-    return table[["MB", "cold, s", "warm, s", "share of everything, cold", "warm", "result"]]
+    notes = notes.groupby(keys).result.first().reindex(times.index).fillna("ok")
+    columns = {"MB": groups.bytes.first() / 1e6, "cold, s": times[COLD], "warm, s": times[WARM]}
+    columns |= {"share of everything, cold": shares[COLD], "warm": shares[WARM], "result": notes}
+    return pd.DataFrame(columns)
 
 
 def remarks(frames: Frames) -> list[str]:
@@ -158,12 +146,9 @@ def plots(frames: Frames) -> list[Plot]:
     for model, own in rows[rows.successful].groupby("model", sort=False):
         name = re.sub(r"[^\w.-]+", "-", Path(str(model)).name).strip("-")
         own = own.assign(MB=own.bytes.astype(float) / 1e6)
-        frame = own.pivot_table(
-            index="MB", columns=["format", "cache"], values="time_sec", aggfunc="median"
-        )
+        frame = own.pivot_table("time_sec", "MB", ["format", "cache"], aggfunc="median")
         frame.columns = [", ".join(pair) for pair in frame.columns]
-        label = "seconds, median, opening included"
-        across = "MB of weights that are read"
+        label, across = "seconds, median, opening included", "MB of weights that are read"
         found.append(Plot(f"load-{name}", str(model), frame, label, "line", "xy", across, WARM))
     return found
 
