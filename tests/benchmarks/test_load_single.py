@@ -5,7 +5,7 @@ import pytest
 from app_runs import modules_of_help, refusal, run_app
 
 from parsl_tl.benchmarks.formats import LAYER_FORMATS
-from parsl_tl.benchmarks.suites.layer_load_task import Subset, load_file_layers
+from parsl_tl.benchmarks.suites.layer_loads import Subset, load_file_layers
 from parsl_tl.errors import BenchmarkError
 
 LAYERS = ["a", "b", "c", "d", "e"]

@@ -7,6 +7,7 @@ model, which does not hold them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -136,15 +137,12 @@ def read_numbered(names: Collection[str], layers: Collection[str] | None, get: A
         layers: which are wanted; None for all.
         get: gives the array of a name.
     """
-    numbers: dict[str, list[int]] = {} if layers is None else {name: [] for name in layers}
-    for name in names:
-        layer, _, number = name.rpartition("/")
-        if layers is None or layer in numbers:
-            numbers.setdefault(layer, []).append(int(number))
-    refuse_missing(layer for layer, found in numbers.items() if not found)
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    wanted = counts if layers is None else layers
+    refuse_missing(layer for layer in wanted if layer not in counts)
     return {
-        layer: [np.asarray(get(f"{layer}/{number}")) for number in sorted(found)]
-        for layer, found in numbers.items()
+        layer: [np.asarray(get(f"{layer}/{number}")) for number in range(counts[layer])]
+        for layer in wanted
     }
 
 

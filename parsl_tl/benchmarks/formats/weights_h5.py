@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -86,7 +87,7 @@ class KerasFile(WeightsHdf5):
         import h5py
 
         # The archive is not compressed, so that HDF5 can read inside it, and only what it needs.
-        with path.open("rb") as whole, h5py.File(_StoredMember(whole, _WEIGHTS), "r") as file:
+        with _StoredMember(path, _WEIGHTS) as member, h5py.File(member, "r") as file:
             return _read_hdf5(file, layers, keys)
 
 
@@ -231,43 +232,28 @@ def _datasets(group: Any) -> Iterator[Any]:
             yield from _datasets(group[name])
 
 
-class _StoredMember(io.RawIOBase):
+class _StoredMember(io.FileIO):
     """A member of a zip archive that is not compressed, as a file of its own."""
 
     _LOCAL_HEADER = 30
 
-    def __init__(self, archive: Any, name: str) -> None:
-        with zipfile.ZipFile(archive) as files:
-            try:
-                info = files.getinfo(name)
-            except KeyError:
-                raise BenchmarkError(f"{archive.name} holds no {name}") from None
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path)
+        with zipfile.ZipFile(path) as files:
+            if name not in files.namelist():
+                raise BenchmarkError(f"{path} holds no {name}")
+            info = files.getinfo(name)
         if info.compress_type != zipfile.ZIP_STORED:
-            raise BenchmarkError(f"{archive.name}: {name} is compressed; it is read only whole")
-        archive.seek(info.header_offset)
-        header = archive.read(self._LOCAL_HEADER)
+            raise BenchmarkError(f"{path}: {name} is compressed; it is read only whole")
+        super().seek(info.header_offset)
         # Name and extra field, of lengths that the local header tells, stand before the data.
-        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        self._archive = archive
-        self._start = info.header_offset + self._LOCAL_HEADER + lengths
+        lengths: tuple[int, ...] = struct.unpack("<26x2H", super().read(self._LOCAL_HEADER))
+        self._start = info.header_offset + self._LOCAL_HEADER + sum(lengths)
         self._size = info.file_size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        return super().seek(self._start + base + offset) - self._start
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        count = max(0, min(len(view), self._size - self._position))
-        self._archive.seek(self._start + self._position)
-        read: int = self._archive.readinto(view[:count])
-        self._position += read
-        return read
+    def tell(self) -> int:
+        return super().tell() - self._start
