@@ -19,8 +19,9 @@ from rich.console import Console
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
 from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.formats.operation import Case
 from parsl_tl.benchmarks.suites import store as bench
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Case
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker
 from parsl_tl.benchmarks.suites.storage import measure_storage
 from parsl_tl.benchmarks.suites.store import SUITE, StoreSettings
 from parsl_tl.cli import main
@@ -189,7 +190,10 @@ def test_two_folders_of_one_kind_are_refused(tmp_path):
 
 
 def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "redis_missing", lambda: "redis-server is not installed: fetch it")
+    monkeypatch.setattr(
+        "parsl_tl.benchmarks.formats.redis_missing",
+        lambda: "redis-server is not installed: fetch it",
+    )
     methods = SUITE.checked(tiny(tmp_path)).methods
     assert methods is not None
     assert "redis" not in methods
