@@ -75,7 +75,7 @@ def _by_size(rows: Any, baseline: str) -> Any:
 
 def _totals(rows: Any, best: str = "") -> Any:
     """Returns GB/s, or thousands of queries: rows of servers and what, columns of clients."""
-    own = rows[rows.series == TOTALS]
+    own = rows[(rows.series == TOTALS) & ~rows.how.str.endswith("views")]
     speed = own[f"gb_per_s{best}"].where(own.operation != QUERY, own[f"items_per_s{best}"] / 1e3)
     index = ["servers", "operation", "method", "how"]
     own = own.rename(columns={"providers": "servers"}).assign(speed=speed)

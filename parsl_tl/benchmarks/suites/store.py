@@ -192,13 +192,12 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
             )
             title = f"{operation} {_PARTS[part]}, {kind}: GB/s, and times as fast as "
             tables.append((title + _NOTES[operation], table))
-    views = rows[rows.how.str.startswith("views, ")]
-    views = views.assign(us=(views.seconds_median * 1e6).round())
-    table = views.pivot_table("us", ["folder_kind", "MB x L", "P"], ["part", "how"], sort=False)
-    table.columns = [
-        f"{part} {how.removeprefix('views, ').replace(', checksums', ', sums')}"
-        for part, how in table.columns
-    ]
+    views = rows[rows.how.str.match("views, (first|repeat, checksums on)")]
+    what = (views.part + " " + views.how.str.removeprefix("views, ")).str
+    what = what.removesuffix(", checksums on").str.replace(", checksums off", " no sums")
+    views = views.assign(us=(views.seconds_median * 1e6).round(), what=what)
+    views = views.rename(columns={"folder_kind": "folder"})
+    table = views.pivot_table("us", ["folder", "MB x L", "P"], "what", sort=False)
     tables.append(("views of the store's bytes, not touched: microseconds", table))
     growth = storage_table(frames["storage"])
     return [*tables, ("evolved models, frozen prefixes: millions of bytes", growth)]
