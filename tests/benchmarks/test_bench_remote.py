@@ -16,7 +16,6 @@ import pytest
 from processes_left import nothing_left, processes_left
 from rich.console import Console
 
-from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote_settings as bench
@@ -25,6 +24,8 @@ from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
 from parsl_tl.benchmarks.suites.remote_settings import METHODS, RemoteSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
+from parsl_tl.reporting.frame_plots import save_plots
+from parsl_tl.reporting.tables import print_table
 from parsl_tl.store.transports import has_thallium
 
 # Many processes, or much TensorFlow.

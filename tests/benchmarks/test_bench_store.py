@@ -17,7 +17,6 @@ from processes_left import nothing_left
 from rich.console import Console
 
 from parsl_tl.benchmarks.core.processes import Processes
-from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.formats.operation import Case
@@ -27,6 +26,8 @@ from parsl_tl.benchmarks.suites.storage import measure_storage
 from parsl_tl.benchmarks.suites.store import SUITE, StoreSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.reporting.frame_plots import save_plots
+from parsl_tl.reporting.tables import print_table
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.

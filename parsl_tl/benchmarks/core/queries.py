@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.population.catalog import Catalog
 
 _NO_WEIGHTS = np.empty(0, np.float64)
 _NO_MODELS: set[int] = set()

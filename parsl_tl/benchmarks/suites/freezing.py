@@ -77,6 +77,7 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="freeze",
     label="lessons",
+    text="freezing and unfreezing layers in Keras 3, lesson by lesson",
     default=FreezeSettings(),
     check=lambda settings: settings,
     measure=measure,

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.suite import Frames
+from parsl_tl.reporting.frame_plots import Plot
 
 INPUT_END: Final = "from the input"
 OUTPUT_END: Final = "below the output"

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.population import PopulationDescription, plan, write_part
 from parsl_tl.population.draws import random_sequences
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import TaskProcess
 
 # What is written, by the name of the way.
@@ -198,6 +198,9 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="generate",
     label="generate",
+    text="generating populations, beside building each model with Keras",
+    title="Generating populations",
+    small=("--quick",),
     default=GenerateSettings(),
     check=check,
     measure=measure,

@@ -18,7 +18,6 @@ import pandas as pd
 from parsl_tl.benchmarks.core.file_cache import cached_share, drop_from_cache, file_system, sync
 from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
 from parsl_tl.benchmarks.formats import LAYER_FORMATS, format_of
@@ -30,6 +29,7 @@ from parsl_tl.benchmarks.formats.file_format import (
 )
 from parsl_tl.benchmarks.suites.network_tasks import check_network_room, prepare_network
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 COLD: Final = "cold"
@@ -334,6 +334,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="load",
     label="load",
+    text="reading some of a model's layers, from every format",
+    title="Reading some of the layers",
+    small=("--model", "dense:16x10"),
     default=LoadSettings(),
     check=check,
     measure=measure,

@@ -16,12 +16,6 @@ from typing import Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.catalog import (
-    Catalog,
-    evolve_catalog,
-    mutated_queries,
-    random_queries,
-)
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer
@@ -35,6 +29,12 @@ from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Measured, rati
 from parsl_tl.benchmarks.suites.remote_queries import Asked, QueryCase, questions_of
 from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
 from parsl_tl.benchmarks.suites.remote_settings import TRANSPORTS, RemoteSettings, check, has_bare
+from parsl_tl.population.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
+)
 
 # Queries in one operation, whose total rate is measured.
 _QUERIES_AT_ONCE = 100
@@ -275,6 +275,9 @@ def _rows(series: str, case: Case, found: Sequence[Measured]) -> list[Row]:
 SUITE: Final = Suite(
     name="remote",
     label="servers",
+    text="a store on servers, beside the transport alone, Redis, HDF5",
+    title="A store on servers",
+    small=("--quick",),
     default=RemoteSettings(),
     check=check,
     measure=measure,

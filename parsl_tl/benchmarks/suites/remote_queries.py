@@ -19,14 +19,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.catalog import Catalog
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
-from parsl_tl.benchmarks.core.report import percentiles
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.suites.bandwidth import Span
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
+from parsl_tl.population.catalog import Catalog
+from parsl_tl.reporting.tables import percentiles
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.embedded import EmbeddedStore
 from parsl_tl.store.transports import connect, transport_module

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.suite import Frames, Row
 from parsl_tl.benchmarks.formats.bench_model import TENTH, WHOLE
 from parsl_tl.benchmarks.formats.operation import QUERY, READ, WRITE
 from parsl_tl.benchmarks.suites.bandwidth import cells, short_speed
 from parsl_tl.benchmarks.suites.remote_queries import WALK
+from parsl_tl.reporting.frame_plots import Plot
 
 BASELINES: Final = ("bare", "memcpy", "redis", "hdf5", "embedded")
 SIZES: Final = "sizes"

@@ -12,7 +12,6 @@ from typing import Any, Final
 from parsl_tl.benchmarks.core.file_cache import sync, total_bytes
 from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
 from parsl_tl.benchmarks.formats import FILE_FORMATS
@@ -25,6 +24,7 @@ from parsl_tl.benchmarks.formats.file_format import (
     written_files,
 )
 from parsl_tl.benchmarks.suites.network_tasks import check_network_room, prepare_network
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 OK: Final = "ok"
@@ -167,6 +167,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="save",
     label="save and load",
+    text="saving and loading whole models in file formats",
+    title="Saving and loading whole models",
+    small=("--model", "dense:16x10"),
     default=SaveLoadSettings(),
     check=check,
     measure=measure,

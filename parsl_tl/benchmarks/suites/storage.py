@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core.catalog import evolve_catalog
 from parsl_tl.benchmarks.formats.bench_model import LayerWeights, flat
+from parsl_tl.population.catalog import evolve_catalog
 from parsl_tl.spaces import DenseSkipSpace
 from parsl_tl.store import open_store
 

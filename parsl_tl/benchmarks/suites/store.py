@@ -21,7 +21,6 @@ from parsl_tl.benchmarks import formats
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS
@@ -36,6 +35,7 @@ from parsl_tl.benchmarks.suites.bandwidth import (
 )
 from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
 
 METHODS: Final = ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
 _PARTS: Final = {"whole": "whole models", "tenth": "a tenth of the layers"}
@@ -237,6 +237,9 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="store",
     label="bandwidth",
+    text="writing and reading models, beside files, HDF5, safetensors, Redis",
+    title="Writing and reading weights",
+    small=("--quick",),
     default=StoreSettings(),
     check=check,
     measure=measure,

@@ -19,7 +19,6 @@ from parsl_tl.benchmarks.core.file_cache import file_system
 from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.room import TMPFS, check_room, folder_kind
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -37,6 +36,7 @@ from parsl_tl.benchmarks.suites.write_task import (
     write_model,
 )
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 FORMATS: Final = (*FILE_FORMATS, *transfer_formats())
@@ -293,6 +293,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="writes",
     label="writes",
+    text="saving a model from many processes at once, in every format",
+    title="Writing from many processes",
+    small=("--model", "dense:16x10", "--num-changes", "0", "9"),
     default=WriteSettings(),
     check=check,
     measure=measure,
