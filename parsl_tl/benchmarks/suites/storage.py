@@ -54,7 +54,7 @@ def measure_storage(
         for index in range(num_models):
             graph = space.build(catalog.arch_seqs[index].tolist(), (10,), (1,))
             shapes = weight_shapes(graph)
-            match = store.best_ancestor(graph) if catalog.parents[index] >= 0 else None
+            match = store.find_donor(graph) if catalog.parents[index] >= 0 else None
             frozen, donor = (match.layer_names, match.model_id) if match else ((), None)
             weights: LayerWeights = {
                 name: [rng.random(shape, np.float32) for shape in shapes[name]]
