@@ -265,7 +265,7 @@ def test_wrong_settings_are_refused(changes, message, tmp_path):
 
 def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "parsl_tl.benchmarks.formats.redis_missing", lambda: "no redis-server: fetch it"
+        "parsl_tl.benchmarks.formats.redis.redis_missing", lambda: "no redis-server: fetch it"
     )
     monkeypatch.setattr(bench, "has_bare", lambda scheme: False)
     transport_module = bench.transport_module

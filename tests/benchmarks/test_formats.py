@@ -7,6 +7,7 @@ import pytest
 from services import needs_redis
 
 from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, measured_by
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
 from parsl_tl.benchmarks.formats.copies import Copies
 from parsl_tl.benchmarks.formats.file_format import same_arrays
@@ -48,6 +49,13 @@ def test_same_seed_same_weights():
     assert not same_arrays(arrays, make_model(0.1, 5, seed=2).arrays("whole"))
     assert not same_arrays(arrays[1:], arrays)
     assert len({array.tobytes() for array in arrays}) == len(arrays)
+
+
+def test_formats_are_found_by_what_their_files_declare():
+    assert measured_by("store") == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
+    assert measured_by("remote") == ("memcpy", "bare", "hdf5", "redis", "embedded", "store")
+    assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
+    assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")
 
 
 def case_in(folder, **changes):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.formats.operation import READ, WRITE, Method, Operation
+from parsl_tl.benchmarks.formats.operation import READ, WRITE, ArrayFormat, Method, Operation
 from parsl_tl.store.transports import transport_module
 
 
@@ -30,3 +30,6 @@ class Bare(Method):
             Operation(self.name, WRITE, part, "put", lambda: client.put(piece)),
             Operation(self.name, READ, part, "get", lambda: client.get(piece.nbytes)),
         ]
+
+
+FORMAT = ArrayFormat("bare", 1, {"remote": ()}, lambda *given: [Bare(*given)])

@@ -28,8 +28,14 @@ LayerArrays = dict[str, list[NDArray[np.generic]]]
 class FileFormat(ABC):
     """How a Keras model's weights become files, and files weights."""
 
+    name: ClassVar[str]
+    """That users type."""
+    rank: ClassVar[int]
+    """Its place among the others."""
     suffix: ClassVar[str]
     """Of the file, or of the files' common beginning."""
+    is_file: ClassVar[bool] = True
+    """Whether it is one of the formats of files, or only reads layers."""
 
     @abstractmethod
     def save(self, model: Any, path: Path) -> None:

@@ -180,6 +180,30 @@ class KeptModels(Method):
         )
 
 
+def _nothing_missing() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFormat:
+    """A way to keep arrays, as its file declares it.
+
+    Attributes:
+        name: that users type.
+        rank: its place among the others.
+        suites: that measure it, and the packages that it needs there.
+        make: what measures a case in one process, several where there are variants; takes what
+            ``Method`` is made with.
+        missing: gives why it cannot be measured here for another reason.
+    """
+
+    name: str
+    rank: int
+    suites: Mapping[str, tuple[str, ...]]
+    make: Callable[..., list[Method]]
+    missing: Callable[[], str | None] = _nothing_missing
+
+
 def copy_all(sources: Iterable[Array], targets: Iterable[Array]) -> None:
     """Copies arrays into others of the same shapes."""
     for source, target in zip(sources, targets, strict=True):

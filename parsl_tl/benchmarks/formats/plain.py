@@ -9,7 +9,7 @@ from typing import Any
 
 from parsl_tl.benchmarks.formats.bench_model import PARTS, Array, flat
 from parsl_tl.benchmarks.formats.file_format import FileMethod
-from parsl_tl.benchmarks.formats.operation import as_bytes
+from parsl_tl.benchmarks.formats.operation import ArrayFormat, as_bytes
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
@@ -66,3 +66,6 @@ def _transfer(
                 left[0] = left[0][done:]
     finally:
         os.close(descriptor)
+
+
+FORMAT = ArrayFormat("plain", 2, {"store": ()}, lambda *given: [PlainFiles(*given)])

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array, BenchModel, LayerWeights
-from parsl_tl.benchmarks.formats.operation import Case, KeptModels, Operation, as_bytes
+from parsl_tl.benchmarks.formats.operation import ArrayFormat, Case, KeptModels, Operation, as_bytes
 
 
 class RedisValues(KeptModels):
@@ -57,3 +58,12 @@ class RedisValues(KeptModels):
             for name, arrays in self.model.layers(part).items()
             for array in range(len(arrays))
         ]
+
+
+FORMAT = ArrayFormat(
+    "redis",
+    5,
+    {"store": (), "remote": ()},
+    lambda *given: [RedisValues(*given)],
+    lambda: redis_missing(),
+)

@@ -16,11 +16,14 @@ from parsl_tl.benchmarks.formats.file_format import (
     numbered,
     read_numbered,
 )
+from parsl_tl.benchmarks.formats.operation import ArrayFormat
 
 
 class SafetensorsFile(FileFormat):
     """One file for a Keras model."""
 
+    name = "safetensors"
+    rank = 2
     suffix = ".safetensors"
 
     def save(self, model: Any, path: Path) -> None:
@@ -62,3 +65,9 @@ class SafetensorsFiles(FileMethod):
                 return [file.get_tensor(name) for name in names]
 
         return {"get_tensor": read}
+
+
+ARRAYS = ArrayFormat(
+    "safetensors", 4, {"store": ("safetensors",)}, lambda *given: [SafetensorsFiles(*given)]
+)
+FILES = SafetensorsFile()

@@ -30,6 +30,7 @@ from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays
 from parsl_tl.benchmarks.formats.operation import (
     FRESH,
     INTO,
+    ArrayFormat,
     Case,
     KeptModels,
     Method,
@@ -208,6 +209,9 @@ class ServedModels(EmbeddedModels):
 class StoreFolder(FileFormat):
     """A store in a folder with one Keras model, under the names that its layers have there."""
 
+    name = "store"
+    rank = 4
+    is_file = False
     suffix = ".store"
 
     def save(self, model: Any, path: Path) -> None:
@@ -240,7 +244,11 @@ class StoreFolder(FileFormat):
         return {name: list(out[key]) for key, name in names.items()}
 
 
-def stores_of(case: Case, *given: Any) -> list[Method]:
-    """Makes the store that a case asks for: on its servers, or in its folder in two ways."""
+def _methods(case: Case, *given: Any) -> list[Method]:
     kinds = (ServedModels,) if case.scheme else (StoredModels, UncheckedModels)
     return [kind(case, *given) for kind in kinds]
+
+
+EMBEDDED = ArrayFormat("embedded", 6, {"remote": ()}, lambda *given: [EmbeddedModels(*given)])
+STORE = ArrayFormat("store", 7, {"store": (), "remote": ()}, _methods)
+FOLDER = StoreFolder()

@@ -31,7 +31,7 @@ from parsl_tl.benchmarks.formats.file_format import (
     LayerArrays,
     refuse_missing,
 )
-from parsl_tl.benchmarks.formats.operation import FRESH, INTO, Case, Method, Operation
+from parsl_tl.benchmarks.formats.operation import FRESH, INTO, ArrayFormat, Case, Method, Operation
 from parsl_tl.errors import BenchmarkError
 
 _WEIGHTS: Final = "model.weights.h5"
@@ -40,6 +40,8 @@ _WEIGHTS: Final = "model.weights.h5"
 class WeightsHdf5(FileFormat):
     """Keras's ``model.save_weights``: HDF5."""
 
+    name = "weights.h5"
+    rank = 0
     suffix = ".weights.h5"
 
     def save(self, model: Any, path: Path) -> None:
@@ -68,6 +70,8 @@ class WeightsHdf5(FileFormat):
 class KerasFile(WeightsHdf5):
     """Keras's ``model.save``: architecture and weights in a zip archive."""
 
+    name = "keras"
+    rank = 1
     suffix = ".keras"
 
     def save(self, model: Any, path: Path) -> None:
@@ -165,11 +169,6 @@ class KerasWeightsFiles(Hdf5Files):
         return [self.read(part, "load_weights", load, arrays=lambda _: keras_model.get_weights())]
 
 
-def hdf5_of(case: Case, *given: Any) -> list[Method]:
-    """Makes the method of a case: with Keras, or, beside servers, which have none, without."""
-    return [(Hdf5Files if case.scheme else KerasWeightsFiles)(case, *given)]
-
-
 @functools.lru_cache(maxsize=1)
 def _keras_model(model: BenchModel) -> Any:
     """Builds the Keras model, with weights in the memory of the host, once for all cases."""
@@ -257,3 +256,12 @@ class _StoredMember(io.FileIO):
 
     def tell(self) -> int:
         return super().tell() - self._start
+
+
+def _methods(case: Case, *given: Any) -> list[Method]:
+    # With Keras; beside servers, which have none, without.
+    return [(Hdf5Files if case.scheme else KerasWeightsFiles)(case, *given)]
+
+
+ARRAYS = ArrayFormat("hdf5", 3, {"store": ("h5py", "tensorflow"), "remote": ("h5py",)}, _methods)
+WEIGHTS, WHOLE_MODEL = WeightsHdf5(), KerasFile()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from parsl_tl.benchmarks.core.file_cache import files_under, sync
 from parsl_tl.benchmarks.core.processes import Processes, Worker
 from parsl_tl.benchmarks.core.suite import Row
-from parsl_tl.benchmarks.formats import METHODS
+from parsl_tl.benchmarks.formats import ARRAY_FORMATS
 from parsl_tl.benchmarks.formats.bench_model import flat, make_model
 from parsl_tl.benchmarks.formats.file_format import same_arrays
 from parsl_tl.benchmarks.formats.operation import Case, Method, Operation
@@ -63,7 +63,7 @@ class BandwidthWorker(Worker):
             self._out = self._model.destination()
             self._shape = (case.model_mb, case.layers)
         for name in case.methods:
-            self._methods += METHODS[name](case, self._model, self._out, self.index)
+            self._methods += ARRAY_FORMATS[name].make(case, self._model, self._out, self.index)
         self._operations = [op for method in self._methods for op in method.operations()]
         for operation in self._operations:
             # What an earlier read delivered must not be taken for the next one's.

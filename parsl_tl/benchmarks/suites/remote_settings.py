@@ -16,7 +16,7 @@ from parsl_tl.benchmarks.formats.bench_model import MB
 from parsl_tl.errors import NativeModuleError
 from parsl_tl.store.transports import transport_module
 
-METHODS: Final = ("memcpy", "bare", "redis", "hdf5", "embedded", "store")
+METHODS: Final = formats.measured_by("remote")
 # By scheme, where a server listens: all on this machine; {} is the folder, {{}} a server's name.
 TRANSPORTS: Final = {
     "grpc+tcp": "grpc+tcp://127.0.0.1:0",
@@ -59,7 +59,7 @@ def has_bare(scheme: str) -> bool:
 
 def missing_methods(settings: Any) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    missing = formats.missing_methods({"hdf5": ("h5py",)})
+    missing = formats.missing_methods("remote")
     known = [scheme for scheme in TRANSPORTS if scheme not in missing_transports()]
     without = [s for s in settings.transports or known if s in known and not has_bare(s)]
     if without:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from parsl_tl.benchmarks import formats
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.formats import measured_by, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS
 from parsl_tl.benchmarks.formats.operation import READ, WRITE, Case
 from parsl_tl.benchmarks.suites.bandwidth import (
@@ -37,7 +37,7 @@ from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
 
-METHODS: Final = ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
+METHODS: Final = measured_by("store")
 _PARTS: Final = {"whole": "whole models", "tenth": "a tenth of the layers"}
 _BASELINES: Final = {WRITE: "plain", READ: "memcpy"}
 # What of the store stands beside the other formats, by what `how` says.
@@ -51,12 +51,6 @@ _NOTES: Final = {
     WRITE: "plain files\nstore: put with checksums; unchecked: without",
     READ: "memcpy\nstore: into arrays, once more; first: after opening, verified",
 }
-
-
-def missing_methods(settings: Any = None) -> dict[str, str]:
-    """Returns methods that cannot be measured here, with the reason of each in one line."""
-    packages = {"hdf5": ("h5py", "tensorflow"), "safetensors": ("safetensors",)}
-    return formats.missing_methods(packages)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class StoreSettings:
         None,
         f"of {', '.join(METHODS)} (all that are installed)",
         choices=METHODS,
-        missing=missing_methods,
+        missing=lambda _: missing_methods("store"),
     )
     seed: int = option(0, "of weights and order", least=0)
     min_rounds: int = 5
