@@ -257,8 +257,8 @@ def test_signals_end_all_ranks(who, number, model_files, tmp_path):
 @pytest.mark.parametrize("count", [12_000, pytest.param(60_000, marks=pytest.mark.full)])
 def test_many_models_on_four_ranks(tmp_path, count):
     """The answers to 1,000 queries are those of one index, and a walk's."""
-    from parsl_tl.benchmarks.core.catalog import evolve_catalog
     from parsl_tl.population import assembler_for
+    from parsl_tl.population.catalog import evolve_catalog
     from parsl_tl.spaces import DenseSkipSpace
 
     catalog = evolve_catalog(count, seed=5, num_layers=4)
