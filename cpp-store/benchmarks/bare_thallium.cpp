@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "home.hpp"
+#include "argobots_thread.hpp"
 #include "walk_service.hpp"
 
 namespace parsl_tl {
@@ -35,12 +35,12 @@ tl::engine start_engine(const std::string& address, int mode, int threads) {
                                   "rpc_thread_count": )" +
                               std::to_string(threads) + "}";
   tl::engine engine;
-  mochi::Home::get().run([&] { engine = tl::engine(address, mode, options); });
+  mochi::ArgobotsThread::get().run([&] { engine = tl::engine(address, mode, options); });
   return engine;
 }
 
 void end_engine(tl::engine& engine) {
-  mochi::Home::get().run([&] {
+  mochi::ArgobotsThread::get().run([&] {
     engine.finalize_and_wait();
     engine = tl::engine();
   });
