@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-services test-cpp build-sanitized sanitize fuzz lint format clean
+.PHONY: help install demo docs test test-fast test-services test-cpp build-sanitized sanitize fuzz lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -94,6 +94,9 @@ FUZZ_CXX ?= $(shell command -v clang++ || echo $(CXX))
 fuzz: $(VENV)/.installed ## fuzz every parser for SECONDS=60 each, with clang's libFuzzer if it is there
 	$(call build_cpp,fuzz,-DPARSL_TL_SANITIZE=address$(COMMA)undefined -DCMAKE_CXX_COMPILER=$(FUZZ_CXX))
 	$(call run_fuzz,fuzz,-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
+
+docs: $(VENV)/.installed-dev ## show the pages on http://127.0.0.1:8000
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 lint: $(VENV)/.installed-dev ## check style and types
 	$(BIN)/ruff check .
