@@ -87,5 +87,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert (ROOT / link).exists(), f"{page.name} links to {link}"
 
 
+@pytest.mark.parametrize("page", pages(), ids=IDS.get)
+def test_source_files_that_are_named_exist(page: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = [f"/{name}" for name in tracked.stdout.splitlines()]
+    assert files
+    for name in re.findall(r"`([\w/.-]+\.(?:py|hpp|cpp))`", page.read_text()):
+        written = any(block.title == name for block in blocks_of(page))
+        assert written or any(file.endswith(f"/{name}") for file in files), f"{page.name}: {name}"
+
+
 def test_the_readme_is_a_door_and_not_the_house() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
