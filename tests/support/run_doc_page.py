@@ -49,6 +49,7 @@ def run_block(page: Path, block: Block, namespace: dict[str, object], output: Pa
 
 def main(page: Path) -> int:
     """Runs a page; 1 if a block fails or prints something else than the page says."""
+    sys.path.insert(0, str(Path.cwd()))  # modules that the page has written
     # Functions of the page travel to workers by value, as those of a script do.
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     module.__dict__["__file__"] = str(page)
