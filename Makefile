@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint format clean
+.PHONY: help install demo docs test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -97,6 +97,9 @@ wheel: $(VENV)/.installed-dev ## build the wheel into dist/
 
 test-wheel: wheel ## install the wheel into an empty environment, and search with it
 	$(BIN)/python tests/packaging/smoke.py dist/*.whl
+
+docs: $(VENV)/.installed-dev ## show the pages on http://127.0.0.1:8000
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
 
 CPP_SOURCES = $(shell find cpp-store -name '*.cpp' -o -name '*.hpp')
 
