@@ -25,8 +25,6 @@ class Recorder:
         retirement: Retirement,
         progress: SearchProgress,
         results: CampaignResults,
-        *,
-        transfers: bool,
     ) -> None:
         """Notes nothing yet.
 
@@ -35,18 +33,14 @@ class Recorder:
             retirement: learns which models are finished.
             progress: the display.
             results: whose tables are rewritten now and then.
-            transfers: False has every candidate start from scratch.
         """
         self._journal = journal
         self._retirement = retirement
         self._progress = progress
-        self._transfers = transfers
         self._tables = ResultTables(results.write)
 
     def on_launch(self, job: Any) -> None:
         """Notes a configuration before it is evaluated."""
-        if not self._transfers:
-            job.args["transfer"] = False
         self._journal.submitted(job.args)
         self._progress.launched()
 

@@ -22,7 +22,7 @@ _OPTIONS = ("token_file", "ca", "provider_id")
 
 
 def is_thallium(scheme: str) -> bool:
-    """Tells whether a scheme is one of Mercury's: ``ofi+tcp``, ``ofi+verbs``, ``na+sm``, ..."""
+    """Returns whether a scheme is one of Mercury's: ``ofi+tcp``, ``ofi+verbs``, ``na+sm``, ..."""
     return scheme.partition("+")[0] in ("ofi", "na", "ucx", "bmi")
 
 

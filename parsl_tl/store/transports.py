@@ -19,12 +19,12 @@ from parsl_tl.store.connection import Connection, is_thallium
 
 
 def has_thallium() -> bool:
-    """Tells whether this installation was compiled with Thallium."""
+    """Returns whether this installation was compiled with Thallium."""
     return importlib.util.find_spec("parsl_tl._thallium") is not None
 
 
 def transport_module(scheme: str) -> ModuleType:
-    """Gives the native module that speaks a scheme.
+    """Returns the native module that speaks a scheme.
 
     Raises:
         NativeModuleError: Thallium is asked for, and not compiled in or not found.
@@ -50,7 +50,7 @@ def transport_module(scheme: str) -> ModuleType:
 
 
 def connect(connection: Connection) -> Any:
-    """Gives a channel to a server; it connects when it is first used.
+    """Returns a channel to a server; it connects when it is first used.
 
     Raises:
         NativeModuleError: see ``transport_module``.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.connection import SERVERS_VARIABLE
 
@@ -17,13 +18,14 @@ EMBEDDED = "embedded:"
 
 
 def is_remote(uri: str) -> bool:
-    """Tells whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
+    """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
     words = uri.split()
     if not words or words[0].startswith(EMBEDDED):
         return False
     return all("://" in word or word == SERVERS_VARIABLE or Path(word).is_file() for word in words)
 
 
+@renamed_arguments(patience="retry_seconds")
 def open_store(
     uri: str,
     *,
@@ -35,7 +37,7 @@ def open_store(
     damaged: bool | None = None,
     token_file: str | None = None,
     timeout: float | None = None,
-    patience: float | None = None,
+    retry_seconds: float | None = None,
 ) -> ModelStore:
     """Opens a model store.
 
@@ -47,7 +49,7 @@ def open_store(
             variable of this name lists.
         read_only: neither make nor change anything.
         durability: ``"os"`` (as None) survives the death of any process, ``"disk"`` also a power
-            cut. What servers do, they were told when they started, as in the next two.
+            cut. What servers do is set when they start, as in the next two.
         checksums: of weights: computed when they are written, verified when they are first read
             (as None).
         compression: ``"none"``, ``"lz4"`` or ``"zstd"`` for the weights of a new store; an
@@ -59,7 +61,7 @@ def open_store(
         token_file: the file with the servers' token, where the connection strings name none; None
             looks into the environment variable ``MODEL_SERVERS_TOKEN_FILE``.
         timeout: seconds that a server may take to answer (30), see ``RemoteStore``.
-        patience: seconds for which a request is tried again (10).
+        retry_seconds: for which a request is tried again (10).
 
     Returns:
         The store; a context manager.
@@ -76,10 +78,10 @@ def open_store(
         "shared": shared,
         "damaged": damaged,
     }
-    for_servers = {"token_file": token_file, "timeout": timeout, "patience": patience}
+    for_servers = {"token_file": token_file, "timeout": timeout, "retry_seconds": retry_seconds}
     if is_remote(uri):
         _refuse(uri, for_folder, "is decided by the servers; give it to `parsl-tl store serve`")
-        return _open_remote(uri, read_only, token_file, timeout, patience)
+        return _open_remote(uri, read_only, token_file, timeout, retry_seconds)
     if not uri.startswith(EMBEDDED):
         raise InvalidValueError(
             f"{uri!r} is no store; use embedded:<folder>, the connection strings of servers "
@@ -116,7 +118,7 @@ def _open_remote(
     read_only: bool,
     token_file: str | None,
     timeout: float | None,
-    patience: float | None,
+    retry_seconds: float | None,
 ) -> ModelStore:
     from parsl_tl.store.connection import find_servers
     from parsl_tl.store.remote import RemoteStore
@@ -126,5 +128,5 @@ def _open_remote(
         servers,
         read_only=read_only,
         timeout=30.0 if timeout is None else timeout,
-        patience=10.0 if patience is None else patience,
+        retry_seconds=10.0 if retry_seconds is None else retry_seconds,
     )
