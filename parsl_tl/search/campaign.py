@@ -275,7 +275,7 @@ class Campaign:
                         lambda: self._run(journal, retirement, limits, progress),
                         journal,
                         progress,
-                        possible=self._place.makes_kernel,
+                        possible=self._place.can_start_again,
                     )
             finally:
                 results = self._results.write()

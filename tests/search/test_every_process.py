@@ -1,15 +1,11 @@
 """Whichever process of a search is killed or stopped, all its evaluations come to their end."""
 
-import os
 import signal
 
 import pytest
-from fault_runs import FaultRun
+from fault_runs import FaultRun, every_fault
 
 pytestmark = pytest.mark.slow
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
 """Workers, managers and blocks that are lost cost no evaluation."""
 
 import json
-import os
 
 import psutil
 import pytest
-from fault_runs import FaultRun, wait_for
+from fault_runs import FaultRun, every_fault, wait_for
 
 pytestmark = pytest.mark.slow
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
 
 
 @pytest.fixture
