@@ -30,14 +30,17 @@ def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
     for executor in config.executors:
         _bind_interchange(executor)
         use_watched_pool(executor)
+    kernel = None
     with as_last_resort(lambda: end_processes(config.executors)):
-        with deferred():
-            kernel = _load(config)
         try:
+            # A signal that comes meanwhile raises at the end of this block.
+            with deferred():
+                kernel = _load(config)
             yield kernel
         finally:
-            with deferred():
-                end_kernel(kernel)
+            if kernel is not None:
+                with deferred():
+                    end_kernel(kernel)
 
 
 def _load(config: parsl.Config) -> DataFlowKernel:

@@ -3,8 +3,9 @@
 ``parsl-tl-worker-pool`` stands in for Parsl's ``process_worker_pool.py``. That one goes on telling
 the interchange that it lives when nothing is left that runs its tasks: the process that its workers
 share data through was killed or is stopped, a worker was killed while it held the lock of a queue,
-one of its threads has failed. A search would wait for its evaluations for ever. Here the pool ends,
-as if it had been killed; that costs no evaluation.
+one of its threads has failed, the interchange went away before it answered for the first time. A
+search would wait for its evaluations for ever, or its processes would stay. Here the pool ends, as
+if it had been killed; that costs no evaluation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from typing import Any
 
 import psutil
+import zmq
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ _PARSL_COMMAND = "process_worker_pool.py"
 _SECONDS_BETWEEN_LOOKS = 1.0
 # A part that works takes what it is given within milliseconds.
 _LONGEST_SILENCE = 60.0
+_THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
 
 def use_watched_pool(executor: Any) -> None:
@@ -81,6 +84,7 @@ class PoolPulse:
 def _watch(parent: int | None) -> None:
     """Ends this process when the pool that it runs cannot work, or has lost its block's shell."""
     pulse = None
+    started: set[str] = set()
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         if parent is not None and os.getppid() != parent:
@@ -89,10 +93,29 @@ def _watch(parent: int | None) -> None:
         if pool is None:  # it is still starting
             continue
         pulse = pulse or PoolPulse(pool)
-        if pulse.error is not None and not pool._stop_event.is_set():
+        threads = {thread.name for thread in threading.enumerate()}
+        started |= threads & _THREADS
+        is_ending = pool._stop_event.is_set()
+        if not is_ending and started - threads:
+            _end(f"its thread {min(started - threads)} has ended")
+        if not is_ending and pulse.error is not None:
             _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
         if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
             _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
+
+
+def _limit_waits() -> None:
+    """Parsl waits without an end for the interchange's first answer; for others it polls."""
+    from parsl import curvezmq
+
+    make_socket = curvezmq.ClientContext.socket
+
+    def socket(context: Any, *args: Any, **kwargs: Any) -> Any:
+        made = make_socket(context, *args, **kwargs)
+        made.setsockopt(zmq.RCVTIMEO, round(1000 * _LONGEST_SILENCE))
+        return made
+
+    curvezmq.ClientContext.socket = socket
 
 
 def _end(why: str) -> None:
@@ -110,6 +133,7 @@ def main() -> None:
     shell = os.environ.get(SHELL_VARIABLE)
     parent = os.getppid() if shell == str(os.getppid()) else None
     threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
+    _limit_waits()
     # Its workers start by the name of the main module, and import from it.
     runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
 
