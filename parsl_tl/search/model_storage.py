@@ -15,7 +15,7 @@ from parsl_tl.store import ModelStore, open_store
 from parsl_tl.store.identity import identity_of
 from parsl_tl.store.uri import EMBEDDED, is_remote
 from parsl_tl.transfer import TransferMethod, get_transfer_method
-from parsl_tl.transfer.model_files import FileTransfer
+from parsl_tl.transfer.model_files import FileTransfer, folder_identity
 from parsl_tl.transfer.registry import find_transfer_method
 
 if TYPE_CHECKING:
@@ -109,12 +109,19 @@ class MethodStorage:
     @property
     def parameters(self) -> dict[str, Any]:
         """See ``ModelStorage.parameters``."""
-        return {"transfer_method": self.method, "transfer_args": self.arguments}
+        identity = folder_identity(self.arguments["folder"]) if keeps_files(self.method) else None
+        return {
+            "transfer_method": self.method,
+            "transfer_args": self.arguments,
+            "store_id": identity,
+        }
 
     def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelStorage.check``."""
         opened = self.open(quick=True)
         try:
+            if isinstance(opened, FileTransfer):
+                opened.give_identity()
             opened.recall(self.graph, model_id=self.unused_id)
         except StoreUnreachableError as error:
             if not may_be_away:
