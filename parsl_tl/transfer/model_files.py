@@ -55,6 +55,7 @@ class FileTransfer(CatalogTransfer):
         folder: where the files are; made when it is missing.
     """
 
+    needs = "folder"
     suffix: str
 
     def __init__(
@@ -109,8 +110,11 @@ class FileTransfer(CatalogTransfer):
     ) -> dict[str, list[NDArray[Any]]]:
         """Reads the weights of some layers, and nothing else."""
 
-    def give_identity(self) -> None:
-        """Gives the folder an identity of its own, if it has none."""
+    def check(self) -> None:
+        """See ``CatalogTransfer.check``; a folder without an identity of its own gets one."""
+        super().check()
+        if folder_identity(self.folder) is not None:
+            return
         temporary = self.folder / f"tmp-{secrets.token_hex(8)}"
         try:
             with self._told("the folder cannot be written"):
