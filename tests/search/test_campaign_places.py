@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import parsl
 import psutil
@@ -135,6 +136,8 @@ def test_executors_of_a_configuration_object_are_started_anew(tmp_path, monkeypa
         time.sleep(0.3)
         return TrainingReport(objective=float(job["job"]), model_id=job["model_id"]).output()
 
+    # What this module imports travels with the function.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "support"))
     monkeypatch.setattr("parsl_tl.search.campaign.run_transfer_trainer", sleep)
     config = load_config("local", max_workers=2, run_dir=str(tmp_path / "parsl"))
     search = campaign(tmp_path / "run", config)
