@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl import errors
 from parsl_tl.errors import NativeModuleError
 
 _MISMATCH = (
@@ -24,10 +25,23 @@ _MISMATCH = (
 )
 
 
+def load_module(name: str) -> ModuleType:
+    """Imports a native module of this package, such as ``_flight``.
+
+    Raises:
+        ImportError: it is not there, or a library that it needs is not.
+    """
+    module = importlib.import_module(f"parsl_tl.{name}")
+    # What the C++ side throws becomes exceptions of these classes.
+    if hasattr(module, "set_errors"):
+        module.set_errors(errors)
+    return module
+
+
 def _load() -> ModuleType:
     _load_arrow()
     try:
-        module = importlib.import_module("parsl_tl._native")
+        module = load_module("_native")
     except ModuleNotFoundError as error:
         raise NativeModuleError(
             "parsl_tl's native module is not installed: run `pip install .` (or `make install`) "

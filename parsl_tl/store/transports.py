@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ from parsl_tl.errors import (
     StoreError,
     StorePermissionError,
 )
-from parsl_tl.native import native
+from parsl_tl.native import load_module, native
 from parsl_tl.store.connection import Connection, is_thallium
 
 
@@ -24,13 +23,27 @@ def has_thallium() -> bool:
 
 
 def transport_module(scheme: str) -> ModuleType:
-    """Gives the native module that speaks a scheme.
+    """Returns the native module that speaks a scheme.
+
+    Raises:
+        NativeModuleError: Thallium is asked for, and not compiled in or not found.
+    """
+    return load_transport(scheme, "_flight", "_thallium")
+
+
+def load_transport(scheme: str, flight: str, thallium: str) -> ModuleType:
+    """Loads the one of two native modules whose transport a scheme needs.
+
+    Args:
+        scheme: such as ``grpc+tcp`` or ``na+sm``.
+        flight: the module of Arrow Flight.
+        thallium: the module of Thallium.
 
     Raises:
         NativeModuleError: Thallium is asked for, and not compiled in or not found.
     """
     if not is_thallium(scheme):
-        return importlib.import_module("parsl_tl._flight")
+        return load_module(flight)
     if not has_thallium():
         raise NativeModuleError(
             f"{scheme}:// needs Thallium, which was not found when parsl_tl was compiled; use "
@@ -38,10 +51,10 @@ def transport_module(scheme: str) -> ModuleType:
         )
     try:
         # What comes with libfabric takes over Ctrl-C and SIGTERM while it is loaded.
-        spec = importlib.util.find_spec("parsl_tl._thallium")
+        spec = importlib.util.find_spec(f"parsl_tl.{thallium}")
         if spec is not None and spec.origin is not None:
             native.load_keeping_signals(spec.origin)
-        return importlib.import_module("parsl_tl._thallium")
+        return load_module(thallium)
     except (ImportError, StoreError) as error:
         raise NativeModuleError(
             f"parsl_tl was compiled with Thallium, which cannot be loaded now: {error}; "

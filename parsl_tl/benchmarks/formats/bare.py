@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.queries import Question
 from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel
 from parsl_tl.benchmarks.formats.operation import QUERY, READ, WRITE, Method, Operation
-from parsl_tl.store.transports import transport_module
 
 
 class Bare(Method):
@@ -18,7 +18,7 @@ class Bare(Method):
 
     def __init__(self, model: BenchModel, scheme: str, address: str, parts: Sequence[str]) -> None:
         """Connects."""
-        self.client: Any = transport_module(scheme).BareClient(address)
+        self.client: Any = bare_transport(scheme).BareClient(address)
         self._pieces = {
             part: np.concatenate([a.reshape(-1).view(np.uint8) for a in model.arrays(part)])
             for part in parts

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.core.room import check_room
@@ -55,7 +56,7 @@ def _module(scheme: str) -> ModuleType:
 
 def has_bare(scheme: str) -> bool:
     """Tells whether a transport can be measured by itself."""
-    return hasattr(_module(scheme), "BareServer")
+    return hasattr(bare_transport(scheme), "BareServer")
 
 
 def missing_methods(settings: Any) -> dict[str, str]:
