@@ -3,10 +3,11 @@
     python apps/compare_transfer.py --out runs/compare
     python apps/compare_transfer.py --out runs/methods --methods store hdf5 safetensors --seeds 0
 
-For every seed, one campaign for each transfer method: ``none`` trains all candidates from scratch,
-the others let children take over the longest prefix that is kept; everything else is equal. The
-figures go to ``comparison.csv`` and ``comparison.md``, the best objective over evaluations to
-``comparison.png``. Campaigns that are complete are not run again.
+For every seed, one campaign for each transfer method: ``from-scratch`` transfers nothing and stores
+every model, ``none`` does not even store them, the others let children take over the longest prefix
+that is kept; everything else is equal. The figures go to ``comparison.csv`` and ``comparison.md``,
+the best objective over evaluations to ``comparison.png``. Campaigns that are complete are not run
+again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from parsl_tl.arguments import ArgumentParser, positive_int
 from parsl_tl.exit_codes import run_program
 from parsl_tl.search.progress import SearchProgress
 
+FROM_SCRATCH = "from-scratch"
+
 
 def run_campaign(args: argparse.Namespace, method: str, seed: int) -> pd.DataFrame:
     """Runs one campaign, or carries it on, and returns its results."""
@@ -36,7 +39,8 @@ def run_campaign(args: argparse.Namespace, method: str, seed: int) -> pd.DataFra
             config=args.config,
             out=out,
             max_workers=args.workers,
-            transfer=method,
+            transfer="store" if method == FROM_SCRATCH else method,
+            from_scratch=method == FROM_SCRATCH,
             seed=seed,
             population_size=args.population_size,
             sample_size=args.sample_size,
@@ -86,7 +90,7 @@ def plot(curves: dict[tuple[str, int], pd.Series], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     # Curves of one seed coincide until the first child; dashes leave what is below them visible.
-    styles: dict[str, dict[str, Any]] = {"none": {"color": "black", "ls": "--", "zorder": 3}}
+    styles: dict[str, dict[str, Any]] = {FROM_SCRATCH: {"color": "black", "ls": "--", "zorder": 3}}
     for index, method in enumerate(dict.fromkeys(method for method, _ in curves)):
         styles.setdefault(method, {"color": f"C{index}", "linewidth": 3, "alpha": 0.6})
     for (method, seed), curve in curves.items():
@@ -122,8 +126,8 @@ def main() -> None:
     parser.add_argument(
         "--methods",
         nargs="+",
-        default=["none", "store"],
-        help="none, store, hdf5, safetensors, ...",
+        default=[FROM_SCRATCH, "store"],
+        help="from-scratch, none, store, hdf5, safetensors, ...",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-evals", type=positive_int, default=60)

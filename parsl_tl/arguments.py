@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that tells a mistake in one line, as every other error is told."""
+    """A parser that reports a mistake in one line, as every other error."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with exit code 2."""

@@ -14,7 +14,7 @@ def after_failed_starts(
     """Makes a ``block_error_handler`` for HighThroughputExecutors.
 
     Parsl's own gives an executor up, and its tasks, when all its blocks so far have failed, as one
-    that was killed at its walltime has. This one does when so many blocks in a row have ended
+    that was killed at its walltime has. This one does when ``count`` blocks in a row have ended
     before their workers were connected.
 
     Args:

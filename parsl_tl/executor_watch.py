@@ -15,7 +15,7 @@ from parsl_tl.kernel_end import fail_executor, has_dead_interchange
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-# An interchange answers within milliseconds. One that does not for so long is stopped, or hangs.
+# An interchange answers within milliseconds. One that does not for this long is stopped, or hangs.
 _LONGEST_SILENCE = 60.0
 
 
@@ -78,7 +78,7 @@ class ExecutorWatch:
         return None if line is None else line.workers
 
     def is_bad(self, label: str) -> bool:
-        """Tells whether an executor takes no tasks any more."""
+        """Returns whether an executor takes no tasks any more."""
         return bool(getattr(self._executors[label], "bad_state_is_set", False))
 
     def close(self) -> None:

@@ -21,8 +21,8 @@ def run_program(main: Callable[[], int | None], name: str | None = None) -> int:
     """Runs a program's main function.
 
     Args:
-        main: gives the exit code, None for 0; what parsl_tl raises on purpose is told in one line
-            on standard error, and of infrastructure that failed with what it has to say.
+        main: gives the exit code, None for 0; what parsl_tl raises on purpose is reported in
+            one line on standard error, and infrastructure that failed with what it has to say.
         name: of the program, as errors begin; the script's when None.
 
     Returns:

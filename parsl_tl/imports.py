@@ -27,7 +27,7 @@ def is_import_name(name: str) -> bool:
     return bool(colon and module and attribute)
 
 
-def settle_import_name(name: str) -> str:
+def resolve_import_name(name: str) -> str:
     """Makes the path of a file absolute; returns every other name as it is."""
     module, _, attribute = name.rpartition(":")
     if not module.endswith(".py"):

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 8.0
+_DEADLINE = 8.0
 
 
-def end_kernel(kernel: DataFlowKernel, patience: float = _PATIENCE) -> None:
+def end_kernel(kernel: DataFlowKernel, deadline: float = _DEADLINE) -> None:
     """Ends the executors of a kernel, and their blocks.
 
     Parsl waits for an interchange's answer for ever, and leaves the blocks of an executor that is
@@ -26,7 +26,7 @@ def end_kernel(kernel: DataFlowKernel, patience: float = _PATIENCE) -> None:
 
     Args:
         kernel: any that was loaded.
-        patience: seconds for an end in order, before the processes are ended one by one.
+        deadline: seconds for an end in order, before the processes are ended one by one.
     """
     import parsl
     from parsl.dataflow.dflow import DataFlowKernelLoader
@@ -40,12 +40,12 @@ def end_kernel(kernel: DataFlowKernel, patience: float = _PATIENCE) -> None:
             cancel_blocks(executor)
     cleanup = threading.Thread(target=_clean_up, args=(kernel,), name="kernel-end", daemon=True)
     cleanup.start()
-    cleanup.join(patience)
+    cleanup.join(deadline)
     if cleanup.is_alive():
-        logger.warning("Parsl did not end within %g seconds; ending its processes", patience)
+        logger.warning("Parsl did not end within %g seconds; ending its processes", deadline)
         end_processes(executors)
         stand_ins.extend(InterchangeStandIn(each) for each in executors if _has_interchange(each))
-        cleanup.join(patience / 2)
+        cleanup.join(deadline / 2)
     for stand_in in stand_ins:
         stand_in.close()
     if cleanup.is_alive() and DataFlowKernelLoader._dfk is kernel:
@@ -87,7 +87,7 @@ def cancel_blocks(executor: Any) -> None:
 
 
 def has_dead_interchange(executor: Any) -> bool:
-    """Tells whether an executor has lost the process that it talks to its workers through."""
+    """Returns whether an executor has lost the process that it talks to its workers through."""
     process = getattr(executor, "interchange_proc", None)
     return process is not None and process.poll() is not None
 

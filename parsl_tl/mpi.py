@@ -54,7 +54,7 @@ class OneRank:
 
 
 def was_launched(environment: Mapping[str, str]) -> bool:
-    """Tells whether an MPI launcher started this process beside others."""
+    """Returns whether an MPI launcher started this process beside others."""
     return any(environment.get(name, "1") not in ("0", "1") for name in _LAUNCHED)
 
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Schedulers and ``timeout`` send SIGKILL some 20 to 30 seconds after the first signal.
-_PATIENCE = 15.0
+_DEADLINE = 15.0
 
 _last_resorts: list[Callable[[], None]] = []
 
@@ -24,8 +24,8 @@ _last_resorts: list[Callable[[], None]] = []
 class _StopRequest:
     """The first signal raises KeyboardInterrupt in the main thread; those after it do nothing."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
         self._asked_at: float | None = None
         self._told = False
         self._over = threading.Event()
@@ -48,8 +48,8 @@ class _StopRequest:
     # Started before any signal: a handler that starts threads may wait for a lock of its own.
     def enforce(self) -> None:
         while not self._over.wait(0.25):
-            if self._asked_at is not None and time.monotonic() > self._asked_at + self._patience:
-                logger.error("ending in order took more than %g seconds", self._patience)
+            if self._asked_at is not None and time.monotonic() > self._asked_at + self._deadline:
+                logger.error("ending in order took more than %g seconds", self._deadline)
                 for end in list(_last_resorts):
                     try:
                         end()
@@ -65,20 +65,20 @@ _current: _StopRequest | None = None
 
 
 @contextlib.contextmanager
-def stopping_in_order(patience: float = _PATIENCE) -> Iterator[None]:
+def stopping_in_order(deadline: float = _DEADLINE) -> Iterator[None]:
     """Lets the first SIGINT or SIGTERM raise KeyboardInterrupt, and ignores those after it.
 
-    A block that has not ended ``patience`` seconds after the signal is given up: what was
+    A block that has not ended ``deadline`` seconds after the signal is given up: what was
     registered with ``as_last_resort`` is called, and the process exits with 130.
 
     Args:
-        patience: seconds.
+        deadline: seconds.
     """
     global _current
     if threading.current_thread() is not threading.main_thread():  # has no signals to handle
         yield
         return
-    request = _current = _StopRequest(patience)
+    request = _current = _StopRequest(deadline)
     threading.Thread(target=request.enforce, name="stop-signals", daemon=True).start()
     before = {each: signal.signal(each, request.handle) for each in _SIGNALS}
     try:

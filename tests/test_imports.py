@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from parsl_tl.errors import ConfigError, ProblemError, SpaceError, TransferError
-from parsl_tl.imports import import_folders, settle_import_name
+from parsl_tl.imports import import_folders, resolve_import_name
 from parsl_tl.problems import get_problem
 from parsl_tl.spaces import get_space
 from parsl_tl.transfer import get_transfer_method
@@ -101,11 +101,11 @@ def test_a_file_that_has_the_name_of_another_module_is_told(tmp_path):
         get_problem(f"{tmp_path / 'json.py'}:Mine")
 
 
-def test_paths_of_files_are_settled(tmp_path, monkeypatch):
+def test_paths_of_files_are_resolved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert settle_import_name("a/b.py:C") == f"{tmp_path}/a/b.py:C"
-    assert settle_import_name("a.b:C") == "a.b:C"
-    assert settle_import_name("digits") == "digits"
+    assert resolve_import_name("a/b.py:C") == f"{tmp_path}/a/b.py:C"
+    assert resolve_import_name("a.b:C") == "a.b:C"
+    assert resolve_import_name("digits") == "digits"
     assert import_folders(["digits", "no.such:thing", "json:loads"]) == []
 
 

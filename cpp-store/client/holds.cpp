@@ -80,8 +80,8 @@ void RemoteStore::take_holds(const std::vector<HoldRequest>& holds, std::uint64_
 
 /// An earlier attempt that came to nothing may have one already: the model's home knows.
 void RemoteStore::take_hold(const HoldRequest& hold, std::uint64_t attempt) {
-  Provider& provider = home(hold.owners.front());
-  Provider& own = home(hold.model_id);
+  ServerConnection& connection = home(hold.owners.front());
+  ServerConnection& own = home(hold.model_id);
   HoldMessage message{hold.model_id,
                       hold.layer_keys,
                       hold.layer_names,
@@ -90,11 +90,11 @@ void RemoteStore::take_hold(const HoldRequest& hold, std::uint64_t attempt) {
                       own.store().text(),
                       0};
   for (int i = 0; i < kTakeovers; ++i) {
-    const HoldReply reply = provider.ask(message);
+    const HoldReply reply = connection.ask(message);
     if (reply.is_taken) return;
     SettleRequest request{{hold.model_id},
                           {reply.attempt},
-                          provider.index(),
+                          connection.index(),
                           static_cast<std::uint32_t>(SettleHow::kEnd)};
     const SettleReply settled = own.ask(request);
     if (settled.states.size() != 1) {
@@ -141,8 +141,8 @@ std::uint64_t RemoteStore::release_unless_needed(const std::vector<ServerHold>& 
   }
   std::uint64_t freed = 0;
   for (const auto& [servers, group] : groups) {
-    Provider& own = *providers()[servers.first];
-    Provider& holder = *providers()[servers.second];
+    ServerConnection& own = *connections()[servers.first];
+    ServerConnection& holder = *connections()[servers.second];
     for (std::size_t first = 0; first < group.size(); first += kAtOnce) {
       const std::size_t count = std::min(group.size() - first, kAtOnce);
       SettleRequest request;
@@ -176,17 +176,17 @@ std::uint64_t RemoteStore::release_holds(std::uint64_t model_id,
   std::atomic<std::uint64_t> freed = 0;
   const std::string own = home(model_id).store().text();
   parts_->fanout->run(servers.size(), [&](std::size_t i) {
-    freed += providers()[servers[i]]->ask(ReleaseRequest{model_id, 0, own}).bytes_freed;
+    freed += connections()[servers[i]]->ask(ReleaseRequest{model_id, 0, own}).bytes_freed;
   });
   return freed;
 }
 
 std::vector<RemoteStore::ServerHold> RemoteStore::list_holds() {
   std::vector<ServerHold> holds;
-  for (const auto& provider : providers()) {
+  for (const auto& connection : connections()) {
     ListHoldsRequest request;
     for (bool is_last = false; !is_last;) {
-      const ListHoldsReply reply = provider->ask(request);
+      const ListHoldsReply reply = connection->ask(request);
       const std::size_t count = reply.model_ids.size();
       is_last = reply.is_last;
       if (reply.attempts.size() != count || reply.homes.size() != count ||
@@ -195,7 +195,7 @@ std::vector<RemoteStore::ServerHold> RemoteStore::list_holds() {
                              "malformed reply: a list of holds is shorter than its companions");
       }
       for (std::size_t i = 0; i < count; ++i) {
-        holds.push_back({provider->index(),
+        holds.push_back({connection->index(),
                          reply.model_ids[i],
                          reply.attempts[i],
                          {reply.layers[i], reply.sums[i]},

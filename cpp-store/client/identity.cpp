@@ -11,13 +11,13 @@ namespace {
 
 /// A server, and the store that it remembers to be part of.
 struct Told {
-  const Provider* provider;
+  const ServerConnection* connection;
   HelloReply facts;
   StoreIds stores;
 };
 
 [[noreturn]] void refuse(const Told& told, const std::string& why) {
-  throw StoreException(ErrorCode::kWrongStore, "store server " + told.provider->address() +
+  throw StoreException(ErrorCode::kWrongStore, "store server " + told.connection->address() +
                                                    " (store " + told.facts.store + ") " + why);
 }
 
@@ -45,7 +45,7 @@ void require_same(const Told& told, std::uint32_t index, const StoreIds& named) 
                    "`parsl-tl store adopt`");
 }
 
-void require_distinct(const std::vector<std::unique_ptr<Provider>>& providers,
+void require_distinct(const std::vector<std::unique_ptr<ServerConnection>>& connections,
                       const StoreIds& stores) {
   for (std::size_t i = 0; i < stores.size(); ++i) {
     const auto twice =
@@ -53,27 +53,29 @@ void require_distinct(const std::vector<std::unique_ptr<Provider>>& providers,
     if (twice == stores.begin() + static_cast<std::ptrdiff_t>(i)) continue;
     throw StoreException(
         ErrorCode::kInvalidValue,
-        "store servers " + providers[static_cast<std::size_t>(twice - stores.begin())]->address() +
-            " and " + providers[i]->address() + " both serve store " + stores[i].text() +
+        "store servers " +
+            connections[static_cast<std::size_t>(twice - stores.begin())]->address() + " and " +
+            connections[i]->address() + " both serve store " + stores[i].text() +
             ", or a copy of it; name each server once");
   }
 }
 
-StoreIds stores_now(const std::vector<std::unique_ptr<Provider>>& providers) {
+StoreIds stores_now(const std::vector<std::unique_ptr<ServerConnection>>& connections) {
   StoreIds stores;
-  for (const auto& provider : providers) stores.push_back(parse_store(provider->facts().store));
-  require_distinct(providers, stores);
+  for (const auto& connection : connections)
+    stores.push_back(parse_store(connection->facts().store));
+  require_distinct(connections, stores);
   return stores;
 }
 
 }  // namespace
 
 void RemoteStore::agree() {
-  const auto stores = std::make_shared<const StoreIds>(stores_now(providers()));
+  const auto stores = std::make_shared<const StoreIds>(stores_now(connections()));
   std::vector<std::uint32_t> strangers;
   for (std::uint32_t i = 0; i < stores->size(); ++i) {
-    const HelloReply facts = providers()[i]->facts();
-    const Told told{providers()[i].get(), facts, parse_stores(facts.stores)};
+    const HelloReply facts = connections()[i]->facts();
+    const Told told{connections()[i].get(), facts, parse_stores(facts.stores)};
     // An empty server may become any; to a reader it may be any.
     if (!facts.is_empty) require_same(told, i, *stores);
     if (told.stores != *stores) strangers.push_back(i);
@@ -81,28 +83,28 @@ void RemoteStore::agree() {
   if (!options_.read_only) {
     // After all were looked at: nothing is written for servers that do not go together.
     parts_->fanout->run(strangers.size(), [&](std::size_t i) {
-      providers()[strangers[i]]->ask(JoinRequest{texts_of(*stores), strangers[i]});
+      connections()[strangers[i]]->ask(JoinRequest{texts_of(*stores), strangers[i]});
     });
   }
-  for (const auto& provider : providers()) provider->expect(stores);
+  for (const auto& connection : connections()) connection->expect(stores);
 }
 
-std::vector<std::string> RemoteStore::store_ids() { return texts_of(stores_now(providers())); }
+std::vector<std::string> RemoteStore::store_ids() { return texts_of(stores_now(connections())); }
 
 RemoteStore::Adopted RemoteStore::adopt(std::vector<std::shared_ptr<Channel>> channels,
                                         std::vector<std::string> addresses,
-                                        const ProviderOptions& options, bool only_look) {
-  std::vector<std::unique_ptr<Provider>> providers;
+                                        const ConnectionOptions& options, bool only_look) {
+  std::vector<std::unique_ptr<ServerConnection>> connections;
   const auto count = static_cast<std::uint32_t>(channels.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    providers.push_back(std::make_unique<Provider>(channels[i], addresses[i], ClientId{},
-                                                   Membership{i, count}, options));
+    connections.push_back(std::make_unique<ServerConnection>(channels[i], addresses[i], ClientId{},
+                                                             Membership{i, count}, options));
   }
   Adopted adopted;
-  adopted.stores = stores_now(providers);
+  adopted.stores = stores_now(connections);
   adopted.before.resize(count);
   for (std::uint32_t i = 0; i < count; ++i) {
-    const HelloReply facts = providers[i]->facts();
+    const HelloReply facts = connections[i]->facts();
     if (facts.is_empty) continue;
     const StoreIds known = parse_stores(facts.stores);
     for (std::uint32_t place = 0; place < count && place < known.size(); ++place) {
@@ -115,7 +117,7 @@ RemoteStore::Adopted RemoteStore::adopt(std::vector<std::shared_ptr<Channel>> ch
     adopted.lost_models.clear();
     adopted.lost_holds.clear();
     for (request.index = 0; request.index < count; ++request.index) {
-      const AdoptReply reply = providers[request.index]->ask(request);
+      const AdoptReply reply = connections[request.index]->ask(request);
       adopted.lost_models.insert(adopted.lost_models.end(), reply.lost_models.begin(),
                                  reply.lost_models.end());
       adopted.lost_holds.insert(adopted.lost_holds.end(), reply.lost_holds.begin(),

@@ -54,23 +54,23 @@ std::string segment_path(const std::string& folder, std::uint64_t owner) {
 
 }  // namespace
 
-std::shared_ptr<Segment> RemoteStore::segment(Provider& provider, std::uint64_t owner) {
+std::shared_ptr<Segment> RemoteStore::segment(ServerConnection& connection, std::uint64_t owner) {
   {
     const std::lock_guard guard(mutex_);
     if (const auto found = segments_.find(owner); found != segments_.end()) {
       if (auto opened = found->second.lock()) return opened;
     }
   }
-  const HelloReply facts = provider.facts();
+  const HelloReply facts = connection.facts();
   std::shared_ptr<Segment> opened;
   try {
     opened = std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
   } catch (const StoreException&) {
-    provider.require_folder();  // which tells more
+    connection.require_folder();  // which tells more
     throw;
   }
   // The server is not asked for what is mapped: another store may lie there by now.
-  provider.require_folder();
+  connection.require_folder();
   const std::lock_guard guard(mutex_);
   auto& cached = segments_[owner];
   if (auto first = cached.lock()) return first;  // another thread was faster
@@ -139,17 +139,17 @@ std::shared_ptr<const Composition> RemoteStore::composition(std::uint64_t id) {
 }
 
 std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
-  Provider& provider = home(id);
+  ServerConnection& connection = home(id);
   auto known = compositions_.find(id);
   OpenModelRequest request;
   request.model_id = id;
   const auto recent = find_recent(id);
-  Lease lease = new_lease(provider);
+  Lease lease = new_lease(connection);
   if (recent != nullptr) lease.number = recent->lease;
-  request.let_go = parts_->let_go.take(provider.index());
+  request.let_go = parts_->let_go.take(connection.index());
   request.lease = lease.is_kept ? lease.number : 0;
   request.knows_layers = known != nullptr;
-  const OpenModelReply reply = provider.ask(request);  // kNotFound if it is not living
+  const OpenModelReply reply = connection.ask(request);  // kNotFound if it is not living
   if (known == nullptr) {
     known = Composition::from(id, reply);
     compositions_.keep(known);
@@ -159,8 +159,8 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   return opened(*known, reply, lease);
 }
 
-RemoteStore::Lease RemoteStore::new_lease(Provider& provider) {
-  return {++parts_->leases, !provider.is_mapped(), provider.epoch()};
+RemoteStore::Lease RemoteStore::new_lease(ServerConnection& connection) {
+  return {++parts_->leases, !connection.is_mapped(), connection.epoch()};
 }
 
 /// Makes a model of what its server replied.
@@ -183,22 +183,22 @@ std::shared_ptr<RemoteModel> RemoteStore::opened(const Composition& composition,
 /// Maps the layers that lie on this machine, and asks the owners' servers for the others.
 void RemoteStore::open_layers(RemoteModel& model, const Composition& composition,
                               const OpenModelReply& first, std::uint32_t home_index) {
-  std::vector<std::vector<std::size_t>> places(providers().size());  // of each server's layers
+  std::vector<std::vector<std::size_t>> places(connections().size());  // of each server's layers
   for (std::size_t i = 0; i < composition.layers.size(); ++i) {
     const Composition::Layer& layer = composition.layers[i];
     if (layer.has_weights) places[home(layer.owner).index()].push_back(i);
   }
   std::vector<std::uint32_t> others;
   for (std::uint32_t server = 0; server < places.size(); ++server) {
-    Provider& provider = *providers()[server];
+    ServerConnection& connection = *connections()[server];
     if (places[server].empty()) continue;
-    if (!provider.is_mapped()) {
+    if (!connection.is_mapped()) {
       if (server != home_index) others.push_back(server);
       continue;
     }
     for (const std::size_t i : places[server]) {
       RemoteModel::Layer& layer = model.layers[i];
-      layer.segment = segment(provider, layer.owner);
+      layer.segment = segment(connection, layer.owner);
       const auto range = layer.segment->find(layer.key);
       if (!range) {
         throw StoreException(
@@ -208,13 +208,13 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
       layer.tensors = *range;
     }
   }
-  if (!providers()[home_index]->is_mapped()) {
+  if (!connections()[home_index]->is_mapped()) {
     std::vector<std::size_t> all(model.layers.size());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
     add_tensors(model, first, all);
   }
   for (const std::uint32_t server : others) {
-    model.kept_by.push_back({server, providers()[server]->epoch()});
+    model.kept_by.push_back({server, connections()[server]->epoch()});
   }
   std::vector<OpenModelReply> replies(others.size());
   parts_->fanout->run(others.size(), [&](std::size_t i) {
@@ -222,7 +222,7 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
     request.model_id = model.id;
     request.let_go = parts_->let_go.take(others[i]);
     request.lease = model.lease;
-    replies[i] = providers()[others[i]]->ask(request);
+    replies[i] = connections()[others[i]]->ask(request);
   });
   for (std::size_t i = 0; i < others.size(); ++i) {
     // What is held there has the order of the hold, which is the model's.
@@ -243,7 +243,7 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
   for (const RemoteModel::Layer& layer : model.layers) {
     if (!layer.has_weights || layer.segment != nullptr || !layer.fetched.empty()) continue;
     throw StoreException(ErrorCode::kInvalidValue,
-                         "malformed reply: nothing is told of the tensors of layer " + layer.name);
+                         "malformed reply: the reply lacks the tensors of layer " + layer.name);
   }
 }
 

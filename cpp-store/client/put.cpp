@@ -56,8 +56,8 @@ PutMessage message_of(const PutRequest& request,
   return message;
 }
 
-bool contains_all(Provider& provider, const std::vector<std::uint64_t>& ids) {
-  const ContainsReply reply = provider.ask(ContainsRequest{ids});
+bool contains_all(ServerConnection& connection, const std::vector<std::uint64_t>& ids) {
+  const ContainsReply reply = connection.ask(ContainsRequest{ids});
   return reply.found.size() == ids.size() &&
          std::find(reply.found.begin(), reply.found.end(), 0) == reply.found.end();
 }
@@ -157,7 +157,7 @@ PutResult RemoteStore::put_once(const PutRequest& request, const std::vector<Hol
 
 void RemoteStore::put_architectures(const FlatModels& models) {
   require_writable();
-  const auto servers = static_cast<std::uint64_t>(providers().size());
+  const auto servers = static_cast<std::uint64_t>(connections().size());
   std::vector<PutArchitecturesRequest> parts(servers);
   std::atomic<std::size_t> stored = 0;
   const auto send = [&](std::size_t server) {
@@ -166,13 +166,13 @@ void RemoteStore::put_architectures(const FlatModels& models) {
     part.class_names.assign(models.class_names.begin(), models.class_names.end());
     bool repeated = false;
     try {
-      providers()[server]->ask(part, {}, &repeated);
+      connections()[server]->ask(part, {}, &repeated);
     } catch (const StoreException& error) {
       const bool is_done = repeated && error.code() == ErrorCode::kExists &&
-                           contains_all(*providers()[server], part.model_ids);
+                           contains_all(*connections()[server], part.model_ids);
       if (!is_done)
         throw StoreException(error.code(), std::string(error.what()) + " (server " +
-                                               providers()[server]->address() + "; " +
+                                               connections()[server]->address() + "; " +
                                                std::to_string(stored) +
                                                " models were stored in earlier requests)");
     }

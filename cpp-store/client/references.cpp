@@ -11,16 +11,16 @@
 namespace parsl_tl {
 namespace {
 
-// Others store and retire meanwhile: what looks wrong is looked at again before it is told.
+// Others store and retire meanwhile: what looks wrong is looked at again before it is reported.
 constexpr int kLooks = 4;
 constexpr std::chrono::milliseconds kPause{150};
 
 using Place = std::pair<std::uint64_t, std::uint32_t>;  // a model, and the server of some owners
 
 /// False after the last one.
-bool read_page(Provider& provider, ListBorrowedRequest& request,
+bool read_page(ServerConnection& connection, ListBorrowedRequest& request,
                std::map<Place, LayerSum>& borrowed) {
-  const ListBorrowedReply reply = provider.ask(request);
+  const ListBorrowedReply reply = connection.ask(request);
   const std::size_t count = reply.model_ids.size();
   if (reply.places.size() != count || reply.layers.size() != count || reply.sums.size() != count ||
       (count == 0 && !reply.is_last)) {
@@ -35,10 +35,10 @@ bool read_page(Provider& provider, ListBorrowedRequest& request,
   return !reply.is_last;
 }
 
-std::map<Place, LayerSum> ask_borrowed(Provider& provider) {
+std::map<Place, LayerSum> ask_borrowed(ServerConnection& connection) {
   std::map<Place, LayerSum> borrowed;
   ListBorrowedRequest request;
-  while (read_page(provider, request, borrowed)) {
+  while (read_page(connection, request, borrowed)) {
   }
   return borrowed;
 }
@@ -51,10 +51,10 @@ std::vector<std::string> RemoteStore::wrong_references() {
     if (look > 0) std::this_thread::sleep_for(kPause);
     std::map<Place, std::string> now;
     std::map<Place, LayerSum> borrowed;
-    for (const auto& provider : providers()) borrowed.merge(ask_borrowed(*provider));
+    for (const auto& connection : connections()) borrowed.merge(ask_borrowed(*connection));
     for (const ServerHold& hold : list_holds()) {
-      Provider& own = home(hold.model_id);
-      const std::string who = providers()[hold.server]->address() + ": what is held for model " +
+      ServerConnection& own = home(hold.model_id);
+      const std::string who = connections()[hold.server]->address() + ": what is held for model " +
                               hex_id(hold.model_id) + " of " + own.address();
       std::string& problem = now[{hold.model_id, hold.server}];
       const auto found = borrowed.find({hold.model_id, hold.server});
@@ -81,8 +81,8 @@ std::vector<std::string> RemoteStore::wrong_references() {
     for (const auto& [place, sum] : borrowed) {
       now[place] = home(place.first).address() + ": model " + hex_id(place.first) + " has " +
                    std::to_string(sum.count) + " layers of " +
-                   (place.second < providers().size() ? providers()[place.second]->address()
-                                                      : "a server that is not there") +
+                   (place.second < connections().size() ? connections()[place.second]->address()
+                                                        : "a server that is not there") +
                    ", where nothing is held for it: they may be freed at any time";
     }
     std::erase_if(now, [&](const auto& entry) { return entry.second.empty(); });

@@ -11,7 +11,7 @@ namespace {
 
 /// The layers of one server, of those that are asked for.
 struct Share {
-  std::uint32_t provider = 0;
+  std::uint32_t server = 0;
   std::vector<std::size_t> wanted;  // indices into the given places
 };
 
@@ -22,7 +22,7 @@ struct Shares {
 
 Shares split(const RemoteModel& model, std::span<const std::size_t> places) {
   Shares shares;
-  std::map<std::uint32_t, Share> by_provider;
+  std::map<std::uint32_t, Share> by_server;
   for (std::size_t i = 0; i < places.size(); ++i) {
     const RemoteModel::Layer& layer = model.layers[places[i]];
     if (!layer.has_weights) continue;
@@ -30,12 +30,12 @@ Shares split(const RemoteModel& model, std::span<const std::size_t> places) {
       shares.mapped.push_back(i);
       continue;
     }
-    const std::uint32_t provider = model.parts().home(layer.owner).index();
-    Share& share = by_provider[provider];
-    share.provider = provider;
+    const std::uint32_t server = model.parts().home(layer.owner).index();
+    Share& share = by_server[server];
+    share.server = server;
     share.wanted.push_back(i);
   }
-  for (auto& [provider, share] : by_provider) shares.fetched.push_back(std::move(share));
+  for (auto& [server, share] : by_server) shares.fetched.push_back(std::move(share));
   return shares;
 }
 
@@ -64,19 +64,19 @@ void fetch(const RemoteModel& model, std::span<const std::size_t> places, const 
   for (const std::size_t i : share.wanted) {
     request.layer_keys.push_back(model.layers[places[i]].key);
   }
-  model.parts().providers[share.provider]->ask(request, {{}, &download});
+  model.parts().connections[share.server]->ask(request, {{}, &download});
 }
 
 }  // namespace
 
-void LetGo::add(std::uint32_t provider, std::uint64_t lease) {
+void LetGo::add(std::uint32_t server, std::uint64_t lease) {
   const std::lock_guard guard(mutex_);
-  leases_[provider].push_back(lease);
+  leases_[server].push_back(lease);
 }
 
-std::vector<std::uint64_t> LetGo::take(std::uint32_t provider) {
+std::vector<std::uint64_t> LetGo::take(std::uint32_t server) {
   const std::lock_guard guard(mutex_);
-  const auto found = leases_.find(provider);
+  const auto found = leases_.find(server);
   return found == leases_.end() ? std::vector<std::uint64_t>() : std::exchange(found->second, {});
 }
 
@@ -86,7 +86,7 @@ RemoteModel::~RemoteModel() {
 
 bool RemoteModel::is_kept() const {
   return std::all_of(kept_by.begin(), kept_by.end(), [this](const Keeper& keeper) {
-    return parts_->providers[keeper.server]->epoch() == keeper.epoch;
+    return parts_->connections[keeper.server]->epoch() == keeper.epoch;
   });
 }
 

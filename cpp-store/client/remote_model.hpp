@@ -12,17 +12,17 @@
 
 #include "composition.hpp"
 #include "fanout.hpp"
-#include "provider.hpp"
 #include "reading.hpp"
 #include "segment.hpp"
+#include "server_connection.hpp"
 
 namespace parsl_tl {
 
 /// Leases of models that nobody reads any more, to be told to their servers with the next request.
 class LetGo {
  public:
-  void add(std::uint32_t provider, std::uint64_t lease);
-  std::vector<std::uint64_t> take(std::uint32_t provider);
+  void add(std::uint32_t server, std::uint64_t lease);
+  std::vector<std::uint64_t> take(std::uint32_t server);
 
  private:
   std::mutex mutex_;
@@ -31,12 +31,14 @@ class LetGo {
 
 /// What a client's models share.
 struct ClientParts {
-  std::vector<std::unique_ptr<Provider>> providers;
+  std::vector<std::unique_ptr<ServerConnection>> connections;
   std::unique_ptr<Fanout> fanout;
   LetGo let_go;
   std::atomic<std::uint64_t> leases = 0;  // that were numbered
 
-  Provider& home(std::uint64_t model_id) { return *providers[model_id % providers.size()]; }
+  ServerConnection& home(std::uint64_t model_id) {
+    return *connections[model_id % connections.size()];
+  }
 };
 
 /// While it lives, its layers can be read, even if the model is retired; over a network for as long

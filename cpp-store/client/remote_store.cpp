@@ -21,7 +21,7 @@ ClientId random_client() {
 }  // namespace
 
 RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
-                         std::vector<std::string> addresses, ProviderOptions options)
+                         std::vector<std::string> addresses, ConnectionOptions options)
     : options_(std::move(options)),
       parts_(std::make_shared<ClientParts>()),
       compositions_(kCompositions) {
@@ -31,11 +31,11 @@ RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
   const ClientId client = random_client();
   const auto count = static_cast<std::uint32_t>(channels.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    parts_->providers.push_back(std::make_unique<Provider>(
+    parts_->connections.push_back(std::make_unique<ServerConnection>(
         std::move(channels[i]), std::move(addresses[i]), client, Membership{i, count}, options_));
   }
   parts_->fanout = std::make_unique<Fanout>(kMostThreads);
-  parts_->fanout->run(count, [this](std::size_t i) { providers()[i]->facts(); });
+  parts_->fanout->run(count, [this](std::size_t i) { connections()[i]->facts(); });
   agree();
 }
 
@@ -47,7 +47,7 @@ RemoteStore::~RemoteStore() {
 
 void RemoteStore::close() {
   if (closed_.exchange(true) || process_ != ::getpid()) return;
-  parts_->fanout->run(providers().size(), [this](std::size_t i) { providers()[i]->leave(); });
+  parts_->fanout->run(connections().size(), [this](std::size_t i) { connections()[i]->leave(); });
 }
 
 void RemoteStore::require_open() const {

@@ -29,7 +29,7 @@ class RemoteStore {
  public:
   /// One channel and one address for each server, in the order that the store was made with.
   RemoteStore(std::vector<std::shared_ptr<Channel>> channels, std::vector<std::string> addresses,
-              ProviderOptions options);
+              ConnectionOptions options);
   ~RemoteStore();
 
   // identity.cpp
@@ -42,7 +42,7 @@ class RemoteStore {
   /// Makes these servers the store, in this order, though others were part of it; see
   /// Engine::adopt.
   static Adopted adopt(std::vector<std::shared_ptr<Channel>> channels,
-                       std::vector<std::string> addresses, const ProviderOptions& options,
+                       std::vector<std::string> addresses, const ConnectionOptions& options,
                        bool only_look);
   /// The identity of each server's store.
   std::vector<std::string> store_ids();
@@ -51,10 +51,10 @@ class RemoteStore {
   void put_architectures(const FlatModels& models);
   // retire.cpp
   std::uint64_t retire(std::uint64_t id);
-  // best_ancestor.cpp
-  std::shared_ptr<RemoteModel> best_ancestor(const RemoteQuery& query, const QueryOptions& options);
-  std::vector<Winner> best_ancestors(const std::vector<RemoteQuery>& queries,
-                                     const QueryOptions& options, std::vector<double>& scores);
+  // find_donor.cpp
+  std::shared_ptr<RemoteModel> find_donor(const RemoteQuery& query, const QueryOptions& options);
+  std::vector<Donor> find_donors(const std::vector<RemoteQuery>& queries,
+                                 const QueryOptions& options, std::vector<double>& scores);
   // open_model.cpp
   std::shared_ptr<RemoteModel> pin(std::uint64_t id);
   // models.cpp
@@ -77,25 +77,25 @@ class RemoteStore {
   CompactReport compact();
   void fold();
 
-  std::size_t num_servers() const noexcept { return parts_->providers.size(); }
+  std::size_t num_servers() const noexcept { return parts_->connections.size(); }
   /// Whether the server's files are mapped here. Asks it, if nobody did before.
-  bool is_mapped(std::size_t server) { return parts_->providers.at(server)->is_mapped(); }
+  bool is_mapped(std::size_t server) { return parts_->connections.at(server)->is_mapped(); }
   /// Servers keep nothing for this client any more; one that is gone does not matter.
   void close();
 
  private:
-  using Providers = std::vector<std::unique_ptr<Provider>>;
-  Providers& providers() const noexcept { return parts_->providers; }
-  Provider& home(std::uint64_t id) const { return parts_->home(id); }
-  bool is_alone() const noexcept { return parts_->providers.size() == 1; }
+  using Connections = std::vector<std::unique_ptr<ServerConnection>>;
+  Connections& connections() const noexcept { return parts_->connections; }
+  ServerConnection& home(std::uint64_t id) const { return parts_->home(id); }
+  bool is_alone() const noexcept { return parts_->connections.size() == 1; }
   void require_open() const;
   void require_writable() const;
   /// The same request to all servers at once; their replies in the servers' order.
   template <typename Request>
   std::vector<typename Request::Reply> ask_all(const Request& request) {
-    std::vector<typename Request::Reply> replies(providers().size());
+    std::vector<typename Request::Reply> replies(connections().size());
     parts_->fanout->run(replies.size(),
-                        [&](std::size_t i) { replies[i] = providers()[i]->ask(request); });
+                        [&](std::size_t i) { replies[i] = connections()[i]->ask(request); });
     return replies;
   }
 
@@ -131,19 +131,19 @@ class RemoteStore {
     bool is_kept = false;     // not if the files are mapped here
     std::uint64_t epoch = 0;  // of the server, before it was asked
   };
-  Lease new_lease(Provider& provider);
+  Lease new_lease(ServerConnection& connection);
   std::shared_ptr<RemoteModel> opened(const Composition& composition, const OpenModelReply& reply,
                                       const Lease& lease);
   std::shared_ptr<RemoteModel> open_living(std::uint64_t id);
   void open_layers(RemoteModel& model, const Composition& composition, const OpenModelReply& first,
                    std::uint32_t home_index);
-  std::shared_ptr<Segment> segment(Provider& provider, std::uint64_t owner);
+  std::shared_ptr<Segment> segment(ServerConnection& connection, std::uint64_t owner);
   std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
   std::vector<std::uint64_t> recent_models();
   void keep_recent(std::shared_ptr<RemoteModel> model);
   void forget(std::uint64_t id);
 
-  const ProviderOptions options_;
+  const ConnectionOptions options_;
   std::shared_ptr<ClientParts> parts_;
   CompositionCache compositions_;
   std::atomic<bool> closed_ = false;

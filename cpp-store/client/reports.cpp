@@ -43,11 +43,11 @@ std::shared_ptr<arrow::Table> table_of(std::string bytes) {
   return table;
 }
 
-std::shared_ptr<arrow::Table> read_pages(Provider& provider) {
+std::shared_ptr<arrow::Table> read_pages(ServerConnection& connection) {
   std::vector<std::shared_ptr<arrow::Table>> pages;
   std::uint64_t read = 0;
   for (std::uint64_t rows = 1; read < rows;) {
-    ListModelsReply reply = provider.ask(ListModelsRequest{read});
+    ListModelsReply reply = connection.ask(ListModelsRequest{read});
     rows = reply.rows;
     pages.push_back(table_of(std::move(reply.table)));
     const auto more = static_cast<std::uint64_t>(pages.back()->num_rows());
@@ -57,7 +57,7 @@ std::shared_ptr<arrow::Table> read_pages(Provider& provider) {
     read += more;
   }
   // The server keeps a table of several pages until somebody asks for what is behind it.
-  if (pages.size() > 1) provider.ask(ListModelsRequest{read});
+  if (pages.size() > 1) connection.ask(ListModelsRequest{read});
   return check(arrow::ConcatenateTables(pages));
 }
 
@@ -67,9 +67,9 @@ std::shared_ptr<arrow::Table> RemoteStore::models() {
   require_open();
   // A server keeps one table for a client.
   const std::lock_guard guard(listing_mutex_);
-  std::vector<std::shared_ptr<arrow::Table>> tables(providers().size());
+  std::vector<std::shared_ptr<arrow::Table>> tables(connections().size());
   parts_->fanout->run(tables.size(),
-                      [&](std::size_t i) { tables[i] = read_pages(*providers()[i]); });
+                      [&](std::size_t i) { tables[i] = read_pages(*connections()[i]); });
   return check(arrow::ConcatenateTables(tables));
 }
 
@@ -93,7 +93,8 @@ VerifyReport RemoteStore::verify() {
     report.tensors += replies[i].tensors;
     report.bytes += replies[i].bytes;
     for (const std::string& problem : replies[i].problems) {
-      report.problems.push_back(is_alone() ? problem : providers()[i]->address() + ": " + problem);
+      report.problems.push_back(is_alone() ? problem
+                                           : connections()[i]->address() + ": " + problem);
     }
   }
   if (is_alone()) return report;

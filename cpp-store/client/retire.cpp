@@ -9,7 +9,7 @@ namespace parsl_tl {
 
 std::uint64_t RemoteStore::retire(std::uint64_t id) {
   require_writable();
-  const Provider& own = home(id);
+  const ServerConnection& own = home(id);
   RetireReply reply;
   bool repeated = false;
   try {
@@ -17,7 +17,7 @@ std::uint64_t RemoteStore::retire(std::uint64_t id) {
   } catch (const StoreException& error) {
     // The answer was lost, and so is what the model held: all servers let go of it.
     if (!repeated || error.code() != ErrorCode::kNotFound) throw;
-    for (std::uint64_t i = 0; i < providers().size(); ++i) reply.owners.push_back(i);
+    for (std::uint64_t i = 0; i < connections().size(); ++i) reply.owners.push_back(i);
   }
   forget(id);
   // The model is gone; what it held elsewhere follows. Should this process die here, what stays is

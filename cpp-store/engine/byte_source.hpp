@@ -23,9 +23,9 @@ class AnnouncedBytes {
       : source_(source), model_id_(model_id), announced_(announced) {}
 
   std::uint64_t announced() const noexcept { return announced_; }
-  /// The next bytes: at least one, at most so many, valid until the next call.
+  /// The next bytes: at least one, at most `most`, valid until the next call.
   std::span<const std::uint8_t> next(std::uint64_t most);
-  /// The next bytes, exactly so many: as they came where they lie in one piece, otherwise put
+  /// The next `size` bytes: as they came where they lie in one piece, otherwise put
   /// together in `memory`, which grows only as they come, whatever was announced.
   std::span<const std::uint8_t> whole(std::uint64_t size, std::vector<std::uint8_t>& memory);
   /// Whether the next call waits for the source, and what it gave before is lost.

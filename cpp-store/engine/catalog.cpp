@@ -306,11 +306,11 @@ void Catalog::depart(const Record& record) {
   bytes_segments_ += record.segment_bytes;
 }
 
-Winner Catalog::best(const Query& query) const {
-  Winner winner;
-  if (base_) base_->search(query, membership_.is_alone() ? retired_ : hidden_, winner);
-  index_.search(query, winner);
-  return winner;
+Donor Catalog::best(const Query& query) const {
+  Donor donor;
+  if (base_) base_->search(query, membership_.is_alone() ? retired_ : hidden_, donor);
+  index_.search(query, donor);
+  return donor;
 }
 
 void Catalog::for_each_model(bool with_names,

@@ -62,7 +62,7 @@ class Catalog {
   std::uint64_t segment_bytes(std::uint64_t owner) const;
 
   /// Improves nothing if no model shares a key.
-  Winner best(const Query& query) const;
+  Donor best(const Query& query) const;
 
   /// Parent, grandparent, ...; retired ones included.
   std::vector<std::uint64_t> ancestors(std::uint64_t id) const;

@@ -13,7 +13,7 @@ namespace parsl_tl {
 /// raw tensor is read without a copy.
 bool compress(Codec codec, std::span<const std::uint8_t> bytes, std::vector<std::uint8_t>& out);
 
-/// Fills `out` with exactly `size` bytes; false when the input does not hold so many.
+/// Fills `out` with exactly `size` bytes; false when the input holds fewer or more.
 bool decompress(Codec codec, std::span<const std::uint8_t> bytes, std::uint64_t size,
                 std::vector<std::uint8_t>& out);
 

@@ -96,7 +96,7 @@ void DeltaIndex::remove(std::uint64_t model_id) {
   slot_of_.erase(found);
 }
 
-void DeltaIndex::search(const Query& query, Winner& winner) const {
+void DeltaIndex::search(const Query& query, Donor& donor) const {
   std::vector<QueryTerm> terms;
   terms.reserve(query.keys().size());
   for (const Query::Key& key : query.keys()) {
@@ -105,7 +105,7 @@ void DeltaIndex::search(const Query& query, Winner& winner) const {
     terms.push_back({key.key, query.weight(key, posting->second.bytes), posting->second.ranked,
                      posting->second.recent});
   }
-  if (!terms.empty()) parsl_tl::search(DeltaView{*this}, terms, query, winner);
+  if (!terms.empty()) parsl_tl::search(DeltaView{*this}, terms, query, donor);
 }
 
 std::size_t DeltaIndex::num_bytes() const noexcept {

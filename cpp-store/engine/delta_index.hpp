@@ -22,7 +22,7 @@ class DeltaIndex {
   /// Leaves no trace of the model: lists that become empty go, the slot is used again.
   void remove(std::uint64_t model_id);
 
-  void search(const Query& query, Winner& winner) const;
+  void search(const Query& query, Donor& donor) const;
 
   bool contains(std::uint64_t model_id) const { return slot_of_.contains(model_id); }
   std::size_t num_models() const noexcept { return slot_of_.size(); }

@@ -172,9 +172,9 @@ std::vector<std::uint32_t> Engine::layers_in_need(const PutRequest& request) {
   for (const std::uint32_t layer : request.weighted->possible) {
     if (given.contains(layer)) continue;
     const Query query({&request.layer_keys[layer], 1}, {}, by_bytes);
-    const Winner winner = ask([&](const Catalog& catalog) { return catalog.best(query); });
+    const Donor donor = ask([&](const Catalog& catalog) { return catalog.best(query); });
     // Equal layers are equal in this, too.
-    if (winner.found && winner.score > 0) in_need.push_back(layer);
+    if (donor.found && donor.score > 0) in_need.push_back(layer);
   }
   return in_need;
 }
@@ -321,12 +321,12 @@ std::uint64_t Engine::retire_holder(std::uint64_t id, std::uint64_t attempt) {
   return result.bytes_freed;
 }
 
-std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {
+std::shared_ptr<PinnedModel> Engine::find_donor(const Query& query) {
   for (;;) {
-    const Winner winner = ask([&](const Catalog& catalog) { return catalog.best(query); });
-    if (!winner.found) return nullptr;
+    const Donor donor = ask([&](const Catalog& catalog) { return catalog.best(query); });
+    if (!donor.found) return nullptr;
     try {
-      return pin(winner.model_id);
+      return pin(donor.model_id);
     } catch (const StoreException& error) {
       // Retired in between: ask again. Every round means that a model was retired, so this ends.
       if (error.code() != ErrorCode::kNotFound) throw;
@@ -334,18 +334,18 @@ std::shared_ptr<PinnedModel> Engine::best_ancestor(const Query& query) {
   }
 }
 
-std::vector<Winner> Engine::best_ancestors(const std::vector<Query>& queries, unsigned threads) {
-  std::vector<Winner> winners(queries.size());
+std::vector<Donor> Engine::find_donors(const std::vector<Query>& queries, unsigned threads) {
+  std::vector<Donor> donors(queries.size());
   // In pieces, so that no reader stays in one state for long.
   constexpr std::size_t kPiece = 64;
   parallel_for((queries.size() + kPiece - 1) / kPiece, threads, [&](std::size_t piece) {
     const std::size_t first = piece * kPiece;
     const std::size_t last = std::min(queries.size(), first + kPiece);
     ask([&](const Catalog& catalog) {
-      for (std::size_t i = first; i < last; ++i) winners[i] = catalog.best(queries[i]);
+      for (std::size_t i = first; i < last; ++i) donors[i] = catalog.best(queries[i]);
     });
   });
-  return winners;
+  return donors;
 }
 
 Model Engine::model(std::uint64_t id) { return *refreshed()->catalog.get(id); }

@@ -140,9 +140,9 @@ class Engine {
   /// What a living model borrows of the server in a place; nothing if there is no such model.
   std::optional<LayerSum> borrowed_by(std::uint64_t model_id, std::uint32_t place);
 
-  std::shared_ptr<PinnedModel> best_ancestor(const Query& query);
-  /// The best model for each query, on so many threads.
-  std::vector<Winner> best_ancestors(const std::vector<Query>& queries, unsigned threads);
+  std::shared_ptr<PinnedModel> find_donor(const Query& query);
+  /// The donor for each query, found on this many threads.
+  std::vector<Donor> find_donors(const std::vector<Query>& queries, unsigned threads);
   /// The model with its tensors mapped; also a retired one that somebody still holds pinned.
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
 

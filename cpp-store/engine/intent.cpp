@@ -6,7 +6,7 @@
 
 namespace parsl_tl {
 
-// The file holds a count and so many ids, u64 each; the count is written last.
+// The file holds a count and that number of ids, u64 each; the count is written last.
 
 Intent::Intent(const std::string& path) : file_(path, O_RDWR) {}
 

@@ -198,7 +198,7 @@ bool Log::is_zero(std::uint64_t begin, std::uint64_t end) const {
 
 bool Log::is_torn(std::uint64_t offset, std::uint64_t file_size) const {
   // A power cut may leave the file as long as it was to be, and zeros where blocks were to come.
-  // Records end with some zeros themselves, but not with so many.
+  // Records end with some zeros themselves, but with fewer.
   constexpr std::uint64_t kBlock = 512;
   const std::uint64_t last_block = (file_size - std::min(file_size, kBlock / 2)) / kBlock * kBlock;
   if (is_zero(std::max(offset, last_block), file_size)) return true;

@@ -87,7 +87,7 @@ class Query {
 };
 
 /// The best model so far; several indices may contribute.
-struct Winner {
+struct Donor {
   bool found = false;
   double total = 0.0;
   double quality = 0.0;
@@ -194,15 +194,15 @@ class LongListFilter {
 /// Who may still win, among the models of one index.
 ///
 /// Where slots are ranks (best first) and quality only decides ties, that takes no look at a model:
-/// at an equal score, those in front of the winner's place win.
+/// at an equal score, those in front of the donor's place win.
 template <typename View>
 class Contest {
  public:
-  Contest(const View& view, const Query& query, Winner& winner)
-      : view_(view), query_(query), winner_(winner) {
+  Contest(const View& view, const Query& query, Donor& donor)
+      : view_(view), query_(query), donor_(donor) {
     if constexpr (View::kRanked) {
       by_rank_ = query.options().quality_rate == 0.0;
-      if (by_rank_) place_ = view.place_of(winner);
+      if (by_rank_) place_ = view.place_of(donor);
       if (query.options().min_quality) end_ = view.num_at_least(*query.options().min_quality);
     }
   }
@@ -215,41 +215,41 @@ class Contest {
   }
   /// Whether the model would win with such a score.
   bool wins(std::uint32_t slot, std::uint64_t score) const {
-    if (!winner_.found) return true;
-    if (by_rank_) return score > winner_.score || (score == winner_.score && slot < place_);
+    if (!donor_.found) return true;
+    if (by_rank_) return score > donor_.score || (score == donor_.score && slot < place_);
     const double quality = view_.quality(slot);
-    return winner_.loses_to(query_.total(score, quality), quality, view_.sequence(slot));
+    return donor_.loses_to(query_.total(score, quality), quality, view_.sequence(slot));
   }
   void enter(std::uint32_t slot, std::uint64_t score) {
     if (!wins(slot, score)) return;
     const double quality = view_.quality(slot);
-    winner_ = {true, query_.total(score, quality), quality, view_.sequence(slot), view_.id(slot),
-               score};
+    donor_ = {true, query_.total(score, quality), quality, view_.sequence(slot), view_.id(slot),
+              score};
     place_ = slot;
   }
 
  private:
   const View& view_;
   const Query& query_;
-  Winner& winner_;
+  Donor& donor_;
   bool by_rank_ = false;
   std::uint32_t place_ = 0;
   std::uint32_t end_ = 0xFFFFFFFF;
 };
 
-/// Improves `winner` by the models of one index. `View` gives, for a slot: id, quality, sequence,
+/// Improves `donor` by the models of one index. `View` gives, for a slot: id, quality, sequence,
 /// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all
 /// slots. By bytes, a term's weight is the most that its layer takes in any model. `kRanked` tells
 /// that slots are ranks, best first, by which lists are sorted; such a view also gives
-/// place_of(winner), the first slot that ranks no higher, and num_at_least(quality).
+/// place_of(donor), the first slot that ranks no higher, and num_at_least(quality).
 template <typename View>
-void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Winner& winner) {
+void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Donor& donor) {
   std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
     return a.size() != b.size() ? a.size() < b.size() : a.token < b.token;
   });
   const QueryOptions& options = query.options();
   const TokenWeights weights(terms);
-  Contest contest(view, query, winner);
+  Contest contest(view, query, donor);
   std::uint64_t bound = 0;  // the most that a model first met in the current list can score
   for (const QueryTerm& term : terms) bound += term.weight;
   // False if the model, and so every one that ranks lower, cannot win.
@@ -267,10 +267,10 @@ void search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
   for (std::size_t i = 0; i < terms.size(); ++i) {
     const QueryTerm& term = terms[i];
     // On equality the search goes on: such a model could win by its quality.
-    if (winner.found && query.total(bound, view.max_quality()) < winner.total) return;
+    if (donor.found && query.total(bound, view.max_quality()) < donor.total) return;
     for (const std::uint32_t slot : term.recent) try_model(slot, nullptr);
     std::optional<LongListFilter> filter;
-    if (View::kRanked && winner.found && term.slots.size() >= kLongList) {
+    if (View::kRanked && donor.found && term.slots.size() >= kLongList) {
       filter.emplace(std::span(terms).subspan(i + 1), bound);
     }
     for (const std::uint32_t slot : term.slots) {

@@ -54,7 +54,8 @@ struct TensorInfo {
 std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
                                         std::uint64_t tensors_end);
 
-/// Whether so many elements, of whatever type, can take so many bytes: no directory says otherwise.
+/// Whether this number of elements, of whatever type, can take this number of bytes: no directory
+/// says otherwise.
 bool shape_fits(const std::vector<std::int64_t>& shape, std::uint64_t size);
 
 /// The caller's memory of one tensor, to be written.

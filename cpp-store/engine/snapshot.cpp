@@ -36,14 +36,14 @@ struct SnapshotView {
                                           [&](double other) { return other >= quality; });
     return static_cast<std::uint32_t>(end - qualities.begin());
   }
-  std::uint32_t place_of(const Winner& winner) const {
+  std::uint32_t place_of(const Donor& donor) const {
     std::uint32_t low = 0;
-    std::uint32_t high = winner.found ? static_cast<std::uint32_t>(ids.size()) : 0;
+    std::uint32_t high = donor.found ? static_cast<std::uint32_t>(ids.size()) : 0;
     while (low < high) {
       const std::uint32_t middle = low + (high - low) / 2;
-      const bool is_better = qualities[middle] != winner.quality
-                                 ? qualities[middle] > winner.quality
-                                 : sequences[middle] > winner.sequence;
+      const bool is_better = qualities[middle] != donor.quality
+                                 ? qualities[middle] > donor.quality
+                                 : sequences[middle] > donor.sequence;
       (is_better ? low : high) = is_better ? middle + 1 : middle;
     }
     return low;
@@ -206,7 +206,7 @@ Model Snapshot::model(std::uint32_t slot, bool with_names) const {
   return model;
 }
 
-void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& winner) const {
+void Snapshot::search(const Query& query, const RetiredBits& retired, Donor& donor) const {
   verify_index();
   const auto starts = section<std::uint64_t>(Section::kPostingStarts);
   const auto postings = section<std::uint32_t>(Section::kPostings);
@@ -227,7 +227,7 @@ void Snapshot::search(const Query& query, const RetiredBits& retired, Winner& wi
       section<std::uint64_t>(Section::kSequences),  section<std::uint64_t>(Section::kShareStarts),
       section<std::uint32_t>(Section::kShareTerms), section<std::uint32_t>(Section::kShareLayers),
       section<std::uint64_t>(Section::kLayerBytes), retired};
-  parsl_tl::search(view, terms, query, winner);
+  parsl_tl::search(view, terms, query, donor);
 }
 
 }  // namespace parsl_tl

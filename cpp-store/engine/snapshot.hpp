@@ -143,7 +143,7 @@ class Snapshot {
 
   /// Verifies the index's sections, once. Throws kCorrupt.
   void verify_index() const;
-  void search(const Query& query, const RetiredBits& retired, Winner& winner) const;
+  void search(const Query& query, const RetiredBits& retired, Donor& donor) const;
 
  private:
   Snapshot(const File& file, const std::string& path);

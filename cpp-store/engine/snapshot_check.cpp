@@ -170,8 +170,8 @@ void Snapshot::check_owners() const {
 }
 
 void Snapshot::check_used() const {
-  // Every model is found by its id: so many ids name a model, each another one, since the ids
-  // differ and each stands in the model that it names.
+  // Every model is found by its id: that number of ids name a model, each another one, since the
+  // ids differ and each stands in the model that it names.
   const auto used = section<std::uint64_t>(Section::kUsedIds);
   const auto models = section<std::uint32_t>(Section::kUsedModels);
   const auto ids = section<std::uint64_t>(Section::kIds);

@@ -78,11 +78,11 @@ void make_client_call(RemoteStore& store, std::size_t call) {
     case 3:
       return static_cast<void>(store.retire(10));
     case 4:
-      if (const auto match = store.best_ancestor({keys, {}}, {})) read(*match);
+      if (const auto match = store.find_donor({keys, {}}, {})) read(*match);
       return;
     case 5: {
       std::vector<double> scores;
-      store.best_ancestors({{keys, {}}, {keys, {}}}, {}, scores);
+      store.find_donors({{keys, {}}, {keys, {}}}, {}, scores);
       return;
     }
     case 6:

@@ -54,11 +54,11 @@ struct World {
 };
 
 void check(const World& world, const Query& query) {
-  const Winner expected = testing::brute_force(world.delta, world.history, query);
+  const Donor expected = testing::brute_force(world.delta, world.history, query);
   for (const Catalog* catalog : {&world.delta, &world.mixed}) {
-    const Winner winner = catalog->best(query);
-    if (winner.found != expected.found || winner.model_id != expected.model_id ||
-        winner.total != expected.total || winner.score != expected.score) {
+    const Donor donor = catalog->best(query);
+    if (donor.found != expected.found || donor.model_id != expected.model_id ||
+        donor.total != expected.total || donor.score != expected.score) {
       std::abort();
     }
   }

@@ -106,8 +106,8 @@ void run(Input bytes) {
   }
   for (const ReplyInput::Reply& reply : input.replies)
     channels[reply.server % count]->add(reply.bytes);
-  ProviderOptions options;
-  options.patience = options.rest = std::chrono::milliseconds(0);
+  ConnectionOptions options;
+  options.retry_for = options.rest = std::chrono::milliseconds(0);
   answer([&] {
     RemoteStore store({channels.begin(), channels.end()}, std::vector<std::string>(count, "server"),
                       options);

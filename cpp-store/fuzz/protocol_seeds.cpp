@@ -97,7 +97,7 @@ void add_reply_seed(const AddSeed& add, std::uint8_t call, std::uint8_t flags) {
     channels.push_back(std::make_shared<Recording>(
         servers.channels[i], static_cast<std::uint8_t>(i), input, replies, mutex));
   }
-  ProviderOptions options;
+  ConnectionOptions options;
   options.maps_segments = (flags & kMapped) != 0;
   RemoteStore store(channels, std::vector<std::string>(count, "server"), options);
   answer([&] { make_client_call(store, call); });
@@ -163,30 +163,30 @@ void add_request_seeds(const AddSeed& add) {
   seed("adopt-three", AdoptRequest{stores, 1, false}, {}, 2);
   seed("begin", BeginPutRequest{13, 5, "", 1, 1}, {}, 2);
   seed("settle", SettleRequest{{1, 13}, {5, 5}, 2, 1}, {}, 2);
-  seed("best", BestAncestorsRequest{{0, 2, 2, 3},
-                                    {sample_key(0), sample_key(1), sample_key(0)},
-                                    {0.5, 1, 2},
-                                    2,
-                                    0.5,
-                                    0.25,
-                                    {1},
-                                    true,
-                                    false,
-                                    0,
-                                    {},
-                                    {}});
-  seed("best-opens", BestAncestorsRequest{{0, 2},
-                                          {sample_key(0), sample_key(1)},
-                                          {},
-                                          0,
-                                          0.0,
-                                          std::nullopt,
-                                          {},
-                                          false,
-                                          true,
-                                          7,
-                                          {5},
-                                          {1}});
+  seed("best", FindDonorsRequest{{0, 2, 2, 3},
+                                 {sample_key(0), sample_key(1), sample_key(0)},
+                                 {0.5, 1, 2},
+                                 2,
+                                 0.5,
+                                 0.25,
+                                 {1},
+                                 true,
+                                 false,
+                                 0,
+                                 {},
+                                 {}});
+  seed("best-opens", FindDonorsRequest{{0, 2},
+                                       {sample_key(0), sample_key(1)},
+                                       {},
+                                       0,
+                                       0.0,
+                                       std::nullopt,
+                                       {},
+                                       false,
+                                       true,
+                                       7,
+                                       {5},
+                                       {1}});
   seed("open-lease", OpenModelRequest{10, {1, 2}, 5, false});
   seed("open-hold", OpenModelRequest{2, {}, 6, true}, {}, 2);
   seed("read", ReadLayersRequest{10, {sample_key(3), sample_key(0)}});

@@ -47,7 +47,7 @@ enum class RequestKind : std::uint16_t {
   kRelease = 14,
   kBeginPut = 15,
   kSettle = 16,
-  kBestAncestors = 20,
+  kFindDonors = 20,
   kOpenModel = 21,
   kReadLayers = 22,
   kDescribeModel = 30,

@@ -71,7 +71,7 @@ class Exchange {
   virtual std::span<const std::uint8_t> take() = 0;
   /// Sends bytes beside the reply. To be called once at most; `owner` keeps the memory alive for as
   /// long as that takes, which may be longer than the call. Throws kUnreachable if the client is
-  /// gone, kInvalidValue if it does not expect exactly so many. A reply that tells of an error goes
+  /// gone, kInvalidValue if it expects another number of bytes. A reply that tells of an error goes
   /// without: the client gets it, and its download is not touched.
   virtual void send(const ConstPieces& pieces, std::shared_ptr<const void> owner) = 0;
 };
@@ -103,15 +103,16 @@ class Listener {
   virtual ~Listener() = default;
   /// The address to connect to, with the port that was picked.
   virtual std::string address() const = 0;
-  /// Takes no new requests, lets those at work come to their end, for so long at most.
-  virtual void stop(std::chrono::milliseconds patience) = 0;
+  /// Takes no new requests, lets those at work come to their end until the deadline, counted from
+  /// now.
+  virtual void stop(std::chrono::milliseconds deadline) = 0;
 };
 
 /// How much of a request `Handler::admits` looks at.
 constexpr std::size_t kBeginningBytes = 128;
 /// The largest request or reply, without bulk data.
 constexpr std::size_t kMostMessageBytes = 16 << 20;
-/// Bulk data travels in parts of so many bytes at most.
+/// Bulk data travels in parts of at most this many bytes.
 constexpr std::size_t kPartBytes = 2 << 20;
 
 }  // namespace parsl_tl

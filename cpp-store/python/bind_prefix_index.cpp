@@ -69,25 +69,25 @@ class PrefixIndex {
     const auto start = view(starts);
     const std::size_t count = start.empty() ? 0 : start.size() - 1;
     check_starts(start, count, view(keys).size());
-    std::vector<Winner> winners(count);
+    std::vector<Donor> donors(count);
     {
       const py::gil_scoped_release release;
       const std::shared_lock guard(mutex_);
-      parallel_for(winners.size(), threads, [&](std::size_t i) {
+      parallel_for(donors.size(), threads, [&](std::size_t i) {
         const auto first = static_cast<std::size_t>(start[i]);
         const auto size = static_cast<std::size_t>(start[i + 1]) - first;
-        index_.search(Query(view(keys).subspan(first, size), {}, {}), winners[i]);
+        index_.search(Query(view(keys).subspan(first, size), {}, {}), donors[i]);
       });
     }
     std::vector<std::uint64_t> ids;
     std::vector<std::int64_t> lengths;
     std::vector<double> qualities;
     std::vector<std::uint64_t> sequences;
-    for (const Winner& winner : winners) {
-      ids.push_back(winner.model_id);
-      lengths.push_back(static_cast<std::int64_t>(winner.score));
-      qualities.push_back(winner.quality);
-      sequences.push_back(winner.sequence);
+    for (const Donor& donor : donors) {
+      ids.push_back(donor.model_id);
+      lengths.push_back(static_cast<std::int64_t>(donor.score));
+      qualities.push_back(donor.quality);
+      sequences.push_back(donor.sequence);
     }
     return py::make_tuple(to_array(std::move(ids)), to_array(std::move(lengths)),
                           to_array(std::move(qualities)), to_array(std::move(sequences)));

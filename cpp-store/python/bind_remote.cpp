@@ -14,12 +14,12 @@ std::chrono::milliseconds milliseconds_of(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
 }
 
-ProviderOptions provider_options(const std::optional<py::bytes>& token, double timeout,
-                                 double patience, bool maps_segments) {
-  ProviderOptions options;
+ConnectionOptions connection_options(const std::optional<py::bytes>& token, double timeout,
+                                     double retry_seconds, bool maps_segments) {
+  ConnectionOptions options;
   if (token) options.token = token_of(*token);
   options.timeout = milliseconds_of(timeout);
-  options.patience = milliseconds_of(patience);
+  options.retry_for = milliseconds_of(retry_seconds);
   options.maps_segments = maps_segments;
   return options;
 }
@@ -55,15 +55,15 @@ void bind_remote(py::module_& module) {
   store
       .def(py::init([](std::vector<std::shared_ptr<Channel>> channels,
                        std::vector<std::string> addresses, const std::optional<py::bytes>& token,
-                       double timeout, double patience, bool read_only, bool maps_segments) {
-             auto options = provider_options(token, timeout, patience, maps_segments);
+                       double timeout, double retry_seconds, bool read_only, bool maps_segments) {
+             auto options = connection_options(token, timeout, retry_seconds, maps_segments);
              options.read_only = read_only;
              const py::gil_scoped_release release;
              return std::make_shared<RemoteStore>(std::move(channels), std::move(addresses),
                                                   options);
            }),
            py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
-           py::arg("patience"), py::arg("read_only"), py::arg("maps_segments"))
+           py::arg("retry_seconds"), py::arg("read_only"), py::arg("maps_segments"))
       .def("store_ids", &RemoteStore::store_ids, Release())
       .def("release_orphans", &RemoteStore::release_orphans, Release())
       .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release());
@@ -72,8 +72,9 @@ void bind_remote(py::module_& module) {
   module.def(
       "adopt",
       [](std::vector<std::shared_ptr<Channel>> channels, std::vector<std::string> addresses,
-         const std::optional<py::bytes>& token, double timeout, double patience, bool only_look) {
-        const auto options = provider_options(token, timeout, patience, false);
+         const std::optional<py::bytes>& token, double timeout, double retry_seconds,
+         bool only_look) {
+        const auto options = connection_options(token, timeout, retry_seconds, false);
         const RemoteStore::Adopted adopted = [&] {
           const py::gil_scoped_release release;
           return RemoteStore::adopt(std::move(channels), std::move(addresses), options, only_look);
@@ -87,26 +88,27 @@ void bind_remote(py::module_& module) {
                         py::arg("lost_holds") = adopted.lost_holds);
       },
       py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
-      py::arg("patience"), py::arg("only_look"));
+      py::arg("retry_seconds"), py::arg("only_look"));
 
   // One server, for those who look after it.
-  py::class_<Provider>(module, "Provider")
-      .def(py::init([](std::shared_ptr<Channel> channel, std::string address,
-                       const std::optional<py::bytes>& token, double timeout, double patience) {
-             return std::make_unique<Provider>(std::move(channel), std::move(address), ClientId{},
-                                               Membership{0, 0},
-                                               provider_options(token, timeout, patience, false));
-           }),
-           py::arg("channel"), py::arg("address"), py::arg("token"), py::arg("timeout"),
-           py::arg("patience"))
+  py::class_<ServerConnection>(module, "ServerConnection")
       .def(
-          "ping", [](Provider& provider) { provider.ask(PingRequest{}); }, Release())
+          py::init([](std::shared_ptr<Channel> channel, std::string address,
+                      const std::optional<py::bytes>& token, double timeout, double retry_seconds) {
+            return std::make_unique<ServerConnection>(
+                std::move(channel), std::move(address), ClientId{}, Membership{0, 0},
+                connection_options(token, timeout, retry_seconds, false));
+          }),
+          py::arg("channel"), py::arg("address"), py::arg("token"), py::arg("timeout"),
+          py::arg("retry_seconds"))
       .def(
-          "stop", [](Provider& provider) { provider.ask(StopRequest{}); }, Release())
-      .def("status", [](Provider& provider) {
+          "ping", [](ServerConnection& connection) { connection.ask(PingRequest{}); }, Release())
+      .def(
+          "stop", [](ServerConnection& connection) { connection.ask(StopRequest{}); }, Release())
+      .def("status", [](ServerConnection& connection) {
         const StatusReply reply = [&] {
           const py::gil_scoped_release release;
-          return provider.ask(StatusRequest{});
+          return connection.ask(StatusRequest{});
         }();
         return describe_status(reply);
       });

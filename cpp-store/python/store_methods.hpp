@@ -83,7 +83,7 @@ inline QueryOptions query_options(const std::string& by, double quality_rate,
 
 /// The best model for each query, and what its prefix scores.
 struct BestModels {
-  std::vector<Winner> winners;
+  std::vector<Donor> donors;
   std::vector<double> scores;
 };
 
@@ -92,9 +92,9 @@ inline BestModels find_best(Engine& engine, const std::vector<RemoteQuery>& give
   std::vector<Query> queries;
   queries.reserve(given.size());
   for (const RemoteQuery& query : given) queries.emplace_back(query.keys, query.weights, options);
-  BestModels best{engine.best_ancestors(queries, threads), {}};
+  BestModels best{engine.find_donors(queries, threads), {}};
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    best.scores.push_back(queries[i].score(best.winners[i].score));
+    best.scores.push_back(queries[i].score(best.donors[i].score));
   }
   return best;
 }
@@ -103,26 +103,25 @@ inline BestModels find_best(Engine& engine, const std::vector<RemoteQuery>& give
 inline BestModels find_best(RemoteStore& store, const std::vector<RemoteQuery>& queries,
                             const QueryOptions& options, unsigned) {
   BestModels best;
-  best.winners = store.best_ancestors(queries, options, best.scores);
+  best.donors = store.find_donors(queries, options, best.scores);
   return best;
 }
 
-inline std::shared_ptr<PinnedModel> best_ancestor(Engine& engine, const RemoteQuery& query,
-                                                  const QueryOptions& options) {
-  return engine.best_ancestor(Query(query.keys, query.weights, options));
+inline std::shared_ptr<PinnedModel> find_donor(Engine& engine, const RemoteQuery& query,
+                                               const QueryOptions& options) {
+  return engine.find_donor(Query(query.keys, query.weights, options));
 }
-inline std::shared_ptr<RemoteModel> best_ancestor(RemoteStore& store, const RemoteQuery& query,
-                                                  const QueryOptions& options) {
-  return store.best_ancestor(query, options);
+inline std::shared_ptr<RemoteModel> find_donor(RemoteStore& store, const RemoteQuery& query,
+                                               const QueryOptions& options) {
+  return store.find_donor(query, options);
 }
 
 /// One row per query: whether there is a match, its id, the prefix's score, and its quality.
 template <typename Store>
-py::tuple best_ancestors(Store& store, const Array<std::uint64_t>& keys,
-                         const Array<std::int64_t>& starts, const Array<double>& weights,
-                         const std::string& by, double quality_rate,
-                         std::optional<double> min_quality,
-                         const std::unordered_set<std::uint64_t>& exclude, unsigned threads) {
+py::tuple find_donors(Store& store, const Array<std::uint64_t>& keys,
+                      const Array<std::int64_t>& starts, const Array<double>& weights,
+                      const std::string& by, double quality_rate, std::optional<double> min_quality,
+                      const std::unordered_set<std::uint64_t>& exclude, unsigned threads) {
   const std::size_t count = starts.size() > 0 ? static_cast<std::size_t>(starts.size()) - 1 : 0;
   check_starts(view(starts), count, static_cast<std::size_t>(keys.size()));
   const QueryOptions options = query_options(by, quality_rate, min_quality, exclude);
@@ -151,10 +150,10 @@ py::tuple best_ancestors(Store& store, const Array<std::uint64_t>& keys,
     }
     const BestModels best = find_best(store, queries, options, threads);
     for (std::size_t i = 0; i < count; ++i) {
-      founds[i] = best.winners[i].found;
-      id[i] = best.winners[i].model_id;
+      founds[i] = best.donors[i].found;
+      id[i] = best.donors[i].model_id;
       score[i] = best.scores[i];
-      quality[i] = best.winners[i].quality;
+      quality[i] = best.donors[i].quality;
     }
   }
   return py::make_tuple(found, ids, scores, qualities);
@@ -206,7 +205,7 @@ void bind_store_methods(py::class_<Store, std::shared_ptr<Store>>& bound) {
            py::arg("prefix_hashes"), py::arg("class_ids"), py::arg("class_names"),
            py::arg("edge_starts"), py::arg("edges"))
       .def(
-          "best_ancestor",
+          "find_donor",
           [](Store& store, const Array<std::uint64_t>& keys, const Array<double>& weights,
              const std::string& by, double quality_rate, std::optional<double> min_quality,
              std::unordered_set<std::uint64_t> exclude) {
@@ -214,11 +213,11 @@ void bind_store_methods(py::class_<Store, std::shared_ptr<Store>>& bound) {
                 query_options(by, quality_rate, min_quality, std::move(exclude));
             const RemoteQuery query{view(keys), view(weights)};
             const py::gil_scoped_release release;
-            return best_ancestor(store, query, options);
+            return find_donor(store, query, options);
           },
           py::arg("layer_keys"), py::arg("weights"), py::arg("by"), py::arg("quality_rate"),
           py::arg("min_quality"), py::arg("exclude"))
-      .def("best_ancestors", &best_ancestors<Store>, py::arg("layer_keys"), py::arg("starts"),
+      .def("find_donors", &find_donors<Store>, py::arg("layer_keys"), py::arg("starts"),
            py::arg("weights"), py::arg("by"), py::arg("quality_rate"), py::arg("min_quality"),
            py::arg("exclude"), py::arg("threads"))
       .def("compact", &Store::compact, Release())

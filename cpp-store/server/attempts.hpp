@@ -58,7 +58,7 @@ class Attempts {
   const std::chrono::seconds silence_;
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, Entry> entries_;  // by model
-  std::size_t look_at_ = 1024;                        // so many, and abandoned ones are looked for
+  std::size_t look_at_ = 1024;  // from this number on, abandoned ones are looked for
 };
 
 /// One put of an attempt, while it is at work.

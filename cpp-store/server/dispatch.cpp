@@ -39,7 +39,7 @@ const std::vector<RequestEntry>& all_requests() {
         entry<RetireRequest>("retire"),
         entry<HoldMessage>("hold"),
         entry<ReleaseRequest>("release"),
-        entry<BestAncestorsRequest>("best_ancestors"),
+        entry<FindDonorsRequest>("best_ancestors"),
         entry<OpenModelRequest>("open_model"),
         entry<ReadLayersRequest>("read_layers"),
         entry<DescribeModelRequest>("describe_model"),

@@ -17,7 +17,7 @@ namespace parsl_tl {
 
 class RecentReplies {
  public:
-  /// Of so many bytes in all; the oldest go first.
+  /// Of at most `most_bytes` bytes in all; the oldest go first.
   explicit RecentReplies(std::size_t most_bytes) : most_bytes_(most_bytes) {}
 
   /// Gives the reply to the client's request of this number if there was one, and else does the

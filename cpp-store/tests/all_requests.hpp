@@ -20,7 +20,7 @@ template <typename Visit>
 void for_each_request(const Visit& visit) {
   visit_each<Visit, HelloRequest, PingRequest, StatusRequest, StopRequest, GoodbyeRequest,
              PutMessage, PutArchitecturesRequest, RetireRequest, HoldMessage, ReleaseRequest,
-             BestAncestorsRequest, OpenModelRequest, ReadLayersRequest, DescribeModelRequest,
+             FindDonorsRequest, OpenModelRequest, ReadLayersRequest, DescribeModelRequest,
              ArchitectureRequest, AncestorsRequest, DescendantsRequest, ReferenceCountRequest,
              ContainsRequest, CountModelsRequest, ListModelsRequest, ListHoldsRequest, JoinRequest,
              AdoptRequest, BeginPutRequest, SettleRequest, ListBorrowedRequest, StatsRequest,

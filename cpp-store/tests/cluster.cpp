@@ -6,9 +6,9 @@
 
 namespace parsl_tl::testing {
 
-ProviderOptions quick_options() {
-  ProviderOptions options;
-  options.patience = std::chrono::seconds(20);
+ConnectionOptions quick_options() {
+  ConnectionOptions options;
+  options.retry_for = std::chrono::seconds(20);
   options.pause = std::chrono::milliseconds(1);
   options.rest = std::chrono::milliseconds(0);
   return options;
@@ -41,7 +41,7 @@ std::vector<std::string> Cluster::addresses(std::size_t count) {
   return names;
 }
 
-std::unique_ptr<RemoteStore> Cluster::connect(const ProviderOptions& options) {
+std::unique_ptr<RemoteStore> Cluster::connect(const ConnectionOptions& options) {
   return std::make_unique<RemoteStore>(channels(), addresses(size()), options);
 }
 

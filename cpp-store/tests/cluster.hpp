@@ -12,14 +12,14 @@
 namespace parsl_tl::testing {
 
 /// Options of a client that has little time to lose.
-ProviderOptions quick_options();
+ConnectionOptions quick_options();
 
 class Cluster {
  public:
   Cluster(const std::string& folder, std::uint32_t count, ServerOptions options = {},
           std::uint64_t seed = 1);
 
-  std::unique_ptr<RemoteStore> connect(const ProviderOptions& options = quick_options());
+  std::unique_ptr<RemoteStore> connect(const ConnectionOptions& options = quick_options());
   /// Channels and addresses, for clients that name the servers in another way.
   std::vector<std::shared_ptr<Channel>> channels() const;
   static std::vector<std::string> addresses(std::size_t count);

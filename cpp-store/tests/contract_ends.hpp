@@ -89,7 +89,7 @@ class TestDownload : public Download {
   std::vector<std::pair<std::uint64_t, std::shared_ptr<arrow::Buffer>>> kept_;
 };
 
-/// One that stops in its first part until it is told to go on.
+/// One that stops in its first part until it may go on.
 class StalledDownload final : public TestDownload {
  public:
   using TestDownload::TestDownload;
@@ -104,18 +104,18 @@ class StalledDownload final : public TestDownload {
   bool go_on_ = false;
 };
 
-constexpr std::chrono::milliseconds kPatience{120'000};
+constexpr std::chrono::milliseconds kDeadline{120'000};
 
 std::string ask(Channel& channel, const std::string& request,
-                std::chrono::milliseconds timeout = kPatience);
+                std::chrono::milliseconds timeout = kDeadline);
 /// Uploads stream number 7 in pieces of these sizes; the memory is gone when this returns.
 std::string upload(Channel& channel, const std::string& request,
                    const std::vector<std::size_t>& sizes,
-                   std::chrono::milliseconds timeout = kPatience);
+                   std::chrono::milliseconds timeout = kDeadline);
 /// What the server replies if it got stream number 7 as a whole.
 std::string whole_upload(std::uint64_t size);
 std::string download(Channel& channel, const std::string& request, Download& into,
-                     std::chrono::milliseconds timeout = kPatience);
+                     std::chrono::milliseconds timeout = kDeadline);
 /// Has these pieces sent, and checks every byte.
 void check_download(Channel& channel, std::uint64_t stream, const std::vector<std::size_t>& sizes,
                     unsigned keep_every = 0);
@@ -124,13 +124,13 @@ std::string download_request(std::uint64_t stream, const std::vector<std::size_t
 /// Sizes of pieces as tensors have them: many small ones, some of medium size, few large ones.
 std::vector<std::size_t> mixed_sizes(std::size_t total, std::uint64_t seed);
 
-/// Whether a call ends by its own time-out or at once, and not by kPatience or not at all. The
+/// Whether a call ends by its own time-out or at once, and not by kDeadline or not at all. The
 /// bound is far above what it takes, as tests run on busy machines and under sanitizers.
 template <typename Work>
 bool ends_soon(Work work) {
   const auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::steady_clock::now() - start < kPatience / 2;
+  return std::chrono::steady_clock::now() - start < kDeadline / 2;
 }
 
 }  // namespace parsl_tl::testing

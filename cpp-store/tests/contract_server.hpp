@@ -20,9 +20,9 @@ namespace parsl_tl::testing {
 ///   upload-some N R           takes N bytes at least, replies with R bytes
 ///   download S SIZE...        sends pieces of these sizes with the bytes of stream S
 ///   refuse-download           replies without sending anything
-///   send-other N              sends N bytes that nobody expects; replies with what it is told then
-///   send-twice N              sends N bytes, then again; replies with what it is told then
-///   wait                      waits until it is released
+///   send-other N              sends N bytes that nobody expects; replies with the error that
+///   follows send-twice N              sends N bytes, then again; replies with the error that
+///   follows wait                      waits until it is released
 /// With a password, only requests that begin with it and a space are let in; "denied" is said to
 /// others.
 class ContractHandler final : public Handler {

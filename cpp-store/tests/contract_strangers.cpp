@@ -61,7 +61,7 @@ void contract_strangers_take_no_memory(const Transport& transport) {
 
   // The same from who knows the password is taken in, which takes memory.
   Answers friends;
-  flood(transport, server.address(), "sesame", kPatience, friends);
+  flood(transport, server.address(), "sesame", kDeadline, friends);
   CHECK_EQ(friends.whole, 8);
   CHECK(server.peak_memory() - before > kFewBytes);
 }

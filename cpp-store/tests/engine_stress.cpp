@@ -204,11 +204,11 @@ class Stress {
 
   void read(Engine& engine, Random& random) {
     const Query query(random_way(random), {}, {});
-    if (const auto model = engine.best_ancestor(query)) check_content(*model, counts_);
+    if (const auto model = engine.find_donor(query)) check_content(*model, counts_);
     std::vector<Query> queries(70, query);
-    const auto winners = engine.best_ancestors(queries, 2);
+    const auto donors = engine.find_donors(queries, 2);
     if (const auto id =
-            random.chance(0.5) ? living_.any(random) : std::optional(winners[0].model_id)) {
+            random.chance(0.5) ? living_.any(random) : std::optional(donors[0].model_id)) {
       try {
         const auto pinned = engine.pin(*id);
         check_content(*pinned, counts_);

@@ -193,13 +193,13 @@ std::string describe(const Catalog& catalog) {
   return out.str();
 }
 
-Winner brute_force(const Catalog& catalog, const History& history, const Query& query) {
+Donor brute_force(const Catalog& catalog, const History& history, const Query& query) {
   std::map<std::uint64_t, std::uint64_t> weights;
   for (const Query::Key& key : query.keys()) {
     weights[key.key] = query.weight(key, history.bytes_of(key.key));
   }
   const QueryOptions& options = query.options();
-  Winner winner;
+  Donor donor;
   catalog.for_each_model(false, [&](const Model& model) {
     if (options.min_quality && model.quality < *options.min_quality) return;
     if (options.exclude.contains(model.id)) return;
@@ -212,11 +212,11 @@ Winner brute_force(const Catalog& catalog, const History& history, const Query& 
       score += weight->second;
     }
     const double total = query.total(score, model.quality);
-    if (shares && winner.loses_to(total, model.quality, model.sequence)) {
-      winner = {true, total, model.quality, model.sequence, model.id, score};
+    if (shares && donor.loses_to(total, model.quality, model.sequence)) {
+      donor = {true, total, model.quality, model.sequence, model.id, score};
     }
   });
-  return winner;
+  return donor;
 }
 
 }  // namespace parsl_tl::testing

@@ -61,6 +61,6 @@ void apply(Catalog& catalog, const std::vector<Record>& records, std::uint64_t o
 std::string describe(const Catalog& catalog);
 
 /// The catalog's answer, found by looking at every model.
-Winner brute_force(const Catalog& catalog, const History& history, const Query& query);
+Donor brute_force(const Catalog& catalog, const History& history, const Query& query);
 
 }  // namespace parsl_tl::testing

@@ -1,5 +1,5 @@
 // A way to a server in this process, over memory: it cuts what travels into pieces of random sizes,
-// and fails when it is told to.
+// and fails on demand.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,7 @@ class Failures {
  public:
   explicit Failures(std::uint64_t seed = 1) : random_(seed) {}
 
-  /// Lets so many calls through, then so many fail in this way.
+  /// Lets a number of calls through, then a number of calls fail in this way.
   void plan(Failure failure, std::uint64_t after = 0, std::uint64_t times = 1);
   /// From now on a call fails with this probability, in one of all ways; the same one not more than
   /// three times in a row.

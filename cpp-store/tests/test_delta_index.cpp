@@ -16,10 +16,10 @@ std::vector<DeltaIndex::Entry> random_layers(Random& random) {
   return entries;
 }
 
-Winner best(const DeltaIndex& index, const std::vector<std::uint64_t>& keys) {
-  Winner winner;
-  index.search(Query(keys, {}, {}), winner);
-  return winner;
+Donor best(const DeltaIndex& index, const std::vector<std::uint64_t>& keys) {
+  Donor donor;
+  index.search(Query(keys, {}, {}), donor);
+  return donor;
 }
 
 CASE(delta_index_removal_leaves_nothing) {

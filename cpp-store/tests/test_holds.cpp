@@ -1,5 +1,5 @@
 // A store spread over several folders against one in a single folder, through random histories: the
-// same models, the same references, the same bytes freed, the same best ancestors.
+// same models, the same references, the same bytes freed, the same donors.
 #include <arrow/record_batch.h>
 
 #include <algorithm>
@@ -82,14 +82,14 @@ class Spread {
     return freed;
   }
 
-  Winner best(const std::vector<Query>& query) {
-    Winner best;
+  Donor best(const std::vector<Query>& query) {
+    Donor best;
     for (auto& engine : engines_) {
-      Winner winner = engine->best_ancestors(query, 1).front();
-      if (!winner.found) continue;
+      Donor donor = engine->find_donors(query, 1).front();
+      if (!donor.found) continue;
       // Sequences are a server's own: the time of storing decides between servers.
-      winner.sequence = static_cast<std::uint64_t>(engine->model(winner.model_id).created_ns);
-      if (best.loses_to(winner.total, winner.quality, winner.sequence)) best = winner;
+      donor.sequence = static_cast<std::uint64_t>(engine->model(donor.model_id).created_ns);
+      if (best.loses_to(donor.total, donor.quality, donor.sequence)) best = donor;
     }
     return best;
   }
@@ -186,8 +186,8 @@ CASE(a_spread_store_is_as_one_in_a_single_folder) {
       std::sort(keys.begin(), keys.end());
       const ScoreBy by = random.chance(0.5) ? ScoreBy::kLayers : ScoreBy::kBytes;
       const std::vector<Query> query{Query(keys, {}, {by, 0.0, {}, {}})};
-      const Winner expected = whole.best_ancestors(query, 1).front();
-      const Winner found = spread.best(query);
+      const Donor expected = whole.find_donors(query, 1).front();
+      const Donor found = spread.best(query);
       CHECK_EQ(found.found, expected.found);
       if (expected.found) CHECK_EQ(found.model_id, expected.model_id);
     }

@@ -169,13 +169,13 @@ CASE(lost_calls_of_put_architectures) {
 
 CASE(lost_calls_of_reads) {
   check_act("read", [](Family& family) {
-    ProviderOptions options = quick_options();
+    ConnectionOptions options = quick_options();
     options.maps_segments = false;
     const auto store = family.cluster().connect(options);
     std::string found;
     const std::vector<std::uint64_t> keys{layer_key(sample_hash(0, 0), 0),
                                           layer_key(sample_hash(1, 0), 0)};
-    const auto match = store->best_ancestor({keys, {}}, {});
+    const auto match = store->find_donor({keys, {}}, {});
     const auto model = store->pin(5);
     for (const auto& read : {match, model}) {
       std::vector<std::size_t> places(read->layers.size());
@@ -204,8 +204,8 @@ CASE(lost_calls_of_reads) {
 CASE(orphaned_holds_are_released) {
   for (std::uint64_t step = 0; step < 8; ++step) {
     Family family;
-    ProviderOptions options = quick_options();
-    options.patience = std::chrono::milliseconds(0);
+    ConnectionOptions options = quick_options();
+    options.retry_for = std::chrono::milliseconds(0);
     auto dying = family.cluster().connect(options);
     family.cluster().failures().plan(Failure::kBeforeRequest, step, 1000);
     const auto heir = family.heir(7);

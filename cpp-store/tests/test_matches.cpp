@@ -8,13 +8,13 @@
 namespace parsl_tl::testing {
 namespace {
 
-ProviderOptions options_for(bool maps_segments) {
-  ProviderOptions options = quick_options();
+ConnectionOptions options_for(bool maps_segments) {
+  ConnectionOptions options = quick_options();
   options.maps_segments = maps_segments;
   return options;
 }
 
-/// A model of so many layers, each of which it owns.
+/// A model of this number of layers, each of which it owns.
 std::unique_ptr<SampleModel> model_of(std::uint64_t id, std::uint64_t layers) {
   auto model = std::make_unique<SampleModel>(id, 0.5);
   for (std::uint64_t layer = 0; layer < layers; ++layer) model->add(sample_hash(layer, 0), true);
@@ -53,14 +53,14 @@ CASE(matches_take_one_round_trip) {
       const auto store = cluster.connect(options_for(maps));
       for (const int time : {1, 2, 3}) {
         const std::uint64_t before = cluster.failures().calls();
-        const auto match = store->best_ancestor({keys(), {}}, {});
+        const auto match = store->find_donor({keys(), {}}, {});
         // Of several servers, one is asked to keep the model that wins; once.
         const bool is_asked_again = count > 1 && !maps && time == 1;
         CHECK_EQ(cluster.failures().calls() - before, count + (is_asked_again ? 1 : 0));
         CHECK_EQ(match->id, 3U);
         CHECK(is_readable(*match));
       }
-      CHECK(store->best_ancestor({std::span(keys()).first(0), {}}, {}) == nullptr);
+      CHECK(store->find_donor({std::span(keys()).first(0), {}}, {}) == nullptr);
     }
   }
 }
@@ -70,13 +70,13 @@ CASE(matches_are_kept_until_nobody_has_them) {
   Cluster cluster(scratch.path(), 1);
   const auto store = cluster.connect(options_for(false));
   for (const std::uint64_t id : {1, 2}) store->put(model_of(id, id)->request);
-  auto match = store->best_ancestor({keys(), {}}, {});
+  auto match = store->find_donor({keys(), {}}, {});
   CHECK_EQ(match->id, 2U);
   CHECK_EQ(cluster.server(0).clients().num_pinned(), 1U);
   cluster.connect()->retire(2);
   cluster.engine(0).compact();
   CHECK(is_readable(*match));
-  const auto other = store->best_ancestor({keys(), {}}, {});
+  const auto other = store->find_donor({keys(), {}}, {});
   CHECK_EQ(other->id, 1U);
   CHECK_EQ(cluster.server(0).clients().num_pinned(), 2U);
 }
@@ -89,7 +89,7 @@ class Meddling final : public Channel {
 
   std::string call(const Call& call) override {
     std::string reply = channel_->call(call);
-    if (parse_request(call.request).kind == RequestKind::kBestAncestors) {
+    if (parse_request(call.request).kind == RequestKind::kFindDonors) {
       if (const auto meddle = std::exchange(meddle_, nullptr)) meddle();
     }
     return reply;
@@ -111,15 +111,15 @@ CASE(matches_that_are_retired_before_they_arrive) {
       cluster.engine(0).compact();
     });
     RemoteStore store({channel}, Cluster::addresses(1), options_for(maps));
-    const auto match = store.best_ancestor({keys(), {}}, {});
+    const auto match = store.find_donor({keys(), {}}, {});
     // Who maps files comes too late, and asks again; for others the server kept it.
     CHECK_EQ(match->id, maps ? 1U : 2U);
     CHECK(is_readable(*match));
   }
 }
 
-BestAncestorsRequest query_that_opens(std::uint64_t lease) {
-  BestAncestorsRequest request;
+FindDonorsRequest query_that_opens(std::uint64_t lease) {
+  FindDonorsRequest request;
   request.starts = {0, keys().size()};
   request.layer_keys = keys();
   request.opens = true;

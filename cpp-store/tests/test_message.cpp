@@ -102,7 +102,7 @@ CASE(message_of_another_kind) {
   // Fewer fields are never taken for more.
   CHECK(!is_decoded<RetireRequest>(encoded(PingRequest{})));
   CHECK(!is_decoded<ContainsRequest>(encoded(RetireRequest{})));
-  CHECK(!is_decoded<BestAncestorsReply>(encoded(ContainsReply{})));
+  CHECK(!is_decoded<FindDonorsReply>(encoded(ContainsReply{})));
 }
 
 /// A message whose bytes are given.
@@ -151,16 +151,16 @@ CASE(message_with_flags_beyond_one_is_refused) {
 }
 
 CASE(message_within_a_message) {
-  BestAncestorsReply reply;
+  FindDonorsReply reply;
   reply.opened.emplace();
   reply.opened->quality = 0.5;
   reply.opened->layer_names = {"", "Dense"};
   reply.opened->tensor_shapes = {{}, {2, 3}};
-  CHECK(are_same(decoded<BestAncestorsReply>(encoded(reply)), reply));
+  CHECK(are_same(decoded<FindDonorsReply>(encoded(reply)), reply));
   // It ends where the message around it goes on.
   const std::string bytes = encoded(reply);
   for (std::size_t size = 0; size < bytes.size(); ++size) {
-    CHECK(!is_decoded<BestAncestorsReply>(bytes.substr(0, size)));
+    CHECK(!is_decoded<FindDonorsReply>(bytes.substr(0, size)));
   }
 }
 

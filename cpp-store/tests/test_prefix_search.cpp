@@ -26,9 +26,9 @@ Query random_query(History& history, const Catalog& catalog) {
   options.quality_rate = rates[random.below(5)];
   if (random.chance(0.3)) options.min_quality = static_cast<double>(random.below(6)) / 4.0 - 0.5;
   while (random.chance(0.5)) {
-    const Winner winner = catalog.best(Query(keys, weights, options));
-    if (!winner.found) break;
-    options.exclude.insert(winner.model_id);
+    const Donor donor = catalog.best(Query(keys, weights, options));
+    if (!donor.found) break;
+    options.exclude.insert(donor.model_id);
   }
   return Query(keys, weights, options);
 }
@@ -36,14 +36,14 @@ Query random_query(History& history, const Catalog& catalog) {
 void check_queries(History& history, const Catalog& catalog, int count) {
   for (int i = 0; i < count; ++i) {
     const Query query = random_query(history, catalog);
-    const Winner expected = brute_force(catalog, history, query);
-    const Winner winner = catalog.best(query);
-    CHECK_EQ(winner.found, expected.found);
-    CHECK_EQ(winner.model_id, expected.model_id);
-    CHECK_EQ(winner.score, expected.score);
-    CHECK_EQ(winner.total, expected.total);
-    CHECK_EQ(winner.quality, expected.quality);
-    CHECK_EQ(winner.sequence, expected.sequence);
+    const Donor expected = brute_force(catalog, history, query);
+    const Donor donor = catalog.best(query);
+    CHECK_EQ(donor.found, expected.found);
+    CHECK_EQ(donor.model_id, expected.model_id);
+    CHECK_EQ(donor.score, expected.score);
+    CHECK_EQ(donor.total, expected.total);
+    CHECK_EQ(donor.quality, expected.quality);
+    CHECK_EQ(donor.sequence, expected.sequence);
   }
 }
 

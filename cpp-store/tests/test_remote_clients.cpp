@@ -19,8 +19,8 @@ std::unique_ptr<SampleModel> small_model(std::uint64_t id) {
   return model;
 }
 
-ProviderOptions unmapped() {
-  ProviderOptions options = quick_options();
+ConnectionOptions unmapped() {
+  ConnectionOptions options = quick_options();
   options.maps_segments = false;
   return options;
 }
@@ -51,7 +51,7 @@ CASE(servers_named_in_another_way_are_refused) {
   const auto connect = [&](std::vector<std::size_t> order, bool read_only) {
     std::vector<std::shared_ptr<Channel>> channels;
     for (const std::size_t i : order) channels.push_back(cluster.channels()[i]);
-    ProviderOptions options = quick_options();
+    ConnectionOptions options = quick_options();
     options.read_only = read_only;
     RemoteStore(channels, Cluster::addresses(order.size()), options);
   };
@@ -70,7 +70,7 @@ CASE(servers_named_in_another_way_are_refused) {
 CASE(readers_leave_empty_servers_as_they_are) {
   const Scratch scratch;
   Cluster cluster(scratch.path(), 2);
-  ProviderOptions options = quick_options();
+  ConnectionOptions options = quick_options();
   options.read_only = true;
   const auto reader = cluster.connect(options);
   CHECK_EQ(reader->num_models(), 0U);
@@ -108,11 +108,11 @@ CASE(a_server_with_an_empty_folder_is_refused) {
     CHECK_THROWS(store->num_models(), ErrorCode::kWrongStore);
     CHECK_THROWS(store->compact(), ErrorCode::kWrongStore);
     // A new client has no memory: the other servers have.
-    ProviderOptions reading = unmapped();
+    ConnectionOptions reading = unmapped();
     reading.read_only = true;
     CHECK_THROWS(cluster.connect(unmapped()), ErrorCode::kWrongStore);
     CHECK_THROWS(cluster.connect(reading), ErrorCode::kWrongStore);
-    CHECK_EQ(cluster.engine(1).membership().count, 1U);  // it was told nothing
+    CHECK_EQ(cluster.engine(1).membership().count, 1U);  // it heard nothing
     const auto adopted =
         RemoteStore::adopt(cluster.channels(), cluster.addresses(3), unmapped(), false);
     CHECK_EQ(adopted.before.at(1).text(), was);
@@ -132,7 +132,7 @@ CASE(servers_in_another_order_or_number_are_refused) {
   cluster.connect(unmapped())->put(small_model(3)->request);
   auto channels = cluster.channels();
   for (const bool reads : {false, true}) {
-    ProviderOptions options = unmapped();
+    ConnectionOptions options = unmapped();
     options.read_only = reads;
     const auto connect = [&](std::vector<std::shared_ptr<Channel>> some) {
       const auto names = Cluster::addresses(some.size());
@@ -163,8 +163,8 @@ CASE(clients_wait_for_servers_that_are_away) {
 CASE(clients_lose_patience_and_rest) {
   const Scratch scratch;
   Cluster cluster(scratch.path(), 2);
-  ProviderOptions options = quick_options();
-  options.patience = milliseconds(1000);
+  ConnectionOptions options = quick_options();
+  options.retry_for = milliseconds(1000);
   options.rest = milliseconds(2000);
   const auto store = cluster.connect(options);
   cluster.stop(1);
@@ -194,8 +194,8 @@ CASE(clients_wait_for_busy_servers) {
   const auto store = cluster.connect();
   cluster.failures().plan(Failure::kBusy, 0, 3);
   CHECK(!store->contains(1));
-  ProviderOptions options = quick_options();
-  options.patience = milliseconds(100);
+  ConnectionOptions options = quick_options();
+  options.retry_for = milliseconds(100);
   const auto impatient = cluster.connect(options);
   cluster.failures().plan(Failure::kBusy, 0, 1000);
   CHECK_THROWS(impatient->contains(1), ErrorCode::kBusy);
@@ -208,7 +208,7 @@ CASE(clients_without_the_token_are_denied) {
   ServerOptions server;
   server.token.emplace().fill(7);
   Cluster cluster(scratch.path(), 2, server);
-  ProviderOptions options = quick_options();
+  ConnectionOptions options = quick_options();
   CHECK_THROWS(cluster.connect(options), ErrorCode::kDenied);
   options.token.fill(8);
   CHECK_THROWS(cluster.connect(options), ErrorCode::kDenied);
@@ -232,7 +232,7 @@ CASE(models_stay_readable_while_somebody_has_them) {
   for (const bool maps_segments : {false, true}) {
     const Scratch scratch;
     Cluster cluster(scratch.path(), 3);
-    ProviderOptions options = quick_options();
+    ConnectionOptions options = quick_options();
     options.maps_segments = maps_segments;
     const auto store = cluster.connect(options);
     const auto other = cluster.connect(options);
@@ -288,7 +288,7 @@ CASE(models_whose_holds_are_gone_are_damaged) {
   Cluster cluster(scratch.path(), 3);
   for (const bool maps_segments : {false, true}) {
     const std::uint64_t first = maps_segments ? 30 : 3;
-    ProviderOptions options = quick_options();
+    ConnectionOptions options = quick_options();
     options.maps_segments = maps_segments;
     const auto store = cluster.connect(options);
     store->put(small_model(first)->request);
@@ -300,9 +300,9 @@ CASE(models_whose_holds_are_gone_are_damaged) {
     cluster.engine(0).release(first + 1, 0, cluster.engine(1).store());
     const std::vector<std::uint64_t> keys{layer_key(sample_hash(0, 0), 0)};
     CHECK_THROWS(store->pin(first + 1), ErrorCode::kCorrupt);
-    CHECK_THROWS(store->best_ancestor({keys, {}}, {}), ErrorCode::kCorrupt);
+    CHECK_THROWS(store->find_donor({keys, {}}, {}), ErrorCode::kCorrupt);
     store->retire(first + 1);
-    CHECK(store->best_ancestor({keys, {}}, {}) == nullptr);
+    CHECK(store->find_donor({keys, {}}, {}) == nullptr);
   }
 }
 
@@ -324,7 +324,7 @@ CASE(many_threads_of_one_client) {
           living.push_back(id);
           CHECK(is_readable(*store->pin(random.pick(living))));
           const auto keys = random_query(random);
-          const auto match = store->best_ancestor({keys, {}}, {});
+          const auto match = store->find_donor({keys, {}}, {});
           if (match != nullptr) CHECK(is_readable(*match));
           if (i % 20 == 0) CHECK(store->models()->num_rows() > 0);
           if (living.size() > 8) {

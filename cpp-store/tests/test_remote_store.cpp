@@ -128,7 +128,7 @@ class Twins {
       : random_(seed),
         cluster_(scratch_ / "spread", servers, {}, seed),
         whole_(scratch_ / "whole", {}) {
-    ProviderOptions options = quick_options();
+    ConnectionOptions options = quick_options();
     options.maps_segments = maps_segments;
     remote_ = cluster_.connect(options);
     reader_ = cluster_.connect(options);
@@ -177,8 +177,8 @@ class Twins {
     const std::vector<std::uint64_t> keys = random_query(random_);
     const std::vector<double> weights = weights_of(keys);
     const QueryOptions options = random_options(!weights.empty());
-    const auto expected = whole_.best_ancestor(Query(keys, weights, options));
-    const auto found = remote_->best_ancestor({keys, weights}, options);
+    const auto expected = whole_.find_donor(Query(keys, weights, options));
+    const auto found = remote_->find_donor({keys, weights}, options);
     CHECK_EQ(found != nullptr, expected != nullptr);
     if (found == nullptr || expected == nullptr) return;
     CHECK_EQ(found->id, expected->id);
@@ -208,9 +208,9 @@ class Twins {
       queries.emplace_back(keys[i], weights[i], options);
       remote_queries.push_back({keys[i], weights[i]});
     }
-    const auto expected = whole_.best_ancestors(queries, 1);
+    const auto expected = whole_.find_donors(queries, 1);
     std::vector<double> scores;
-    const auto found = remote_->best_ancestors(remote_queries, options, scores);
+    const auto found = remote_->find_donors(remote_queries, options, scores);
     CHECK_EQ(found.size(), expected.size());
     CHECK_EQ(scores.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {

@@ -141,7 +141,7 @@ std::shared_ptr<arrow::Table> table_of(const std::string& bytes) {
   return arrow::ipc::RecordBatchStreamReader::Open(stream).ValueOrDie()->ToTable().ValueOrDie();
 }
 
-/// Models with so many attributes that few of them fit on a page.
+/// Models with attributes so large that few of them fit on a page.
 void store_long_ones(Engine& engine, std::uint64_t first, std::uint64_t end) {
   for (std::uint64_t id = first; id < end; ++id) {
     const auto model = ServerFixture::model(id);

@@ -96,7 +96,7 @@ void many_strangers_take_no_memory(const char* address) {
   const Message message = message_of(call_with_memory(), beginning("guess"));
   for (int i = 0; i < 3000; ++i) calls.push_back(raw.begin(message));
   CHECK_EQ(ask(*channel, "sesame echo here"), "here");
-  CHECK(calls.front().wait_until(Clock::now() + kPatience));
+  CHECK(calls.front().wait_until(Clock::now() + kDeadline));
   // Mercury's own pools grow in steps of four megabytes.
   CHECK(server.peak_memory() - before < 2 * kFewBytes);
   for (OutgoingCall& call : calls) call.cancel();

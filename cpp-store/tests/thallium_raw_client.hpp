@@ -35,9 +35,9 @@ class RawThalliumClient {
   };
   /// What the server says to this; nothing if it takes longer.
   std::optional<Said> say(const Message& message,
-                          std::chrono::milliseconds patience = std::chrono::milliseconds(60'000)) {
+                          std::chrono::milliseconds deadline = std::chrono::milliseconds(60'000)) {
     mochi::OutgoingCall call(target_, {mochi::Bytes(message)});
-    if (!call.wait_until(mochi::Clock::now() + patience) && !call.cancel()) return std::nullopt;
+    if (!call.wait_until(mochi::Clock::now() + deadline) && !call.cancel()) return std::nullopt;
     Said said{};
     call.read_answer([&](const mochi::Answer& answer) {
       said = {answer.header.outcome, std::string(answer.reply.begin(), answer.reply.end())};

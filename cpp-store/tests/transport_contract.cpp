@@ -34,7 +34,7 @@ std::uint64_t total(const std::vector<std::size_t>& sizes) {
   return sum;
 }
 
-/// What a handler says to its client of an error that it was told.
+/// What a handler says to its client of an error that it got.
 bool is_error(const std::string& reply, ErrorCode code) {
   return reply.starts_with("error " + std::to_string(static_cast<int>(code)) + " ");
 }
@@ -46,7 +46,7 @@ std::string left_address(const Transport& transport) {
 }
 
 template <typename Condition>
-bool comes_true(Condition condition, milliseconds within = kPatience) {
+bool comes_true(Condition condition, milliseconds within = kDeadline) {
   const auto end = std::chrono::steady_clock::now() + within;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
@@ -337,7 +337,7 @@ void contract_stop(const Transport& transport) {
       std::this_thread::sleep_for(milliseconds(300));
       ends.handler->release();
     });
-    CHECK(ends_soon([&] { ends.listener->stop(kPatience); }));
+    CHECK(ends_soon([&] { ends.listener->stop(kDeadline); }));
     ends.listener->stop(milliseconds(0));  // a second time does nothing
   }
   {

@@ -39,7 +39,7 @@ def measured_lengths(
         num_trials: runs of members, at most.
         num_candidates: per trial.
         seed: same seed, same result.
-        window: children are those of the latest so many members.
+        window: children are those of this many latest members.
         done: called after each size with the number of sizes so far.
     """
     source = population.source()

@@ -73,7 +73,7 @@ def probability_table(
         sizes: see ``expected_table``.
         measurements: see ``expected_table``.
         confidence: see ``expected_table``.
-        always: a prefix of this length is certain; longer ones are told.
+        always: a prefix of this length is certain; longer ones have rows.
     """
     rows: list[dict[str, Any]] = []
     for size in sizes if form is not None else ():
@@ -98,7 +98,7 @@ def probability_table(
 
 
 def agreement(expected: pd.DataFrame) -> list[str]:
-    """Tells at how many n an interval of random populations holds the expectation.
+    """Returns at how many n an interval of random populations holds the expectation.
 
     The expectation is the closed form's, and Monte Carlo's own interval where there is none: then
     the two must overlap. Intervals over the candidates of one population are not compared.

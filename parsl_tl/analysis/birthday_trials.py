@@ -131,7 +131,7 @@ def evolved_trials(
         num_trials: evolutions, each with candidates of its own.
         num_candidates: of each kind, per trial and size.
         seed: same seed, same result.
-        window: members alive; the first so many are random.
+        window: members alive; as many are random at first.
         sample_size: members of a tournament.
         done: called after each trial with the number of trials so far.
     """

@@ -34,7 +34,7 @@ def layer_label(layer: Layer) -> str:
     """Returns class and telling settings, such as ``Dense 96 relu``.
 
     Args:
-        layer: of any class; settings that are objects are told by their class.
+        layer: of any class; settings that are objects show their class.
     """
     config = layer.config
     if layer.is_input:

@@ -62,7 +62,7 @@ class Population:
 
 
 def has_population(folder: Path) -> bool:
-    """Tells whether a folder looks like one of a population."""
+    """Returns whether a folder looks like one of a population."""
     return (folder / "metadata_0.json").exists()
 
 

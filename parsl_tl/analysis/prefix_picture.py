@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from parsl_tl.analysis.files import save_figure
 from parsl_tl.analysis.layer_label import layer_label
-from parsl_tl.analysis.levels import Placement, place
+from parsl_tl.analysis.layered_layout import Placement, place
 from parsl_tl.analysis.model_source import NamedModel
 
 # Inches: a box, and from one level to the next.

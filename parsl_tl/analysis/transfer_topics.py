@@ -19,7 +19,7 @@ def prefix_lengths(transfers: Transfers) -> pd.DataFrame:
     """Returns how many models took over how many layers.
 
     Columns: ``layers_transferred``; ``models``; ``share`` of the models for which a donor was
-    looked for; ``at_least``, the share that took over so many or more.
+    looked for; ``at_least``, the share that took over that number or more.
     """
     lengths = transfers.transferred[transfers.eligible]
     counts = np.bincount(lengths, minlength=1)
@@ -39,7 +39,7 @@ def popularity(transfers: Transfers, window: int, top: int) -> tuple[pd.DataFram
 
     Args:
         transfers: of a run or a population.
-        window: so many transfers, the latest, make up a share.
+        window: the latest transfers, of which shares are made.
         top: how many donors are followed: those with the most transfers.
 
     Returns:
@@ -151,8 +151,8 @@ def depths(links: NDArray[np.int64]) -> NDArray[np.int64]:
 def lineage(transfers: Transfers) -> pd.DataFrame:
     """Returns how many models have how many ancestors.
 
-    Columns: ``depth``; ``by_parent``, models with so many ancestors by mutation; ``by_donor``,
-    models whose layers passed through so many donors before.
+    Columns: ``depth``; ``by_parent``, models with that number of ancestors by mutation;
+    ``by_donor``, models whose layers passed through that number of donors before.
     """
     by_parent = np.bincount(depths(transfers.parents))
     by_donor = np.bincount(depths(transfers.donors))

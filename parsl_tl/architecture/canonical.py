@@ -105,7 +105,7 @@ def _config(
 
 
 def _follows_from_forward(config: Mapping[str, Any]) -> bool:
-    """Tells whether the backward layer of a Bidirectional is the forward one, turned around."""
+    """Returns whether the backward layer of a Bidirectional is the forward one, turned around."""
     forward, backward = config.get("layer"), config.get("backward_layer")
     if backward is None:
         return "backward_layer" in config
@@ -128,7 +128,7 @@ def _from_the_end(axis: Any, rank: int | None) -> Any:
 
 
 def lacks_rank(layer: Layer) -> bool:
-    """Tells whether the digest of a layer depends on a rank that the layer does not tell."""
+    """Returns whether the digest of a layer depends on a rank that the layer does not tell."""
     axis = layer.config.get(_AXES.get(layer.class_name, ""))
     axes = axis if isinstance(axis, list) else [axis]
     counts = any(type(item) is int and item >= 0 for item in axes)

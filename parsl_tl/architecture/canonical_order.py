@@ -170,7 +170,7 @@ def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def starts_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the CSR starts, int64 [n + 1], of items that are so many per graph, layer or call."""
+    """Returns the CSR starts, int64 [n + 1], of items by their counts per graph, layer or call."""
     starts = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=starts[1:])
     return starts

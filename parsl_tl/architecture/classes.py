@@ -10,14 +10,14 @@ _NETWORKS: Final = ("Functional", "Model", "Sequential")
 
 
 def is_keras_module(module: Any) -> bool:
-    """Tells whether a module is part of Keras (2 or 3)."""
+    """Returns whether a module is part of Keras (2 or 3)."""
     return isinstance(module, str) and any(
         module == name or module.startswith(f"{name}.") for name in _KERAS
     )
 
 
 def is_keras_class(module: str | None, registered_name: str | None) -> bool:
-    """Tells whether a class is Keras' own.
+    """Returns whether a class is Keras' own.
 
     Args:
         module: where the class is; Keras writes None for what a script defines itself.
@@ -29,7 +29,7 @@ def is_keras_class(module: str | None, registered_name: str | None) -> bool:
 def class_identity(class_name: str, module: str | None, registered_name: str | None) -> Any:
     """Returns what tells a class from every other; equal for equal classes.
 
-    A class of Keras is told by its name, whichever path its version of Keras gives it; its
+    A class of Keras is known by its name, whichever path its version of Keras gives it; its
     operations (``keras.ops``) have names that its layers have too. Any other class counts with its
     module and the name under which it is registered.
     """
@@ -40,14 +40,14 @@ def class_identity(class_name: str, module: str | None, registered_name: str | N
 
 
 def is_network(class_name: Any, config: Any) -> bool:
-    """Tells whether an object is a model of layers: Functional, Sequential, or a subclass."""
+    """Returns whether an object is a model of layers: Functional, Sequential, or a subclass."""
     if not isinstance(config, Mapping | list):
         return False
     return class_name in _NETWORKS or is_functional(class_name, config)
 
 
 def is_functional(class_name: Any, config: Any) -> bool:
-    """Tells whether an object is a Functional model, or of a subclass that Keras writes alike."""
+    """Returns whether an object is a Functional model, or of a subclass that Keras writes alike."""
     return class_name in ("Functional", "Model") or (
         isinstance(config, Mapping) and "layers" in config and "output_layers" in config
     )
@@ -70,7 +70,7 @@ def placed(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_keras_tensor(value: Any) -> bool:
-    """Tells whether a piece of Keras JSON stands for a tensor."""
+    """Returns whether a piece of Keras JSON stands for a tensor."""
     return isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__"
 
 

@@ -6,7 +6,7 @@ at hand (``ArchitectureGraph.from_keras``), a digest of its code is written besi
 ``CODE``; functions match by that digest alone. A function whose code is not known, or depends on
 what cannot be digested, gets a digest that nothing else has: it never matches.
 
-The functions of libraries are told by their name. Lambdas that Keras wrote compare by their text,
+The functions of libraries are known by their name. Lambdas that Keras wrote compare by their text,
 position included, which may match less but never wrongly; their bytes are never run.
 """
 
@@ -41,17 +41,17 @@ class _UnknownCodeError(Exception):
 
 
 def is_function(value: Any) -> bool:
-    """Tells whether a piece of Keras JSON stands for a Python function."""
+    """Returns whether a piece of Keras JSON stands for a Python function."""
     return isinstance(value, Mapping) and value.get("class_name") in _FUNCTIONS
 
 
 def is_library(module: Any) -> bool:
-    """Tells whether a module is of an array library: its functions are told by their name."""
+    """Returns whether a module is of an array library: its functions are known by their name."""
     return isinstance(module, str) and module.partition(".")[0] in _LIBRARIES
 
 
 def _is_known_module(name: Any) -> bool:
-    """Tells whether a module is of an array library, or of Python itself."""
+    """Returns whether a module is of an array library, or of Python itself."""
     if not isinstance(name, str) or is_library(name):
         return isinstance(name, str)
     top = name.partition(".")[0]
@@ -98,7 +98,7 @@ def mark_unknown(value: Any) -> None:
 
 
 def has_unknown(value: Any) -> bool:
-    """Tells whether there is a function in a document whose code is not known."""
+    """Returns whether there is a function in a document whose code is not known."""
     return any(True for _ in _unknown_functions(value))
 
 
@@ -155,7 +155,7 @@ def _describe(value: Any, seen: dict[int, int]) -> Any:
 
 
 def is_named(value: Any) -> bool:
-    """Tells whether something is found in a library by its name."""
+    """Returns whether something is found in a library by its name."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not _is_known_module(module) or not isinstance(name, str):
         return False

@@ -120,9 +120,9 @@ _POOLING = re.compile(r"(Global)?(Max|Average)Pooling\dD")
 
 
 def is_keras2(document: Mapping[str, Any]) -> bool:
-    """Tells whether the JSON of a model was written by Keras 2.
+    """Returns whether the JSON of a model was written by Keras 2.
 
-    Top-level documents name the version; nested models are told by their inputs.
+    Top-level documents name the version; nested models are known by their inputs.
     """
     if str(document.get("keras_version", "")).startswith("2"):
         return True
@@ -134,7 +134,7 @@ def is_keras2(document: Mapping[str, Any]) -> bool:
 
 
 def is_keras2_layer(entry: Any) -> bool:
-    """Tells whether one entry of ``layers`` has the form of Keras 2."""
+    """Returns whether one entry of ``layers`` has the form of Keras 2."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
         return False
     if "batch_input_shape" in entry["config"]:

@@ -2,7 +2,7 @@
 
 The format is that of ``keras.Model.to_json``: a list of layers, each with its config and one
 "inbound node" per call, whose arguments hold serialized tensors that name where they come from.
-Keras 3's form is read and written; that of Keras 2 is told by itself, and brought into it first.
+Keras 3's form is read and written; that of Keras 2 is recognized, and brought into it first.
 """
 
 from __future__ import annotations

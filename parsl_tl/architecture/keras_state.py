@@ -192,7 +192,7 @@ def _reason_not_carried(model: Any, carried: set[int]) -> str | None:
 
 
 def _overrides(layer: Any, method: str) -> bool:
-    """Tells whether a class outside of Keras has a method of its own in place of Keras'."""
+    """Returns whether a class outside of Keras has a method of its own in place of Keras'."""
     for base in type(layer).__mro__:
         if method in vars(base):
             return not base.__module__.startswith("keras.")

@@ -73,7 +73,7 @@ def variables_of(layer: Any) -> list[Any]:
 
 
 def _operations(model: keras.Model) -> list[Any]:
-    """Gives what a model calls: layers, and operations, which a Sequential one does not list."""
+    """Returns what a model calls: layers, and operations, which a Sequential one does not list."""
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -82,7 +82,7 @@ def _operations(model: keras.Model) -> list[Any]:
 
 
 def _is_wired_so(model: keras.Model, graph: ArchitectureGraph, names: Mapping[str, str]) -> bool:
-    """Tells whether layers called so in the model have the inputs that the graph gives them."""
+    """Returns whether layers called so in the model have the inputs that the graph gives them."""
     own = ArchitectureGraph.from_keras(model)
     there = {layer.name: index for index, layer in enumerate(own.layers)}
     called = [names.get(stable, "") for stable in graph.layer_names]  # inputs are all called ""

@@ -32,7 +32,7 @@ _PASSING: Final = frozenset(
 
 
 def makes_mask(layer: Layer) -> bool:
-    """Tells whether a layer starts a mask."""
+    """Returns whether a layer starts a mask."""
     return is_keras_class(layer.module, layer.registered_name) and (
         layer.class_name == "Masking"
         or (layer.class_name == "Embedding" and bool(layer.config.get("mask_zero")))
@@ -87,7 +87,7 @@ class _Masks:
         return len(args) >= 1 and sum(1 for _ in tensors_of(args[0])) == 1
 
     def _mask(self, ref: TensorRef, left: int) -> TensorRef | None:
-        """Returns the mask of a tensor, looking back over so many layers."""
+        """Returns the mask of a tensor, looking back over at most ``left`` layers."""
         layer = self._layers[ref.layer]
         if layer.is_input or ref.call >= len(layer.calls) or left == 0:
             return None

@@ -50,7 +50,7 @@ def filled(structure: Structure, leaves: Sequence[Any]) -> Any:
 
 
 def completed(structure: Structure, count: int) -> Structure:
-    """Returns the structure of so many tensors; None stands for a list of them, or one alone.
+    """Returns the structure of a number of tensors; None stands for a list of them, or one alone.
 
     Raises:
         ArchitectureError: it does not hold each of the numbers once, in order.
@@ -67,7 +67,7 @@ def completed(structure: Structure, count: int) -> Structure:
 
 
 def is_flat(structure: Structure) -> bool:
-    """Tells whether a structure is one tensor, or a list of tensors."""
+    """Returns whether a structure is one tensor, or a list of tensors."""
     return isinstance(structure, int) or (
         isinstance(structure, list) and all(isinstance(item, int) for item in structure)
     )

@@ -38,7 +38,7 @@ def generate_on_ranks(description: str, *, evolves: bool, argv: Sequence[str] | 
     if isinstance(args, int):
         return args
     try:
-        # Rank 0 first, so that what is wrong for all is told once.
+        # Rank 0 first, so that what is wrong for all is reported once.
         (task,) = _together(comm, lambda: population_task(args), only_first=True)
         tasks = _together(comm, lambda: population_task(args))
         start = time.perf_counter()

@@ -35,7 +35,7 @@ def add_population_options(parser: Any, *, evolves: bool) -> None:
         type=int,
         metavar="N",
         help="models in all (default: 10"
-        + (", or as many as there are in the initial population)" if evolves else ")"),
+        + (", or all of the initial population)" if evolves else ")"),
     )
     if evolves:
         add(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
@@ -16,6 +18,7 @@ from parsl_tl.stop_signals import stopping_in_order
 if TYPE_CHECKING:
     import pandas as pd
 
+_STOPPING = ("early_stopping_patience", "unfreeze_after")
 _WIDE = 100  # columns of a terminal
 _MAX_EVALS = 60
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
@@ -108,23 +111,34 @@ def add_search_command(subparsers: Any) -> None:
     how.add_argument(
         "--transfer",
         metavar="METHOD",
-        help="store: take over the longest prefix (default); none: train all from scratch; hdf5, "
-        "safetensors, redis or a method of yours: as store does, with whole models kept that way",
+        help="store: take over the longest prefix (default); hdf5, safetensors, redis or a method "
+        "of yours: the same, with whole models kept that way; none: keep no models",
     )
     _add_pairs(how, "--transfer-arg", "an argument of a transfer method that keeps no store")
+    how.add_argument(
+        "--from-scratch",
+        action="store_true",
+        default=None,
+        help="transfer nothing, and store every model all the same: what transfer is compared with",
+    )
     how.add_argument("--keep-best", type=int, help="best models that stay in the store (default 5)")
 
     training = parser.add_argument_group("training of a candidate (default: the problem's)")
-    training.add_argument("--epochs", type=positive_int, help="at most so many epochs")
+    training.add_argument("--epochs", type=positive_int, help="epochs at most")
     training.add_argument("--batch-size", type=positive_int, help="samples per step")
     training.add_argument("--learning-rate", type=positive_float, help="of the optimizer")
     training.add_argument(
-        "--patience", type=positive_int, help="stop after so many epochs without progress"
+        "--early-stopping-patience",
+        "--patience",  # its name in earlier releases
+        type=positive_int,
+        metavar="EPOCHS",
+        help="epochs without progress after which training stops",
     )
     training.add_argument(
         "--unfreeze-after",
         type=positive_int,
-        help="train what was transferred too, after so many epochs (default: keep it frozen)",
+        metavar="EPOCHS",
+        help="epochs after which what was transferred is trained, too (default: keep it frozen)",
     )
 
     where = parser.add_argument_group("where")
@@ -178,8 +192,12 @@ def _search(args: argparse.Namespace) -> int:
 
     from parsl_tl.search.campaign import Campaign
     from parsl_tl.search.progress import SearchProgress
+    from parsl_tl.search.settings import NONE_KEEPS_NOTHING
 
     settings = _settings(args)
+    if args.transfer == "none":
+        print(f"parsl-tl: warning: {NONE_KEEPS_NOTHING}", file=sys.stderr)
+        warnings.filterwarnings("ignore", re.escape(NONE_KEEPS_NOTHING), FutureWarning)
     if args.resume:
         campaign = Campaign.resume(
             args.out,
@@ -246,7 +264,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the campaign settings that were given; None where an option was left out."""
     training = {
         name: getattr(args, name)
-        for name in ("epochs", "batch_size", "learning_rate", "patience", "unfreeze_after")
+        for name in ("epochs", "batch_size", "learning_rate", *_STOPPING)
         if getattr(args, name) is not None
     }
     return {
@@ -255,6 +273,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         "store": args.store,
         "overlap_store": args.overlap_store,
         "transfer": args.transfer,
+        "from_scratch": args.from_scratch,
         "transfer_args": parse_pairs(args.transfer_arg) or None,
         "seed": args.seed,
         "population_size": args.population_size,

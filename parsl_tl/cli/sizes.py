@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def show_bytes(num_bytes: float) -> str:
-    """Gives ``1.2 MB`` for 1,234,567."""
+    """Returns ``1.2 MB`` for 1,234,567."""
     for unit in ("B", "kB", "MB", "GB"):
         if num_bytes < 1000:
             return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:.1f} {unit}"

@@ -58,7 +58,7 @@ def add_store_command(subparsers: Any) -> None:
     info.add_argument("--json", action="store_true", help="as JSON")
     ls = add_reading("ls", _ls, "list the models")
     ls.add_argument("--sort", choices=sorted(_COLUMNS), default="created", help="largest first")
-    ls.add_argument("--limit", type=int, help="so many rows")
+    ls.add_argument("--limit", type=int, help="rows at most")
     ls.add_argument("--csv", help="write all columns to this file instead")
     for adding, name, run, what in (
         (add_reading, "show", _show, "one model: what it is, and who owns its layers"),

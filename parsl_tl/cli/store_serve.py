@@ -90,7 +90,8 @@ def add_serve_action(actions: Any) -> None:
         "they are their owner's alone",
     )
     parser.add_argument(
-        "--patience",
+        "--deadline",
+        "--patience",  # its name in earlier releases
         type=float,
         default=10.0,
         metavar="SECONDS",
@@ -118,8 +119,8 @@ def parse_bytes(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     from parsl_tl.store.serving import ServerSettings, StoreServer
 
-    if args.patience < 0:
-        raise InvalidValueError(f"--patience {args.patience} must be at least 0")
+    if args.deadline < 0:
+        raise InvalidValueError(f"--deadline {args.deadline} must be at least 0")
     settings = ServerSettings(
         address=args.uri,
         folder=args.data,
@@ -143,7 +144,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"serving {server.folder} at {server.connection}", flush=True)
         _serve(server, stop)
         print(f"stopping on {stop.name or 'request'}", flush=True)
-        server.close(args.patience)
+        server.close(args.deadline)
     return 0
 
 

@@ -54,7 +54,10 @@ def _each(args: argparse.Namespace, do: Callable[[Connection, Any], None]) -> in
     for server in find_servers(" ".join(args.servers), token_file=args.token_file):
         token = read_token(server.token_file) if server.token_file else None
         with _reporting(server) as failures:
-            do(server, native.Provider(connect(server), server.address, token, args.timeout, 0.0))
+            do(
+                server,
+                native.ServerConnection(connect(server), server.address, token, args.timeout, 0.0),
+            )
         failed = failed or len(failures)
     return 1 if failed else 0
 
@@ -74,12 +77,12 @@ def _ping(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise InvalidValueError(f"--count {args.count} must be at least 1")
 
-    def ping(server: Connection, provider: Any) -> None:
-        provider.ping()  # the first connects
+    def ping(server: Connection, connection: Any) -> None:
+        connection.ping()  # the first connects
         times = []
         for _ in range(args.count):
             start = time.perf_counter()
-            provider.ping()
+            connection.ping()
             times.append(1e6 * (time.perf_counter() - start))
         print(
             f"{server.address}: {args.count} answers, {min(times):.0f} us at best, "
@@ -90,8 +93,8 @@ def _ping(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    def stop(server: Connection, provider: Any) -> None:
-        provider.stop()
+    def stop(server: Connection, connection: Any) -> None:
+        connection.stop()
         print(f"{server.address}: is stopping")
 
     return _each(args, stop)
@@ -100,8 +103,8 @@ def _stop(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
 
-    def ask(server: Connection, provider: Any) -> None:
-        found.append({"address": server.address, **provider.status()})
+    def ask(server: Connection, connection: Any) -> None:
+        found.append({"address": server.address, **connection.status()})
 
     code = _each(args, ask)
     if args.json:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from parsl_tl.errors import GraphMetaError
 from parsl_tl.graph_meta.cache import BestGraphs, GraphCache
 from parsl_tl.graph_meta.exchange import Ticket
+from parsl_tl.graph_meta.file_slices import FileSlice, plan
 from parsl_tl.graph_meta.graph_batch import GraphBatch
 from parsl_tl.graph_meta.queries import QuerySample
-from parsl_tl.graph_meta.readers import read_share
+from parsl_tl.graph_meta.readers import read_slice
 from parsl_tl.graph_meta.report import Report, query_row
-from parsl_tl.graph_meta.shares import Share, plan
 from parsl_tl.graph_meta.walk import WalkPartition
 
 Progress = Callable[[float, str], None]
@@ -66,7 +66,7 @@ def run_bench(settings: Settings, comm: Any, progress: Progress) -> Report | Non
         GraphMetaError: a file cannot be read, or there is no model.
     """
     progress(0.0, "count models")
-    shares, total = plan(settings.files, comm, settings.max_models)
+    slices, total = plan(settings.files, comm, settings.max_models)
     if total == 0:
         if comm.Get_rank() != 0:
             return None  # one rank tells it for all
@@ -75,9 +75,9 @@ def run_bench(settings: Settings, comm: Any, progress: Progress) -> Report | Non
         )
     cache = GraphCache(comm)
     walk = WalkPartition(cache) if settings.walk_queries else None
-    sample = QuerySample(settings.queries, total, settings.seed, shares)
+    sample = QuerySample(settings.queries, total, settings.seed, slices)
     report = Report(comm)
-    report.add_loading(shares, _load(cache, walk, shares, sample, progress))
+    report.add_loading(slices, _load(cache, walk, slices, sample, progress))
     numbers, models = sample.queries()
 
     progress(0.6, "one rank asks")
@@ -123,18 +123,18 @@ def _measure_walk(
 def _load(
     cache: GraphCache,
     walk: WalkPartition | None,
-    shares: Sequence[Share],
+    slices: Sequence[FileSlice],
     sample: QuerySample,
     progress: Progress,
 ) -> float:
-    """Reads this rank's shares and sends every graph to its rank; returns seconds for all."""
+    """Reads this rank's slices and sends every graph to its rank; returns seconds for all."""
     cache.serve()
     start = time.perf_counter()
-    mine = max(1, sum(share.num_models for share in shares))
+    mine = max(1, sum(file_slice.num_models for file_slice in slices))
     done = 0
     under_way: list[list[Ticket]] = []
-    for share in shares:
-        for batch in read_share(share):
+    for file_slice in slices:
+        for batch in read_slice(file_slice):
             sample.collect(batch)
             tickets = cache.store_keys(batch.ids, batch.layer_starts, batch.keys, batch.qualities)
             if walk is not None:

@@ -174,13 +174,13 @@ class GraphCache:
         read = [_read(graph) for graph in graphs]
         starts, keys = _flatten(read)
         answers = self._ask(starts, keys, with_layers=True)
-        best, winner = reduce_best(answers)
+        best, rank = reduce_best(answers)
         matches: list[GraphMatch | None] = []
         for row, graph in enumerate(read):
             if best.lengths[row] == 0:
                 matches.append(None)
                 continue
-            _, _, _, places, positions = answers[winner[row]]
+            _, _, _, places, positions = answers[rank[row]]
             names = graph.layer_names
             matches.append(
                 GraphMatch(
@@ -296,7 +296,7 @@ def reduce_best(answers: Sequence[Sections]) -> tuple[BestGraphs, NDArray[np.int
         The best, and from which rank each came.
     """
     ids, lengths, qualities = (np.stack([answer[i] for answer in answers]) for i in range(3))
-    winner = np.lexsort((ids, qualities, lengths), axis=0)[-1]
+    rank = np.lexsort((ids, qualities, lengths), axis=0)[-1]
     columns = np.arange(ids.shape[1])
-    best = BestGraphs(ids[winner, columns], lengths[winner, columns], qualities[winner, columns])
-    return best, winner
+    best = BestGraphs(ids[rank, columns], lengths[rank, columns], qualities[rank, columns])
+    return best, rank

@@ -181,7 +181,7 @@ class Exchange:
             raise GraphMetaError(f"rank {source} failed: {text_of(message.sections[0])}")
 
     def _answer(self, request: Message) -> Message:
-        """Answers a request; what is wrong with it is told to who asked, and ends nobody else."""
+        """Answers a request; an error goes to who asked, and ends nobody else."""
         try:
             if request.kind not in self._handlers:
                 raise InvalidValueError(f"rank {self.rank} does not answer {request.kind.name}")

@@ -14,7 +14,7 @@ from parsl_tl.architecture.canonical_order import FlatCalls, canonical_order, re
 from parsl_tl.architecture.prefix import hash_calls
 from parsl_tl.architecture.unused_layers import all_calls_are_used
 from parsl_tl.graph_meta.graph_batch import GraphBatch
-from parsl_tl.graph_meta.known_texts import KnownCalls, KnownLayer, KnownTexts, UnknownFormError
+from parsl_tl.graph_meta.parse_cache import KnownCalls, KnownLayer, ParseCache, UnknownFormError
 from parsl_tl.native import native
 
 _NODES: Final = b'"inbound_nodes": '
@@ -44,7 +44,7 @@ class LineParser:
     """Collects models line by line; ``take`` gives those since the last time."""
 
     def __init__(self) -> None:
-        self._texts = (KnownTexts(keras2=False), KnownTexts(keras2=True))
+        self._texts = (ParseCache(keras2=False), ParseCache(keras2=True))
         self._clear()
 
     def __len__(self) -> int:
@@ -112,7 +112,7 @@ class LineParser:
         self._inputs: list[_Ref] = []
         self._outputs: list[_Ref] = []
 
-    def _add_model(self, model: _Model, texts: KnownTexts) -> None:
+    def _add_model(self, model: _Model, texts: ParseCache) -> None:
         position = {layer: number for number, layer in enumerate(model.inputs)}
         for index, layer in enumerate(model.layers):
             if layer.known.is_input:
@@ -157,7 +157,7 @@ class LineParser:
         self._output_starts.append(len(self._outputs))
 
 
-def _read_model(line: bytes, texts: KnownTexts) -> _Model:
+def _read_model(line: bytes, texts: ParseCache) -> _Model:
     """Cuts a line into layers.
 
     Raises:

@@ -57,7 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="also walk every graph on each rank, to compare (default: yes)",
     )
     parser.add_argument(
-        "--walk-queries", type=int, default=100, metavar="N", help="so many (default: 100)"
+        "--walk-queries",
+        type=int,
+        default=100,
+        metavar="N",
+        help="queries by walking (default: 100)",
     )
     parser.add_argument(
         "--batch", type=int, default=100, metavar="N", help="queries in one message (default: 100)"
@@ -79,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program on this rank.
 
-    An error on one rank is told there, in one line on standard error, and ends all ranks.
+    An error on one rank is reported there, in one line on standard error, and ends all ranks.
 
     Args:
         argv: arguments; those of the process when None.
@@ -133,7 +137,7 @@ def _start(argv: Sequence[str] | None) -> tuple[Settings, Path] | int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     from parsl_tl.graph_meta.bench import Settings
-    from parsl_tl.graph_meta.shares import lengths
+    from parsl_tl.graph_meta.file_slices import lengths
 
     for name, least in (("queries", 1), ("walk_queries", 0), ("batch", 1), ("seed", 0)):
         _check(name, getattr(args, name), least)

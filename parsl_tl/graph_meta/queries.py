@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.graph_meta.file_slices import FileSlice
 from parsl_tl.graph_meta.graph_batch import GraphBatch
-from parsl_tl.graph_meta.shares import Share
 
 
 class QuerySample:
@@ -18,21 +18,21 @@ class QuerySample:
     that nobody has: what a search asks for when it has changed a layer.
     """
 
-    def __init__(self, num_queries: int, num_models: int, seed: int, shares: Sequence[Share]):
+    def __init__(self, num_queries: int, num_models: int, seed: int, slices: Sequence[FileSlice]):
         """Draws the models.
 
         Args:
             num_queries: of all ranks.
             num_models: of all ranks.
             seed: of the draw.
-            shares: what this rank reads.
+            slices: what this rank reads.
         """
         self._seed = seed
         numbers = np.random.default_rng([seed, 0]).integers(num_models, size=num_queries)
         own = np.zeros(num_queries, np.bool_)
-        for share in shares:
-            end = share.first_number + share.num_models
-            own |= (numbers >= share.first_number) & (numbers < end)
+        for file_slice in slices:
+            end = file_slice.first_number + file_slice.num_models
+            own |= (numbers >= file_slice.first_number) & (numbers < end)
         queries = np.flatnonzero(own)
         order = np.argsort(numbers[queries], kind="stable")
         self._queries = queries[order]

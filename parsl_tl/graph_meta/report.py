@@ -16,7 +16,7 @@ from parsl_tl.benchmarks.core.report import (
     write_rows,
 )
 from parsl_tl.graph_meta.cache import BestGraphs
-from parsl_tl.graph_meta.shares import Share
+from parsl_tl.graph_meta.file_slices import FileSlice
 from parsl_tl.graph_meta.table_files import is_table
 
 
@@ -56,10 +56,14 @@ class Report:
         self.queries: list[dict[str, Any]] = []
         self.answers: list[dict[str, Any]] = []
 
-    def add_loading(self, shares: Sequence[Share], seconds: float) -> None:
+    def add_loading(self, slices: Sequence[FileSlice], seconds: float) -> None:
         """Adds how long it took to load all files."""
-        models = sum(share.num_models for share in shares)
-        num_bytes = sum(share.end - share.start for share in shares if not is_table(share.path))
+        models = sum(file_slice.num_models for file_slice in slices)
+        num_bytes = sum(
+            file_slice.end - file_slice.start
+            for file_slice in slices
+            if not is_table(file_slice.path)
+        )
         totals = gather(self._comm, np.array([models, num_bytes], np.int64)).reshape(-1, 2)
         models, num_bytes = totals.sum(axis=0).tolist()
         self.loading.append(

@@ -25,7 +25,7 @@ _Piece = tuple[int, Callable[[], pa.Table]]
 
 
 def is_table(path: Path) -> bool:
-    """Tells whether a file is a table of hashes, and not Keras JSON."""
+    """Returns whether a file is a table of hashes, and not Keras JSON."""
     return path.suffix in (".parquet", ".arrow")
 
 
@@ -81,7 +81,7 @@ def _are_wrong(
     sources: NDArray[np.uint32],
     targets: NDArray[np.uint32],
 ) -> NDArray[np.bool_]:
-    """Tells which graphs have no layers, or edges that are not from a layer to a later one."""
+    """Returns which graphs have no layers, or edges that are not from a layer to a later one."""
     layers, counts = np.diff(layer_starts), np.diff(edge_starts)
     outside = (targets >= np.repeat(layers, counts)) | (sources >= targets)
     graph = np.repeat(np.arange(len(layers)), counts)

@@ -56,7 +56,7 @@ class DenseAssembler(Assembler):
         output_activation: str = "linear",
     ) -> None:
         """See ``assembler_for``."""
-        # Whatever does not fit the space is told as its own ``build`` tells it.
+        # What does not fit the space gets the error of its own ``build``.
         space.build([0] * len(space.choices()), input_shape, output_shape, output_activation)
         self.class_names = list(CLASS_NAMES)
         self._max_anchors = space.max_anchors if isinstance(space, DenseSkipSpace) else 0

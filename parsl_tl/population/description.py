@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from parsl_tl.errors import PopulationError
-from parsl_tl.imports import settle_import_name
+from parsl_tl.imports import resolve_import_name
 from parsl_tl.population.names import ALIASES
 from parsl_tl.spaces import SearchSpace, get_space
 
@@ -60,7 +60,7 @@ class PopulationDescription:
             PopulationError: a size or a seed that is negative.
         """
         name, defaults = ALIASES.get(space, (space, {}))
-        name = settle_import_name(name)
+        name = resolve_import_name(name)
         space_args = {**defaults, **kwargs.pop("space_args", {})}
         return cls(size, space=name, space_args=space_args, **kwargs)
 

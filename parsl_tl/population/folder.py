@@ -51,7 +51,7 @@ class Population(NamedTuple):
 
     Attributes:
         description: what defines it.
-        evolve_count: so many of its first members are mutants.
+        evolve_count: how many of its first members are mutants.
         table: one row per model, in the order of numbers; columns as in ``part_files.SCHEMA``.
     """
 

@@ -95,7 +95,7 @@ def population_batch(
 
 
 def has_current_hashes(schema: pa.Schema) -> bool:
-    """Tells whether a table's hashes were made as this release makes them."""
+    """Returns whether a table's hashes were made as this release makes them."""
     found = (schema.metadata or {}).get(b"parsl_tl.hash_scheme", b"")
     return bool(found == str(HASH_SCHEME).encode())
 

@@ -66,5 +66,5 @@ def _check_array(name: str, array: Any) -> None:
 
 
 def as_tuple(arrays: Arrays) -> tuple[Array, ...]:
-    """Gives the inputs as a tuple, whether the problem has one or several."""
+    """Returns the inputs as a tuple, whether the problem has one or several."""
     return arrays if isinstance(arrays, tuple) else (arrays,)

@@ -36,7 +36,7 @@ class Problem(ABC):
         metrics: names of metrics: any that Keras knows, or ``"r2"``.
         objective: entry of the training history that a search maximizes, such as
             ``"val_accuracy"``; with a leading ``-`` the entry is minimized (``"-val_loss"``).
-        epochs: at most so many passes over the training data.
+        epochs: passes over the training data at most.
         batch_size: samples per step.
         learning_rate: of the optimizer.
         optimizer: a Keras optimizer name.
@@ -60,7 +60,7 @@ class Problem(ABC):
         self._lock = threading.Lock()
 
     def load(self) -> Data:
-        """Gives the data, read on the first call and kept.
+        """Returns the data, read on the first call and kept.
 
         Raises:
             ProblemError: it cannot be read, or does not have the shapes that the problem states.

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from parsl_tl.errors import ProblemError
-from parsl_tl.imports import import_object, is_import_name, make_object, settle_import_name
+from parsl_tl.imports import import_object, is_import_name, make_object, resolve_import_name
 from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
 from parsl_tl.problems.synthetic import Synthetic
@@ -25,12 +25,12 @@ _lock = threading.Lock()
 
 
 def list_problems() -> list[str]:
-    """Gives the names of all problems that are built in or installed, sorted."""
+    """Returns the names of all problems that are built in or installed, sorted."""
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def get_problem(name: str, **kwargs: Any) -> Problem:
-    """Gives a problem; the same name and arguments give the same object within a process.
+    """Returns a problem; the same name and arguments give the same object within a process.
 
     Args:
         name: of a built-in or installed problem, or ``"module:attribute"`` or
@@ -40,7 +40,7 @@ def get_problem(name: str, **kwargs: Any) -> Problem:
     Raises:
         ProblemError: no such problem, it refuses the arguments, or it is no ``Problem``.
     """
-    name = settle_import_name(name)
+    name = resolve_import_name(name)
     try:
         key = (name, json.dumps(kwargs, sort_keys=True))
     except TypeError as error:

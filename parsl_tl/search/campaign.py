@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +19,18 @@ from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal, Row, read_journal
 from parsl_tl.search.limits import SearchLimits
-from parsl_tl.search.model_keeping import keeping_of, settle_arguments
+from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.restarts import with_new_executors
 from parsl_tl.search.result_tables import ResultTables
 from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.retirement import Retirement
-from parsl_tl.search.settings import CampaignSettings, settle_names
+from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resolve_names
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_failures import StoreFailures
-from parsl_tl.search.store_uri import check_identities, moved, settle
+from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
 from parsl_tl.spaces import get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # How long to wait, at the end, for the next model that workers store in the background.
-_PATIENCE_WITH_LATE_MODELS = 60.0
+_PENDING_DEADLINE = 60.0
 
 
 class Campaign:
@@ -98,9 +99,11 @@ class Campaign:
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
-        names = settle_names({"problem": problem, "space": space, **settings})
-        values = CampaignSettings(store=settle(store), **names)
-        arguments = settle_arguments(values.transfer, values.transfer_args)
+        names = resolve_names({"problem": problem, "space": space, **settings})
+        values = CampaignSettings(store=resolve(store), **names)
+        if values.transfer == "none":
+            warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 2)
+        arguments = resolve_arguments(values.transfer, values.transfer_args)
         values = replace(values, transfer_args=arguments)
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         self._set_up(folder, values, place)
@@ -111,7 +114,7 @@ class Campaign:
             if check_data:
                 check_problem_data(self.settings, self._problem, runs_on)
             if is_remote(values.store) or not values.has_store:
-                found = self._keeping.check(may_be_away=False)
+                found = self._storage.check(may_be_away=False)
                 self._replace_settings(store_ids=found)
             folder.mkdir(parents=True, exist_ok=True)
             self.settings.write(folder / "config.json")
@@ -149,16 +152,18 @@ class Campaign:
         """
         folder = Path(out).expanduser().absolute()
         settings = CampaignSettings.read(folder / "config.json")
-        wanted = settle_names(dict(expected or {}))
+        wanted = resolve_names(dict(expected or {}))
+        if settings.from_scratch and wanted.get("transfer") == "none":
+            del wanted["transfer"]  # as it was called when the campaign was started
         if wanted.get("transfer_args"):
-            wanted["transfer_args"] = settle_arguments(settings.transfer, wanted["transfer_args"])
+            wanted["transfer_args"] = resolve_arguments(settings.transfer, wanted["transfer_args"])
         for name, (own, given) in settings.differences(wanted).items():
             raise CampaignError(
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
                 "leave the option out, or start a new campaign in another folder"
             )
         if store is not None:
-            settings = replace(settings, store=moved(settings.store, store))
+            settings = replace(settings, store=check_relocation(settings.store, store))
         campaign = cls.__new__(cls)
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         campaign._set_up(folder, settings, place)
@@ -173,13 +178,13 @@ class Campaign:
         self.folder = folder
         self.settings = settings
         self._place = place
-        # Both now, so that a wrong name is told before anything is started.
+        # Both now, so that a wrong name is refused before anything is started.
         add_import_folders(settings.import_folders)
         self._space = get_space(settings.space, **settings.space_args)
         self._problem = problem = get_problem(settings.problem, **settings.problem_args)
         first = [0] * len(self._space.choices())
         graph = self._space.build(first, problem.input_shape, problem.output_shape)
-        self._keeping = keeping_of(settings, folder, graph)
+        self._storage = storage_for(settings, folder, graph)
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged)
@@ -219,7 +224,7 @@ class Campaign:
         max_losses: int = 5,
         progress: SearchProgress | None = None,
     ) -> pd.DataFrame:
-        """Searches until so many evaluations are finished, earlier ones included.
+        """Searches until ``max_evals`` evaluations are finished, earlier ones included.
 
         Args:
             max_evals: evaluations in all; when None, as many as were asked for before.
@@ -262,13 +267,13 @@ class Campaign:
         with campaign_log(self.folder / "campaign.log"):
             try:
                 rows = journal.finished
-                found = self._keeping.check(may_be_away=bool(rows))
+                found = self._storage.check(may_be_away=bool(rows))
                 check_identities(self.settings.store_ids, found)
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
                 for row in rows:
                     progress.finished(row["objective"], row["metadata"], earlier=True)
-                with Retirement(self._keeping, self.settings.keep_best) as retirement:
+                with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
                         lambda: self._run(journal, retirement, limits, progress),
                         journal,
@@ -297,6 +302,7 @@ class Campaign:
             model_id=settings.model_id,
             on_expire=retirement.expire,
             allow_repeats=settings.allow_repeats,
+            from_scratch=settings.from_scratch,
             identify=identify_graphs(
                 self._space, self._problem.input_shape, self._problem.output_shape
             ),
@@ -323,7 +329,7 @@ class Campaign:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[writer],
-                run_function_kwargs=shared_parameters(settings, self._keeping),
+                run_function_kwargs=shared_parameters(settings, self._storage),
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
                 kernel=kernel,
@@ -340,7 +346,7 @@ class Campaign:
                 evaluator.abandon()
                 raise
             # Workers end with the configuration, and what they are still storing with them.
-            missing = retirement.wait_for_late(_PATIENCE_WITH_LATE_MODELS)
+            missing = retirement.wait_for_pending(_PENDING_DEADLINE)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last; the journal knows.
         rows = journal.finished
@@ -351,7 +357,7 @@ class Campaign:
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
     def _write_results(self) -> None:
-        """Writes the tables; what cannot be written is told, and no error."""
+        """Writes the tables; what cannot be written is logged, and no error."""
         try:
             rows = self._rows()
             write_results(self._results_of(rows), self.folder, curves_frame(rows))
@@ -395,8 +401,6 @@ class _Recorder:
         self._tables = ResultTables(campaign._write_results)
 
     def on_launch(self, job: Any) -> None:
-        if self._campaign.settings.transfer == "none":
-            job.args["transfer"] = False
         self._journal.submitted(job.args)
         self._progress.launched()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CampaignKernel:
-    """What a campaign was told about where to run.
+    """Where a campaign runs, as its user said it.
 
     Attributes:
         executors: labels of the executors for evaluations, or ``"all"``.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parsl_tl.training.namespaces import JOB_KEYS
+from parsl_tl.training.namespaces import JOB_KEYS, OLD_KEYS
 
-_RESERVED = JOB_KEYS | {"parameters"}
+# With the old keys: a search that is carried on has its choices where it had them.
+_RESERVED = JOB_KEYS | OLD_KEYS.keys() | {"parameters"}
 
 
 def candidate_config(names: Sequence[str], arch_seq: Sequence[int], **own: Any) -> dict[str, Any]:

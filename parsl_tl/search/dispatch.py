@@ -122,7 +122,7 @@ class Dispatcher:
             raise type(stop)(f"{stop}\n{describe_executors(self._executors.values())}") from error
 
     def _comes_of_the_executor(self, label: str, error: Exception) -> bool:
-        """Tells whether a task failed only because its executor takes none any more."""
+        """Returns whether a task failed only because its executor takes none any more."""
         assert self._watch is not None
         own = (EvaluationFailedError, EvaluationTimeoutError, AppTimeout)
         return self._watch.is_bad(label) and not isinstance(error, own)
@@ -193,7 +193,7 @@ class Dispatcher:
                 )
 
     def _has_workers(self, label: str) -> bool:
-        """Tells whether there is a worker for each evaluation that the executor has."""
+        """Returns whether there is a worker for each evaluation that the executor has."""
         assert self._watch is not None
         workers = self._watch.workers(label)
         return workers is None or workers >= self._given[label]

@@ -42,7 +42,7 @@ class EvaluationLoop(asyncio.SelectorEventLoop):
 
 
 def is_in_a_loop() -> bool:
-    """Tells whether this thread runs an event loop."""
+    """Returns whether this thread runs an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -187,7 +187,7 @@ class ParslEvaluator(GatheringEvaluator):
         except Exception as error:
             return failure(type(error).__name__, f"the run function cannot be sent: {error}")
         running = asyncio.ensure_future(
-            self._dispatcher.run(job.id, call, self._patience(), **limits)
+            self._dispatcher.run(job.id, call, self._deadline(), **limits)
         )
         try:
             packed = await asyncio.wait_for(asyncio.shield(running), self._time_left())
@@ -223,18 +223,18 @@ class ParslEvaluator(GatheringEvaluator):
         output = _cancelled_output()
         try:
             await asyncio.wait([future], timeout=_NOTICE_SECONDS)
-            patience = _GRACE_SECONDS if self._shared.is_watched(job.id) else 0.0
-            output = unpack(await asyncio.wait_for(asyncio.shield(future), patience))
+            seconds = _GRACE_SECONDS if self._shared.is_watched(job.id) else 0.0
+            output = unpack(await asyncio.wait_for(asyncio.shield(future), seconds))
         except Exception as error:  # what became of it is of no interest any more
             logger.info("evaluation %s was cancelled: %s", job.id, text_of(error))
         job.status = JobStatus.CANCELLED
         return output
 
     def _is_over(self) -> bool:
-        """Tells whether the search's time is over."""
+        """Returns whether the search's time is over."""
         return self.time_left is not None and self.time_left <= 0
 
-    def _patience(self) -> float | None:
+    def _deadline(self) -> float | None:
         """Seconds that a worker has for an evaluation before it is given up."""
         return (
             None if self._evaluation_timeout is None else self._evaluation_timeout + _GRACE_SECONDS

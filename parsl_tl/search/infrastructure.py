@@ -20,7 +20,7 @@ _BLOCKS_SHOWN = 2
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Tells whether an error of a task says nothing about what the task did."""
+    """Returns whether an error of a task says nothing about what the task did."""
     from parsl.executors.errors import ExecutorError, InvalidResourceSpecification
     from parsl.executors.high_throughput.errors import ManagerLost, VersionMismatch, WorkerLost
     from parsl.jobs.errors import TooManyJobFailuresError

@@ -64,6 +64,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         model_id: Callable[[int], int] = int,
         on_expire: Callable[[int], None] | None = None,
         allow_repeats: bool = False,
+        from_scratch: bool = False,
         identify: Identify | None = None,
         log_dir: str = ".",
         keep_history: bool = True,
@@ -80,6 +81,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             model_id: gives the id of the model of a job number.
             on_expire: called with the model id of a member that left the population.
             allow_repeats: ask for an architecture again whenever it comes up again.
+            from_scratch: train children from scratch, too, as candidates without a parent are.
             identify: gives equal things for sequences of equal architectures; by default they are
                 compared themselves.
             log_dir: required by DeepHyper, which writes nothing there.
@@ -115,6 +117,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._next_job = 0
         self._again: deque[dict[str, Any]] = deque()
         self._allow_repeats = allow_repeats
+        self._from_scratch = from_scratch
         self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
@@ -176,7 +179,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             job=job,
             model_id=self._model_id(job),
             parent=parent,
-            transfer=parent is not None,
+            from_scratch=self._from_scratch or parent is None,
         )
 
     def _propose(self, rng: np.random.Generator) -> tuple[int | None, list[int]]:

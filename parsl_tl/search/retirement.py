@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
 from parsl_tl.search.best_models import BestModels
-from parsl_tl.search.late_models import LateModels
-from parsl_tl.search.model_keeping import ModelKeeping
+from parsl_tl.search.model_storage import ModelStorage
+from parsl_tl.search.pending_models import PendingModels
 from parsl_tl.store import ModelStore, format_model_id
 from parsl_tl.transfer import TransferMethod
 
@@ -28,18 +28,18 @@ class Retirement:
     again later, and at the end. A context manager, for its connection.
 
     Attributes:
-        late: models that are finished and may not be in the store yet.
+        pending: models that are finished and may not be in the store yet.
     """
 
-    def __init__(self, keeping: ModelKeeping, keep_best: int) -> None:
+    def __init__(self, storage: ModelStorage, keep_best: int) -> None:
         """Starts with nothing expired.
 
         Args:
-            keeping: where the models are.
-            keep_best: so many of the best models stay.
+            storage: where the models are.
+            keep_best: best models that stay.
         """
-        self.late = LateModels()
-        self._keeping = keeping
+        self.pending = PendingModels()
+        self._storage = storage
         self._keep_best = keep_best
         self._place: ModelStore | TransferMethod | None = None
         self._best = BestModels(keep_best)
@@ -58,7 +58,7 @@ class Retirement:
     def finished(self, row: Mapping[str, Any]) -> None:
         """Notes a result; a model that drops out of the best ones may go now."""
         self._note(row)
-        self.late.note(row)
+        self.pending.note(row)
         self._retire()
 
     def expire(self, model_id: int) -> None:
@@ -66,29 +66,29 @@ class Retirement:
         self._expired.add(model_id)
         self._retire()
 
-    def wait_for_late(self, seconds: float) -> int:
+    def wait_for_pending(self, seconds: float) -> int:
         """Waits for models that are on their way; gives how many are missing all the same.
 
         Args:
             seconds: without one more that came, after which the others are given up.
         """
-        if not self.late:
+        if not self.pending:
             return 0
         try:
             place = self._open()
             assert isinstance(place, ModelStore)  # nothing else stores in the background
-            return self.late.wait(place, seconds)
+            return self.pending.wait(place, seconds)
         except ParslTLError as error:
             logger.warning("cannot ask whether models are stored: %s", error)
-            return len(self.late)
+            return len(self.pending)
 
     def finish(self) -> dict[int, str]:
-        """Tries again, with patience, what could not be retired; gives the rest, and why."""
+        """Tries again, and for longer, what could not be retired; gives the rest, and why."""
         self._rests_until = 0.0
         if self._failures:
             self.close()
             try:
-                self._place = self._keeping.open(quick=False)
+                self._place = self._storage.open(quick=False)
             except ParslTLError as error:
                 logger.warning("models cannot be retired: %s", error)
                 return dict(self._failures)
@@ -117,7 +117,7 @@ class Retirement:
 
     def _open(self) -> ModelStore | TransferMethod:
         if self._place is None:
-            self._place = self._keeping.open(quick=True)
+            self._place = self._storage.open(quick=True)
         return self._place
 
     def _note(self, row: Mapping[str, Any]) -> list[int]:
@@ -163,14 +163,14 @@ class Retirement:
         try:
             place.retire(model_id)
         except ModelNotFoundError:
-            if model_id in self.late:
+            if model_id in self.pending:
                 return  # it goes when it has come
             # Retired before an interruption, or by another user of the store.
             logger.debug("model %s is not there", format_model_id(model_id))
         except ParslTLError as error:
             self._failures[model_id] = _describe(error)
             return
-        self.late.arrived(model_id)
+        self.pending.arrived(model_id)
         self._expired.discard(model_id)
 
 

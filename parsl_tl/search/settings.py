@@ -8,24 +8,33 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from parsl_tl.deprecation import renamed_keys
 from parsl_tl.errors import CampaignError
-from parsl_tl.imports import settle_import_name
+from parsl_tl.imports import resolve_import_name
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.namespaces import OLD_TRAINING_KEYS
+
+NONE_KEEPS_NOTHING: Final = (
+    "transfer method 'none' keeps no models; from_scratch (--from-scratch) is what transfers "
+    "nothing and stores every model, as 'none' did in earlier releases"
+)
 
 
-def settle_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes names of files mean the same from every folder.
+def resolve_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes names of files mean the same from every folder, and old names what they now are.
 
     Args:
         values: settings, or some of them.
     """
-    settled = dict(values)
+    resolved = dict(values)
     for name in ("problem", "space", "transfer"):
-        if settled.get(name) is not None:
-            settled[name] = settle_import_name(settled[name])
-    return settled
+        if resolved.get(name) is not None:
+            resolved[name] = resolve_import_name(resolved[name])
+    if resolved.get("training"):
+        resolved["training"] = renamed_keys(resolved["training"], OLD_TRAINING_KEYS)
+    return resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +50,22 @@ class CampaignSettings:
         overlap_store: workers store a model while they go on with the next evaluation. Saves the
             seconds of storing; a result may be known before its model can be a donor, and if the
             search or a worker is killed then, the model counts as not stored.
-        transfer: ``store`` lets children take over the longest prefix; ``none`` trains every
-            candidate from scratch, and still stores all models. Every other transfer method
-            (``hdf5``, ``safetensors``, ``redis``, your own) keeps all models its own way, and
-            there is no store.
+        transfer: ``store`` lets children take over the longest prefix. Every other transfer
+            method (``hdf5``, ``safetensors``, ``redis``, your own) keeps all models its own way,
+            and there is no store; ``none`` keeps nothing.
+        from_scratch: transfers nothing, and still stores every model.
         transfer_args: arguments of such a method. Those of files have the campaign's own folder
             ``models`` if none is named.
         seed: of all randomness.
         population_size: members of the population.
         sample_size: members of a tournament.
         beta: weight of late choices in mutation; None draws choices uniformly.
-        keep_best: so many best models stay in the store after they left the population.
+        keep_best: best models that stay in the store after they left the population.
         max_failed_share: share of failed evaluations up to which the search is a success.
         problem_args: arguments of the problem.
         space_args: arguments of the space.
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
-            (epochs, batch_size, learning_rate, patience, ...), and ``threads``.
+            (epochs, batch_size, learning_rate, ...), and ``threads``.
         allow_repeats: evaluate an architecture again when it comes up again.
         max_evals: how many evaluations were asked for at last.
         store_ids: identities of the store, as it was found at last.
@@ -70,6 +79,7 @@ class CampaignSettings:
     overlap_store: bool = False
     transfer: str = "store"
     transfer_args: dict[str, Any] = field(default_factory=dict)
+    from_scratch: bool = False
     seed: int = 0
     population_size: int = 50
     sample_size: int = 5
@@ -98,7 +108,7 @@ class CampaignSettings:
     @property
     def has_store(self) -> bool:
         """Whether the models are in a model store, and not with another transfer method."""
-        return self.transfer in ("store", "none")
+        return self.transfer == "store"
 
     def store_uri(self, folder: Path) -> str:
         """Returns the URI of the model store of the campaign in a folder.
@@ -106,6 +116,8 @@ class CampaignSettings:
         Raises:
             CampaignError: it has none.
         """
+        if self.transfer == "none":
+            raise CampaignError(f"the campaign in {folder} has no store: it keeps no models")
         if not self.has_store:
             raise CampaignError(
                 f"the campaign in {folder} has no store: its models are where transfer method "
@@ -127,7 +139,7 @@ class CampaignSettings:
             CampaignError: the file is missing or not one of a campaign.
         """
         try:
-            return cls(**json.loads(path.read_text()))
+            return cls(**_as_now(json.loads(path.read_text())))
         except FileNotFoundError as error:
             raise CampaignError(
                 f"{path.parent} holds no campaign (there is no {path.name}); "
@@ -145,3 +157,11 @@ class CampaignSettings:
             for name, value in given.items()
             if value is not None and own[name] != value
         }
+
+
+def _as_now(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings that an earlier release wrote as this one would write them."""
+    if "from_scratch" not in values and values.get("transfer") == "none":
+        values = {**values, "transfer": "store", "from_scratch": True}
+    training = renamed_keys(values.get("training", {}), OLD_TRAINING_KEYS, warns=False)
+    return {**values, "training": training}

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.training.namespaces import TRAINING_KEYS
 
 if TYPE_CHECKING:
-    from parsl_tl.search.model_keeping import ModelKeeping
+    from parsl_tl.search.model_storage import ModelStorage
     from parsl_tl.search.settings import CampaignSettings
 
 KNOWN_TRAINING = (*TRAINING_KEYS, "threads")
 """What a campaign's ``training`` may hold."""
 
 
-def shared_parameters(settings: CampaignSettings, keeping: ModelKeeping) -> dict[str, Any]:
+def shared_parameters(settings: CampaignSettings, storage: ModelStorage) -> dict[str, Any]:
     """Returns the settings that all evaluations share; see ``run_transfer_trainer``.
 
     Args:
         settings: of the campaign; an older one may hold training keys that never meant anything.
-        keeping: where its models are.
+        storage: where its models are.
     """
     training = {
         name: settings.training[name] for name in TRAINING_KEYS if name in settings.training
@@ -31,7 +31,7 @@ def shared_parameters(settings: CampaignSettings, keeping: ModelKeeping) -> dict
         "space_args": settings.space_args,
         "import_folders": settings.import_folders,
         "seed": settings.seed,
-        **keeping.parameters,
+        **storage.parameters,
         "training": training,
         "attributes": {"campaign": settings.uid},
     }

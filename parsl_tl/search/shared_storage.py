@@ -40,7 +40,7 @@ class SharedStorage:
         return WorkerStorage(self._server.address)
 
     def is_watched(self, job_id: Any) -> bool:
-        """Tells whether a run function is known to have looked at the status of its job."""
+        """Returns whether a run function is known to have looked at the status of its job."""
         return self._server is not None and self._server.is_watched(job_id)
 
     def forget(self, job_id: Any) -> None:

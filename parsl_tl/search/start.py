@@ -1,4 +1,4 @@
-"""What is looked at before a campaign starts, so that a mistake is told before workers are."""
+"""What is looked at before a campaign starts, so that a mistake is reported before workers are."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ METHODS = frozenset(
         "store_search_value",
     }
 )
-_PATIENCE = 60.0
+_DEADLINE = 60.0
 
 
 class StorageAddress(NamedTuple):
@@ -99,8 +99,8 @@ class _Connection:
         self._socket.setsockopt(zmq.LINGER, 0)
         # Only to where a connection stands, since not every name of the server is right for here.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._socket.setsockopt(zmq.SNDTIMEO, int(1000 * _PATIENCE))
-        self._socket.setsockopt(zmq.RCVTIMEO, int(1000 * _PATIENCE))
+        self._socket.setsockopt(zmq.SNDTIMEO, int(1000 * _DEADLINE))
+        self._socket.setsockopt(zmq.RCVTIMEO, int(1000 * _DEADLINE))
         public, secret = zmq.curve_keypair()
         self._socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
         self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
@@ -122,7 +122,7 @@ class _Connection:
             except zmq.Again:
                 raise JobStorageError(
                     f"the search's storage at {' or '.join(self._address.endpoints)} does not "
-                    f"answer for {_PATIENCE:.0f} seconds; if the search runs, let workers reach "
+                    f"answer for {_DEADLINE:.0f} seconds; if the search runs, let workers reach "
                     "that port, or give the evaluator a storage=RedisStorage(...)"
                 ) from None
         if error is not None:

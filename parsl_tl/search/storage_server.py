@@ -52,7 +52,7 @@ class StorageServer:
         self._thread.start()
 
     def is_watched(self, job_id: Any) -> bool:
-        """Tells whether a job's run function has looked at its status."""
+        """Returns whether a job's run function has looked at its status."""
         return job_id in self._watching
 
     def forget(self, job_id: Any) -> None:

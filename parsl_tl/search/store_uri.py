@@ -20,7 +20,7 @@ from parsl_tl.store.uri import EMBEDDED, is_remote, open_store
 logger = logging.getLogger(__name__)
 
 
-def settle(uri: str) -> str:
+def resolve(uri: str) -> str:
     """Resolves what only this process knows: address files, environment variables, its folder.
 
     Names of token files and certificates stay names: every host has files of its own there.
@@ -54,8 +54,8 @@ def _absolute_file(name: str | None) -> str | None:
     return name if not name or name.startswith("~") else str(Path(name).absolute())
 
 
-def moved(own: str, given: str) -> str:
-    """Gives the URI with which a campaign goes on.
+def check_relocation(own: str, given: str) -> str:
+    """Returns the URI with which a campaign goes on.
 
     Servers that were started again may have other addresses. Models are known by their ids, so
     nothing else changes.
@@ -66,19 +66,19 @@ def moved(own: str, given: str) -> str:
 
     Raises:
         CampaignError: one of them names no servers, and they differ.
-        InvalidValueError: see ``settle``.
+        InvalidValueError: see ``resolve``.
     """
-    settled = settle(given)
-    if settled != own and not (is_remote(own) and is_remote(settled)):
+    resolved = resolve(given)
+    if resolved != own and not (is_remote(own) and is_remote(resolved)):
         raise CampaignError(
             f"the campaign has store={own!r}, not {given!r}; only the addresses of a store's "
             "servers may change. Leave the option out, or start a new campaign in another folder"
         )
-    return settled
+    return resolved
 
 
 def check_opens(uri: str, *, may_be_away: bool) -> list[str]:
-    """Opens the store once, so that what is wrong with it is told before anything is evaluated.
+    """Opens the store once, so that what is wrong with it is reported before anything is evaluated.
 
     Args:
         uri: of the store.

@@ -48,7 +48,7 @@ class DenseSkipSpace(SearchSpace):
             num_layers: variable layers in the sequence.
             units: smallest width, largest width (included), step.
             activations: from linear, relu, tanh, sigmoid, swish.
-            max_anchors: the latest so many outputs can be connected.
+            max_anchors: latest outputs that can be connected.
 
         Raises:
             SpaceError: a value that leaves nothing to choose.

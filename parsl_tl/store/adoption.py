@@ -54,7 +54,7 @@ def adopt(
         [server.address for server in servers],
         token=read_common_token(server.token_file for server in servers),
         timeout=timeout,
-        patience=timeout,
+        retry_seconds=timeout,
         only_look=only_look,
     )
     return Adoption(**found)

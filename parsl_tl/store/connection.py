@@ -24,12 +24,12 @@ _OPTIONS = ("token_file", "ca", "provider_id")
 
 
 def is_thallium(scheme: str) -> bool:
-    """Tells whether a scheme is one of Mercury's: ``ofi+tcp``, ``ofi+verbs``, ``na+sm``, ..."""
+    """Returns whether a scheme is one of Mercury's: ``ofi+tcp``, ``ofi+verbs``, ``na+sm``, ..."""
     return scheme.partition("+")[0] in ("ofi", "na", "ucx", "bmi")
 
 
 def is_remote(uri: str) -> bool:
-    """Tells whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
+    """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
     words = uri.split()
     if not words or words[0].startswith(EMBEDDED):
         return False

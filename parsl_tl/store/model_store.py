@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.deprecation import renamed_method, renamed_names
 from parsl_tl.store.model_id import format_model_id
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Arrays = list[NDArray[np.generic]]
 Weights = Mapping[str, Sequence[NDArray[np.generic]]]
 ScoreBy = Literal["layers", "bytes"] | Mapping[str, float]
+
+__getattr__ = renamed_names(__name__, {"BestAncestors": "FoundDonors"})
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class BestAncestors:
+class FoundDonors:
     """The answers to many queries; every array has one value for each.
 
     Attributes:
@@ -209,7 +212,7 @@ class ModelStore(ABC):
         """
 
     @abstractmethod
-    def best_ancestor(
+    def find_donor(
         self,
         graph: ArchitectureGraph,
         *,
@@ -241,7 +244,7 @@ class ModelStore(ABC):
         """
 
     @abstractmethod
-    def best_ancestors(
+    def find_donors(
         self,
         graphs: Sequence[ArchitectureGraph],
         *,
@@ -250,12 +253,12 @@ class ModelStore(ABC):
         min_quality: float | None = None,
         exclude: Collection[int] = (),
         threads: int | None = None,
-    ) -> BestAncestors:
+    ) -> FoundDonors:
         """Answers many queries in one call, on several threads.
 
         Args:
             graphs: the candidates' architectures.
-            by: see ``best_ancestor``, as are the next three.
+            by: see ``find_donor``, as are the next three.
             quality_rate: see there.
             min_quality: see there.
             exclude: see there.
@@ -265,6 +268,9 @@ class ModelStore(ABC):
             Arrays with one value for each candidate. Nothing is pinned: a model that is retired
             afterwards cannot be read any more.
         """
+
+    best_ancestor = renamed_method("best_ancestor", "find_donor")
+    best_ancestors = renamed_method("best_ancestors", "find_donors")
 
     @abstractmethod
     def read(

@@ -18,8 +18,8 @@ from parsl_tl.store.arrow_table import table_of
 from parsl_tl.store.model_id import check_model_id, format_model_id
 from parsl_tl.store.model_store import (
     Arrays,
-    BestAncestors,
     CompactReport,
+    FoundDonors,
     Match,
     ModelStore,
     PutResult,
@@ -114,7 +114,7 @@ class NativeStore(ModelStore):
     def _put(self, request: tuple[Any, ...]) -> PutResult:
         *stated, tensors, weighted = request
         parent, donor = stated[2:4]
-        # Who shares with nobody may store as little as they like, and is told what is not there.
+        # Who shares with nobody may store as little as they like; the result lists what is missing.
         is_alone = parent is None and donor is None
         result = self._engine.put(*stated, tensors, None if is_alone else weighted)
         self._pass_on_warnings()
@@ -135,7 +135,7 @@ class NativeStore(ModelStore):
                 self._executor = ThreadPoolExecutor(1, thread_name_prefix="store-put")
             return self._executor
 
-    def best_ancestor(
+    def find_donor(
         self,
         graph: ArchitectureGraph,
         *,
@@ -144,9 +144,9 @@ class NativeStore(ModelStore):
         min_quality: float | None = None,
         exclude: Collection[int] = (),
     ) -> Match | None:
-        """See ``ModelStore.best_ancestor``."""
+        """See ``ModelStore.find_donor``."""
         how = query_options(by, quality_rate, min_quality, exclude)
-        pinned = self._engine.best_ancestor(graph.layer_keys, class_weights([graph], by), **how)
+        pinned = self._engine.find_donor(graph.layer_keys, class_weights([graph], by), **how)
         if pinned is None:
             return None
         num_bytes: dict[int, int] = pinned.layer_bytes()
@@ -163,7 +163,7 @@ class NativeStore(ModelStore):
             _pinned=pinned,
         )
 
-    def best_ancestors(
+    def find_donors(
         self,
         graphs: Sequence[ArchitectureGraph],
         *,
@@ -172,8 +172,8 @@ class NativeStore(ModelStore):
         min_quality: float | None = None,
         exclude: Collection[int] = (),
         threads: int | None = None,
-    ) -> BestAncestors:
-        """See ``ModelStore.best_ancestors``."""
+    ) -> FoundDonors:
+        """See ``ModelStore.find_donors``."""
         keys = [graph.layer_keys for graph in graphs]
         starts = np.cumsum([0, *(len(own) for own in keys)], dtype=np.int64)
         flat = np.concatenate(keys) if keys else np.empty(0, np.uint64)
@@ -182,9 +182,7 @@ class NativeStore(ModelStore):
         if count < 1:
             raise InvalidValueError(f"threads={threads!r} must be at least 1")
         weights = class_weights(graphs, by)
-        return BestAncestors(
-            *self._engine.best_ancestors(flat, starts, weights, **how, threads=count)
-        )
+        return FoundDonors(*self._engine.find_donors(flat, starts, weights, **how, threads=count))
 
     def put_architectures(
         self,
@@ -200,7 +198,7 @@ class NativeStore(ModelStore):
     ) -> None:
         """Stores many models without weights, from flat arrays: populations, for load tests.
 
-        The models can be found by ``best_ancestor``; their Keras JSON is empty, so that
+        The models can be found by ``find_donor``; their Keras JSON is empty, so that
         ``graph`` cannot give them back.
 
         Args:

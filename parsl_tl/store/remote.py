@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
@@ -23,13 +24,14 @@ class RemoteStore(NativeStore):
     from them in parallel, and mapped where a server is on this machine.
     """
 
+    @renamed_arguments(patience="retry_seconds")
     def __init__(
         self,
         servers: Sequence[Connection],
         *,
         read_only: bool = False,
         timeout: float = 30.0,
-        patience: float = 10.0,
+        retry_seconds: float = 10.0,
         maps_segments: bool = True,
     ) -> None:
         """Connects to all servers.
@@ -38,7 +40,7 @@ class RemoteStore(NativeStore):
             servers: in the order with which the store was made.
             read_only: change nothing.
             timeout: seconds that a server may take to answer; weights get more by their size.
-            patience: seconds for which a request that fails is tried again. After that the server
+            retry_seconds: for which a request that fails is tried again. After that the server
                 counts as gone for five seconds, in which requests fail at once.
             maps_segments: read the weights of a server on this machine by mapping its files.
 
@@ -50,7 +52,7 @@ class RemoteStore(NativeStore):
             StoreIdentityError: one of them is another store than the others know (an empty disk,
                 a swapped folder); ``parsl-tl store adopt`` tells them if that is on purpose.
         """
-        for name, value in (("timeout", timeout), ("patience", patience)):
+        for name, value in (("timeout", timeout), ("retry_seconds", retry_seconds)):
             if not 0 <= value < 1e9 or (name == "timeout" and value == 0):
                 raise InvalidValueError(f"{name}={value!r} must be a number of seconds")
         token = read_common_token(server.token_file for server in servers)
@@ -62,7 +64,7 @@ class RemoteStore(NativeStore):
                 [server.address for server in servers],
                 token=token,
                 timeout=timeout,
-                patience=patience,
+                retry_seconds=retry_seconds,
                 read_only=read_only,
                 maps_segments=maps_segments,
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
@@ -159,23 +160,24 @@ class StoreServer:
             ) from error
 
     def wait(self, seconds: float) -> bool:
-        """Waits so long at most; tells whether the server was asked to stop."""
+        """Waits at most this many seconds; returns whether the server was asked to stop."""
         return bool(self._server.wait_for_stop(seconds))
 
     def take_warnings(self) -> list[str]:
-        """Gives what was repaired at opening or while running, since the last call."""
+        """Returns what was repaired at opening or while running, since the last call."""
         return list(self._engine.take_warnings())
 
-    def close(self, patience: float = 10.0) -> None:
+    @renamed_arguments(patience="deadline")
+    def close(self, deadline: float = 10.0) -> None:
         """Stops: no new requests, those at work come to their end, and the store is closed.
 
         Args:
-            patience: seconds for the requests at work.
+            deadline: seconds from now, until which requests at work may go on.
         """
         if self._closed:
             return
         self._closed = True
-        self._listener.stop(patience)
+        self._listener.stop(deadline)
         self._engine.close()
         self._remove_temporary()
 
@@ -237,7 +239,7 @@ def check(settings: ServerSettings) -> None:
 
 
 def is_private(connection: Connection) -> bool:
-    """Tells whether only users of this machine can reach an address."""
+    """Returns whether only users of this machine can reach an address."""
     if connection.scheme == "grpc+unix" or connection.scheme == "na+sm":
         return True
     place = connection.address.partition("://")[2]

@@ -45,7 +45,7 @@ def dtype_of(name: str) -> np.dtype[np.generic]:
 
 
 def fits_keras_files(dtype: np.dtype[np.generic]) -> bool:
-    """Tells whether Keras reads back what it writes of a dtype: not so for 8-bit floats."""
+    """Returns whether Keras reads back what it writes of a dtype: not so for 8-bit floats."""
     return dtype.isbuiltin == 1 or dtype.name == "bfloat16"
 
 

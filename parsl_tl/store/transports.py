@@ -18,7 +18,7 @@ from parsl_tl.store.connection import Connection, is_thallium
 
 
 def has_thallium() -> bool:
-    """Tells whether this installation was compiled with Thallium."""
+    """Returns whether this installation was compiled with Thallium."""
     return importlib.util.find_spec("parsl_tl._thallium") is not None
 
 
@@ -63,7 +63,7 @@ def load_transport(scheme: str, flight: str, thallium: str) -> ModuleType:
 
 
 def connect(connection: Connection) -> Any:
-    """Gives a channel to a server; it connects when it is first used.
+    """Returns a channel to a server; it connects when it is first used.
 
     Raises:
         NativeModuleError: see ``transport_module``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.connection import EMBEDDED, find_servers, is_remote
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from parsl_tl.store.model_store import ModelStore
 
 
+@renamed_arguments(patience="retry_seconds")
 def open_store(
     uri: str,
     *,
@@ -26,7 +28,7 @@ def open_store(
     damaged: bool | None = None,
     token_file: str | None = None,
     timeout: float | None = None,
-    patience: float | None = None,
+    retry_seconds: float | None = None,
 ) -> ModelStore:
     """Opens a model store.
 
@@ -38,7 +40,7 @@ def open_store(
             variable of this name lists.
         read_only: neither make nor change anything.
         durability: ``"os"`` (as None) survives the death of any process, ``"disk"`` also a power
-            cut. What servers do, they were told when they started, as in the next two.
+            cut. What servers do is set when they start, as in the next two.
         checksums: of weights: computed when they are written, verified when they are first read
             (as None).
         compression: ``"none"``, ``"lz4"`` or ``"zstd"`` for the weights of a new store; an
@@ -50,7 +52,7 @@ def open_store(
         token_file: the file with the servers' token, where the connection strings name none; None
             looks into the environment variable ``MODEL_SERVERS_TOKEN_FILE``.
         timeout: seconds that a server may take to answer (30), see ``RemoteStore``.
-        patience: seconds for which a request is tried again (10).
+        retry_seconds: for which a request is tried again (10).
 
     Returns:
         The store; a context manager.
@@ -67,10 +69,10 @@ def open_store(
         "shared": shared,
         "damaged": damaged,
     }
-    for_servers = {"token_file": token_file, "timeout": timeout, "patience": patience}
+    for_servers = {"token_file": token_file, "timeout": timeout, "retry_seconds": retry_seconds}
     if is_remote(uri):
         _refuse(uri, for_folder, "is decided by the servers; give it to `parsl-tl store serve`")
-        return _open_remote(uri, read_only, token_file, timeout, patience)
+        return _open_remote(uri, read_only, token_file, timeout, retry_seconds)
     if not uri.startswith(EMBEDDED):
         raise InvalidValueError(
             f"{uri!r} is no store; use embedded:<folder>, the connection strings of servers "
@@ -107,7 +109,7 @@ def _open_remote(
     read_only: bool,
     token_file: str | None,
     timeout: float | None,
-    patience: float | None,
+    retry_seconds: float | None,
 ) -> ModelStore:
     from parsl_tl.store.remote import RemoteStore
 
@@ -116,5 +118,5 @@ def _open_remote(
         servers,
         read_only=read_only,
         timeout=30.0 if timeout is None else timeout,
-        patience=10.0 if patience is None else patience,
+        retry_seconds=10.0 if retry_seconds is None else retry_seconds,
     )

@@ -89,14 +89,14 @@ class BaseTrainer:
         return report
 
     def recall(self) -> float | None:
-        """Gives the objective if an earlier attempt at this evaluation got to the end."""
+        """Returns the objective if an earlier attempt at this evaluation got to the end."""
         return None
 
     def prepare(self, model: keras.Model) -> None:
         """Does what comes between building and training; nothing here."""
 
     def thaw_after(self) -> int | None:
-        """Gives the number of epochs after which ``thaw`` is called; None never calls it."""
+        """Returns the number of epochs after which ``thaw`` is called; None never calls it."""
         return None
 
     def thaw(self, model: keras.Model, epoch: int) -> None:
@@ -132,7 +132,7 @@ class BaseTrainer:
             # What is thawed later changes too, so its present values belong to the snapshot.
             lambda: model.weights if thaw_after is not None else _changing_weights(model),
             last_epoch=config.epochs - 1,
-            patience=config.patience,
+            early_stopping_patience=config.early_stopping_patience,
         )
         self.report.parameters_trainable = _count(model.trainable_variables)
         try:
@@ -152,7 +152,7 @@ class BaseTrainer:
         return best
 
     def _fit(self, model: keras.Model, data: Data, best: BestEpoch, *, until: int) -> None:
-        """Trains up to an epoch, or until patience runs out."""
+        """Trains up to an epoch, or until it would stop early."""
         config = self.config
         self._compile(model, data)
         valid_size = validation_batch_size(data.x_valid, config.batch_size)
@@ -213,7 +213,7 @@ class BaseTrainer:
 
 
 def _changing_weights(model: keras.Model) -> list[Any]:
-    """Gives the weights of the layers that training can change.
+    """Returns the weights of the layers that training can change.
 
     That is more than the trainable ones: a trained batch normalization has moving statistics, and
     a layer of one's own may count.

@@ -24,7 +24,8 @@ class BestEpoch:
         score: reads the objective from an epoch's logs; larger is better.
         variables: gives the variables that may change before training ends.
         last_epoch: index of the last epoch that may come; its weights need no copy.
-        patience: stop after so many epochs without a better objective; None never stops.
+        early_stopping_patience: epochs without a better objective after which training stops;
+            None never stops.
 
     Attributes:
         value: the best objective, ``-inf`` before any.
@@ -40,7 +41,7 @@ class BestEpoch:
         variables: Callable[[], Sequence[Any]],
         *,
         last_epoch: int,
-        patience: int | None,
+        early_stopping_patience: int | None,
     ) -> None:
         self.value = -math.inf
         self.epoch = -1
@@ -50,7 +51,7 @@ class BestEpoch:
         self._score = score
         self._variables = variables
         self._last_epoch = last_epoch
-        self._patience = patience
+        self._patience = early_stopping_patience
         self._waited = 0
         self._snapshot: list[tuple[Any, Any]] | None = None
         self._diverged: str | None = None

@@ -1,12 +1,14 @@
-"""What a trainer is told: the problem, and how to train a model of it."""
+"""What a trainer needs: the problem, and how to train a model of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import not_
 from typing import Any, Self
 
+from parsl_tl.deprecation import renamed_fields, same
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Problem
 from parsl_tl.suggestions import check_names
@@ -14,20 +16,23 @@ from parsl_tl.suggestions import check_names
 _FROM_PROBLEM = ("epochs", "batch_size", "learning_rate", "optimizer")
 
 
+@renamed_fields({"patience": ("early_stopping_patience", same), "transfer": ("from_scratch", not_)})
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """A training recipe for one candidate.
 
     Attributes:
         problem: data, loss, metrics and objective.
-        epochs: at most so many passes over the training data.
+        epochs: passes over the training data at most.
         batch_size: samples per step.
         learning_rate: of the optimizer.
         optimizer: a Keras optimizer name.
-        patience: stop after so many epochs without a better objective; None never stops early.
-        unfreeze_after: thaw what was transferred after so many epochs (earlier, if patience runs
-            out) and train it too; None keeps it frozen. Patience counts anew from then on.
-        transfer: False starts from scratch; the model is stored all the same.
+        early_stopping_patience: epochs without a better objective after which training stops;
+            None never stops early.
+        unfreeze_after: epochs after which what was transferred is thawed (earlier, if training
+            would stop early) and trained too; None keeps it frozen. The epochs without a better
+            objective count anew from then on.
+        from_scratch: True transfers nothing; the model is stored all the same.
         seed: of initial weights, shuffling and dropout.
         jit_compile: compile with XLA; pays off only in long trainings.
         model_id: unsigned 64-bit id to store the model under.
@@ -43,9 +48,9 @@ class TrainingConfig:
     batch_size: int
     learning_rate: float
     optimizer: str
-    patience: int | None = None
+    early_stopping_patience: int | None = None
     unfreeze_after: int | None = None
-    transfer: bool = True
+    from_scratch: bool = False
     seed: int = 0
     jit_compile: bool = False
     model_id: int | None = None
@@ -60,7 +65,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             self._check_integer(name, least, 2**63)
-        for name in ("patience", "unfreeze_after"):
+        for name in ("early_stopping_patience", "unfreeze_after"):
             if getattr(self, name) is not None:
                 self._check_integer(name, 1, 2**63)
         for name in ("model_id", "parent"):

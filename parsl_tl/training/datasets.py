@@ -51,7 +51,7 @@ def batches(x: Arrays, y: Array, batch_size: int, seed: int | None = None) -> tf
 
 
 def validation_batch_size(x: Arrays, batch_size: int) -> int:
-    """Gives as many rows as fit 64 MiB of input: validation keeps no gradients."""
+    """Returns as many rows as fit 64 MiB of input: validation keeps no gradients."""
     row_bytes = sum(max(1, array.nbytes // len(array)) for array in as_tuple(x))
     rows = len(as_tuple(x)[0])
     return int(np.clip(_VALIDATION_BATCH_BYTES // row_bytes, min(batch_size, rows), rows))

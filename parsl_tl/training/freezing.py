@@ -63,7 +63,7 @@ class FrozenLayers:
 
 
 def may_change(layer: Any) -> bool:
-    """Tells whether a layer may change its weights when it is called, although it is frozen."""
+    """Returns whether a layer may change its weights when it is called, although it is frozen."""
     return any(
         not type(part).__module__.startswith("keras.")
         or type(part).__name__ in _CHANGING_CLASSES

@@ -157,7 +157,7 @@ class EvaluationJob:
         return TrainingConfig.for_problem(
             self.problem,
             **read_training(self.keys.training),
-            transfer=self.keys.values.get("transfer"),
+            from_scratch=self.keys.values.get("from_scratch"),
             seed=derive_seed(self._integer("seed") or 0, self.arch_seq),
             model_id=self.model_id,
             parent=self.parent,
@@ -212,7 +212,7 @@ def read_training(training: Mapping[str, Any]) -> dict[str, Any]:
         InvalidValueError: a value of another kind.
     """
     values = dict(training)
-    for name in ("epochs", "batch_size", "patience", "unfreeze_after"):
+    for name in ("epochs", "batch_size", "early_stopping_patience", "unfreeze_after"):
         if values.get(name) is not None:
             values[name] = _as_int(name, values[name])
     rate = values.get("learning_rate")

@@ -13,20 +13,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from parsl_tl.deprecation import Renamed, renamed_keys, same
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.suggestions import check_names, did_you_mean
 
 TRAINING_KEYS: Final = (
     *("epochs", "batch_size", "learning_rate", "optimizer"),
-    *("patience", "unfreeze_after", "jit_compile"),
+    *("early_stopping_patience", "unfreeze_after", "jit_compile"),
 )
 """How a candidate is trained."""
 
 _EVALUATION_KEYS: Final = (
     *("problem", "problem_args", "space", "space_args", "import_folders"),
-    *("arch_seq", "job", "model_id", "parent", "transfer", "seed", "attributes"),
+    *("arch_seq", "job", "model_id", "parent", "from_scratch", "seed", "attributes"),
     *("transfer_method", "store", "store_id", "transfer_args", "overlap_store", "threads"),
 )
+
+OLD_TRAINING_KEYS: Final[Renamed] = {"patience": ("early_stopping_patience", same)}
+OLD_KEYS: Final[Renamed] = {
+    **OLD_TRAINING_KEYS,
+    "transfer": ("from_scratch", lambda value: None if value is None else not value),
+}
+"""Keys of earlier releases, with what they became and how."""
 
 JOB_KEYS: Final = frozenset({*TRAINING_KEYS, *_EVALUATION_KEYS, "training", "choices"})
 """Every key that a job may have, besides the names of choices."""
@@ -63,6 +71,10 @@ def sort_keys(
             choice and as something else; or an architecture that is given twice.
     """
     names = frozenset() if choices is None else frozenset(choices)
+    # Flat keys of a job are its choices first.
+    flat_choices = frozenset() if job.get("choices") else names
+    job = renamed_keys(job, {old: new for old, new in OLD_KEYS.items() if old not in flat_choices})
+    settings = renamed_keys(settings, OLD_KEYS)
     # Nested ones first, so that flat ones beside them win as a job's win over the settings'.
     training: dict[str, Any] = {}
     nested: dict[str, Any] = {}
@@ -122,6 +134,8 @@ def _nested(
         return {}
     if not isinstance(inner, Mapping):
         raise InvalidValueError(f"{name} is {inner!r}; it must be a mapping")
+    if name == "training":
+        inner = renamed_keys(inner, OLD_TRAINING_KEYS)
     if known is not None:
         check_names(inner, known, name)
     return inner

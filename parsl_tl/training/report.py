@@ -122,7 +122,7 @@ class TrainingReport:
             self.not_stored = " ".join(ids)
 
     def metadata(self) -> dict[str, Any]:
-        """Gives everything but the objective as JSON-able values; all but ``history`` are flat."""
+        """Returns all but the objective as JSON-able values; all but ``history`` are flat."""
         values = asdict(self)
         del values["objective"], values["history"]
         flat = {
@@ -132,18 +132,18 @@ class TrainingReport:
         return {**flat, "history": _by_metric(self.history)}
 
     def output(self) -> dict[str, Any]:
-        """Gives what a run function returns for an evaluation that succeeded."""
+        """Returns what a run function returns for an evaluation that succeeded."""
         return {"objective": self.objective, "metadata": self.metadata()}
 
     def failure(self, error: BaseException) -> dict[str, Any]:
-        """Gives what a run function returns for an evaluation that failed."""
+        """Returns what a run function returns for an evaluation that failed."""
         self.objective = None
         self.error = describe(error)
         return {"objective": f"F_{failure_reason(error)}", "metadata": self.metadata()}
 
 
 def describe(error: BaseException) -> str:
-    """Gives an error's type and message in one bounded text."""
+    """Returns an error's type and message in one bounded text."""
     return _bounded(f"{type(error).__name__}: {error}")
 
 
@@ -168,7 +168,7 @@ def _bounded(text: str) -> str:
 
 
 def failure_reason(error: BaseException) -> str:
-    """Gives the short reason of a failure: ``NaNLoss``, ``OutOfMemory``, ``Architecture``, ...
+    """Returns the short reason of a failure: ``NaNLoss``, ``OutOfMemory``, ``Architecture``, ...
 
     It is the name of the exception without ``Error``, except that every way to run out of memory,
     on the host or on a device, is ``OutOfMemory``.

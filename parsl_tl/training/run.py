@@ -52,15 +52,15 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
               so that neither ids nor the order of evaluations matter. On a CPU, the same job on
               the same store gives the same objective; GPUs may add numbers in another order.
             - ``training``: a mapping with ``epochs``, ``batch_size``, ``learning_rate``,
-              ``optimizer``, instead of the problem's; ``patience``, ``unfreeze_after``,
-              ``jit_compile``: see ``TrainingConfig``. They may stand beside the other keys, too,
-              where no choice of the space is called as they are.
+              ``optimizer``, instead of the problem's; ``early_stopping_patience``,
+              ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``. They may stand beside the
+              other keys, too, where no choice of the space is called as they are.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
             - ``store_id``: identity of an embedded store where the search runs; it must be the one
               that this process sees.
             - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
-            - ``transfer``: False starts from scratch; the model is stored all the same.
+            - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``attributes``: kept with the stored model.
             - ``job``: its number in the search, which is not looked at.

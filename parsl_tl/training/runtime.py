@@ -118,7 +118,7 @@ def release_memory() -> None:
 
 
 def array_bytes(variables: list[Any]) -> int:
-    """Gives the bytes that Keras variables take."""
+    """Returns the bytes that Keras variables take."""
     import numpy as np
 
     return sum(

@@ -34,7 +34,7 @@ class TransferTrainer(BaseTrainer):
 
     A frozen layer that changes all the same when it is called counts as trained.
 
-    With ``unfreeze_after`` in the configuration, what came over is thawed after so many epochs;
+    With ``unfreeze_after`` in the configuration, what came over is thawed after that many epochs;
     if an epoch after that is the best one, the candidate owns these layers too. A candidate of
     which nothing is left to train is only judged, or thawed at once if that was asked for. If
     transfer fails, the candidate starts from scratch, and the report tells why.
@@ -61,7 +61,7 @@ class TransferTrainer(BaseTrainer):
         self._thawed_at: int | None = None
 
     def recall(self) -> float | None:
-        """Gives the quality under which an earlier attempt stored this very candidate.
+        """Returns the quality under which an earlier attempt stored this very candidate.
 
         Raises:
             ModelExistsError: the id belongs to another architecture.
@@ -84,7 +84,7 @@ class TransferTrainer(BaseTrainer):
         """
         if not isinstance(self.transfer_method, NoTransfer):
             check_model(model)  # before it is trained, and cannot be stored
-        if self.config.transfer:
+        if not self.config.from_scratch:
             with self.report.timed("transfer"):
                 self._transferred = self.transfer(model)
         layers = layers_with_weights(model, self.graph)
@@ -107,7 +107,7 @@ class TransferTrainer(BaseTrainer):
         return transferred
 
     def thaw_after(self) -> int | None:
-        """Gives ``unfreeze_after`` if there is anything to thaw and an epoch left to train it."""
+        """Returns ``unfreeze_after`` if there is anything to thaw and an epoch left to train it."""
         after = self.config.unfreeze_after
         if after is None or after >= self.config.epochs or not self._transferred.layer_names:
             return None

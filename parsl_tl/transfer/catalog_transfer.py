@@ -10,9 +10,9 @@ from parsl_tl.architecture.keras_state import check_model
 from parsl_tl.errors import ModelNotFoundError
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.client_catalog import ClientCatalog, DonorBy, check_donor_by
+from parsl_tl.transfer.donor_weights import Donor
 from parsl_tl.transfer.method import Stored, Transferred
 from parsl_tl.transfer.model_record import ModelRecord
-from parsl_tl.transfer.takeover import Donor
 from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class CatalogTransfer(ABC):
         return Stored(record.num_bytes, tuple(layers), record.quality)
 
     def recall(self, graph: ArchitectureGraph, *, model_id: int | None) -> float | None:
-        """Gives the quality of a stored model with this id and graph, or None."""
+        """Returns the quality of a stored model with this id and graph, or None."""
         if model_id is None:
             return None
         record = self.load_records([model_id]).get(model_id)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.transfer.donor_weights import Donor
 from parsl_tl.transfer.model_record import ModelRecord
-from parsl_tl.transfer.takeover import Donor
 
 if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph

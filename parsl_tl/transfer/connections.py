@@ -51,7 +51,7 @@ _lock = threading.Lock()
 
 
 def connect(uri: str) -> ModelStore:
-    """Gives this process's connection to a store, opened on first use.
+    """Returns this process's connection to a store, opened on first use.
 
     Raises:
         StoreUnreachableError: a server does not answer; at once if it did not moments ago.
@@ -76,8 +76,8 @@ def connect(uri: str) -> ModelStore:
 def asking(uri: str) -> Iterator[ModelStore]:
     """Gives the connection for questions that are not worth a long wait.
 
-    A store that was away is first asked whether it is back, without patience; so an outage costs
-    a process the client's patience once, and next to nothing for every evaluation after that.
+    A store that was away is first asked whether it is back, without retries; so an outage costs
+    a process the client's retries once, and next to nothing for every evaluation after that.
 
     Raises:
         StoreUnreachableError: a server does not answer, or did not moments ago.
@@ -113,7 +113,7 @@ def storing(uri: str, model_id: int) -> Iterator[ModelStore]:
 
 
 def _names_home(key: _Key, model_id: int) -> bool:
-    """Tells whether what went wrong last was that the model's own server is away."""
+    """Returns whether what went wrong last was that the model's own server is away."""
     outage = _outages.get(key)
     servers = getattr(_connections.get(key), "servers", ())
     if outage is None or not servers:
@@ -147,7 +147,7 @@ def _check_outage(key: _Key) -> None:
     if time.monotonic() < outage.until:
         raise StoreUnreachableError(outage.message)
     try:
-        open_store(key[1], patience=0.0, timeout=_PROBE_TIMEOUT).close()
+        open_store(key[1], retry_seconds=0.0, timeout=_PROBE_TIMEOUT).close()
     except StoreUnreachableError as error:
         _note(key, error)
         raise

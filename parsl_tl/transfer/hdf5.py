@@ -132,7 +132,7 @@ def _places(
 
 
 def _is_written_in_order(layer: Any) -> bool:
-    """Tells whether Keras writes the weights of a layer one after the other, as they are listed."""
+    """Returns whether Keras writes a layer's weights one after the other, as they are listed."""
     if next(iter(layer._flatten_layers(include_self=False, recursive=False)), None) is not None:
         return False
     if getattr(layer, "quantization_mode", None) is not None:

@@ -42,7 +42,7 @@ class Stored:
             attempt at the same evaluation had already stored the model.
         pending: the model is still on its way; the other fields are what is expected.
         failures: why earlier models of this process, which were on their way, were not stored
-            after all, by id; each is told once.
+            after all, by id; each is reported once.
     """
 
     num_bytes: int = 0
@@ -118,7 +118,7 @@ class TransferMethod(Protocol):
         ...
 
     def recall(self, graph: ArchitectureGraph, *, model_id: int | None) -> float | None:
-        """Gives the quality under which this very candidate was stored before, or None.
+        """Returns the quality under which this very candidate was stored before, or None.
 
         A task runs again when its worker is lost; the first run may have stored the model.
         """

@@ -29,9 +29,9 @@ from parsl_tl.errors import (
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.catalog_transfer import CatalogTransfer
 from parsl_tl.transfer.client_catalog import DonorBy
+from parsl_tl.transfer.donor_weights import Donor, copy_donor_weights
 from parsl_tl.transfer.method import Transferred
 from parsl_tl.transfer.model_record import ModelRecord
-from parsl_tl.transfer.takeover import Donor, take_over
 
 if TYPE_CHECKING:
     import keras
@@ -138,7 +138,9 @@ class FileTransfer(CatalogTransfer):
                     f"retire model {format_model_id(record.model_id)}"
                 ) from error
 
-        return take_over(model, graph, replace(donor, lease=lease), lambda _: record.shapes, read)
+        return copy_donor_weights(
+            model, graph, replace(donor, lease=lease), lambda _: record.shapes, read
+        )
 
     def write(
         self,

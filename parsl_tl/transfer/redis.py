@@ -22,9 +22,9 @@ from parsl_tl.store.model_id import format_model_id
 from parsl_tl.store.tensors import restored, to_bytes
 from parsl_tl.transfer.catalog_transfer import CatalogTransfer
 from parsl_tl.transfer.client_catalog import DonorBy
+from parsl_tl.transfer.donor_weights import Donor, copy_donor_weights
 from parsl_tl.transfer.method import Transferred
 from parsl_tl.transfer.model_record import ModelRecord
-from parsl_tl.transfer.takeover import Donor, take_over
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from parsl_tl.architecture import ArchitectureGraph
 
-# A server that does not answer for so long is away.
+# A server that does not answer for this long is away.
 _TIMEOUT_SECONDS = 10.0
 # Redis keeps no longer values.
 _MOST_BYTES = 512 * 1024 * 1024
@@ -106,7 +106,7 @@ class RedisTransfer(CatalogTransfer):
         self, donor: Donor, record: ModelRecord, model: keras.Model, graph: ArchitectureGraph
     ) -> Transferred:
         """See ``CatalogTransfer.take_from``."""
-        return take_over(
+        return copy_donor_weights(
             model, graph, donor, lambda _: record.shapes, lambda names: self._read(record, names)
         )
 

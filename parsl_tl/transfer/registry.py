@@ -29,7 +29,7 @@ _BUILT_IN: Mapping[str, Callable[..., Any]] = {
 
 
 def list_transfer_methods() -> list[str]:
-    """Gives the names of all transfer methods that are built in or installed, sorted."""
+    """Returns the names of all transfer methods that are built in or installed, sorted."""
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
@@ -54,7 +54,7 @@ def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
 
 
 def find_transfer_method(name: str) -> Callable[..., Any]:
-    """Gives what makes a transfer method: its class, mostly.
+    """Returns what makes a transfer method: its class, mostly.
 
     Args:
         name: see ``get_transfer_method``.

@@ -14,10 +14,10 @@ from parsl_tl.errors import (
     ModelNotFoundError,
     StoreUnreachableError,
 )
-from parsl_tl.transfer.background import background_of
 from parsl_tl.transfer.connections import asking, connect, disconnect, storing
+from parsl_tl.transfer.donor_weights import Donor, copy_donor_weights
 from parsl_tl.transfer.method import Stored, Transferred
-from parsl_tl.transfer.takeover import Donor, take_over
+from parsl_tl.transfer.pending import pending_writer_of
 from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class StoreTransfer:
         uri: of the store, as ``open_store`` takes it.
         by: what the longest prefix is measured in, ``"layers"`` or ``"bytes"``.
         min_quality: models of less quality are no donors.
-        overlap: store in the background, while the process goes on with its next evaluation; at
+        overlap: store in the writer, while the process goes on with its next evaluation; at
             most two models are on their way. The price: an evaluation's result may be known
             before its model is stored, so other processes may not find it as a donor yet, and a
             process that is killed then leaves a result without a model. A model of this process
-            that would be the best donor is waited for. What goes wrong is told with the next
+            that would be the best donor is waited for. What goes wrong is reported with the next
             model that is stored, as ``Stored.failures``.
 
     Raises:
@@ -87,11 +87,11 @@ class StoreTransfer:
         graph: ArchitectureGraph,
         model_id: int | None,
     ) -> Transferred:
-        match = self._best_ancestor(store, graph, model_id)
+        match = self._find_donor(store, graph, model_id)
         if match is None:
             return Transferred()
         donor = Donor(match.model_id, match.layer_names, lease=match)
-        return take_over(
+        return copy_donor_weights(
             model,
             graph,
             donor,
@@ -99,11 +99,11 @@ class StoreTransfer:
             lambda names: store.read(donor.model_id, names),
         )
 
-    def _best_ancestor(
+    def _find_donor(
         self, store: ModelStore, graph: ArchitectureGraph, model_id: int | None
     ) -> Match | None:
         def ask() -> Match | None:
-            return store.best_ancestor(
+            return store.find_donor(
                 graph,
                 by=self.by,
                 min_quality=self.min_quality,
@@ -114,17 +114,17 @@ class StoreTransfer:
         if not self.overlap:
             return match
         # What this process has on its way may be a better donor than all that is stored.
-        background, keys = background_of(self.uri), frozenset(graph.layer_keys.tolist())
+        writer, keys = pending_writer_of(self.uri), frozenset(graph.layer_keys.tolist())
         found = (0, 0.0) if match is None else (len(match.layer_names), match.quality)
         better = [
             item.model_id
-            for item in background.pending
+            for item in writer.pending
             if (shared := len(item.layer_keys & keys))
             and item.model_id != model_id
             and (self.by != "layers" or (shared, item.quality) >= found)
         ]
         for donor in better:
-            background.wait_for(donor)
+            writer.wait_for(donor)
         return ask() if better else match
 
     def store(
@@ -158,7 +158,7 @@ class StoreTransfer:
             return put(lambda names: read_weights(_pick(layers, names)))
         # By its turn the model is gone, and maybe the donor: all that may be needed is copied.
         copies = read_weights(layers if donor is not None else _pick(layers, owned))
-        failures = background_of(self.uri).put(
+        failures = pending_writer_of(self.uri).put(
             model_id,
             graph.layer_keys.tolist(),
             quality,
@@ -201,11 +201,11 @@ class StoreTransfer:
         return Stored(result.bytes_stored, tuple(owned), details["quality"])
 
     def recall(self, graph: ArchitectureGraph, *, model_id: int | None) -> float | None:
-        """Gives the quality of a stored model with this id and graph, or None."""
+        """Returns the quality of a stored model with this id and graph, or None."""
         if model_id is None:
             return None
         if self.overlap:  # an earlier attempt of this process may be storing it right now
-            background_of(self.uri).wait_for(model_id)
+            pending_writer_of(self.uri).wait_for(model_id)
         return self._recall(graph, model_id)
 
     def _recall(self, graph: ArchitectureGraph, model_id: int) -> float | None:

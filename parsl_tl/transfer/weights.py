@@ -26,12 +26,12 @@ def layers_with_weights(model: keras.Model, graph: ArchitectureGraph) -> dict[st
 
 
 def signature(layer: Any) -> list[tuple[tuple[int, ...], str]]:
-    """Gives shape and dtype of each weight of a Keras layer, non-trainable ones included."""
+    """Returns shape and dtype of each weight of a Keras layer, non-trainable ones included."""
     return [(tuple(weight.shape), str(weight.dtype)) for weight in variables_of(layer)]
 
 
 def signature_of_arrays(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[tuple[int, ...], str]]:
-    """Gives shape and dtype of each array, as ``signature`` does for a layer."""
+    """Returns shape and dtype of each array, as ``signature`` does for a layer."""
     return [(tuple(array.shape), str(array.dtype)) for array in arrays]
 
 

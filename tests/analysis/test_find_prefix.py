@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from parsl_tl import longest_common_prefix
-from parsl_tl.analysis.levels import place
+from parsl_tl.analysis.layered_layout import place
 from parsl_tl.analysis.model_source import load_model
 from parsl_tl.architecture import GraphBuilder
 from parsl_tl.population import read_population

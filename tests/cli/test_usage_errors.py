@@ -1,4 +1,4 @@
-"""A mistake on a command line is told in one line, by every program alike."""
+"""A mistake on a command line is reported in one line, by every program alike."""
 
 import argparse
 import runpy

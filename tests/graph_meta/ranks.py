@@ -78,7 +78,7 @@ def storm(stored, asked):
 
 
 def refusals(stored):
-    """What is wrong is told to who asked; all go on."""
+    """An error goes to who asked; all go on."""
     line = read(stored)[0]
     with GraphCache() as cache:
         cache.serve()

@@ -124,7 +124,7 @@ def test_damaged_lines_are_read_as_the_careful_reader_reads_them(line, seed, how
     expected = None
     with contextlib.suppress(ArchitectureError):
         graph = ArchitectureGraph.from_json(damaged)
-        assert len(graph.layer_keys)  # what is wrong inside of a layer is told here
+        assert len(graph.layer_keys)  # what is wrong inside of a layer is found here
         expected = graph
     if expected is None:
         with pytest.raises(ArchitectureError):

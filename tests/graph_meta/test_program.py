@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from mpi_run import end_ranks, run_ranks, start_ranks
 
+from parsl_tl.graph_meta.file_slices import FileSlice
 from parsl_tl.graph_meta.queries import QuerySample
-from parsl_tl.graph_meta.readers import read_share
-from parsl_tl.graph_meta.shares import Share
+from parsl_tl.graph_meta.readers import read_slice
 from parsl_tl.population.part_files import SCHEMA
 from parsl_tl.store.prefix_index import PrefixIndex
 
@@ -30,14 +30,14 @@ PROGRAM = ("-m", "parsl_tl.graph_meta")
 
 def single_process_answers(paths, num_queries, seed=0):
     """What one index in this process answers to the program's queries."""
-    index, shares, first = PrefixIndex(), [], 0
+    index, slices, first = PrefixIndex(), [], 0
     for path in paths:
         count = path.read_bytes().count(b"\n")
-        shares.append(Share(path, 0, path.stat().st_size, first, 1, count))
+        slices.append(FileSlice(path, 0, path.stat().st_size, first, 1, count))
         first += count
-    sample = QuerySample(num_queries, first, seed, shares)
-    for share in shares:
-        for batch in read_share(share):
+    sample = QuerySample(num_queries, first, seed, slices)
+    for file_slice in slices:
+        for batch in read_slice(file_slice):
             sample.collect(batch)
             index.add(batch.ids, batch.layer_starts, batch.keys, None, batch.ids)
     numbers, models = sample.queries()

@@ -1,4 +1,4 @@
-"""What is told before workers start, and what a start that fails leaves behind: nothing."""
+"""What is reported before workers start, and what a start that fails leaves behind: nothing."""
 
 import json
 import os

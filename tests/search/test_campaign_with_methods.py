@@ -153,3 +153,39 @@ def test_resuming_keeps_the_method(tmp_path):
         Campaign.resume(tmp_path / "run", expected={"transfer": "store"})
     shutil.rmtree(tmp_path / "run" / "models")
     assert Campaign.resume(tmp_path / "run").settings.transfer == "hdf5"
+
+
+@pytest.mark.slow
+def test_training_from_scratch_stores_every_model(tmp_path):
+    campaign = campaign_of(tmp_path / "run", "store", from_scratch=True)
+    results = campaign.search(6)
+    assert results["layers_transferred"].sum() == 0
+    assert (results["bytes_stored"] == results["bytes_total"]).all()
+    with open_store(campaign.store_uri, read_only=True) as store:
+        assert len(store) > 0
+    # The option was called so when it was all that stored every model.
+    assert Campaign.resume(tmp_path / "run", expected={"transfer": "none"}).settings.from_scratch
+    with pytest.raises(CampaignError, match="from_scratch=True"):
+        Campaign.resume(tmp_path / "run", expected={"from_scratch": False})
+
+
+@pytest.mark.slow
+def test_none_keeps_nothing_and_says_so(tmp_path, capsys):
+    with pytest.warns(FutureWarning, match="keeps no models.*--from-scratch"):
+        campaign = campaign_of(tmp_path / "run", "none")
+    results = campaign.search(6)
+    assert results["objective"].notna().all()
+    assert results["bytes_stored"].sum() == 0
+    assert not (tmp_path / "run" / "store").exists()
+    assert not (tmp_path / "run" / "models").exists()
+    assert main(["store", "info", str(tmp_path / "run")]) == 2
+    assert "keeps no models" in capsys.readouterr().err
+
+
+def test_none_on_a_command_line_of_earlier_releases(tmp_path, capsys):
+    new = ["search", "--problem", "digits", "--space", "dense-skip", "--out", str(tmp_path / "run")]
+    assert main([*new, "--transfer", "none", "--store", f"embedded:{tmp_path / 'store'}"]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning.startswith("parsl-tl: warning: transfer method 'none' keeps no models")
+    assert "--from-scratch" in error
+    assert not (tmp_path / "run").exists()

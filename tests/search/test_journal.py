@@ -8,7 +8,7 @@ from parsl_tl.errors import CampaignError
 from parsl_tl.search.journal import Journal, read_journal
 from parsl_tl.search.results import results_frame, write_results
 
-CONFIG = {"a": 1, "b": 0, "parent": None, "transfer": False}
+CONFIG = {"a": 1, "b": 0, "parent": None, "from_scratch": True}
 
 
 def config(job):

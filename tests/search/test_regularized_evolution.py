@@ -33,8 +33,8 @@ def run(search, evaluations, fail=()):
 
 def test_random_candidates_come_first_and_start_from_scratch(tmp_path):
     told = run(make(tmp_path), 12)
-    assert all(c["parent"] is None and not c["transfer"] for c in told[:6])
-    assert all(c["parent"] is not None and c["transfer"] for c in told[6:])
+    assert all(c["parent"] is None and c["from_scratch"] for c in told[:6])
+    assert all(c["parent"] is not None and not c["from_scratch"] for c in told[6:])
 
 
 def test_a_child_differs_from_its_parent_in_one_choice(tmp_path):

@@ -99,7 +99,7 @@ def test_garbage_ends_no_server(storage, server):
 
 
 def test_without_the_key_nobody_is_answered(server, monkeypatch):
-    monkeypatch.setattr(storage_calls, "_PATIENCE", 1.0)
+    monkeypatch.setattr(storage_calls, "_DEADLINE", 1.0)
     wrong = StorageAddress(server.address.endpoints, zmq.curve_keypair()[0])
     with pytest.raises(JobStorageError, match="RedisStorage"):
         WorkerStorage(wrong).load_all_search_ids()

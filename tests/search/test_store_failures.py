@@ -8,10 +8,10 @@ from small_models import leave
 from store_servers import running, uri_of
 
 from parsl_tl.errors import StoreUnreachableError
-from parsl_tl.search import model_keeping
+from parsl_tl.search import model_storage
 from parsl_tl.search import retirement as retirement_module
-from parsl_tl.search.late_models import LateModels
-from parsl_tl.search.model_keeping import KeptInStore
+from parsl_tl.search.model_storage import StoreStorage
+from parsl_tl.search.pending_models import PendingModels
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.store_failures import StoreFailures
@@ -85,36 +85,36 @@ class TestCounts:
 
 
 class TestLateModels:
-    def test_they_are_late_until_they_come_or_fail(self):
-        late = LateModels()
+    def test_they_are_pending_until_they_come_or_fail(self):
+        pending = PendingModels()
         for model_id in (1, 2, 3):
-            late.note(row(model_id, store_pending=True))
-        late.note(row(4, store_pending=False, not_stored="0000000000000001 -"))
-        late.arrived(2)
-        assert 3 in late
-        assert [model_id in late for model_id in (1, 2, 4)] == [False, False, False]
-        assert late.wait({3}, 0) == 0
+            pending.note(row(model_id, store_pending=True))
+        pending.note(row(4, store_pending=False, not_stored="0000000000000001 -"))
+        pending.arrived(2)
+        assert 3 in pending
+        assert [model_id in pending for model_id in (1, 2, 4)] == [False, False, False]
+        assert pending.wait({3}, 0) == 0
 
     def test_waiting_has_an_end(self):
-        late = LateModels()
-        late.note(row(1, store_pending=True))
-        late.note(row(2, store_pending=True))
-        assert late.wait({2}, 0.3) == 1
+        pending = PendingModels()
+        pending.note(row(1, store_pending=True))
+        pending.note(row(2, store_pending=True))
+        assert pending.wait({2}, 0.3) == 1
 
     def test_a_store_that_does_not_answer(self):
         class Away:
             def __contains__(self, model_id):
                 raise StoreUnreachableError("no reply")
 
-        late = LateModels()
-        late.note(row(1, store_pending=True))
-        assert late.wait(Away(), 0.3) == 1
+        pending = PendingModels()
+        pending.note(row(1, store_pending=True))
+        assert pending.wait(Away(), 0.3) == 1
 
 
 class TestRetirement:
     def test_a_model_that_is_on_its_way_goes_when_it_has_come(self, tmp_path):
         uri = f"embedded:{tmp_path / 'store'}"
-        with open_store(uri) as store, Retirement(KeptInStore(uri), 1) as retirement:
+        with open_store(uri) as store, Retirement(StoreStorage(uri), 1) as retirement:
             retirement.finished(row(1, 0.5, store_pending=True))
             retirement.finished(row(2, 0.7))
             retirement.expire(1)
@@ -122,28 +122,28 @@ class TestRetirement:
             retirement.finished(row(3, 0.6))
             assert 1 not in store
             assert 2 in store
-            assert len(retirement.late) == 0
+            assert len(retirement.pending) == 0
             assert retirement.finish() == {}
 
     def test_waiting_for_what_is_on_its_way(self, tmp_path):
         uri = f"embedded:{tmp_path / 'store'}"
-        with open_store(uri) as store, Retirement(KeptInStore(uri), 1) as retirement:
-            assert retirement.wait_for_late(0.0) == 0
+        with open_store(uri) as store, Retirement(StoreStorage(uri), 1) as retirement:
+            assert retirement.wait_for_pending(0.0) == 0
             leave(store, 1)
             for model_id in (1, 2):
                 retirement.finished(row(model_id, store_pending=True))
-            assert retirement.wait_for_late(0.1) == 1
+            assert retirement.wait_for_pending(0.1) == 1
 
     def test_a_server_that_goes_and_comes_back(self, tmp_path, monkeypatch):
         monkeypatch.setattr(retirement_module, "_FIRST_REST", 600.0)
         monkeypatch.setattr(
-            model_keeping,
+            model_storage,
             "open_store",
-            lambda uri, **o: open_store(uri, **{"patience": 1, **o}),
+            lambda uri, **o: open_store(uri, **{"retry_seconds": 1, **o}),
         )
         with running(tmp_path, "flight", 2) as servers, open_store(uri_of(servers)) as store:
             leave(store, 2, 3, 4, 6)
-            with Retirement(KeptInStore(uri_of(servers)), 0) as retirement:
+            with Retirement(StoreStorage(uri_of(servers)), 0) as retirement:
                 for model_id in (2, 3, 4, 6):
                     retirement.finished(row(model_id))
                 retirement.expire(6)

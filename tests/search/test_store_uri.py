@@ -17,7 +17,7 @@ from parsl_tl.errors import (
     StoreUnreachableError,
 )
 from parsl_tl.search import store_uri
-from parsl_tl.search.store_uri import check_identities, check_opens, moved, settle
+from parsl_tl.search.store_uri import check_identities, check_opens, check_relocation, resolve
 from parsl_tl.store import open_store
 
 A, B = "grpc+tcp://node1:4000", "ofi+tcp://10.0.0.2:4000"
@@ -25,41 +25,41 @@ A, B = "grpc+tcp://node1:4000", "ofi+tcp://10.0.0.2:4000"
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(store_uri, "open_store", lambda uri: open_store(uri, patience=0.2))
+    monkeypatch.setattr(store_uri, "open_store", lambda uri: open_store(uri, retry_seconds=0.2))
 
 
 def test_what_only_this_process_knows_is_resolved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "address").write_text(f"{B}?provider_id=3\n")
-    assert settle(f"{A} address") == f"{A} {B}?provider_id=3"
+    assert resolve(f"{A} address") == f"{A} {B}?provider_id=3"
     monkeypatch.setenv("MODEL_SERVERS", f"{B} {A}")
-    assert settle("MODEL_SERVERS") == f"{B} {A}"
-    assert settle("embedded:") == "embedded:"
-    assert settle("embedded:store") == f"embedded:{tmp_path}/store"
-    assert settle("embedded:///scratch/a b") == "embedded:/scratch/a b"
+    assert resolve("MODEL_SERVERS") == f"{B} {A}"
+    assert resolve("embedded:") == "embedded:"
+    assert resolve("embedded:store") == f"embedded:{tmp_path}/store"
+    assert resolve("embedded:///scratch/a b") == "embedded:/scratch/a b"
 
 
 def test_names_of_files_stay_names_that_mean_the_same_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODEL_SERVERS_TOKEN_FILE", "token")
     token = f"token_file={tmp_path}/token"
-    assert settle(f"{A} {B}?token_file=~/mine") == f"{A}?{token} {B}?token_file=~/mine"
-    assert settle("grpc+tls://a:1?ca=ca.pem") == f"grpc+tls://a:1?{token}&ca={tmp_path}/ca.pem"
+    assert resolve(f"{A} {B}?token_file=~/mine") == f"{A}?{token} {B}?token_file=~/mine"
+    assert resolve("grpc+tls://a:1?ca=ca.pem") == f"grpc+tls://a:1?{token}&ca={tmp_path}/ca.pem"
 
 
 @pytest.mark.parametrize("uri", ["no-such-file", f"{A} no-such-file", "ftp://a", ""])
 def test_what_is_no_store_is_told(uri):
     with pytest.raises(InvalidValueError):
-        settle(uri)
+        resolve(uri)
 
 
 def test_servers_may_move_and_nothing_else():
-    assert moved(A, A) == A
-    assert moved(A, B) == B
-    assert moved("embedded:/a", "embedded:/a") == "embedded:/a"
+    assert check_relocation(A, A) == A
+    assert check_relocation(A, B) == B
+    assert check_relocation("embedded:/a", "embedded:/a") == "embedded:/a"
     for own, given in (("embedded:", A), (A, "embedded:"), ("embedded:/a", "embedded:/b")):
         with pytest.raises(CampaignError, match="only the addresses"):
-            moved(own, given)
+            check_relocation(own, given)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -41,7 +41,7 @@ def same(read, expected):
     )
 
 
-# How a store is reached: in this process, or by so many servers of a transport, whose files are
+# How a store is reached: in this process, or by a number of servers of a transport, whose files are
 # mapped where they are on this machine, or not.
 WAYS = ["embedded", "flight-2-fetched"]
 SLOW_WAYS = ["flight-1-mapped", "flight-2-mapped"]

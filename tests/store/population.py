@@ -41,9 +41,9 @@ def put_population(store, ids):
 
 
 def ask(store, hashes):
-    """(id, common layers) of the best model for so many hashes; None without one."""
+    """(id, common layers) of the best model for the hashes; None without one."""
     keys = np.asarray(hashes, np.uint64)
-    found, ids, scores, _ = store._engine.best_ancestors(
+    found, ids, scores, _ = store._engine.find_donors(
         keys, np.array([0, len(keys)]), np.empty(0), "layers", 0.0, None, set(), 1
     )
     return (int(ids[0]), int(scores[0])) if found[0] else None

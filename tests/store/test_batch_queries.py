@@ -14,14 +14,14 @@ def candidates(tools, count):
 
 
 def test_no_queries_give_no_answers(store):
-    empty = store.best_ancestors([])
+    empty = store.find_donors([])
     assert len(empty) == 0
     assert empty.found.dtype == bool
     assert empty.model_ids.dtype == np.uint64
 
 
 def test_an_empty_store_finds_nothing(store, tools):
-    many = store.best_ancestors(candidates(tools, 3))
+    many = store.find_donors(candidates(tools, 3))
     assert not many.found.any()
     assert len(many) == 3
 
@@ -35,9 +35,9 @@ def test_as_one_by_one(store, tools, threads):
     for model_id in range(0, 150, 4):
         store.retire(model_id)
     queries = candidates(tools, 300)  # several pieces for every thread
-    many = store.best_ancestors(queries, threads=threads, exclude={1, 2, 3}, min_quality=1)
+    many = store.find_donors(queries, threads=threads, exclude={1, 2, 3}, min_quality=1)
     for i, query in enumerate(queries):
-        match = store.best_ancestor(query, exclude={1, 2, 3}, min_quality=1)
+        match = store.find_donor(query, exclude={1, 2, 3}, min_quality=1)
         assert many.found[i] == (match is not None)
         if match is not None:
             assert many.model_ids[i] == match.model_id
@@ -48,20 +48,20 @@ def test_as_one_by_one(store, tools, threads):
 @pytest.mark.parametrize("threads", [0, -1])
 def test_without_threads_nothing_is_asked(store, tools, threads):
     with pytest.raises(InvalidValueError, match=f"threads={threads}"):
-        store.best_ancestors(candidates(tools, 1), threads=threads)
+        store.find_donors(candidates(tools, 1), threads=threads)
 
 
 def test_ids_above_63_bits(store, tools):
     graph = tools.graph(1)
     store.put(2**64 - 1, graph, {}, quality=0)
-    assert store.best_ancestors([graph]).model_ids.tolist() == [2**64 - 1]
-    assert not store.best_ancestors([graph], exclude=[2**64 - 1]).found.any()
+    assert store.find_donors([graph]).model_ids.tolist() == [2**64 - 1]
+    assert not store.find_donors([graph], exclude=[2**64 - 1]).found.any()
 
 
 def test_a_closed_store_answers_nothing(store, tools):
     store.close()
     with pytest.raises(StoreClosedError):
-        store.best_ancestors(candidates(tools, 1))
+        store.find_donors(candidates(tools, 1))
 
 
 def test_batches_while_another_thread_puts_and_retires(store, tools):
@@ -86,7 +86,7 @@ def test_batches_while_another_thread_puts_and_retires(store, tools):
     try:
         for _ in range(60):
             before = retired[0]
-            many = store.best_ancestors([graph] * 130, threads=2)
+            many = store.find_donors([graph] * 130, threads=2)
             assert many.found.all()
             ids = many.model_ids.tolist()
             assert all(model_id == 0 or model_id > before for model_id in ids)

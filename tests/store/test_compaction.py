@@ -135,7 +135,7 @@ def test_a_store_of_the_retired_alone(tmp_path, tools):
         log = (folder / "log").stat().st_size
         assert store.compact().bytes_freed > 0
         assert (folder / "log").stat().st_size < log / 3
-        assert store.best_ancestor(graph) is None
+        assert store.find_donor(graph) is None
     with open_store(f"embedded:{folder}") as store:
         assert len(store) == 0
         with pytest.raises(ModelExistsError):
@@ -149,7 +149,7 @@ def test_views_and_matches_stay_what_they_were(tmp_path, tools):
         put_pairs(store, tools, 3)
         mine, theirs = store.read(1), other.read(1)
         copies = [{n: [a.copy() for a in v] for n, v in read.items()} for read in (mine, theirs)]
-        match = other.best_ancestor(tools.graph(1, 1))
+        match = other.find_donor(tools.graph(1, 1))
         gone = other.read(match.model_id)
         copies.append({n: [a.copy() for a in v] for n, v in gone.items()})
         store.retire(match.model_id)
@@ -368,7 +368,7 @@ def kill_compactors(folder, rounds, seed):
         said = kill_writer(process, rng.randint(0, 12), rng.uniform(0.0, 0.05))
         put, retired, perhaps = put | said[0], retired | said[1], perhaps | said[2]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected
+            warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is reported, and expected
             store = open_store(f"embedded:{folder}")
         with store:
             living = check_all_weights(store)
@@ -467,7 +467,7 @@ def small_disk(tmp_path):
 
 
 def fill_up(disk, leave=0):
-    """Writes a file until the disk is full, and makes it smaller by so many bytes."""
+    """Writes a file until the disk is full, and makes it smaller by some bytes."""
     with open(disk / "ballast", "wb", buffering=0) as ballast:
         try:
             while True:

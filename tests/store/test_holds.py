@@ -26,7 +26,7 @@ def wide(*arch):
 
 
 def connect(*uris, **options):
-    settings = {"patience": 5, "timeout": 30, "maps_segments": False, **options}
+    settings = {"retry_seconds": 5, "timeout": 30, "maps_segments": False, **options}
     return RemoteStore(find_servers(" ".join(uris)), **settings)
 
 
@@ -48,7 +48,7 @@ def put_donor(store, tools):
     return weights
 
 
-# Dies in the middle of storing model argv[1], after so many bytes to the second server.
+# Dies in the middle of storing model argv[1], after some bytes to the second server.
 DYING = """
 import os, signal, sys, threading
 sys.path[:0] = sys.argv[5:7]
@@ -110,7 +110,7 @@ def test_nothing_is_swept_from_under_a_put(tmp_path, tools, after):
         weights = put_donor(store, tools)
         layer = next(iter(weights))
         proxy = StallingProxy(servers[1].uri)
-        slow = connect(servers[0].uri, proxy.uri, patience=60, timeout=60)
+        slow = connect(servers[0].uri, proxy.uri, retry_seconds=60, timeout=60)
         proxy.stall_after(after)
         future = put_child(slow, tools, 3, wait=False)
         assert proxy.stalled.wait(60)
@@ -119,7 +119,7 @@ def test_nothing_is_swept_from_under_a_put(tmp_path, tools, after):
         store.compact()
         if after == 1_000_000:
             with pytest.raises(StoreBusyError, match="under way"):
-                put_child(connect(uri_of(servers), patience=0.5), tools, 3)
+                put_child(connect(uri_of(servers), retry_seconds=0.5), tools, 3)
         if after > 1:
             store.retire(2)  # the hold alone keeps its layers
         store.compact()
@@ -136,7 +136,7 @@ def test_a_put_outlives_the_server_that_it_goes_to(tmp_path, tools):
         store = connect(uri_of(servers))
         put_donor(store, tools)
         proxy = StallingProxy(servers[1].uri)
-        slow = connect(servers[0].uri, proxy.uri, patience=60, timeout=60)
+        slow = connect(servers[0].uri, proxy.uri, retry_seconds=60, timeout=60)
         proxy.stall_after(1_000_000)
         future = put_child(slow, tools, 3, wait=False)
         assert proxy.stalled.wait(60)

@@ -16,13 +16,13 @@ from parsl_tl.errors import ModelNotFoundError
 
 # Sixteen megabytes, from which on a log is written anew, are few models.
 NOTES = 500_000
-PATIENCE = 120
+DEADLINE_SECONDS = 120
 
 
 def wait_for_rewriting(folder):
     """Waits until the log is about to be written anew, is at it, or has just been."""
     log = (folder / "log").stat().st_ino
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while (folder / "log").stat().st_ino == log and not list((folder / "tmp").glob("tmp-log-*")):
         assert time.monotonic() < deadline, "the log is not written anew"
         time.sleep(0.0005)
@@ -30,7 +30,7 @@ def wait_for_rewriting(folder):
 
 def wait_for_clean_up(folder):
     """Waits until no temporary file is left: the store that is open may be writing its log anew."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while left := list((folder / "tmp").iterdir()):
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
@@ -73,7 +73,7 @@ def test_kill_while_the_log_is_rewritten(tmp_path):
     put, retired, perhaps, logs = kill_while_log_is_rewritten(folder, 6, seed=1)
     assert logs > 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected
+        warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is reported, and expected
         store = open_store(f"embedded:{folder}")
     with store:
         living = set(store.models()["model_id"].to_pylist())

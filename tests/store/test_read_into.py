@@ -168,7 +168,7 @@ def test_two_read_while_a_third_puts_and_retires(tmp_path, tools):
             out = like(weights_of(0))
             try:
                 while not stop.is_set():
-                    match = store.best_ancestor(graph)
+                    match = store.find_donor(graph)
                     if which == 0:
                         found = store.read(match.model_id, out=out)
                     else:
@@ -210,7 +210,7 @@ with open_store("embedded:" + sys.argv[1]) as store:
 def test_a_match_outlives_retirement_and_compaction_by_another_process(filled, tmp_path, tools):
     store, graph, weights = filled
     store.put(2, graph, {}, quality=1, donor=1)  # its layers are another's
-    child, parent = store.best_ancestor(graph), store.best_ancestor(graph, exclude=[2])
+    child, parent = store.find_donor(graph), store.find_donor(graph, exclude=[2])
     assert (child.model_id, parent.model_id) == (2, 1)
     run = subprocess.run(
         [sys.executable, "-c", RETIRE, str(tmp_path / "s"), "1", "2"],
@@ -251,7 +251,7 @@ def test_every_match_keeps_its_weights(uri, tools):
 
             def ask(barrier=barrier, matches=matches):
                 barrier.wait()
-                matches.append(store.best_ancestor(graph))
+                matches.append(store.find_donor(graph))
 
             threads = [threading.Thread(target=ask) for _ in range(3)]
             for thread in threads:

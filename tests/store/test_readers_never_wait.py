@@ -20,9 +20,9 @@ def filled(tmp_path, tools):
 
 
 def ask_everything(store, graph):
-    match = store.best_ancestor(graph)
+    match = store.find_donor(graph)
     answers = [match.model_id, sorted(store.read(match.model_id)), len(store)]
-    answers.append(store.best_ancestors([graph, graph]).model_ids.tolist())
+    answers.append(store.find_donors([graph, graph]).model_ids.tolist())
     return [*answers, store.info(1)["quality"], store.stats()["models"], store.lineage(2)]
 
 
@@ -61,7 +61,7 @@ def test_while_this_process_puts_what_is_large(filled, tools):
     def read():
         rounds = 0
         while not stop.is_set():
-            assert store.best_ancestor(graph).model_id == 2
+            assert store.find_donor(graph).model_id == 2
             rounds += 1
         return rounds
 

@@ -27,7 +27,7 @@ def check_files(store, folder):
 
 
 def churn(store, tools, first, rounds, alive):
-    """Puts children of the oldest model alive and retires it, so many times."""
+    """Puts children of the oldest model alive and retires it, a number of times."""
     graphs = [tools.graph(1 + i % 3, 1 + i % 2, i % 4) for i in range(24)]
     names = [[name for name in graph.layer_names if name.startswith("Dense")] for graph in graphs]
     for model_id in range(first, first + rounds):
@@ -96,7 +96,7 @@ def test_put_and_retired_before_a_fold_leaves_only_its_id(tmp_path, tools):
         store.fold()
         changed = {name for name, value in store.stats().items() if before[name] != value}
         assert changed <= {"bytes_log", "bytes_snapshot", "bytes_index_private"}
-        assert store.best_ancestor(graph).model_id == 0
+        assert store.find_donor(graph).model_id == 0
         assert all(store.reference_count(0, name) == 1 for name in tools.weights(graph))
 
 

@@ -75,12 +75,12 @@ def oracle(living, query, by, quality_rate=0.0, min_quality=None, exclude=()):
 
 def answers(store, queries, threads, **how):
     """What both calls say; they must say the same."""
-    many = store.best_ancestors(queries, threads=threads, **how)
+    many = store.find_donors(queries, threads=threads, **how)
     found = [
         (int(many.model_ids[i]), float(many.scores[i])) if many.found[i] else None
         for i in range(len(queries))
     ]
-    one_by_one = [store.best_ancestor(query, **how) for query in queries]
+    one_by_one = [store.find_donor(query, **how) for query in queries]
     assert [None if m is None else m.model_id for m in one_by_one] == [
         None if f is None else f[0] for f in found
     ]
@@ -155,35 +155,35 @@ def test_ties_go_to_the_better_and_then_to_the_newer(store):
     graph = graph_of(([2, 2], [1]))
     for model_id, quality in enumerate([-3.0, -1.0, -1.0, -2.0]):
         store.put(model_id, graph, {}, quality=quality)
-    assert store.best_ancestor(graph).model_id == 2
+    assert store.find_donor(graph).model_id == 2
     store.fold()
     store.put(4, graph, {}, quality=-1.0)  # the tie is between the snapshot and the delta
-    assert store.best_ancestor(graph).model_id == 4
+    assert store.find_donor(graph).model_id == 4
     store.put(5, graph, {}, quality=-1.5)
-    assert store.best_ancestor(graph).model_id == 4
+    assert store.find_donor(graph).model_id == 4
     store.retire(4)
-    assert store.best_ancestor(graph).model_id == 2
+    assert store.find_donor(graph).model_id == 2
     store.retire(2)
     store.compact()
-    assert store.best_ancestor(graph).model_id == 1
+    assert store.find_donor(graph).model_id == 1
 
 
 def test_quality_can_outweigh_layers_and_bytes(store):
     long, short = graph_of(([2], [1, 1, 1])), graph_of(([2], [1]))
     store.put(1, long, weights_of(long), quality=0.0)
     store.put(2, short, weights_of(short), quality=1.0)
-    assert store.best_ancestor(long).model_id == 1
-    assert store.best_ancestor(long, quality_rate=1.9).model_id == 1
-    assert store.best_ancestor(long, quality_rate=2.0).model_id == 2  # equal: the better wins
-    assert store.best_ancestor(long, by="bytes", quality_rate=199).model_id == 1
-    assert store.best_ancestor(long, by="bytes", quality_rate=201).model_id == 2
+    assert store.find_donor(long).model_id == 1
+    assert store.find_donor(long, quality_rate=1.9).model_id == 1
+    assert store.find_donor(long, quality_rate=2.0).model_id == 2  # equal: the better wins
+    assert store.find_donor(long, by="bytes", quality_rate=199).model_id == 1
+    assert store.find_donor(long, by="bytes", quality_rate=201).model_id == 2
 
 
 def test_a_prefix_that_counts_nothing_is_still_a_match(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
-    assert store.best_ancestor(graph, by={"Conv2D": 1.0}).model_id == 1
-    assert store.best_ancestors([graph], by={}).scores.tolist() == [0.0]
+    assert store.find_donor(graph, by={"Conv2D": 1.0}).model_id == 1
+    assert store.find_donors([graph], by={}).scores.tolist() == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_bad_options_are_refused_by_value(store, how, named):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
     with pytest.raises(InvalidValueError, match=named):
-        store.best_ancestor(graph, **how)
+        store.find_donor(graph, **how)
     with pytest.raises(InvalidValueError, match=named):
-        store.best_ancestors([graph, graph], **how)
+        store.find_donors([graph, graph], **how)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_bad_options_are_refused_by_value(store, how, named):
 def test_weights_are_rounded_to_the_nearest(store, weight, unit):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
-    scores = store.best_ancestors([graph], by={"Dense": weight}).scores
+    scores = store.find_donors([graph], by={"Dense": weight}).scores
     assert scores.tolist() == [3 * unit / 65536]
 
 
@@ -225,31 +225,31 @@ def test_a_million_and_zero_are_weights(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
     by = {"Dense": 1e6, "InputLayer": 0}
-    assert store.best_ancestors([graph], by=by).scores.tolist() == [3e6]
+    assert store.find_donors([graph], by=by).scores.tolist() == [3e6]
 
 
 def test_a_bad_weight_is_refused_whatever_the_candidate(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, {}, quality=0)
     with pytest.raises(InvalidValueError, match="-1"):
-        store.best_ancestor(graph, by={"Conv2D": -1.0})
+        store.find_donor(graph, by={"Conv2D": -1.0})
 
 
 def test_a_small_bad_rate_is_named(store):
     with pytest.raises(InvalidValueError, match="1e-09"):
-        store.best_ancestor(graph_of(([2], [1])), quality_rate=-1e-9)
+        store.find_donor(graph_of(([2], [1])), quality_rate=-1e-9)
 
 
 def test_bad_options_are_refused_without_queries_too(store):
     with pytest.raises(InvalidValueError):
-        store.best_ancestors([], quality_rate=-1.0)
+        store.find_donors([], quality_rate=-1.0)
 
 
 def test_only_bytes_that_the_donor_holds_count(store):
     graph = graph_of(([2], [1]))
     store.put(1, graph, weights_of(graph), quality=0.0)
     store.put(2, graph, {}, quality=1.0)  # the same layers, and no weights to give
-    assert store.best_ancestor(graph, by="bytes").model_id == 1
+    assert store.find_donor(graph, by="bytes").model_id == 1
 
 
 def test_bytes_do_not_depend_on_what_was_folded(store):
@@ -257,6 +257,6 @@ def test_bytes_do_not_depend_on_what_was_folded(store):
     store.put(2, graph, {}, quality=1.0)
     store.fold()
     store.put(1, graph, weights_of(graph), quality=0.0)
-    before = store.best_ancestor(graph, by="bytes").model_id
+    before = store.find_donor(graph, by="bytes").model_id
     store.fold()
-    assert store.best_ancestor(graph, by="bytes").model_id == before
+    assert store.find_donor(graph, by="bytes").model_id == before

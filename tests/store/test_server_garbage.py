@@ -112,7 +112,7 @@ def test_garbage_neither_ends_a_server_nor_makes_it_grow(tmp_path, tools):
         assert server.process.poll() is None
         with open_store(server.uri) as store:
             assert tools.same(store.read(1), weights)
-            assert store.best_ancestor(graph).model_id == 1
+            assert store.find_donor(graph).model_id == 1
             assert store.verify().ok
         # The first part fills what is kept anyway: threads, what clients were heard of lately.
         assert sizes[-1] < sizes[1] + (64 << 20), sizes

@@ -66,7 +66,7 @@ def write_models(uri, first, count, acknowledged):
     sys.path.insert(0, str(Path(__file__).parent))
     from conftest import make_graph, make_weights
 
-    with open_store(uri, patience=60) as store:
+    with open_store(uri, retry_seconds=60) as store:
         for model_id in range(first, first + count):
             graph = make_graph(1 + model_id % 3, 1 + model_id % 2)
             donor = model_id - 2 if model_id - 2 >= first else None
@@ -106,19 +106,19 @@ def test_clients_survive_servers_that_are_killed_again_and_again(tmp_path, kind)
 @kinds
 def test_a_server_that_is_gone_is_named(tmp_path, tools, kind):
     with running(tmp_path, kind, 2) as servers:
-        store = RemoteStore(find_servers(uri_of(servers)), timeout=2, patience=4)
+        store = RemoteStore(find_servers(uri_of(servers)), timeout=2, retry_seconds=4)
         put(store, tools, 1, 1)
         put(store, tools, 2, 1)
         servers[1].kill()
         with pytest.raises(StoreUnreachableError, match=re.escape(servers[1].address)):
-            store.best_ancestor(tools.graph(1))
+            store.find_donor(tools.graph(1))
         start = time.monotonic()
         with pytest.raises(StoreUnreachableError, match=re.escape(servers[1].address)):
             put(store, tools, 3, 1)  # at once: the server counts as gone for a while
         assert time.monotonic() - start < 4
         put(store, tools, 4, 2)  # the other one is there
         with pytest.raises(StoreUnreachableError, match=re.escape(servers[1].address)):
-            open_store(uri_of(servers), timeout=2, patience=0.5)
+            open_store(uri_of(servers), timeout=2, retry_seconds=0.5)
         store.close()
 
 
@@ -176,9 +176,9 @@ def test_tls_lets_in_who_trusts_the_certificate(tmp_path, tools):
             weights = put(store, tools, 1, 1)
             assert tools.same(store.read(1), weights)
         with pytest.raises((StoreDeniedError, StoreUnreachableError)):
-            open_store(server.address, patience=0.5, timeout=3)
+            open_store(server.address, retry_seconds=0.5, timeout=3)
         with pytest.raises((StoreDeniedError, StoreUnreachableError)):
-            open_store(server.address.replace("grpc+tls", "grpc+tcp"), patience=0.5, timeout=3)
+            open_store(server.address.replace("grpc+tls", "grpc+tcp"), retry_seconds=0.5, timeout=3)
     finally:
         server.end()
 
@@ -241,7 +241,7 @@ def test_servers_are_looked_after(tmp_path, tools, kind):
     with running(tmp_path, kind, 2) as servers:
         with open_store(uri_of(servers)) as store:
             put(store, tools, 1, 1)
-            store.best_ancestor(tools.graph(1))
+            store.find_donor(tools.graph(1))
         files = [server.address_file for server in servers]
         done = run("status", "--json", *files)
         first, second = json.loads(done.stdout)
@@ -288,7 +288,7 @@ def test_a_client_that_stops_reading_holds_up_nobody(tmp_path, tools, kind):
             with RemoteStore(find_servers(server.uri), maps_segments=False, timeout=20) as store:
                 for model_id in range(10, 20):
                     put(store, tools, model_id, 1, 2)
-                    assert store.best_ancestor(tools.graph(1, 2)).model_id == model_id
+                    assert store.find_donor(tools.graph(1, 2)).model_id == model_id
                 assert tools.same(store.read(1), large)
         finally:
             for process in stopped:
@@ -323,7 +323,7 @@ def test_puts_in_the_background(uri, tools):
         assert [future.result().layers_stored for future in futures] == [3] * 20
         failed = store.put(3, graph, {}, quality=0, wait=False)
         assert "used before" in str(failed.exception())
-        with pytest.raises(InvalidValueError):  # what is wrong in itself is told at once
+        with pytest.raises(InvalidValueError):  # what is wrong in itself is refused at once
             store.put(99, graph, {"Dense_1": []}, quality=0, wait=False)
         last = store.put(50, graph, {}, quality=0, donor=19, wait=False)
     assert last.done()

@@ -194,7 +194,7 @@ def test_damage_does_not_get_a_new_checksum(folded, tools):
     folder, _ = folded
     graph = tools.graph(1, 2)
     with open_store(f"embedded:{folder}", read_only=True) as store:
-        expected = store.best_ancestors([graph], by="bytes").scores.tolist()
+        expected = store.find_donors([graph], by="bytes").scores.tolist()
     data = bytearray((folder / "snapshot").read_bytes())
     offset, size, _ = sections(data)[TERM_BYTES]
     data[offset : offset + size] = bytes(255 - byte for byte in data[offset : offset + size])
@@ -205,7 +205,7 @@ def test_damage_does_not_get_a_new_checksum(folded, tools):
             store.put(2000, tools.graph(3, 3), {}, quality=0)
             store.fold()
         with open_store(f"embedded:{folder}") as store:
-            assert store.best_ancestors([graph], by="bytes").scores.tolist() == expected
+            assert store.find_donors([graph], by="bytes").scores.tolist() == expected
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -435,7 +435,7 @@ def kill_while_folding(folder, rounds, seed):
         said = kill_filler(process, rng)
         folds += len(said.get("folded", []))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected
+            warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is reported, and expected
             store = open_store(f"embedded:{folder}")
         with store:
             assert list((folder / "tmp").iterdir()) == []

@@ -146,7 +146,7 @@ def test_a_quality_that_is_no_number_is_refused(store, tools, quality):
 def test_a_negative_quality_is_as_good_as_any(store, tools):
     put(store, tools, 1, (1,), quality=-5.0)
     put(store, tools, 2, (1,), quality=-3.0)
-    assert store.best_ancestor(tools.graph(1, 2)).model_id == 2
+    assert store.find_donor(tools.graph(1, 2)).model_id == 2
 
 
 @pytest.mark.parametrize("model_id", [-1, 2**64, 1.5, "1", None])
@@ -157,7 +157,7 @@ def test_what_is_no_id_is_refused(store, tools, model_id):
 
 def test_ids_use_all_64_bits(store, tools):
     put(store, tools, 2**64 - 1, (1,))
-    assert store.best_ancestor(tools.graph(1)).model_id == 2**64 - 1
+    assert store.find_donor(tools.graph(1)).model_id == 2**64 - 1
     assert store.models()["model_id"].to_pylist() == [2**64 - 1]
 
 
@@ -174,7 +174,7 @@ def test_bad_arguments_change_nothing(store, tools):
     with pytest.raises(DonorGoneError, match="0000000000000009"):
         store.put(1, graph, {}, quality=0, donor=9)
     with pytest.raises(InvalidValueError, match="by="):
-        store.best_ancestor(graph, by="luck")
+        store.find_donor(graph, by="luck")
     put(store, tools, 1, (1,))
     with pytest.raises(InvalidValueError, match="no layer"):
         store.read(1, ["Dense_nope"])
@@ -197,12 +197,12 @@ def test_the_table_of_models(store, tools):
 def test_a_donor_cannot_vanish_between_match_and_read(uri, tools):
     with open_store(uri) as mine, open_store(uri) as other:
         weights = put(mine, tools, 1, (1, 2))
-        match = mine.best_ancestor(tools.graph(1, 2, 3))
+        match = mine.find_donor(tools.graph(1, 2, 3))
         other.retire(1)
         assert tools.same(mine.read(match.model_id), weights)
         with pytest.raises(DonorGoneError):
             mine.put(2, tools.graph(1, 2, 3), {}, quality=0, donor=match.model_id)
-        assert mine.best_ancestor(tools.graph(1, 2, 3)) is None
+        assert mine.find_donor(tools.graph(1, 2, 3)) is None
         del match
         gc.collect()
         with pytest.raises(ModelNotFoundError):
@@ -308,7 +308,7 @@ def test_weights_that_nobody_owns_are_missed(store, tools):
         with pytest.raises(InvalidValueError, match=f"lacks the weights of layer {name}"):
             store.put(model_id, graph, lacking, quality=0, **options)
     assert len(store) == 1
-    # Who names neither parent nor donor is told what is not there.
+    # Who names neither parent nor donor gets a list of what is not there.
     assert store.put(2, graph, lacking, quality=0).layers_lacking == [name]
     assert store.put(5, graph, {}, quality=0).layers_lacking == list(tools.weights(graph))
     # Of a line of architectures, no model has weights.

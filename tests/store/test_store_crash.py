@@ -16,7 +16,7 @@ from parsl_tl.errors import StoreCorruptError, StoreError
 
 def check_folder(folder, put, retired, perhaps, unread=frozenset()):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is told, and expected
+        warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is reported, and expected
         store = open_store(f"embedded:{folder}")
     with store:
         living = set(store.models()["model_id"].to_pylist())

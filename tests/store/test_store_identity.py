@@ -23,7 +23,9 @@ many_processes = pytest.mark.slow
 
 
 def connect(servers, **options):
-    return RemoteStore(find_servers(uri_of(servers)), **{"patience": 2, "timeout": 10, **options})
+    return RemoteStore(
+        find_servers(uri_of(servers)), **{"retry_seconds": 2, "timeout": 10, **options}
+    )
 
 
 def run(*arguments):
@@ -76,7 +78,7 @@ def test_an_emptied_server_is_refused_until_it_is_adopted(tmp_path, tools, kind)
         both = f"(?s)(?=.*{was})(?=.*{now})"
         for client in clients:
             for call in (
-                lambda client=client: client.best_ancestor(tools.graph(1, 2, 3)),
+                lambda client=client: client.find_donor(tools.graph(1, 2, 3)),
                 lambda client=client: client.compact(),
                 lambda client=client: client.verify(),
                 lambda client=client: put_family(client, tools),

@@ -163,7 +163,7 @@ def test_a_folder_that_is_removed_is_one_clear_error(tmp_path, tools):
             lambda: store.read(1),
             lambda: store.put(2, graph, tools.weights(graph), quality=0),
             lambda: store.retire(1),
-            lambda: store.best_ancestor(graph),
+            lambda: store.find_donor(graph),
             store.models,
             store.compact,
             store.verify,

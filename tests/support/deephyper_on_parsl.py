@@ -56,7 +56,7 @@ def pytest_sessionstart(session):
     os.environ["PYTHONPATH"] = os.pathsep.join([*map(str, folders), known])
     scratch = tempfile.mkdtemp(prefix="parsl-")
     config = load_config("local", max_workers=_WORKERS, run_dir=scratch)
-    config.executors[0].cores_per_worker = 1e-3  # so many, whatever the machine has
+    config.executors[0].cores_per_worker = 1e-3  # this number, whatever the machine has
     parsl.load(config)
     for method, name in _PLACES.items():
         replacement = SerialOnParsl if method == "serial" else OnParsl

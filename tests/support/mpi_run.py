@@ -23,7 +23,7 @@ def find_mpiexec():
 
 
 def start_ranks(num_ranks, *arguments, **options):
-    """Starts a Python program on so many ranks, in a process group of its own."""
+    """Starts a Python program on a number of ranks, in a process group of its own."""
     command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, *map(str, arguments)]
     return subprocess.Popen(
         command,
@@ -47,5 +47,5 @@ def end_ranks(process, timeout=120):
 
 
 def run_ranks(num_ranks, *arguments, timeout=120, **options):
-    """Runs a Python program on so many ranks; see ``end_ranks``."""
+    """Runs a Python program on a number of ranks; see ``end_ranks``."""
     return end_ranks(start_ranks(num_ranks, *arguments, **options), timeout)

@@ -5,7 +5,7 @@ import threading
 
 
 class StallingProxy:
-    """Forwards connections to ``address`` (``scheme://host:port``); stalls when it is told to."""
+    """Forwards connections to ``address`` (``scheme://host:port``); stalls on demand."""
 
     def __init__(self, address):
         self._scheme, _, place = address.partition("://")
@@ -23,7 +23,7 @@ class StallingProxy:
         return f"{self._scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def stall_after(self, size):
-        """Stops once so many bytes more have come from clients."""
+        """Stops once a number of bytes more have come from clients."""
         self._goes_on.clear()
         self.stalled.clear()
         self._sent = 0
@@ -54,7 +54,7 @@ class StallingProxy:
                         self._goes_on.wait()
                 target.sendall(data)
         except OSError:
-            pass  # one side is gone: the other is told below
+            pass  # one side is gone: the other hears of it below
         for end in (source, target):
             try:
                 end.shutdown(socket.SHUT_RDWR)

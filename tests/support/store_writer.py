@@ -34,7 +34,7 @@ def notes_of(model_id, size):
 
 
 def start_writer(folder, first_id, step=1, notes=0):
-    """Starts one whose models have attributes of so many bytes."""
+    """Starts one whose models have attributes of a number of bytes."""
     arguments = map(str, (folder, first_id, step, notes))
     process = subprocess.Popen(
         [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True
@@ -44,7 +44,7 @@ def start_writer(folder, first_id, step=1, notes=0):
 
 
 def kill(process, after_lines=0, seconds=0.0):
-    """Kills a process so long after so many of its lines; returns all whole lines, split.
+    """Kills a process some time after a number of its lines; returns all whole lines, split.
 
     A time alone would not do: how far a process comes in it depends on what else the machine does.
     """

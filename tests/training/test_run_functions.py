@@ -70,7 +70,7 @@ class TestResults:
         assert base["objective"] == transfer["objective"]
 
     def test_parent_and_child(self, uri: str) -> None:
-        parent = run_transfer_trainer(job(model_id=1, transfer=False), store=uri)["metadata"]
+        parent = run_transfer_trainer(job(model_id=1, from_scratch=True), store=uri)["metadata"]
         child = run_transfer_trainer(
             job(model_id=2**64 - 1, parent=1, arch_seq=sequence(4)), store=uri
         )["metadata"]
@@ -92,7 +92,7 @@ class TestResults:
     def test_storing_in_the_background_gives_the_same(self, uri: str, tmp_path: Path) -> None:
         other = f"embedded:{tmp_path / 'other'}"
         jobs = [
-            job(model_id=1, transfer=False),
+            job(model_id=1, from_scratch=True),
             job(model_id=2, parent=1, arch_seq=sequence(4)),
             job(model_id=3, parent=2, arch_seq=sequence(4)),
         ]

@@ -121,7 +121,9 @@ class TestBaseTrainer:
         assert judged(trainer.model) == pytest.approx(report.objective, abs=1e-6)
 
     def test_patience(self) -> None:
-        report = BaseTrainer(config(epochs=40, patience=2, learning_rate=0.02), chain(32)).run()
+        report = BaseTrainer(
+            config(epochs=40, early_stopping_patience=2, learning_rate=0.02), chain(32)
+        ).run()
         assert report.epochs == report.best_epoch + 2 < 40
 
     def test_by_seed(self) -> None:
@@ -222,7 +224,7 @@ class TestTransferTrainer:
 
     def test_from_scratch_is_stored_all_the_same(self, method: StoreTransfer) -> None:
         TransferTrainer(config(model_id=1), chain(16), method).run()
-        report = TransferTrainer(config(model_id=2, transfer=False), chain(16), method).run()
+        report = TransferTrainer(config(model_id=2, from_scratch=True), chain(16), method).run()
         assert (report.donor, report.layers_transferred) == (None, 0)
         assert report.bytes_stored == report.bytes_total
 
@@ -323,7 +325,7 @@ class TestUnfreezing:
                 return 0.5
 
         recipe = TrainingConfig.for_problem(
-            Flat(), model_id=2, epochs=30, patience=2, unfreeze_after=20
+            Flat(), model_id=2, epochs=30, early_stopping_patience=2, unfreeze_after=20
         )
         report = TransferTrainer(recipe, chain(16, 8), method).run()
         # Epoch 1 is the best; 2 and 3 end the frozen part, 4 and 5 the thawed one.

@@ -1,4 +1,4 @@
-"""What a trainer is told, and what it refuses."""
+"""What a trainer needs, and what it refuses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_problem_gives_the_recipe() -> None:
         ("epochs", 2.5),
         ("batch_size", -1),
         ("batch_size", True),
-        ("patience", 0),
+        ("early_stopping_patience", 0),
         ("unfreeze_after", 0),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
@@ -157,9 +157,14 @@ def test_unknown_fields_are_answered_with_the_nearest() -> None:
     problem = Digits()
     with pytest.raises(InvalidValueError, match=r"'epoch' \(did you mean 'epochs'\?\)"):
         TrainingConfig.for_problem(problem, epoch=3)
-    with pytest.raises(InvalidValueError, match=r"did you mean 'patience'\?"):
+    with pytest.raises(InvalidValueError, match=r"did you mean 'early_stopping_patience'\?"):
         TrainingConfig(
-            problem=problem, epochs=1, batch_size=1, learning_rate=1.0, optimizer="sgd", patienc=1
+            problem=problem,
+            epochs=1,
+            batch_size=1,
+            learning_rate=1.0,
+            optimizer="sgd",
+            early_stopping=1,
         )
     config = TrainingConfig.for_problem(problem, epochs=3)
     assert dataclasses.replace(config, epochs=4).epochs == 4

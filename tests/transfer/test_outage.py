@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 # Far above what a call takes that waits for nobody, on a busy machine, too.
-PATIENCE = 4.0
+RETRY_SECONDS = 4.0
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Waits for servers less long, and leaves them alone for less long."""
 
     def hasty(uri: str, **options: Any) -> Any:
-        return open_store(uri, **{"patience": PATIENCE, **options})
+        return open_store(uri, **{"retry_seconds": RETRY_SECONDS, **options})
 
     monkeypatch.setattr(parsl_tl.store, "open_store", hasty)
     monkeypatch.setattr(connections, "_SECONDS_OF_REST", 0.5)
@@ -47,7 +47,7 @@ def leave(method: StoreTransfer, model_id: int, *units: int) -> Any:
 
 
 def seconds(call: Any) -> float:
-    """How long it takes to fail: at least the patience, or hardly any time."""
+    """How long it takes to fail: at least the retries, or hardly any time."""
     start = time.monotonic()
     with pytest.raises(StoreUnreachableError, match=r"grpc\+tcp://"):
         call()
@@ -66,11 +66,11 @@ def test_one_of_two_servers_goes_and_comes_back(tmp_path: Path) -> None:
         servers[1].kill()  # where odd ids live, and the donor
 
         transfer = partial(method.transfer, model, graph, model_id=4)
-        assert seconds(transfer) > PATIENCE / 2
-        assert seconds(transfer) < PATIENCE / 2  # it was away a moment ago
+        assert seconds(transfer) > RETRY_SECONDS / 2
+        assert seconds(transfer) < RETRY_SECONDS / 2  # it was away a moment ago
         time.sleep(0.6)
-        assert seconds(transfer) < PATIENCE / 2  # one look, without patience
-        assert seconds(partial(leave, method, 5, 5, 4)) < PATIENCE / 2
+        assert seconds(transfer) < RETRY_SECONDS / 2  # one look, without retries
+        assert seconds(partial(leave, method, 5, 5, 4)) < RETRY_SECONDS / 2
         # What concerns the other server alone is stored, all of it if the donor is away.
         assert leave(method, 6, 5, 4).num_bytes > 0
         head = [name for name in layers_with_weights(model, graph) if name not in got.layer_names]
@@ -98,9 +98,9 @@ def test_a_worker_that_starts_while_the_store_is_away(tmp_path: Path) -> None:
         servers[0].kill()
         method = StoreTransfer(servers[0].uri)
         recall = partial(method.recall, graph, model_id=1)
-        assert seconds(recall) > PATIENCE / 2
-        assert seconds(recall) < PATIENCE / 2
-        assert seconds(partial(leave, method, 1, 3)) < PATIENCE / 2
+        assert seconds(recall) > RETRY_SECONDS / 2
+        assert seconds(recall) < RETRY_SECONDS / 2
+        assert seconds(partial(leave, method, 1, 3)) < RETRY_SECONDS / 2
         servers[0].start()
         time.sleep(0.6)
         leave(method, 1, 3)

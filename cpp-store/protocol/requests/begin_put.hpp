@@ -1,5 +1,5 @@
 // Announces an attempt to store a model, before layers are held for it elsewhere. From now on an
-// earlier attempt comes to nothing. Who makes it is told so that servers of the same machine know
+// earlier attempt comes to nothing. It says who makes it, so that servers of the same machine know
 // when that process is gone.
 #pragma once
 

@@ -20,7 +20,7 @@ struct HelloReply {
   std::uint64_t keeps_ms = 0;       // for how long models stay open for a client that is silent
   std::uint32_t hash_scheme = 0;    // see store_id.hpp, as for the next two
   std::string store;                // who the server is
-  std::vector<std::string> stores;  // and all servers of its store, as far as it was told
+  std::vector<std::string> stores;  // and all servers of its store, as far as it knows them
 
   static void fields(auto& self, auto&& field) {
     field("version", self.version);

@@ -6,12 +6,12 @@
 #include "requests/ancestors.hpp"
 #include "requests/architecture.hpp"
 #include "requests/begin_put.hpp"
-#include "requests/best_ancestors.hpp"
 #include "requests/compact.hpp"
 #include "requests/contains.hpp"
 #include "requests/count_models.hpp"
 #include "requests/descendants.hpp"
 #include "requests/describe_model.hpp"
+#include "requests/find_donors.hpp"
 #include "requests/fold.hpp"
 #include "requests/goodbye.hpp"
 #include "requests/hello.hpp"
@@ -50,7 +50,7 @@ PutArchitecturesReply handle(CallContext& call, const PutArchitecturesRequest& r
 RetireReply handle(CallContext& call, const RetireRequest& request);
 HoldReply handle(CallContext& call, const HoldMessage& request);
 ReleaseReply handle(CallContext& call, const ReleaseRequest& request);
-BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request);
+FindDonorsReply handle(CallContext& call, const FindDonorsRequest& request);
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request);
 /// What OpenModelRequest gives, of a model that was living when it was found a moment ago: retired
 /// since, it may be opened still. Throws kNotFound if it is gone.

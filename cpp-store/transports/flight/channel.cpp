@@ -13,7 +13,7 @@
 #include "address.hpp"
 #include "failures.hpp"
 #include "flight.hpp"
-#include "loan.hpp"
+#include "lent_memory.hpp"
 #include "logging.hpp"
 #include "parts.hpp"
 #include "sink.hpp"
@@ -154,12 +154,12 @@ class FlightChannel final : public Channel {
   }
 
   std::string upload(const Call& call) {
-    const Loan loan;  // first, so that it ends last
+    const LentMemory lent;  // first, so that it ends last
     const Client client = client_for(call);
     const auto command =
         fl::FlightDescriptor::Command(format_head({size_of(call.upload), call.request}));
     auto put = value_of(client, (*client)->DoPut(call_options(call), command, part_schema()));
-    PartCutter parts(call.upload, loan.token());
+    PartCutter parts(call.upload, lent.token());
     std::shared_ptr<arrow::Buffer> reply;
     arrow::Status status = write_all(*put.writer, parts);
     if (status.ok()) status = put.writer->DoneWriting();

@@ -29,9 +29,9 @@ void PlainExchange::send(const ConstPieces& pieces, std::shared_ptr<const void> 
 
 std::span<const std::uint8_t> UploadExchange::take() {
   if (is_taken()) return {};
-  permit_.pause();
+  slot_.pause();
   const auto part = read();
-  if (!permit_.resume()) throw_client_gone("");
+  if (!slot_.resume()) throw_client_gone("");
   if (!part.ok()) throw_client_gone(": " + part.status().message());
   part_ = *part;
   return {part_->data(), static_cast<std::size_t>(part_->size())};

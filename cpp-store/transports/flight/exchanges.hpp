@@ -4,7 +4,7 @@
 
 #include <arrow/flight/server.h>
 
-#include "permits.hpp"
+#include "call_limit.hpp"
 #include "transport.hpp"
 
 namespace parsl_tl {
@@ -38,8 +38,8 @@ class PlainExchange : public Exchange {
 class UploadExchange final : public PlainExchange {
  public:
   UploadExchange(const arrow::flight::ServerCallContext& context,
-                 arrow::flight::FlightMessageReader& reader, std::uint64_t size, Permit& permit)
-      : PlainExchange(context), reader_(reader), size_(size), permit_(permit) {}
+                 arrow::flight::FlightMessageReader& reader, std::uint64_t size, CallSlot& slot)
+      : PlainExchange(context), reader_(reader), size_(size), slot_(slot) {}
 
   std::span<const std::uint8_t> take() override;
   bool is_taken() const noexcept { return taken_ == size_; }
@@ -52,7 +52,7 @@ class UploadExchange final : public PlainExchange {
   arrow::flight::FlightMessageReader& reader_;
   std::uint64_t size_;
   std::uint64_t taken_ = 0;
-  Permit& permit_;
+  CallSlot& slot_;
   std::shared_ptr<arrow::Buffer> part_;
 };
 

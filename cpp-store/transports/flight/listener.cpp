@@ -17,7 +17,7 @@
 #include "flight.hpp"
 #include "logging.hpp"
 #include "server.hpp"
-#include "stuck.hpp"
+#include "stalled_connections.hpp"
 #include "unix_socket.hpp"
 
 namespace parsl_tl {
@@ -85,7 +85,7 @@ class Cutter {
     const auto is_over = [&stop] { return stop.stop_requested(); };
     for (auto next = from; !wake_.wait_until(lock, stop, next, is_over);
          next = std::chrono::system_clock::now() + kAgain) {
-      cut_stuck_connections(address_, Side::kServer);
+      cut_stalled_connections(address_, Side::kServer);
     }
   }
 
@@ -123,7 +123,7 @@ class FlightListener final : public Listener {
     return address_.text.substr(0, address_.text.rfind(':') + 1) + std::to_string(bound_.port);
   }
 
-  void stop(std::chrono::milliseconds patience) override {
+  void stop(std::chrono::milliseconds deadline) override {
     const std::lock_guard lock(mutex_);
     if (stopped_) return;
     stopped_ = true;
@@ -131,7 +131,7 @@ class FlightListener final : public Listener {
     constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);
     const auto end = std::chrono::time_point_cast<std::chrono::system_clock::duration>(
         std::chrono::system_clock::now() +
-        std::clamp(patience, std::chrono::milliseconds(0), kForever));
+        std::clamp(deadline, std::chrono::milliseconds(0), kForever));
     // After that, every stream is cut; only what a handler computes is still waited for, because
     // it may not outlive what it works on.
     const Cutter cutter(bound_, end + std::chrono::milliseconds(200));

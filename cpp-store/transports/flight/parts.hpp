@@ -13,7 +13,7 @@
 namespace parsl_tl {
 
 /// Pieces below this are copied together where they are neighbours: a message costs as much time
-/// as copying so many bytes.
+/// as copying this number of bytes.
 constexpr std::size_t kSmallPieceBytes = 64 << 10;
 
 /// Cuts pieces into parts of kPartBytes at most. Parts point into the pieces, except where small

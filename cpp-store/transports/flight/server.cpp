@@ -145,8 +145,8 @@ arrow::Status FlightServer::DoAction(const fl::ServerCallContext& context, const
     const std::span request(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     let_in(context, request);
     PlainExchange exchange(context);
-    const Permit permit(permits_, context);
-    if (!permit.held()) return client_gone();
+    const CallSlot slot(call_limit_, context);
+    if (!slot.held()) return client_gone();
     std::vector<fl::Result> results;
     results.emplace_back(arrow::Buffer::FromString(handler_->handle(request, exchange)));
     *result = std::make_unique<fl::SimpleResultStream>(std::move(results));
@@ -160,8 +160,8 @@ arrow::Status FlightServer::DoGet(const fl::ServerCallContext& context, const fl
     ARROW_ASSIGN_OR_RAISE(const Head head, checked_head(ticket.ticket));
     let_in(context, head.request);
     PlainExchange exchange(context, head.bulk_bytes);
-    const Permit permit(permits_, context);  // not for the stream, which a client may not read
-    if (!permit.held()) return client_gone();
+    const CallSlot slot(call_limit_, context);  // not for the stream, which a client may not read
+    if (!slot.held()) return client_gone();
     std::string reply = handler_->handle(head.request, exchange);
     *stream = std::make_unique<PartStream>(std::move(reply), std::move(exchange.pieces()),
                                            std::move(exchange.owner()));
@@ -183,11 +183,11 @@ arrow::Status FlightServer::DoPut(const fl::ServerCallContext& context,
       return arrow::Status::Invalid("a put has the schema ", part_schema()->ToString(), ", not ",
                                     schema->ToString());
     }
-    Permit permit(permits_, context);
-    if (!permit.held()) return client_gone();
-    UploadExchange exchange(context, *reader, head.bulk_bytes, permit);
+    CallSlot slot(call_limit_, context);
+    if (!slot.held()) return client_gone();
+    UploadExchange exchange(context, *reader, head.bulk_bytes, slot);
     const std::string reply = handler_->handle(head.request, exchange);
-    permit.pause();
+    slot.pause();
     if (!exchange.is_taken() && reply.size() <= kMostEarlyReplyBytes) {
       return fl::MakeFlightError(fl::FlightStatusCode::Failed, "the rest is not wanted",
                                  std::string(kEarlyReply) + reply);

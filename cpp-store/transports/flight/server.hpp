@@ -12,8 +12,8 @@
 
 #include <memory>
 
+#include "call_limit.hpp"
 #include "gate.hpp"
-#include "permits.hpp"
 #include "transport.hpp"
 
 namespace parsl_tl {
@@ -24,7 +24,7 @@ constexpr int kMostCalls = 1024;
 class FlightServer final : public arrow::flight::FlightServerBase {
  public:
   FlightServer(std::shared_ptr<Handler> handler, unsigned threads)
-      : handler_(std::move(handler)), permits_(threads) {
+      : handler_(std::move(handler)), call_limit_(threads) {
     if (!handler_->admits_everybody()) gate_ = std::make_unique<Gate>();
   }
 
@@ -43,7 +43,7 @@ class FlightServer final : public arrow::flight::FlightServerBase {
                       const arrow::flight::Ticket& ticket,
                       std::unique_ptr<arrow::flight::FlightDataStream>* stream) override;
 
-  /// Refuses calls beyond so many at once before they cost more than their thread.
+  /// Refuses calls beyond `most_calls` at once before they cost more than their thread.
   static std::shared_ptr<arrow::flight::ServerMiddlewareFactory> limit(int most_calls);
 
  private:
@@ -52,7 +52,7 @@ class FlightServer final : public arrow::flight::FlightServerBase {
 
   std::shared_ptr<Handler> handler_;
   std::unique_ptr<Gate> gate_;
-  Permits permits_;
+  CallLimit call_limit_;
 };
 
 }  // namespace parsl_tl

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <thread>
 
-#include "stuck.hpp"
+#include "stalled_connections.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -57,7 +57,7 @@ class Watch {
       const auto addresses = overdue();
       if (addresses.empty()) continue;
       lock.unlock();
-      for (const auto& [text, address] : addresses) cut_stuck_connections(address, Side::kClient);
+      for (const auto& [text, address] : addresses) cut_stalled_connections(address, Side::kClient);
       lock.lock();
     }
   }

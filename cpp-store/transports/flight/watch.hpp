@@ -1,4 +1,4 @@
-// Calls that are under way, watched by a thread of their own: see stuck.hpp for why.
+// Calls that are under way, watched by a thread of their own: see stalled_connections.hpp for why.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 namespace parsl_tl {
 
 /// A call that is watched for as long as this lives. If it is not over some time after its timeout,
-/// connections to its server that are stuck are cut, which ends it.
+/// connections to its server that stall are cut, which ends it.
 class WatchedCall {
  public:
   struct Entry {

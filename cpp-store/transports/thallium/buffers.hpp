@@ -44,7 +44,7 @@ class Lease {
   std::atomic<bool> is_condemned_ = false;
 };
 
-/// At most so many buffers, made when they are first needed. Thread-safe.
+/// At most `most` buffers, made when they are first needed. Thread-safe.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   BufferPool(margo_instance_id margo, const MemoryFormat& format, std::size_t most);

@@ -22,7 +22,7 @@ std::uint64_t random_number() {
 }
 
 // How long a call waits for the end of a connection that was cut, at most.
-constexpr auto kPatienceWithCut = 300ms;
+constexpr auto kCutDeadline = 300ms;
 
 /// What a channel is in one process. A child that inherits it makes its own.
 struct Connection {
@@ -111,7 +111,7 @@ std::optional<std::string> ThalliumChannel::attempt(const Call& call, TimePoint 
       const auto end = to.peer->end();
       to.peer.reset();
       connection().instance->peers().drop(options_.address);
-      end->wait_until(Clock::now() + kPatienceWithCut);
+      end->wait_until(Clock::now() + kCutDeadline);
       if (has_no_connections_) wait_until(deadline);
     }
     throw;

@@ -4,9 +4,9 @@
 #include <deque>
 #include <memory>
 
-#include "fences.hpp"
 #include "message.hpp"
 #include "peers.hpp"
+#include "regions_in_use.hpp"
 #include "transfers.hpp"
 #include "transport.hpp"
 #include "workers.hpp"
@@ -17,8 +17,8 @@ namespace parsl_tl::mochi {
 struct Bounds {
   std::shared_ptr<Peer> client;
   std::shared_ptr<Workers> workers;
-  std::shared_ptr<Guarded> memory;  // the client's; null if it laid open none
-  TimePoint deadline;               // after it nothing is begun any more
+  std::shared_ptr<RegionInUse> memory;  // the client's; null if it laid open none
+  TimePoint deadline;                   // after it nothing is begun any more
 
   Instance& instance() const { return client->instance(); }
   /// Throws kUnreachable when the time is up.
@@ -26,7 +26,7 @@ struct Bounds {
   /// What keeps the client's memory guarded while it lives. Throws kUnreachable if the client has
   /// given up.
   std::shared_ptr<const void> guard() const;
-  /// Waits until at most so many bytes are under way. Throws kUnreachable if they do not come.
+  /// Waits until at most this many bytes are under way. Throws kUnreachable if they do not come.
   void wait(Transfers& transfers, std::uint64_t most_bytes = 0) const;
 };
 

@@ -2,7 +2,7 @@
 
 namespace parsl_tl::mochi {
 
-void HeldReplies::hold(Fences::Call call, std::string reply, TimePoint until) {
+void HeldReplies::hold(RegionsInUse::Call call, std::string reply, TimePoint until) {
   auto held = std::make_shared<const std::string>(std::move(reply));
   const std::lock_guard guard(mutex_);
   std::erase_if(replies_,
@@ -10,7 +10,7 @@ void HeldReplies::hold(Fences::Call call, std::string reply, TimePoint until) {
   replies_[call] = {std::move(held), until};
 }
 
-std::shared_ptr<const std::string> HeldReplies::take(Fences::Call call) {
+std::shared_ptr<const std::string> HeldReplies::take(RegionsInUse::Call call) {
   const std::lock_guard guard(mutex_);
   const auto found = replies_.extract(call);
   return found ? std::move(found.mapped().reply) : nullptr;

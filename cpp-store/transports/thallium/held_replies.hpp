@@ -7,16 +7,17 @@
 #include <string>
 
 #include "completion.hpp"
-#include "fences.hpp"
+#include "regions_in_use.hpp"
 
 namespace parsl_tl::mochi {
 
 class HeldReplies {
  public:
-  /// Keeps it until it is taken, or for so long. What nobody took in time goes with the next one.
-  void hold(Fences::Call call, std::string reply, TimePoint until);
+  /// Keeps it until it is taken, or `until` this time. What nobody took in time goes with the next
+  /// one.
+  void hold(RegionsInUse::Call call, std::string reply, TimePoint until);
   /// Null if there is none.
-  std::shared_ptr<const std::string> take(Fences::Call call);
+  std::shared_ptr<const std::string> take(RegionsInUse::Call call);
 
  private:
   struct Held {
@@ -25,7 +26,7 @@ class HeldReplies {
   };
 
   std::mutex mutex_;  // guards replies_
-  std::map<Fences::Call, Held> replies_;
+  std::map<RegionsInUse::Call, Held> replies_;
 };
 
 }  // namespace parsl_tl::mochi

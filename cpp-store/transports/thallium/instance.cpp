@@ -7,8 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "argobots_thread.hpp"
 #include "errors.hpp"
-#include "home.hpp"
 #include "kept_signals.hpp"
 #include "peers.hpp"
 #include "per_process.hpp"
@@ -23,7 +23,7 @@ constexpr std::size_t kMostBuffers = 64;
 // What Margo puts before the bytes of a message.
 constexpr std::size_t kMargoHeader = 16;
 // How long the end of the process may take for it.
-constexpr auto kPatienceAtExit = 2s;
+constexpr auto kExitDeadline = 2s;
 
 /// Mercury would fetch what is left of a message that does not fit, however much the sender says it
 /// is. No message of ours is that long; see message.hpp.
@@ -77,15 +77,15 @@ class Instances {
       }
     }
     for (const auto& instance : alive) instance->begin_to_end();
-    const TimePoint deadline = Clock::now() + kPatienceAtExit;
+    const TimePoint deadline = Clock::now() + kExitDeadline;
     for (const auto& instance : alive) {
       while (instance->is_used() && Clock::now() < deadline) std::this_thread::sleep_for(1ms);
       // One that is still in use is left as it is: waiting longer would be worse.
-      if (!instance->is_used()) Home::get().post([instance] { instance->end(); });
+      if (!instance->is_used()) ArgobotsThread::get().post([instance] { instance->end(); });
     }
     // Behind these, and behind the end of those that nobody held any more.
     const auto all_ended = std::make_shared<Completion>();
-    Home::get().post([all_ended] { all_ended->set(HG_SUCCESS); });
+    ArgobotsThread::get().post([all_ended] { all_ended->set(HG_SUCCESS); });
     all_ended->wait_until(deadline);
   }
 
@@ -109,17 +109,17 @@ std::string protocol_of(const std::string& address) {
 std::shared_ptr<Instance> Instance::start(const std::string& address, Role role) {
   Instances& all = Instances::get();
   Instance* made = nullptr;
-  Home::get().run([&] { made = new Instance(address, role); });
+  ArgobotsThread::get().run([&] { made = new Instance(address, role); });
   // The last user may be any thread, even the engine's own, which cannot end itself. A child that
   // inherited it leaves it alone.
-  const auto end_at_home = [process = ::getpid()](Instance* instance) {
+  const auto end_on_argobots_thread = [process = ::getpid()](Instance* instance) {
     if (process != ::getpid()) return;
-    Home::get().post([instance] {
+    ArgobotsThread::get().post([instance] {
       instance->end();
       delete instance;
     });
   };
-  std::shared_ptr<Instance> instance(made, end_at_home);
+  std::shared_ptr<Instance> instance(made, end_on_argobots_thread);
   all.add(instance);
   return instance;
 }

@@ -45,7 +45,7 @@ void append(std::string& head, const std::vector<RemotePiece>& pieces) {
   head.append(reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(RemotePiece));
 }
 
-/// Whether the pieces, if there are any, are exactly so many bytes, none of them nowhere.
+/// Whether the pieces, if there are any, are exactly this number of bytes, none of them nowhere.
 bool add_up(const std::vector<RemotePiece>& pieces, std::uint64_t size) {
   if (pieces.empty()) return true;
   for (const RemotePiece& piece : pieces) {

@@ -75,7 +75,7 @@ struct Arguments {
 
 /// The flag of a message that is no call: it says that the call of this number is over, and is
 /// answered when no transfer of its memory is under way, nor will be.
-constexpr std::uint32_t kFence = 1;
+constexpr std::uint32_t kCloseRegion = 1;
 /// The flag of a call that is for the reply of the call of this number, which did not fit into the
 /// answer: the reply is its download.
 constexpr std::uint32_t kFetchReply = 2;

@@ -23,8 +23,8 @@ OneCall::OneCall(Target target, const Call& call, TimePoint deadline, std::uint6
     : target_(std::move(target)),
       call_(call),
       deadline_(deadline),
-      exposure_(target_.peer->instance().shared_from_this()),
-      reply_exposure_(target_.peer->instance().shared_from_this()) {
+      memory_(target_.peer->instance().shared_from_this()),
+      reply_memory_(target_.peer->instance().shared_from_this()) {
   arguments_.header.magic = kArgumentsMagic;
   arguments_.header.client = client;
   arguments_.header.call = number;
@@ -42,7 +42,7 @@ void OneCall::lay_open() {
                            "memory of " + std::to_string(size_of(memory)) + " bytes for " +
                                std::to_string(header.download_size));
     }
-    arguments_.download_memory = exposure_.for_writing(memory);
+    arguments_.download_memory = memory_.for_writing(memory);
   }
   const std::size_t most = target_.peer->instance().most_in_message();
   std::size_t used = sizeof(std::uint64_t) + sizeof(Arguments::Header);
@@ -54,19 +54,19 @@ void OneCall::lay_open() {
   if (fits(header.request_size)) {
     in_message_.push_back(call_.request);
   } else {
-    arguments_.request_memory = exposure_.for_reading({call_.request});
+    arguments_.request_memory = memory_.for_reading({call_.request});
     in_message_.push_back(beginning_of(call_.request));
     used += in_message_.back().size();
   }
   if (fits(header.upload_size)) {
     in_message_.insert(in_message_.end(), call_.upload.begin(), call_.upload.end());
   } else {
-    arguments_.upload_memory = exposure_.for_reading(call_.upload);
+    arguments_.upload_memory = memory_.for_reading(call_.upload);
   }
   count_pieces();
   if (used + arguments_.pieces() * sizeof(RemotePiece) > most) {
     list_ = encode_pieces(arguments_);
-    arguments_.list_memory = exposure_.for_reading({bytes_of(list_)});
+    arguments_.list_memory = memory_.for_reading({bytes_of(list_)});
     header.list_pieces = static_cast<std::uint32_t>(arguments_.list_memory.size());
   }
 }
@@ -126,14 +126,14 @@ void OneCall::fetch_reply(std::uint64_t size) {
                   .client = arguments_.header.client,
                   .request_size = beginning.size(),
                   .download_size = size};
-  fetch.download_memory = reply_exposure_.for_writing({memory});
+  fetch.download_memory = reply_memory_.for_writing({memory});
   fetch.header.download_pieces = static_cast<std::uint32_t>(fetch.download_memory.size());
   exchange(fetch, {beginning}, [&](const Answer& answer) {
     // That it came too late does not mean that nothing was done.
     if (answer.header.outcome != Outcome::kAnswered || answer.header.sent != size) {
       throw StoreException(ErrorCode::kUnreachable, "it did not send its reply");
     }
-    reply_exposure_.deliver();
+    reply_memory_.deliver();
   });
 }
 
@@ -160,8 +160,8 @@ void OneCall::abandon() {
     // Then it is not there any more.
   }
   if (!is_answered) target_.peer->cut();
-  exposure_.close();
-  reply_exposure_.close();
+  memory_.close();
+  reply_memory_.close();
 }
 
 void OneCall::take(const Answer& answer) {
@@ -181,7 +181,7 @@ void OneCall::take(const Answer& answer) {
                            "it does not understand the call; do both sides run "
                            "the same release?");
   }
-  if (answer.header.sent > 0) exposure_.deliver();
+  if (answer.header.sent > 0) memory_.deliver();
   if (!answer.download.empty()) scatter(answer.download);
   if (answer.header.outcome == Outcome::kAnswered) {
     reply_.emplace(answer.reply.begin(), answer.reply.end());

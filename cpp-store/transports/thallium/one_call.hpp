@@ -1,16 +1,16 @@
 // One call, from its arguments to its reply.
 //
 // What holds after a call has failed, say at its deadline: nothing moves into the caller's memory
-// or out of it any more. The server begins no transfer after the deadline that it is told, by its
-// own clock. Then the client asks it whether it has ended those that it had begun, for which a
+// or out of it any more. The server begins no transfer after the deadline that the call states, by
+// its own clock. Then the client asks it whether it has ended those that it had begun, for which a
 // tenth of the call's time is kept back. A server that does not answer even that question is dead,
 // stopped or cut off: all calls to it give up, and its connection is closed, so that the rest of a
 // transfer that it was stopped in does not come when it goes on. Last, the memory's keys are
 // withdrawn. Over na+sm, which has no connections, a call that gives up with others waits until its
 // own deadline is over.
 //
-// What is left: libfabric closes connections only if it was told to when it started, which this
-// transport does at its first use (see home.cpp); whoever starts it before sets
+// What is left: libfabric closes connections only if it was set to when it started, which this
+// transport does at its first use (see argobots_thread.cpp); whoever starts it before sets
 // FI_AV_REMOVE_CLEANUP=1. And over na+sm, a server that is stopped just between its look at the
 // clock and its copy of a part does that copy when it goes on.
 #pragma once
@@ -20,8 +20,8 @@
 #include <string>
 #include <vector>
 
-#include "exposure.hpp"
 #include "outgoing_call.hpp"
+#include "registered_memory.hpp"
 
 namespace parsl_tl::mochi {
 
@@ -64,10 +64,10 @@ class OneCall {
   Arguments arguments_;
   std::vector<Bytes> in_message_;  // request and upload, as far as they fit
   std::string list_;               // of pieces, if it does not fit
-  Exposure exposure_;
+  RegisteredMemory memory_;
   std::optional<std::string> reply_;
   std::uint64_t held_bytes_ = 0;  // of a reply that the server keeps
-  Exposure reply_exposure_;
+  RegisteredMemory reply_memory_;
 };
 
 }  // namespace parsl_tl::mochi

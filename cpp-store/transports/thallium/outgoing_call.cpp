@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A cancelled call ends at once unless its message is on its way just then.
-constexpr auto kPatienceWithCancel = 50ms;
+constexpr auto kCancelDeadline = 50ms;
 
 /// What a result of Mercury's means to somebody who wanted an answer.
 std::string reason(hg_return_t result) {
@@ -62,7 +62,7 @@ bool OutgoingCall::wait_until(TimePoint deadline) {
 
 bool OutgoingCall::cancel() {
   HG_Cancel(state_->handle.get());
-  return state_->completion.wait_until(Clock::now() + kPatienceWithCancel) &&
+  return state_->completion.wait_until(Clock::now() + kCancelDeadline) &&
          state_->completion.result() != HG_CANCELED;
 }
 
@@ -98,7 +98,7 @@ bool ask_whether_over(const Target& target, std::uint64_t client, std::uint64_t 
                       TimePoint deadline) {
   Arguments question;
   question.header.magic = kArgumentsMagic;
-  question.header.flags = kFence;
+  question.header.flags = kCloseRegion;
   question.header.client = client;
   question.header.call = call;
   question.header.request_size = beginning_of(request).size();

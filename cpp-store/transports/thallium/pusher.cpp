@@ -2,7 +2,7 @@
 
 #include "errors.hpp"
 #include "exchange.hpp"
-#include "exposure.hpp"
+#include "registered_memory.hpp"
 
 namespace parsl_tl::mochi {
 namespace {

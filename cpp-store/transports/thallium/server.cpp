@@ -16,9 +16,10 @@ namespace {
 constexpr auto kMostTime = 24h;
 // In which a client fetches a reply that did not fit into its answer.
 constexpr auto kMostTimeOfReply = 30s;
-// What comes after `patience`: handlers that still move bulk data are cut off, and the engine ends.
-constexpr auto kPatienceAfterCut = 1000ms;
-constexpr auto kPatienceWithEngine = 5s;
+// After the deadline of `stop`, handlers that still move bulk data are cut off, and the engine
+// ends.
+constexpr auto kDeadlineAfterCut = 1000ms;
+constexpr auto kEngineDeadline = 5s;
 
 /// Margo keeps one with the RPC.
 using Registered = std::weak_ptr<Server>;
@@ -44,11 +45,11 @@ struct Server::Request {
   std::shared_ptr<Peer> client;
   std::vector<std::uint8_t> message;
   std::optional<Arguments> arguments;  // points into the message
-  std::shared_ptr<Guarded> memory;
+  std::shared_ptr<RegionInUse> memory;
   TimePoint deadline;
 
   bool has_flag(std::uint32_t flag) const { return (arguments->header.flags & flag) != 0; }
-  Fences::Call call() const { return {arguments->header.client, arguments->header.call}; }
+  RegionsInUse::Call call() const { return {arguments->header.client, arguments->header.call}; }
 };
 
 Server::Server(const ListenOptions& options, std::shared_ptr<Handler> handler)
@@ -115,13 +116,13 @@ void Server::receive(Handle handle) {
   request->client = std::make_shared<Peer>(instance, from);
   request->deadline = deadline_of(*request->arguments);
   if (!handler_->admits(beginning_of(request->arguments->request))) return refuse(*request);
-  if (request->has_flag(kFence)) return close_fence(*request);
-  if (request->arguments->pieces() > 0) request->memory = fences_.open(request->call());
+  if (request->has_flag(kCloseRegion)) return close_region(*request);
+  if (request->arguments->pieces() > 0) request->memory = regions_.open(request->call());
   const bool is_taken = !is_stopping_ && workers_->submit([self = shared_from_this(), request] {
     self->work(*request);
   });
   if (is_taken) return;
-  fences_.remove(request->call());
+  regions_.remove(request->call());
   responder_->send(std::move(request->handle), request->use, {.outcome = Outcome::kStopping});
 }
 
@@ -134,16 +135,16 @@ void Server::refuse(Request& request) {
                                {.outcome = Outcome::kAnswered}, bytes_of(reply));
 }
 
-void Server::close_fence(Request& request) {
+void Server::close_region(Request& request) {
   const auto handle = std::make_shared<Handle>(std::move(request.handle));
-  fences_.close(request.call(), [responder = responder_, use = request.use, handle] {
+  regions_.close(request.call(), [responder = responder_, use = request.use, handle] {
     responder->send(std::move(*handle), use, {.outcome = Outcome::kAnswered});
   });
 }
 
 void Server::work(Request& request) {
   if (Clock::now() >= request.deadline) {
-    if (request.memory) fences_.remove(request.call());
+    if (request.memory) regions_.remove(request.call());
     return responder_->send(std::move(request.handle), request.use, {.outcome = Outcome::kLate});
   }
   Answer::Header header{.outcome = Outcome::kAnswered};
@@ -156,7 +157,7 @@ void Server::work(Request& request) {
     header.outcome = Outcome::kGone;
   }
   exchange.finish();
-  if (request.memory) fences_.remove(request.call());
+  if (request.memory) regions_.remove(request.call());
   header.sent = exchange.sent();
   answer(request, header, exchange.download(), std::move(reply));
 }
@@ -190,19 +191,19 @@ void Server::answer(Request& request, Answer::Header header, Bytes download, std
   responder_->send(std::move(request.handle), request.use, header, download, bytes_of(reply));
 }
 
-void Server::stop(std::chrono::milliseconds patience) {
+void Server::stop(std::chrono::milliseconds deadline) {
   if (process_ != ::getpid()) return;  // a child has none of the threads
   const std::lock_guard guard(stop_mutex_);
   auto instance = this->instance();
   if (!instance) return;
-  const TimePoint deadline = Clock::now() + patience;
+  const TimePoint end_of_work = Clock::now() + deadline;
   is_stopping_ = true;
   workers_->end();
-  if (!workers_->have_ended_by(deadline)) {
+  if (!workers_->have_ended_by(end_of_work)) {
     instance->begin_to_end();
-    workers_->have_ended_by(Clock::now() + kPatienceAfterCut);
+    workers_->have_ended_by(Clock::now() + kDeadlineAfterCut);
   }
-  responder_->finish(std::max(deadline, Clock::now() + 10ms));
+  responder_->finish(std::max(end_of_work, Clock::now() + 10ms));
   const auto end = instance->end_of_engine();
   {
     const std::lock_guard instance_guard(instance_mutex_);
@@ -210,7 +211,7 @@ void Server::stop(std::chrono::milliseconds patience) {
   }
   instance.reset();
   // Unless a handler does not come to its end: then the engine ends with it.
-  end->wait_until(Clock::now() + kPatienceWithEngine);
+  end->wait_until(Clock::now() + kEngineDeadline);
 }
 
 namespace {
@@ -221,7 +222,7 @@ class ThalliumListener : public Listener {
   ~ThalliumListener() override { server_->stop(0ms); }
 
   std::string address() const override { return server_->address(); }
-  void stop(std::chrono::milliseconds patience) override { server_->stop(patience); }
+  void stop(std::chrono::milliseconds deadline) override { server_->stop(deadline); }
 
  private:
   const std::shared_ptr<Server> server_;

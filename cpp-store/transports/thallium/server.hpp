@@ -9,10 +9,10 @@
 #include <string>
 
 #include "exchange.hpp"
-#include "fences.hpp"
 #include "held_replies.hpp"
 #include "instance.hpp"
 #include "message.hpp"
+#include "regions_in_use.hpp"
 #include "responder.hpp"
 #include "transport.hpp"
 #include "workers.hpp"
@@ -26,7 +26,7 @@ class Server : public std::enable_shared_from_this<Server> {
   /// Takes requests from now on.
   void open();
   std::string address() const { return address_; }
-  void stop(std::chrono::milliseconds patience);
+  void stop(std::chrono::milliseconds deadline);
 
   /// On the engine's thread, which must not wait for anything.
   void receive(Handle handle);
@@ -36,7 +36,7 @@ class Server : public std::enable_shared_from_this<Server> {
 
   std::shared_ptr<Instance> instance();
   void refuse(Request& request);
-  void close_fence(Request& request);
+  void close_region(Request& request);
   void work(Request& request);
   std::string handle(Request& request, const Bounds& bounds, ThalliumExchange& exchange);
   void answer(Request& request, Answer::Header header, Bytes download, std::string reply);
@@ -50,7 +50,7 @@ class Server : public std::enable_shared_from_this<Server> {
   std::mutex instance_mutex_;           // guards instance_
   std::shared_ptr<Instance> instance_;  // null once it was stopped
   std::string address_;
-  Fences fences_;
+  RegionsInUse regions_;
   HeldReplies held_replies_;
   std::atomic<bool> is_stopping_ = false;
   std::mutex stop_mutex_;  // held by the one that stops it

@@ -1,8 +1,8 @@
 // A server's clock, as a client knows it.
 //
-// Deadlines are told to a server by its own clock. Time that is left would not do: a request may
-// lie in a socket while the server is stopped, and a server that goes on later must see that its
-// client has given up, and leave the client's memory alone.
+// Calls state their deadlines by the server's own clock. Time that is left would not do: a request
+// may lie in a socket while the server is stopped, and a server that goes on later must see that
+// its client has given up, and leave the client's memory alone.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ class ServerClock {
   }
 
  private:
-  // One part in so many; crystals keep well below.
+  // One part in this number; crystals keep well below.
   static constexpr std::int64_t kDrift = 5'000;
   struct Noted {
     std::int64_t ahead;

@@ -29,7 +29,7 @@ class Transfers : public std::enable_shared_from_this<Transfers> {
   void start(hg_bulk_op_t direction, Side there, Side here, std::uint64_t size,
              std::shared_ptr<const void> during = nullptr);
 
-  /// Waits until at most so many bytes are under way. False if they are not by then, or if any
+  /// Waits until at most this many bytes are under way. False if they are not by then, or if any
   /// transfer failed.
   bool wait_until(TimePoint deadline, std::uint64_t most_bytes = 0);
   /// As above, for a moment, and says whether there is nothing to wait for any more.

@@ -19,7 +19,7 @@ class Workers : public std::enable_shared_from_this<Workers> {
  public:
   explicit Workers(unsigned most_busy) : most_busy_(most_busy) {}
 
-  /// Has a worker do it. False once they were told to end.
+  /// Has a worker do it. False once they are to end.
   bool submit(std::function<void()> job);
   /// Takes no new jobs; those that were taken are done.
   void end();

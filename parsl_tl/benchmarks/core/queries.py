@@ -94,7 +94,7 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
 def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
     """Returns the engine's query, by number of layers, as a function of keys and starts.
 
-    It is below ``best_ancestors``, which first gathers the keys of graphs.
+    It is below ``find_donors``, which first gathers the keys of graphs.
 
     Args:
         store: in a folder, or on servers.
@@ -103,7 +103,7 @@ def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
     engine = store._engine
 
     def ask(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
-        return engine.best_ancestors(
+        return engine.find_donors(
             keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, threads=threads
         )
 
@@ -115,7 +115,7 @@ def match_engine(store: Any) -> Callable[..., Any]:
     engine = store._engine
 
     def match(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
-        return engine.best_ancestor(keys, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS)
+        return engine.find_donor(keys, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS)
 
     return match
 

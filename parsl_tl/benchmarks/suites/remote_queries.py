@@ -93,7 +93,7 @@ def time_queries(case: QueryCase) -> dict[str, list[float]]:
 
     Returns:
         By way, the seconds of each query: ``query`` is one round trip for the best model's id and
-        score; ``match`` also opens the model, as ``best_ancestor`` does; ``ping`` is the store's
+        score; ``match`` also opens the model, as ``find_donor`` does; ``ping`` is the store's
         empty request, ``bare rpc`` the transport's; ``engine's ...`` is the same in this process,
         from the same folder.
 
@@ -103,10 +103,10 @@ def time_queries(case: QueryCase) -> dict[str, list[float]]:
     with ExitStack() as stack:
         remote = stack.enter_context(closing(open_servers([case.server], maps_segments=False)))
         local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
-        provider = _provider(case.server)
+        connection = _connection(case.server)
         ways: dict[str, Callable[[Asked], Any]] = {
             **_store_ways(remote, QUERY, MATCH),
-            PING: lambda _: provider.ping(),
+            PING: lambda _: connection.ping(),
             **_store_ways(local, ENGINE_QUERY, ENGINE_MATCH),
         }
         if case.bare is not None:
@@ -123,9 +123,9 @@ def time_queries(case: QueryCase) -> dict[str, list[float]]:
         return _take_turns(case.questions, ways)
 
 
-def _provider(uri: str) -> Any:
+def _connection(uri: str) -> Any:
     server = Connection.parse(uri)
-    return native.Provider(connect(server), server.address, None, _TIMEOUT_SECONDS, 0.0)
+    return native.ServerConnection(connect(server), server.address, None, _TIMEOUT_SECONDS, 0.0)
 
 
 def _store_ways(store: Any, query: str, match: str) -> dict[str, Callable[[Asked], Any]]:
@@ -165,7 +165,7 @@ def latency_rows(
     found: dict[str, dict[str, float]] = {
         way: {**percentiles(seconds), "min": min(seconds)} for way, seconds in times.items()
     }
-    for request in _provider(case.server).status()["requests"]:
+    for request in _connection(case.server).status()["requests"]:
         if request["request"] == "best_ancestors":
             found[HANDLER] = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
     rows = []

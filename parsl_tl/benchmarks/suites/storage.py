@@ -42,7 +42,7 @@ def measure_storage(
     """Stores evolved models with frozen prefixes, and looks at the files.
 
     The models are those of ``evolve_catalog`` with a population of 100. A child freezes the layers
-    that its best ancestor has, and stores the others with weights of its own; the random models of
+    that its donor has, and stores the others with weights of its own; the random models of
     the first population store all.
 
     Args:
@@ -103,7 +103,7 @@ def _store(
     count: _Count,
 ) -> None:
     shapes = weight_shapes(graph)
-    match = store.best_ancestor(graph) if is_child else None
+    match = store.find_donor(graph) if is_child else None
     frozen = set(match.layer_names) if match is not None else set()
     weights: LayerWeights = {
         name: [rng.random(shape, np.float32) for shape in own]

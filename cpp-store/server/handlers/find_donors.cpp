@@ -12,7 +12,7 @@ void refuse_if(bool wrong, const char* why) {
 // So many answers fit into a reply.
 constexpr std::size_t kMostQueries = kMostMessageBytes / 64;
 
-std::vector<Query> queries_of(const BestAncestorsRequest& request) {
+std::vector<Query> queries_of(const FindDonorsRequest& request) {
   refuse_if(request.by > static_cast<std::uint32_t>(ScoreBy::kWeights), "an unknown score");
   refuse_if(!(request.quality_rate >= 0), "the quality's rate must be at least 0");
   refuse_if(!request.weights.empty() && request.weights.size() != request.layer_keys.size(),
@@ -39,18 +39,18 @@ std::vector<Query> queries_of(const BestAncestorsRequest& request) {
   return queries;
 }
 
-/// When the winner was stored; 0 if it was retired in between.
-std::int64_t time_of(Engine& engine, const Winner& winner) {
+/// When the donor was stored; 0 if it was retired in between.
+std::int64_t time_of(Engine& engine, const Donor& donor) {
   try {
-    return engine.model(winner.model_id).created_ns;
+    return engine.model(donor.model_id).created_ns;
   } catch (const StoreException& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     return 0;
   }
 }
 
-/// Nothing if it was retired in between, or a segment is missing: who opens it by itself is told
-/// which.
+/// Nothing if it was retired in between, or a segment is missing: who opens it by itself gets an
+/// error which.
 std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
                                      std::uint64_t lease) {
   try {
@@ -63,25 +63,25 @@ std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
 
 }  // namespace
 
-BestAncestorsReply handle(CallContext& call, const BestAncestorsRequest& request) {
+FindDonorsReply handle(CallContext& call, const FindDonorsRequest& request) {
   const std::vector<Query> queries = queries_of(request);
   refuse_if(request.opens && queries.size() != 1, "one model is opened at a time");
   call.client.let_go(request.let_go);
   // One thread: other clients want an answer too.
-  const std::vector<Winner> winners = call.engine.best_ancestors(queries, 1);
-  BestAncestorsReply reply;
-  for (std::size_t i = 0; i < winners.size(); ++i) {
-    const Winner& winner = winners[i];
-    reply.found.push_back(winner.found ? 1 : 0);
-    reply.model_ids.push_back(winner.model_id);
-    reply.totals.push_back(winner.total);
-    reply.scores.push_back(queries[i].score(winner.score));
-    reply.qualities.push_back(winner.quality);
-    const bool timed = request.with_times && winner.found;
-    reply.created_ns.push_back(timed ? time_of(call.engine, winner) : 0);
+  const std::vector<Donor> donors = call.engine.find_donors(queries, 1);
+  FindDonorsReply reply;
+  for (std::size_t i = 0; i < donors.size(); ++i) {
+    const Donor& donor = donors[i];
+    reply.found.push_back(donor.found ? 1 : 0);
+    reply.model_ids.push_back(donor.model_id);
+    reply.totals.push_back(donor.total);
+    reply.scores.push_back(queries[i].score(donor.score));
+    reply.qualities.push_back(donor.quality);
+    const bool timed = request.with_times && donor.found;
+    reply.created_ns.push_back(timed ? time_of(call.engine, donor) : 0);
   }
-  if (!request.opens || !winners.front().found) return reply;
-  const std::uint64_t best = winners.front().model_id;
+  if (!request.opens || !donors.front().found) return reply;
+  const std::uint64_t best = donors.front().model_id;
   const auto& known = request.open_here;
   if (std::find(known.begin(), known.end(), best) == known.end()) {
     reply.opened = opened(call, best, request.lease);

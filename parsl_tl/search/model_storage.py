@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parsl_tl.errors import CampaignError, StoreUnreachableError
+from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings
 from parsl_tl.search.store_uri import check_opens
 from parsl_tl.store import ModelStore, open_store
 from parsl_tl.store.identity import identity_of
@@ -19,20 +20,19 @@ from parsl_tl.transfer.registry import find_transfer_method
 
 if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph
-    from parsl_tl.search.settings import CampaignSettings
 
 logger = logging.getLogger(__name__)
 
 # Retiring can wait, and a search must not wait for it: servers get one try.
-_QUICK = {"patience": 0.0, "timeout": 10.0}
+_QUICK = {"retry_seconds": 0.0, "timeout": 10.0}
 
 
-class ModelKeeping(Protocol):
+class ModelStorage(Protocol):
     """The place of a campaign's models."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the run functions are told of it; see ``run_transfer_trainer``."""
+        """What the run functions need of it; see ``run_transfer_trainer``."""
         ...
 
     def check(self, *, may_be_away: bool) -> list[str]:
@@ -59,7 +59,7 @@ class ModelKeeping(Protocol):
 
 
 @dataclass(frozen=True)
-class KeptInStore:
+class StoreStorage:
     """Models are in a model store.
 
     Attributes:
@@ -72,7 +72,7 @@ class KeptInStore:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """See ``ModelKeeping.parameters``."""
+        """See ``ModelStorage.parameters``."""
         return {
             "store": self.uri,
             "store_id": identity_of(self.uri),
@@ -81,17 +81,17 @@ class KeptInStore:
         }
 
     def check(self, *, may_be_away: bool) -> list[str]:
-        """See ``ModelKeeping.check``."""
+        """See ``ModelStorage.check``."""
         return check_opens(self.uri, may_be_away=may_be_away)
 
     def open(self, *, quick: bool) -> ModelStore:
-        """See ``ModelKeeping.open``."""
+        """See ``ModelStorage.open``."""
         options: dict[str, Any] = dict(_QUICK) if quick and is_remote(self.uri) else {}
         return open_store(self.uri, **options)
 
 
 @dataclass(frozen=True)
-class KeptByMethod:
+class MethodStorage:
     """Models are where a transfer method keeps them, whole.
 
     Attributes:
@@ -108,11 +108,11 @@ class KeptByMethod:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """See ``ModelKeeping.parameters``."""
+        """See ``ModelStorage.parameters``."""
         return {"transfer_method": self.method, "transfer_args": self.arguments}
 
     def check(self, *, may_be_away: bool) -> list[str]:
-        """See ``ModelKeeping.check``."""
+        """See ``ModelStorage.check``."""
         opened = self.open(quick=True)
         try:
             opened.recall(self.graph, model_id=self.unused_id)
@@ -125,13 +125,13 @@ class KeptByMethod:
         return []
 
     def open(self, *, quick: bool) -> TransferMethod:
-        """See ``ModelKeeping.open``."""
+        """See ``ModelStorage.open``."""
         return get_transfer_method(self.method, **self.arguments)
 
 
-def keeping_of(
+def storage_for(
     settings: CampaignSettings, folder: Path, graph: ArchitectureGraph
-) -> KeptInStore | KeptByMethod:
+) -> StoreStorage | MethodStorage:
     """Says where a campaign's models are.
 
     Args:
@@ -149,9 +149,13 @@ def keeping_of(
                 f"transfer_args={settings.transfer_args} are for methods without a store; "
                 f"transfer={settings.transfer!r} has its models in the store that is named"
             )
-        return KeptInStore(settings.store_uri(folder), settings.overlap_store)
+        return StoreStorage(settings.store_uri(folder), settings.overlap_store)
     for name, own in (("store", EMBEDDED), ("overlap_store", False)):
         if getattr(settings, name) != own:
+            if settings.transfer == "none":
+                raise CampaignError(
+                    f"{name}={getattr(settings, name)!r} does not fit: {NONE_KEEPS_NOTHING}"
+                )
             raise CampaignError(
                 f"{name}={getattr(settings, name)!r} is for transfer='store'; "
                 f"transfer={settings.transfer!r} keeps its models by itself (transfer_args)"
@@ -159,7 +163,7 @@ def keeping_of(
     arguments = dict(settings.transfer_args)
     if keeps_files(settings.transfer):
         arguments.setdefault("folder", str(folder / "models"))
-    return KeptByMethod(settings.transfer, arguments, graph, settings.model_id(-1))
+    return MethodStorage(settings.transfer, arguments, graph, settings.model_id(-1))
 
 
 def keeps_files(method: str) -> bool:
@@ -172,7 +176,7 @@ def keeps_files(method: str) -> bool:
     return isinstance(found, type) and issubclass(found, FileTransfer)
 
 
-def settle_arguments(transfer: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_arguments(transfer: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Makes a folder that is named mean the same to every worker, wherever it runs.
 
     Args:
@@ -182,7 +186,7 @@ def settle_arguments(transfer: str, arguments: Mapping[str, Any]) -> dict[str, A
     Raises:
         TransferError: there is no such transfer method.
     """
-    settled = dict(arguments)
-    if settled.get("folder") and keeps_files(transfer):
-        settled["folder"] = str(Path(settled["folder"]).expanduser().absolute())
-    return settled
+    resolved = dict(arguments)
+    if resolved.get("folder") and keeps_files(transfer):
+        resolved["folder"] = str(Path(resolved["folder"]).expanduser().absolute())
+    return resolved

@@ -42,7 +42,7 @@ class Donor:
     lease: object = None
 
 
-def take_over(
+def copy_donor_weights(
     model: keras.Model,
     graph: ArchitectureGraph,
     donor: Donor,

@@ -10,11 +10,11 @@
 
 namespace parsl_tl {
 
-class Permits {
+class CallLimit {
  public:
-  explicit Permits(unsigned count) : free_(std::max(count, 1U)) {}
+  explicit CallLimit(unsigned count) : free_(std::max(count, 1U)) {}
 
-  /// Waits for a permit. False if the client is gone, which nothing but asking tells.
+  /// Waits for a slot. False if the client is gone, which nothing but asking tells.
   bool acquire(const arrow::flight::ServerCallContext& context) {
     std::unique_lock lock(mutex_);
     while (!freed_.wait_for(lock, kAskAgain, [this] { return free_ > 0; })) {
@@ -40,28 +40,28 @@ class Permits {
   unsigned free_;
 };
 
-/// One call's permit: held from the start, given up while it waits for its client.
-class Permit {
+/// One call's slot: held from the start, given up while it waits for its client.
+class CallSlot {
  public:
-  Permit(Permits& permits, const arrow::flight::ServerCallContext& context)
-      : permits_(permits), context_(context), held_(permits.acquire(context)) {}
-  ~Permit() { pause(); }
-  Permit(const Permit&) = delete;
-  Permit& operator=(const Permit&) = delete;
+  CallSlot(CallLimit& limit, const arrow::flight::ServerCallContext& context)
+      : limit_(limit), context_(context), held_(limit.acquire(context)) {}
+  ~CallSlot() { pause(); }
+  CallSlot(const CallSlot&) = delete;
+  CallSlot& operator=(const CallSlot&) = delete;
 
   bool held() const noexcept { return held_; }
   void pause() {
-    if (held_) permits_.release();
+    if (held_) limit_.release();
     held_ = false;
   }
-  /// False if the client is gone; its call comes to its end without a permit.
+  /// False if the client is gone; its call comes to its end without a slot.
   bool resume() {
-    held_ = held_ || permits_.acquire(context_);
+    held_ = held_ || limit_.acquire(context_);
     return held_;
   }
 
  private:
-  Permits& permits_;
+  CallLimit& limit_;
   const arrow::flight::ServerCallContext& context_;
   bool held_;
 };

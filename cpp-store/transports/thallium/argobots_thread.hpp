@@ -1,4 +1,4 @@
-// The thread on which Argobots is at home.
+// The thread that Argobots knows as its first execution stream.
 //
 // Argobots takes the thread that starts it for its first execution stream, for as long as it runs.
 // The threads that use a channel come and go, so none of them may be that one: engines of Thallium
@@ -18,10 +18,10 @@ namespace parsl_tl::mochi {
 /// What Margo's engines are to log with: nothing, unless MARGO_LOG_LEVEL is set. Null: as it likes.
 margo_logger* wanted_logger();
 
-class Home {
+class ArgobotsThread {
  public:
   /// This process's. A process that was forked starts its own: the parent's thread is not in it.
-  static Home& get();
+  static ArgobotsThread& get();
   /// Starts the thread.
   void start();
 

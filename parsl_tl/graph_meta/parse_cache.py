@@ -94,7 +94,7 @@ class KnownCalls:
     counts: tuple[int, ...]
 
 
-class KnownTexts:
+class ParseCache:
     """Remembers layers and calls.
 
     Args:
@@ -225,7 +225,7 @@ def _count_tensors(node: dict[str, Any]) -> int:
 
 
 def _has_plain_order(value: Any) -> bool:
-    """Tells whether tensors stand in the text in the order in which they are collected."""
+    """Returns whether tensors stand in the text in the order in which they are collected."""
     if isinstance(value, dict):
         holding = [key for key, item in value.items() if any(True for _ in tensors_of(item))]
         return holding == sorted(holding) and all(map(_has_plain_order, value.values()))

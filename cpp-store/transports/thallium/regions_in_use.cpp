@@ -1,15 +1,15 @@
-#include "fences.hpp"
+#include "regions_in_use.hpp"
 
 namespace parsl_tl::mochi {
 
-bool Guarded::begin() {
+bool RegionInUse::begin() {
   const std::lock_guard guard(mutex_);
   if (is_closed_) return false;
   ++under_way_;
   return true;
 }
 
-void Guarded::end() {
+void RegionInUse::end() {
   std::function<void()> left;
   {
     const std::lock_guard guard(mutex_);
@@ -18,7 +18,7 @@ void Guarded::end() {
   if (left) left();
 }
 
-void Guarded::close(std::function<void()> when_left) {
+void RegionInUse::close(std::function<void()> when_left) {
   {
     const std::lock_guard guard(mutex_);
     is_closed_ = true;
@@ -30,18 +30,18 @@ void Guarded::close(std::function<void()> when_left) {
   when_left();
 }
 
-std::shared_ptr<Guarded> Fences::open(Call call) {
+std::shared_ptr<RegionInUse> RegionsInUse::open(Call call) {
   const std::lock_guard guard(mutex_);
-  return calls_[call] = std::make_shared<Guarded>();
+  return calls_[call] = std::make_shared<RegionInUse>();
 }
 
-void Fences::remove(Call call) {
+void RegionsInUse::remove(Call call) {
   const std::lock_guard guard(mutex_);
   calls_.erase(call);
 }
 
-void Fences::close(Call call, std::function<void()> when_left) {
-  std::shared_ptr<Guarded> found;
+void RegionsInUse::close(Call call, std::function<void()> when_left) {
+  std::shared_ptr<RegionInUse> found;
   {
     const std::lock_guard guard(mutex_);
     const auto at = calls_.find(call);

@@ -1,7 +1,7 @@
 """Storing in the background: the next evaluation starts while a model is on its way to the store.
 
-What goes wrong here can be told only with a later evaluation of the same process. A process that is
-killed takes what it had not stored yet with it.
+What goes wrong here can be reported only with a later evaluation of the same process. A process
+that is killed takes what it had not stored yet with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_PENDING: Final = 2
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingModel:
     """A model on its way to the store.
 
     Attributes:
@@ -40,21 +40,21 @@ class Pending:
     done: Future[None]
 
 
-class Background:
+class PendingWriter:
     """Stores the models of one process in one store, in order, at most two ahead.
 
-    Use ``background_of``: what is on the way belongs to the process, not to an evaluation.
+    Use ``pending_writer_of``: what is on the way belongs to the process, not to an evaluation.
     """
 
     def __init__(self) -> None:
         # One thread, so that a child follows its parent.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="store-model")
-        self._pending: list[Pending] = []
+        self._pending: list[PendingModel] = []
         self._failures: dict[int, str] = {}
         self._lock = threading.Lock()
 
     @property
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[PendingModel]:
         """What is on its way."""
         with self._lock:
             self._pending = [item for item in self._pending if not item.done.done()]
@@ -69,7 +69,7 @@ class Background:
             model_id: its id.
             layer_keys: the keys of its graph's layers.
             quality: its objective.
-            store: does it; what it raises is told by a later call.
+            store: does it; what it raises is returned by a later call.
 
         Returns:
             What went wrong with earlier models since the last time, by model id.
@@ -80,7 +80,7 @@ class Background:
             failures, self._failures = self._failures, {}
         done = self._executor.submit(self._run, model_id, store)
         with self._lock:
-            self._pending.append(Pending(model_id, frozenset(layer_keys), quality, done))
+            self._pending.append(PendingModel(model_id, frozenset(layer_keys), quality, done))
         return failures
 
     def _run(self, model_id: int, store: Callable[[], object]) -> None:
@@ -100,25 +100,25 @@ class Background:
         self._executor.shutdown(wait=True)
 
 
-_backgrounds: dict[tuple[int, str], Background] = {}
+_writers: dict[tuple[int, str], PendingWriter] = {}
 _lock = threading.Lock()
 
 
-def background_of(uri: str) -> Background:
-    """Gives this process's background for a store, started on first use."""
+def pending_writer_of(uri: str) -> PendingWriter:
+    """Returns this process's writer for a store, started on first use."""
     key = (os.getpid(), uri)
     with _lock:
-        if key not in _backgrounds:
-            _backgrounds[key] = Background()
-        return _backgrounds[key]
+        if key not in _writers:
+            _writers[key] = PendingWriter()
+        return _writers[key]
 
 
 def _close(uri: str | None) -> None:
     with _lock:
-        keys = [key for key in _backgrounds if key[0] == os.getpid() and uri in (None, key[1])]
-        closing = [_backgrounds.pop(key) for key in keys]
-    for background in closing:  # its failures are in the log; nobody else is left to be told
-        background.close()
+        keys = [key for key in _writers if key[0] == os.getpid() and uri in (None, key[1])]
+        closing = [_writers.pop(key) for key in keys]
+    for writer in closing:  # its failures are in the log; nobody else is left to hear of them
+        writer.close()
 
 
 before_disconnecting(_close)

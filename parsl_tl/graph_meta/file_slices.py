@@ -1,6 +1,6 @@
 """Which rank reads which part of which file.
 
-Every rank reads a share of every file: whole lines of Keras JSON, or rows of a table.
+Every rank reads a slice of every file: whole lines of Keras JSON, or rows of a table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from parsl_tl.population.flat_graphs import starts_of
 _CHUNK_BYTES: Final = 1 << 22
 
 
-class Share(NamedTuple):
+class FileSlice(NamedTuple):
     """What one rank reads of one file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Share(NamedTuple):
 
 def plan(
     paths: Sequence[Path], comm: Any, max_models: int | None = None
-) -> tuple[list[Share], int]:
+) -> tuple[list[FileSlice], int]:
     """Divides the files among the ranks; a collective call.
 
     Lines are counted for this: model ``n`` is the n-th line of all files, however many ranks read
@@ -53,16 +53,16 @@ def plan(
         max_models: leaves out the models from this number on.
 
     Returns:
-        The shares of this rank, one per file, and the number of models of all ranks.
+        The slices of this rank, one per file, and the number of models of all ranks.
 
     Raises:
         GraphMetaError: a file is missing, unreadable, or no table.
     """
     ends = lengths(paths)
-    shares, total = _divide(paths, ends, comm)
+    slices, total = _divide(paths, ends, comm)
     if max_models is None or max_models >= total:
-        return shares, total
-    own = np.array([_end_of(share, max_models) for share in shares], np.int64)
+        return slices, total
+    own = np.array([_end_of(file_slice, max_models) for file_slice in slices], np.int64)
     limits = np.empty((comm.Get_size(), len(paths)), np.int64)
     comm.Allgather(own, limits)
     return _divide(paths, limits.max(axis=0).tolist(), comm)
@@ -96,18 +96,18 @@ def unreadable(path: Path, error: Exception) -> GraphMetaError:
     )
 
 
-def _divide(paths: Sequence[Path], ends: Sequence[int], comm: Any) -> tuple[list[Share], int]:
+def _divide(paths: Sequence[Path], ends: Sequence[int], comm: Any) -> tuple[list[FileSlice], int]:
     rank, size = comm.Get_rank(), comm.Get_size()
     parts = []
     for path, end in zip(paths, ends, strict=True):
         first, last = (_align(path, end * part // size, end) for part in (rank, rank + 1))
-        parts.append(Share(path, first, last))
+        parts.append(FileSlice(path, first, last))
     own = np.array([_count(part) for part in parts], np.int64)
     counts = np.empty((size, len(paths)), np.int64)
     comm.Allgather(own, counts)
     before = starts_of(counts.sum(axis=0))  # models in the files before
     lines = counts[:rank].sum(axis=0)  # models of the same file that other ranks read
-    shares = [
+    slices = [
         part._replace(
             first_number=int(before[i] + lines[i]),
             first_line=int(lines[i]) + 1,
@@ -115,7 +115,7 @@ def _divide(paths: Sequence[Path], ends: Sequence[int], comm: Any) -> tuple[list
         )
         for i, part in enumerate(parts)
     ]
-    return shares, int(before[-1])
+    return slices, int(before[-1])
 
 
 def _align(path: Path, place: int, end: int) -> int:
@@ -128,13 +128,13 @@ def _align(path: Path, place: int, end: int) -> int:
         return min(file.tell(), end)
 
 
-def _count(share: Share) -> int:
-    if is_table(share.path):
-        return share.end - share.start
+def _count(file_slice: FileSlice) -> int:
+    if is_table(file_slice.path):
+        return file_slice.end - file_slice.start
     lines, last = 0, b"\n"
-    with open(share.path, "rb") as file:
-        file.seek(share.start)
-        left = share.end - share.start
+    with open(file_slice.path, "rb") as file:
+        file.seek(file_slice.start)
+        left = file_slice.end - file_slice.start
         while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
             left -= len(chunk)
             lines += chunk.count(b"\n")
@@ -142,17 +142,17 @@ def _count(share: Share) -> int:
     return lines + (last != b"\n")  # the file's last line may have no end
 
 
-def _end_of(share: Share, max_models: int) -> int:
-    """Returns where a share ends if only the first models are taken; 0 if none of it is."""
-    kept = max_models - share.first_number
+def _end_of(file_slice: FileSlice, max_models: int) -> int:
+    """Returns where a slice ends if only the first models are taken; 0 if none of it is."""
+    kept = max_models - file_slice.first_number
     if kept <= 0:
         return 0
-    if kept >= share.num_models:
-        return share.end
-    if is_table(share.path):
-        return share.start + kept
-    with open(share.path, "rb") as file:
-        file.seek(share.start)
+    if kept >= file_slice.num_models:
+        return file_slice.end
+    if is_table(file_slice.path):
+        return file_slice.start + kept
+    with open(file_slice.path, "rb") as file:
+        file.seek(file_slice.start)
         for _ in range(kept):
             file.readline()
         return file.tell()

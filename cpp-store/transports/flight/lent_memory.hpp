@@ -13,15 +13,15 @@ namespace parsl_tl {
 
 /// The caller's memory, lent to gRPC: however a call ends, it may not return before gRPC has let go
 /// of the last part that points there.
-class Loan {
+class LentMemory {
  public:
-  Loan() : Loan(std::make_shared<Token>()) {}
-  ~Loan() {
+  LentMemory() : LentMemory(std::make_shared<Token>()) {}
+  ~LentMemory() {
     token_.reset();
     returned_.wait();
   }
-  Loan(const Loan&) = delete;
-  Loan& operator=(const Loan&) = delete;
+  LentMemory(const LentMemory&) = delete;
+  LentMemory& operator=(const LentMemory&) = delete;
 
   /// To be held by everything that points there.
   const std::shared_ptr<const void>& token() const noexcept { return token_; }
@@ -32,7 +32,7 @@ class Loan {
     ~Token() { gone.set_value(); }
   };
 
-  explicit Loan(const std::shared_ptr<Token>& token)
+  explicit LentMemory(const std::shared_ptr<Token>& token)
       : returned_(token->gone.get_future()), token_(token) {}
 
   std::future<void> returned_;

@@ -10,7 +10,7 @@
 namespace parsl_tl::mochi {
 
 /// The memory that one call laid open.
-class Guarded {
+class RegionInUse {
  public:
   /// To be asked before each transfer: false if the client has given up. What was begun is ended
   /// by `end`, from any thread.
@@ -27,18 +27,18 @@ class Guarded {
 };
 
 /// Those of all calls that a server has taken and not yet answered.
-class Fences {
+class RegionsInUse {
  public:
   using Call = std::pair<std::uint64_t, std::uint64_t>;  // client and number
 
-  std::shared_ptr<Guarded> open(Call call);
+  std::shared_ptr<RegionInUse> open(Call call);
   void remove(Call call);
   /// Calls `when_left` when nothing uses this call's memory, nor will.
   void close(Call call, std::function<void()> when_left);
 
  private:
   std::mutex mutex_;  // guards calls_
-  std::map<Call, std::shared_ptr<Guarded>> calls_;
+  std::map<Call, std::shared_ptr<RegionInUse>> calls_;
 };
 
 }  // namespace parsl_tl::mochi

@@ -1,4 +1,4 @@
-#include "stuck.hpp"
+#include "stalled_connections.hpp"
 
 #include <dirent.h>
 #include <linux/sockios.h>
@@ -143,7 +143,7 @@ std::vector<Socket> sockets_with_output(const Wanted& wanted) {
 
 }  // namespace
 
-void cut_stuck_connections(const FlightAddress& address, Side side) {
+void cut_stalled_connections(const FlightAddress& address, Side side) {
   const Wanted wanted(address, side);
   const std::vector<Socket> before = sockets_with_output(wanted);
   if (before.empty()) return;

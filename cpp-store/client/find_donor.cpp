@@ -1,6 +1,6 @@
 #include "errors.hpp"
 #include "remote_store.hpp"
-#include "requests/best_ancestors.hpp"
+#include "requests/find_donors.hpp"
 
 namespace parsl_tl {
 namespace {
@@ -8,9 +8,9 @@ namespace {
 // Layers of the queries that one request holds.
 constexpr std::size_t kLayersAtOnce = 200'000;
 
-BestAncestorsRequest request_of(std::span<const RemoteQuery> queries, const QueryOptions& options,
-                                bool with_times) {
-  BestAncestorsRequest request;
+FindDonorsRequest request_of(std::span<const RemoteQuery> queries, const QueryOptions& options,
+                             bool with_times) {
+  FindDonorsRequest request;
   request.starts.push_back(0);
   for (const RemoteQuery& query : queries) {
     request.layer_keys.insert(request.layer_keys.end(), query.keys.begin(), query.keys.end());
@@ -25,7 +25,7 @@ BestAncestorsRequest request_of(std::span<const RemoteQuery> queries, const Quer
   return request;
 }
 
-void check_size(const BestAncestorsReply& reply, std::size_t queries) {
+void check_size(const FindDonorsReply& reply, std::size_t queries) {
   if (reply.found.size() == queries && reply.model_ids.size() == queries &&
       reply.totals.size() == queries && reply.scores.size() == queries &&
       reply.qualities.size() == queries && reply.created_ns.size() == queries) {
@@ -36,12 +36,12 @@ void check_size(const BestAncestorsReply& reply, std::size_t queries) {
 }
 
 /// Whether a server's answer to a query is better than those of the others so far.
-bool enter(const BestAncestorsReply& reply, std::size_t i, Winner& winner) {
+bool enter(const FindDonorsReply& reply, std::size_t i, Donor& donor) {
   if (reply.found[i] == 0) return false;
   // Which was stored last, of models on several servers, only the time tells.
   const auto when = static_cast<std::uint64_t>(reply.created_ns[i]);
-  if (!winner.loses_to(reply.totals[i], reply.qualities[i], when)) return false;
-  winner = {true, reply.totals[i], reply.qualities[i], when, reply.model_ids[i], 0};
+  if (!donor.loses_to(reply.totals[i], reply.qualities[i], when)) return false;
+  donor = {true, reply.totals[i], reply.qualities[i], when, reply.model_ids[i], 0};
   return true;
 }
 
@@ -54,11 +54,11 @@ struct RemoteStore::Best {
   Lease lease;
 };
 
-std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& queries,
-                                                const QueryOptions& options,
-                                                std::vector<double>& scores) {
+std::vector<Donor> RemoteStore::find_donors(const std::vector<RemoteQuery>& queries,
+                                            const QueryOptions& options,
+                                            std::vector<double>& scores) {
   require_open();
-  std::vector<Winner> winners(queries.size());
+  std::vector<Donor> donors(queries.size());
   scores.assign(queries.size(), 0.0);
   for (std::size_t first = 0; first < queries.size();) {
     std::size_t last = first;
@@ -66,15 +66,15 @@ std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& 
       layers += 1 + queries[last].keys.size();
     }
     const auto part = std::span(queries).subspan(first, last - first);
-    for (const BestAncestorsReply& reply : ask_all(request_of(part, options, !is_alone()))) {
+    for (const FindDonorsReply& reply : ask_all(request_of(part, options, !is_alone()))) {
       check_size(reply, part.size());
       for (std::size_t i = 0; i < part.size(); ++i) {
-        if (enter(reply, i, winners[first + i])) scores[first + i] = reply.scores[i];
+        if (enter(reply, i, donors[first + i])) scores[first + i] = reply.scores[i];
       }
     }
     first = last;
   }
-  return winners;
+  return donors;
 }
 
 /// A server that is alone opens the model that it finds. Of several only one has the model that
@@ -82,35 +82,35 @@ std::vector<Winner> RemoteStore::best_ancestors(const std::vector<RemoteQuery>& 
 /// and that only where it is all that is needed.
 std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& query,
                                                            const QueryOptions& options) {
-  const BestAncestorsRequest shared = request_of({&query, 1}, options, !is_alone());
+  const FindDonorsRequest shared = request_of({&query, 1}, options, !is_alone());
   const std::vector<std::uint64_t> open_here = recent_models();
-  std::vector<BestAncestorsReply> replies(providers().size());
-  std::vector<Lease> leases(providers().size());
+  std::vector<FindDonorsReply> replies(connections().size());
+  std::vector<Lease> leases(connections().size());
   parts_->fanout->run(replies.size(), [&](std::size_t i) {
-    Provider& provider = *providers()[i];
-    BestAncestorsRequest request = shared;
-    leases[i] = new_lease(provider);
+    ServerConnection& connection = *connections()[i];
+    FindDonorsRequest request = shared;
+    leases[i] = new_lease(connection);
     request.opens = is_alone() || !leases[i].is_kept;
     if (request.opens) {
       request.open_here = open_here;
-      request.let_go = parts_->let_go.take(provider.index());
+      request.let_go = parts_->let_go.take(connection.index());
       if (leases[i].is_kept) request.lease = leases[i].number;
     }
-    replies[i] = provider.ask(request);
+    replies[i] = connection.ask(request);
     check_size(replies[i], 1);
   });
-  Winner winner;
+  Donor donor;
   std::size_t server = 0;
   for (std::size_t i = 0; i < replies.size(); ++i) {
-    if (enter(replies[i], 0, winner)) server = i;
+    if (enter(replies[i], 0, donor)) server = i;
   }
-  if (!winner.found) return std::nullopt;
-  if (replies[server].opened && home(winner.model_id).index() != server) {
+  if (!donor.found) return std::nullopt;
+  if (replies[server].opened && home(donor.model_id).index() != server) {
     throw StoreException(
         ErrorCode::kInvalidValue,
-        "malformed reply: model " + hex_id(winner.model_id) + " is of another server");
+        "malformed reply: model " + hex_id(donor.model_id) + " is of another server");
   }
-  return Best{winner.model_id, std::move(replies[server].opened), leases[server]};
+  return Best{donor.model_id, std::move(replies[server].opened), leases[server]};
 }
 
 /// Throws kNotFound if it was retired in between.
@@ -130,8 +130,8 @@ std::shared_ptr<RemoteModel> RemoteStore::match_of(const Best& best) {
   return open_living(best.model_id);
 }
 
-std::shared_ptr<RemoteModel> RemoteStore::best_ancestor(const RemoteQuery& query,
-                                                        const QueryOptions& options) {
+std::shared_ptr<RemoteModel> RemoteStore::find_donor(const RemoteQuery& query,
+                                                     const QueryOptions& options) {
   require_open();
   for (;;) {
     const std::optional<Best> best = ask_for_best(query, options);

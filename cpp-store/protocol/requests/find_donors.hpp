@@ -8,7 +8,7 @@
 
 namespace parsl_tl {
 
-struct BestAncestorsReply {
+struct FindDonorsReply {
   std::vector<std::uint8_t> found;
   std::vector<std::uint64_t> model_ids;
   std::vector<double> totals;  // what is compared
@@ -28,9 +28,9 @@ struct BestAncestorsReply {
   }
 };
 
-struct BestAncestorsRequest {
-  static constexpr RequestKind kKind = RequestKind::kBestAncestors;
-  using Reply = BestAncestorsReply;
+struct FindDonorsRequest {
+  static constexpr RequestKind kKind = RequestKind::kFindDonors;
+  using Reply = FindDonorsReply;
   std::vector<std::uint64_t> starts;  // one more than there are queries
   std::vector<std::uint64_t> layer_keys;
   std::vector<double> weights;  // one for each key, or none

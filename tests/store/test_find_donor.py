@@ -53,7 +53,7 @@ def oracle(models, query, by, min_quality, exclude):
     min_quality=st.sampled_from([None, 0.0]),
     exclude=st.sets(st.integers(0, 11), max_size=3),
 )
-def test_the_best_ancestor_is_the_oracles(stored, retired, queries, by, min_quality, exclude):
+def test_the_donor_is_the_oracles(stored, retired, queries, by, min_quality, exclude):
     with tempfile.TemporaryDirectory() as folder, open_store(f"embedded:{folder}/s") as store:
         models = []
         for model_id, (arch, quality) in enumerate(stored):
@@ -65,7 +65,7 @@ def test_the_best_ancestor_is_the_oracles(stored, retired, queries, by, min_qual
         models = [model for model in models if model[0] not in retired]
         for arch in queries:
             query = graph_of(arch)
-            match = store.best_ancestor(query, by=by, min_quality=min_quality, exclude=exclude)
+            match = store.find_donor(query, by=by, min_quality=min_quality, exclude=exclude)
             expected = oracle(models, query, by, min_quality, exclude)
             found = None if match is None else (match.model_id, match.layer_names)
             assert found == expected
@@ -74,9 +74,9 @@ def test_the_best_ancestor_is_the_oracles(stored, retired, queries, by, min_qual
 def test_a_match_tells_its_bytes_and_quality():
     graph = graph_of([1] * len(SIZES))
     with tempfile.TemporaryDirectory() as folder, open_store(f"embedded:{folder}/s") as store:
-        assert store.best_ancestor(graph) is None
+        assert store.find_donor(graph) is None
         store.put(1, graph, weights_of(graph), quality=0.25)
-        match = store.best_ancestor(graph)
+        match = store.find_donor(graph)
         assert match.layer_names == graph.layer_names
         assert match.num_bytes == sum(a[0].nbytes for a in weights_of(graph).values())
         assert match.quality == 0.25

@@ -14,6 +14,6 @@ enum class Side { kClient, kServer };
 
 /// Shuts down those sockets of this process that are connections to the server at this address, or
 /// connections of this server's clients, and whose output stands still for a moment.
-void cut_stuck_connections(const FlightAddress& address, Side side);
+void cut_stalled_connections(const FlightAddress& address, Side side);
 
 }  // namespace parsl_tl

@@ -1,4 +1,4 @@
-#include "home.hpp"
+#include "argobots_thread.hpp"
 
 #include <stdlib.h>
 
@@ -48,16 +48,16 @@ margo_logger* wanted_logger() {
   return std::getenv("MARGO_LOG_LEVEL") == nullptr ? &silent : nullptr;
 }
 
-Home& Home::get() { return per_process<Home>(); }
+ArgobotsThread& ArgobotsThread::get() { return per_process<ArgobotsThread>(); }
 
-void Home::start() {
+void ArgobotsThread::start() {
   silence_logs();
   // When an address is withdrawn, libfabric is to close its connection; see one_call.hpp.
   ::setenv("FI_AV_REMOVE_CLEANUP", "1", 0);
   std::thread([this] { loop(); }).detach();
 }
 
-void Home::run(const std::function<void()>& work) {
+void ArgobotsThread::run(const std::function<void()>& work) {
   const auto done = std::make_shared<std::promise<void>>();
   post([done, &work] {
     try {
@@ -70,13 +70,13 @@ void Home::run(const std::function<void()>& work) {
   done->get_future().get();
 }
 
-void Home::post(std::function<void()> work) {
+void ArgobotsThread::post(std::function<void()> work) {
   const std::lock_guard guard(mutex_);
   work_.push_back(std::move(work));
   wanted_.notify_one();
 }
 
-void Home::loop() {
+void ArgobotsThread::loop() {
   start_argobots();
   for (;;) {
     std::function<void()> work;
@@ -90,7 +90,7 @@ void Home::loop() {
   }
 }
 
-void Home::run_on_stream(const std::function<void()>& work) {
+void ArgobotsThread::run_on_stream(const std::function<void()>& work) {
   ABT_xstream self = ABT_XSTREAM_NULL;
   const bool is_stranger =
       ABT_initialized() == ABT_SUCCESS && ABT_xstream_self(&self) != ABT_SUCCESS;

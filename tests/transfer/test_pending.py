@@ -14,8 +14,8 @@ from small_models import candidate
 from parsl_tl.errors import ModelExistsError, StoreFullError
 from parsl_tl.store import open_store
 from parsl_tl.transfer import StoreTransfer
-from parsl_tl.transfer.background import MOST_PENDING, Background, background_of
 from parsl_tl.transfer.connections import connect, disconnect
+from parsl_tl.transfer.pending import MOST_PENDING, PendingWriter, pending_writer_of
 from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
 
@@ -30,7 +30,7 @@ class Gate:
 
     def __init__(self, method: StoreTransfer) -> None:
         self.event = threading.Event()
-        background_of(method.uri).put(999, [], 0.0, lambda: self.event.wait(30))
+        pending_writer_of(method.uri).put(999, [], 0.0, lambda: self.event.wait(30))
 
     def open_soon(self) -> None:
         threading.Timer(0.2, self.event.set).start()
@@ -43,25 +43,25 @@ def leave(method: StoreTransfer, model_id: int, *units: int, **kwargs: Any) -> A
 
 
 def test_at_most_two_are_on_their_way_and_in_order() -> None:
-    background, gates, seen = Background(), [threading.Event() for _ in range(4)], []
+    writer, gates, seen = PendingWriter(), [threading.Event() for _ in range(4)], []
 
     def store(i: int) -> None:
         gates[i].wait(30)
         seen.append(i)
 
     for i in range(MOST_PENDING):
-        background.put(i, [], 0.0, lambda i=i: store(i))
-    third = threading.Thread(target=background.put, args=(2, [], 0.0, lambda: store(2)))
+        writer.put(i, [], 0.0, lambda i=i: store(i))
+    third = threading.Thread(target=writer.put, args=(2, [], 0.0, lambda: store(2)))
     third.start()
     third.join(0.2)
     assert third.is_alive()  # it waits for one of the two
-    assert [item.model_id for item in background.pending] == [0, 1]
+    assert [item.model_id for item in writer.pending] == [0, 1]
     for gate in gates:
         gate.set()
     third.join(30)
-    background.close()
+    writer.close()
     assert seen == [0, 1, 2]
-    assert background.pending == []
+    assert writer.pending == []
 
 
 def test_the_model_is_there_when_the_connection_is_closed(method: StoreTransfer) -> None:
@@ -89,7 +89,7 @@ def test_what_is_stored_is_what_was_there_at_the_time(method: StoreTransfer) -> 
         np.testing.assert_array_equal(store.read(1)[names[0]][0], before[names[0]][0])
 
 
-def test_a_failure_is_told_once_and_later(
+def test_a_failure_is_reported_once_and_later(
     method: StoreTransfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = connect(method.uri)
@@ -102,17 +102,17 @@ def test_a_failure_is_told_once_and_later(
 
     monkeypatch.setattr(store, "put", fail)
     assert leave(method, 1, 3).failures == {}
-    background_of(method.uri).wait_for(1)
+    pending_writer_of(method.uri).wait_for(1)
     assert leave(method, 2, 3).failures == {1: "StoreFullError: no space left for 1"}
     assert leave(method, 3, 3).failures == {}
-    background_of(method.uri).wait_for(3)
+    pending_writer_of(method.uri).wait_for(3)
     assert 2 in store
     assert 3 in store
 
 
 def test_the_better_donor_is_waited_for(method: StoreTransfer) -> None:
     leave(method, 1, 5, 4)
-    background_of(method.uri).wait_for(1)
+    pending_writer_of(method.uri).wait_for(1)
     gate = Gate(method)
     leave(method, 2, 5, 6)
     gate.open_soon()
@@ -122,7 +122,7 @@ def test_the_better_donor_is_waited_for(method: StoreTransfer) -> None:
 
 def test_a_worse_donor_is_not_waited_for(method: StoreTransfer) -> None:
     leave(method, 1, 5, 4)
-    background_of(method.uri).wait_for(1)
+    pending_writer_of(method.uri).wait_for(1)
     gate = Gate(method)
     leave(method, 2, 5, 6)
     model, graph = candidate(5, 4, 2)
@@ -140,7 +140,7 @@ def test_an_attempt_that_is_on_its_way_is_recalled(method: StoreTransfer) -> Non
 def test_a_second_attempt_is_no_failure(method: StoreTransfer) -> None:
     leave(method, 1, 3)
     leave(method, 1, 3)
-    background_of(method.uri).wait_for(1)
+    pending_writer_of(method.uri).wait_for(1)
     assert leave(method, 2, 3).failures == {}
     with pytest.raises(ModelExistsError):
         method.recall(candidate(4)[1], model_id=1)
@@ -149,7 +149,7 @@ def test_a_second_attempt_is_no_failure(method: StoreTransfer) -> None:
 @pytest.mark.parametrize("goes", [False, True])
 def test_a_donor_may_go_meanwhile(method: StoreTransfer, goes: bool) -> None:
     leave(method, 1, 8, 5)
-    background_of(method.uri).wait_for(1)
+    pending_writer_of(method.uri).wait_for(1)
     child, graph = candidate(8, 4)
     got = method.transfer(child, graph, model_id=2)
     whole = read_weights(layers_with_weights(child, graph))
@@ -161,7 +161,7 @@ def test_a_donor_may_go_meanwhile(method: StoreTransfer, goes: bool) -> None:
     if goes:
         store.retire(1)
     gate.event.set()
-    background_of(method.uri).wait_for(2)
+    pending_writer_of(method.uri).wait_for(2)
     owners = store.composition(2)
     assert all(owners[name] == (2 if goes or name in trained else 1) for name in whole)
     for name, arrays in whole.items():

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
-class LateModels:
+class PendingModels:
     """The models that workers store in the background, until they are seen in the store.
 
     Only this run's: what was on its way when a search was killed never arrives.
@@ -43,7 +43,7 @@ class LateModels:
         return len(self._ids)
 
     def wait(self, store: ModelStore, seconds: float) -> int:
-        """Waits until all are there, or none has come for so long; gives how many are missing."""
+        """Waits until all are there, or none came for ``seconds``; returns the number missing."""
         deadline = time.monotonic() + seconds
         while self._ids:
             try:

@@ -1,10 +1,10 @@
-#include "exposure.hpp"
+#include "registered_memory.hpp"
 
 #include <cstring>
 
 namespace parsl_tl::mochi {
 
-std::uint8_t* Exposure::place(std::size_t size, std::vector<RemotePiece>& described) {
+std::uint8_t* RegisteredMemory::place(std::size_t size, std::vector<RemotePiece>& described) {
   if (leases_.empty() || used_of_last_ + size > kPartBytes) {
     auto lease = instance_->buffers().try_take();
     if (!lease) return nullptr;
@@ -26,9 +26,9 @@ std::uint8_t* Exposure::place(std::size_t size, std::vector<RemotePiece>& descri
 }
 
 template <typename Piece, typename MakeCopy>
-std::vector<RemotePiece> Exposure::lay_open(const std::vector<Piece>& pieces,
-                                            const MemoryFormat& format, hg_uint8_t access,
-                                            MakeCopy make_copy) {
+std::vector<RemotePiece> RegisteredMemory::lay_open(const std::vector<Piece>& pieces,
+                                                    const MemoryFormat& format, hg_uint8_t access,
+                                                    MakeCopy make_copy) {
   std::vector<RemotePiece> described;
   extends_run_ = false;
   for (const Piece& piece : joined(pieces)) {
@@ -44,25 +44,25 @@ std::vector<RemotePiece> Exposure::lay_open(const std::vector<Piece>& pieces,
   return described;
 }
 
-std::vector<RemotePiece> Exposure::for_reading(const ConstPieces& pieces) {
+std::vector<RemotePiece> RegisteredMemory::for_reading(const ConstPieces& pieces) {
   return lay_open(pieces, instance_->to_read(), HG_BULK_READ_ONLY,
                   [](std::span<const std::uint8_t> piece, std::uint8_t* found) {
                     std::memcpy(found, piece.data(), piece.size());
                   });
 }
 
-std::vector<RemotePiece> Exposure::for_writing(const Pieces& pieces) {
+std::vector<RemotePiece> RegisteredMemory::for_writing(const Pieces& pieces) {
   return lay_open(pieces, instance_->to_write(), HG_BULK_WRITE_ONLY,
                   [this](std::span<std::uint8_t> piece, std::uint8_t* found) {
                     copies_.push_back({piece.data(), found, piece.size()});
                   });
 }
 
-void Exposure::deliver() const {
+void RegisteredMemory::deliver() const {
   for (const Copy& copy : copies_) std::memcpy(copy.to, copy.from, copy.size);
 }
 
-void Exposure::close() {
+void RegisteredMemory::close() {
   registered_.clear();
   for (const auto& lease : leases_) lease->condemn();
   leases_.clear();

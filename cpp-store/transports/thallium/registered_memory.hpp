@@ -13,9 +13,9 @@
 
 namespace parsl_tl::mochi {
 
-class Exposure {
+class RegisteredMemory {
  public:
-  explicit Exposure(std::shared_ptr<Instance> instance) : instance_(std::move(instance)) {}
+  explicit RegisteredMemory(std::shared_ptr<Instance> instance) : instance_(std::move(instance)) {}
 
   /// Lays open for reading, in the order of the stream.
   std::vector<RemotePiece> for_reading(const ConstPieces& pieces);

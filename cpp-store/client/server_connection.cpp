@@ -1,4 +1,4 @@
-#include "provider.hpp"
+#include "server_connection.hpp"
 
 #include <algorithm>
 #include <random>
@@ -37,12 +37,12 @@ milliseconds with_jitter(milliseconds pause) {
 
 }  // namespace
 
-bool Provider::is_long(RequestKind kind) {
+bool ServerConnection::is_long(RequestKind kind) {
   return kind == RequestKind::kVerify || kind == RequestKind::kCompact ||
          kind == RequestKind::kFold;
 }
 
-RequestHeader Provider::header(RequestKind kind, bool changes, const Bulk& bulk) {
+RequestHeader ServerConnection::header(RequestKind kind, bool changes, const Bulk& bulk) {
   RequestHeader header;
   header.kind = kind;
   header.token = options_.token;
@@ -59,26 +59,26 @@ RequestHeader Provider::header(RequestKind kind, bool changes, const Bulk& bulk)
 }
 
 /// These ask who the server is, or say who it is to be.
-bool Provider::makes_claims(RequestKind kind) {
+bool ServerConnection::makes_claims(RequestKind kind) {
   return kind != RequestKind::kHello && kind != RequestKind::kJoin && kind != RequestKind::kGoodbye;
 }
 
-std::shared_ptr<const StoreIds> Provider::expected() const {
+std::shared_ptr<const StoreIds> ServerConnection::expected() const {
   const std::lock_guard guard(mutex_);
   return expected_;
 }
 
-void Provider::expect(std::shared_ptr<const StoreIds> stores) {
+void ServerConnection::expect(std::shared_ptr<const StoreIds> stores) {
   const std::lock_guard guard(mutex_);
   expected_ = std::move(stores);
 }
 
-StoreId Provider::store() const {
+StoreId ServerConnection::store() const {
   const auto stores = expected();
   return stores == nullptr ? StoreId() : (*stores)[membership_.index];
 }
 
-void Provider::refuse_store(const std::string& found, const std::string& folder) const {
+void ServerConnection::refuse_store(const std::string& found, const std::string& folder) const {
   throw StoreException(ErrorCode::kWrongStore,
                        "store server " + address_ + " (folder " + folder + ") is " + found +
                            " now, and was store " + store().text() +
@@ -86,14 +86,14 @@ void Provider::refuse_store(const std::string& found, const std::string& folder)
                            "`parsl-tl store adopt`, and open the store again");
 }
 
-void Provider::require_folder() {
+void ServerConnection::require_folder() {
   const std::string folder = facts().folder;
   const auto now = store_in(folder);
   if (now == store()) return;
   refuse_store(now ? "store " + now->text() : "without a store", folder);
 }
 
-void Provider::check_facts(const HelloReply& facts) const {
+void ServerConnection::check_facts(const HelloReply& facts) const {
   if (facts.hash_scheme != kHashScheme) {
     throw StoreException(ErrorCode::kFormat,
                          "store server " + address_ + " names layers by scheme " +
@@ -107,7 +107,8 @@ void Provider::check_facts(const HelloReply& facts) const {
   refuse_store("store " + facts.store, facts.folder);
 }
 
-std::string Provider::call_once(const std::string& message, const Bulk& bulk, bool is_long) {
+std::string ServerConnection::call_once(const std::string& message, const Bulk& bulk,
+                                        bool is_long) {
   Call call;
   call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
   call.upload = bulk.upload;
@@ -126,20 +127,21 @@ std::string Provider::call_once(const std::string& message, const Bulk& bulk, bo
   return reply;
 }
 
-void Provider::refuse_while_resting() {
+void ServerConnection::refuse_while_resting() {
   const std::lock_guard guard(mutex_);
   if (steady_clock::now() >= rests_until_) return;
   throw StoreException(ErrorCode::kUnreachable, last_failure_);
 }
 
-Provider::Replied Provider::call(const std::string& message, const Bulk& bulk, bool is_long) {
+ServerConnection::Replied ServerConnection::call(const std::string& message, const Bulk& bulk,
+                                                 bool is_long) {
   if (message.size() > kMostMessageBytes) {
     throw StoreException(ErrorCode::kInvalidValue,
                          "a request of " + std::to_string(message.size()) + " bytes; at most " +
                              std::to_string(kMostMessageBytes) + " are possible, weights apart");
   }
   refuse_while_resting();
-  const auto deadline = steady_clock::now() + options_.patience;
+  const auto deadline = steady_clock::now() + options_.retry_for;
   milliseconds pause = options_.pause;
   for (bool repeated = false;; repeated = true) {
     try {
@@ -164,7 +166,7 @@ Provider::Replied Provider::call(const std::string& message, const Bulk& bulk, b
   }
 }
 
-void Provider::greet() {
+void ServerConnection::greet() {
   if (greeted_) return;
   HelloReply facts = ask(HelloRequest{});
   check_facts(facts);
@@ -177,7 +179,7 @@ void Provider::greet() {
   greeted_ = true;
 }
 
-void Provider::leave() noexcept {
+void ServerConnection::leave() noexcept {
   if (!greeted_) return;
   try {
     std::string message = start_request(header(RequestKind::kGoodbye, false, {}));
@@ -191,7 +193,7 @@ void Provider::leave() noexcept {
   }
 }
 
-void Provider::note_answer(std::string_view reply) {
+void ServerConnection::note_answer(std::string_view reply) {
   const auto now = steady_clock::now();
   const auto before = heard_.exchange(now);
   // Half of the time, since the server counts from when it heard the last request.
@@ -202,13 +204,13 @@ void Provider::note_answer(std::string_view reply) {
   greeted_ = false;
 }
 
-HelloReply Provider::facts() {
+HelloReply ServerConnection::facts() {
   greet();
   const std::lock_guard guard(mutex_);
   return facts_;
 }
 
-bool Provider::is_mapped() {
+bool ServerConnection::is_mapped() {
   greet();
   const std::lock_guard guard(mutex_);
   return mapped_;

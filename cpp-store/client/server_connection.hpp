@@ -16,13 +16,13 @@
 
 namespace parsl_tl {
 
-struct ProviderOptions {
+struct ConnectionOptions {
   Token token{};
   bool read_only = false;
-  std::chrono::milliseconds timeout{30'000};   // of one call; bulk data gets more by its size
-  std::chrono::milliseconds patience{10'000};  // for how long a call that fails is tried again
-  std::chrono::milliseconds pause{50};         // before the second try; then twice as long, ...
-  // After that, calls fail at once for so long: whoever asks for the next model need not wait too.
+  std::chrono::milliseconds timeout{30'000};    // of one call; bulk data gets more by its size
+  std::chrono::milliseconds retry_for{10'000};  // for how long a call that fails is tried again
+  std::chrono::milliseconds pause{50};          // before the second try; then twice as long, ...
+  // For how long calls fail at once after that: whoever asks for the next model need not wait too.
   std::chrono::milliseconds rest{5'000};
   bool maps_segments = true;  // where the server is on this machine
 };
@@ -33,11 +33,11 @@ struct Bulk {
   Download* download = nullptr;
 };
 
-class Provider {
+class ServerConnection {
  public:
   /// `membership` is what the client takes the server for; a count of 0 makes no claim.
-  Provider(std::shared_ptr<Channel> channel, std::string address, ClientId client,
-           Membership membership, ProviderOptions options)
+  ServerConnection(std::shared_ptr<Channel> channel, std::string address, ClientId client,
+                   Membership membership, ConnectionOptions options)
       : channel_(std::move(channel)),
         address_(std::move(address)),
         client_(client),
@@ -46,7 +46,7 @@ class Provider {
 
   const std::string& address() const noexcept { return address_; }
   std::uint32_t index() const noexcept { return membership_.index; }
-  const ProviderOptions& options() const noexcept { return options_; }
+  const ConnectionOptions& options() const noexcept { return options_; }
 
   /// Throws StoreException: what the server replied, or kUnreachable, naming the server. `repeated`
   /// becomes true if the request was sent again to a server that was started anew in between: it
@@ -105,7 +105,7 @@ class Provider {
   const std::string address_;
   const ClientId client_;
   const Membership membership_;
-  const ProviderOptions options_;
+  const ConnectionOptions options_;
 
   std::atomic<std::uint64_t> numbers_ = 0;  // of requests that change something
   std::atomic<bool> greeted_ = false;
