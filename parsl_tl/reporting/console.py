@@ -1,9 +1,9 @@
-"""What programs do alike on the console: progress, and the folder for results."""
+"""What programs do alike on the console: progress, files written, and the folder for results."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,12 @@ def make_out(folder: Path) -> Path:
     except OSError as error:
         raise BenchmarkError(f"--out {folder}: {error.strerror}; name another folder") from error
     return folder
+
+
+def print_files(console: Console, files: Iterable[Path]) -> None:
+    """Says which files were written, in one line that can be copied."""
+    text = ", ".join(str(file) for file in files)
+    console.print(f"Written: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

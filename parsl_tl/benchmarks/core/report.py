@@ -16,8 +16,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from parsl_tl.analysis.files import prepare_folder, save_figure, write_table
 from parsl_tl.errors import AnalysisError, BenchmarkError
+from parsl_tl.reporting.files import prepare_folder, write_table
+from parsl_tl.reporting.plots import save_figure
 
 Row = Mapping[str, Any]
 
