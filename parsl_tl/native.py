@@ -13,10 +13,12 @@ from ctypes import CDLL
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parsl_tl import errors
 from parsl_tl.errors import NativeModuleError
+
+__all__ = ["load_module", "native"]
 
 _MISMATCH = (
     "parsl_tl was compiled against {built} of pyarrow, but {found} is installed: "
@@ -83,6 +85,6 @@ def _pyarrow_version() -> str:
 
 
 if TYPE_CHECKING:
-    native: Any
+    from parsl_tl import _native as native
 else:
     native = _load()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from parsl_tl.errors import (
     InvalidValueError,
@@ -15,6 +15,9 @@ from parsl_tl.errors import (
 )
 from parsl_tl.native import load_module, native
 from parsl_tl.store.connection import Connection, is_thallium
+
+if TYPE_CHECKING:
+    from parsl_tl._native import Channel
 
 
 def has_thallium() -> bool:
@@ -62,7 +65,7 @@ def load_transport(scheme: str, flight: str, thallium: str) -> ModuleType:
         ) from error
 
 
-def connect(connection: Connection) -> Any:
+def connect(connection: Connection) -> Channel:
     """Returns a channel to a server; it connects when it is first used.
 
     Raises:
@@ -70,11 +73,12 @@ def connect(connection: Connection) -> Any:
         InvalidValueError: the address is none.
         StorePermissionError: the certificate cannot be read.
     """
-    return transport_module(connection.scheme).connect(
+    channel: Channel = transport_module(connection.scheme).connect(
         connection.address,
         ca_certificate=read_pem(connection.ca) if connection.ca else "",
         provider_id=connection.provider_id,
     )
+    return channel
 
 
 def read_pem(path: str) -> str:
