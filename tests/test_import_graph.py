@@ -34,8 +34,10 @@ LAYERS = (
     {"block_errors", "block_launcher", "kernel_end", "loaded_kernel", "parsl_reuse"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     # The ground.
-    {"native", "registry", "reporting", "exit_codes", "events", "outcome", "mpi", "parent_death"},
-    {"_native", "_baselines", "_bare_flight", "_bare_thallium", "_flight", "_thallium"},
+    {"registry"},
+    {"native", "reporting", "exit_codes", "events", "outcome", "mpi", "parent_death"},
+    {"_flight", "_thallium"},
+    {"_native", "_baselines", "_bare_flight", "_bare_thallium"},
     {"imports"},
     {"arguments", "suggestions", "deprecation", "log_file"},
     {"errors"},
