@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.formats.operation import READ, WRITE, ArrayFormat, Method, Operation
 
 
