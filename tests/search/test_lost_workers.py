@@ -32,7 +32,7 @@ def assert_complete(run, max_evals):
     assert len(run.evaluated()) <= max_evals + 2
 
 
-@every_fault
+@pytest.mark.full
 def test_a_worker_that_is_killed(start):
     run = start(30)
     run.wait_until_evaluated(4)
@@ -65,8 +65,8 @@ def test_a_manager_that_is_killed(start):
     ("fault", "max_evals"),
     [
         ("block-exits-137", 24),
-        pytest.param("block-exits-0", 24, marks=every_fault),
-        pytest.param("block-is-drained", 250, marks=every_fault),
+        pytest.param("block-exits-0", 24, marks=pytest.mark.full),
+        pytest.param("block-is-drained", 250, marks=pytest.mark.full),
     ],
 )
 def test_blocks_that_end_while_there_is_work(start, fault, max_evals):
@@ -87,12 +87,12 @@ def test_an_executor_that_never_starts_holds_nothing(start):
     assert_complete(start(24, "one-never-starts"), 24)
 
 
-@every_fault
+@pytest.mark.full
 def test_an_executor_that_fails_at_its_start_holds_nothing(start):
     assert_complete(start(40, "one-fails"), 40)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("what", ["manager", "interchange"])
 def test_one_of_two_executors_dies(start, what):
     run = start(60, "two")

@@ -6,7 +6,7 @@ import time
 
 import parsl
 import pytest
-from fault_runs import FaultRun, every_fault, wait_for
+from fault_runs import FaultRun, wait_for
 
 from parsl_tl import parsl_kernel
 from parsl_tl.loaded_kernel import start_kernel
@@ -88,7 +88,7 @@ def test_sigterm_to_all_processes_as_the_interchange_starts(start):
     check(start, "as the interchange starts", signal.SIGTERM, to_group=True, times=1)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
