@@ -27,19 +27,20 @@ def warn_renamed(old: str, new: str, stacklevel: int = 2) -> None:
     )
 
 
-def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns a ``__getattr__`` for a module in which names have changed.
+def moved_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Returns a ``__getattr__`` for a module of which names have moved, or changed.
 
     Args:
         module: its ``__name__``.
-        names: new names by old ones.
+        names: for each old name, ``module:name`` of what it stands for.
     """
 
     def get(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warn_renamed(f"{module}.{name}", names[name])
-        return getattr(importlib.import_module(module), names[name])
+        home, _, new = names[name].partition(":")
+        warn_renamed(f"{module}.{name}", f"{home}.{new}")
+        return getattr(importlib.import_module(home), new)
 
     return get
 

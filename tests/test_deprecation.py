@@ -41,7 +41,7 @@ def test_queries_of_a_store(store: ModelStore, graph: ArchitectureGraph) -> None
         assert store.best_ancestor(graph, by="bytes") == store.find_donor(graph)
     with pytest.warns(DeprecationWarning, match="use find_donors"):
         assert store.best_ancestors([graph]).model_ids.tolist() == [7]
-    with pytest.warns(DeprecationWarning, match="use FoundDonors"):
+    with pytest.warns(DeprecationWarning, match="use parsl_tl.store.answers.FoundDonors"):
         assert model_store.BestAncestors is type(store.find_donors([graph]))
     with pytest.raises(AttributeError, match="has no attribute 'WorstAncestors'"):
         _ = model_store.WorstAncestors

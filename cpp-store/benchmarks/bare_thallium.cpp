@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "home.hpp"
+#include "argobots_thread.hpp"
 #include "walk_service.hpp"
 
 namespace parsl_tl {
@@ -27,7 +27,7 @@ struct WalkReply {
   }
 };
 
-/// Argobots is started by one thread for everybody in a process; see home.hpp.
+/// Argobots is started by one thread for everybody in a process; see argobots_thread.hpp.
 tl::engine start_engine(const std::string& address, int mode, int threads) {
   // Without this, Margo's progress thread spins for a while after each request, and takes a core
   // from those that work.
@@ -35,12 +35,12 @@ tl::engine start_engine(const std::string& address, int mode, int threads) {
                                   "rpc_thread_count": )" +
                               std::to_string(threads) + "}";
   tl::engine engine;
-  mochi::Home::get().run([&] { engine = tl::engine(address, mode, options); });
+  mochi::ArgobotsThread::get().run([&] { engine = tl::engine(address, mode, options); });
   return engine;
 }
 
 void end_engine(tl::engine& engine) {
-  mochi::Home::get().run([&] {
+  mochi::ArgobotsThread::get().run([&] {
     engine.finalize_and_wait();
     engine = tl::engine();
   });

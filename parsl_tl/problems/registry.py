@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from typing import Any, Final
 
 from parsl_tl.errors import ProblemError
-from parsl_tl.imports import import_object, is_import_name, make_object, resolve_import_name
+from parsl_tl.imports import make_object, resolve_import_name
 from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
 from parsl_tl.problems.synthetic import Synthetic
-from parsl_tl.suggestions import did_you_mean
+from parsl_tl.registry import Registry
 
 ENTRY_POINT_GROUP: Final = "parsl_tl.problems"
 """Packages add problems under this entry point group: ``name = "module:attribute"``."""
 
-_BUILT_IN: Mapping[str, Callable[..., Any]] = {Digits.name: Digits, Synthetic.name: Synthetic}
+_REGISTRY: Final = Registry(
+    "problem", ENTRY_POINT_GROUP, ProblemError, {Digits.name: Digits, Synthetic.name: Synthetic}
+)
 
 _instances: dict[tuple[str, str], Problem] = {}
 _lock = threading.Lock()
@@ -26,7 +27,7 @@ _lock = threading.Lock()
 
 def list_problems() -> list[str]:
     """Returns the names of all problems that are built in or installed, sorted."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    return _REGISTRY.names()
 
 
 def get_problem(name: str, **kwargs: Any) -> Problem:
@@ -54,7 +55,7 @@ def get_problem(name: str, **kwargs: Any) -> Problem:
 
 
 def _make(name: str, kwargs: Mapping[str, Any]) -> Problem:
-    found = _find(name)
+    found = _REGISTRY.find(name)
     if not isinstance(found, Problem):
         if not callable(found):
             raise ProblemError(f"{name!r} is {found!r}; it must be a Problem or make one")
@@ -65,23 +66,3 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> Problem:
         raise ProblemError(f"{name!r} made {found!r}, which is no parsl_tl.problems.Problem")
     found.check_declaration(name)
     return found
-
-
-def _find(name: str) -> Any:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    if is_import_name(name):
-        return import_object(name, "problem", ProblemError)
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            return point.load()
-        except Exception as error:  # whatever a plug-in may raise
-            raise ProblemError(
-                f"problem {name!r} is installed as {point.value!r}, but this cannot be imported: "
-                f"{error}"
-            ) from error
-    raise ProblemError(
-        f"no problem is called {name!r}{did_you_mean(name, list_problems())}; there are "
-        f"{', '.join(list_problems())}, "
-        'and "module:attribute" names one of yours'
-    )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from parsl_tl.errors import CampaignError, StoreUnreachableError
 from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings
@@ -15,11 +15,7 @@ from parsl_tl.store import ModelStore, open_store
 from parsl_tl.store.identity import identity_of
 from parsl_tl.store.uri import EMBEDDED, is_remote
 from parsl_tl.transfer import TransferMethod, get_transfer_method
-from parsl_tl.transfer.model_files import FileTransfer
 from parsl_tl.transfer.registry import find_transfer_method
-
-if TYPE_CHECKING:
-    from parsl_tl.architecture import ArchitectureGraph
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +93,10 @@ class MethodStorage:
     Attributes:
         method: name of the method.
         arguments: of the method.
-        graph: any architecture, to ask for.
-        unused_id: id of no model.
     """
 
     method: str
     arguments: dict[str, Any]
-    graph: ArchitectureGraph
-    unused_id: int
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -115,7 +107,9 @@ class MethodStorage:
         """See ``ModelStorage.check``."""
         opened = self.open(quick=True)
         try:
-            opened.recall(self.graph, model_id=self.unused_id)
+            check = getattr(opened, "check", None)
+            if check is not None:
+                check()
         except StoreUnreachableError as error:
             if not may_be_away:
                 raise StoreUnreachableError(f"{error}; start it before the search") from error
@@ -129,15 +123,12 @@ class MethodStorage:
         return get_transfer_method(self.method, **self.arguments)
 
 
-def storage_for(
-    settings: CampaignSettings, folder: Path, graph: ArchitectureGraph
-) -> StoreStorage | MethodStorage:
+def storage_for(settings: CampaignSettings, folder: Path) -> StoreStorage | MethodStorage:
     """Says where a campaign's models are.
 
     Args:
         settings: of the campaign.
         folder: of the campaign.
-        graph: any architecture of its space.
 
     Raises:
         TransferError: there is no such transfer method.
@@ -163,7 +154,7 @@ def storage_for(
     arguments = dict(settings.transfer_args)
     if keeps_files(settings.transfer):
         arguments.setdefault("folder", str(folder / "models"))
-    return MethodStorage(settings.transfer, arguments, graph, settings.model_id(-1))
+    return MethodStorage(settings.transfer, arguments)
 
 
 def keeps_files(method: str) -> bool:
@@ -172,8 +163,7 @@ def keeps_files(method: str) -> bool:
     Raises:
         TransferError: there is no such transfer method.
     """
-    found = find_transfer_method(method)
-    return isinstance(found, type) and issubclass(found, FileTransfer)
+    return getattr(find_transfer_method(method), "needs", None) == "folder"
 
 
 def resolve_arguments(transfer: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

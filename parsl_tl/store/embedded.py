@@ -10,14 +10,14 @@ from typing import Literal
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.store.identity import identity_of
-from parsl_tl.store.native_store import NativeStore
+from parsl_tl.store.model_store import ModelStore
 
 Durability = Literal["os", "disk"]
 Compression = Literal["none", "lz4", "zstd"]
 Shared = Literal["group"]
 
 
-class EmbeddedStore(NativeStore):
+class EmbeddedStore(ModelStore):
     """A store in a local folder.
 
     Every process of the node may open the same folder; each sees what the others acknowledged in

@@ -1,142 +1,65 @@
-"""What every model store offers, whichever transport is under it."""
+"""The model store: what it offers, whether in this process or on servers."""
 
 from __future__ import annotations
 
+import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.deprecation import renamed_method, renamed_names
-from parsl_tl.store.model_id import format_model_id
+from parsl_tl.deprecation import moved_names
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.answers import CompactReport, PutResult, VerifyReport
+from parsl_tl.store.arrow_table import table_of
+from parsl_tl.store.donor_queries import DonorQueries
+from parsl_tl.store.model_id import check_model_id
+from parsl_tl.store.pinned_reading import Arrays, Weights, read_layers, shapes_of
+from parsl_tl.store.put_request import put_request
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from parsl_tl.architecture import ArchitectureGraph
 
-Arrays = list[NDArray[np.generic]]
-Weights = Mapping[str, Sequence[NDArray[np.generic]]]
-ScoreBy = Literal["layers", "bytes"] | Mapping[str, float]
-
-__getattr__ = renamed_names(__name__, {"BestAncestors": "FoundDonors"})
-
-
-@dataclass(frozen=True)
-class PutResult:
-    """What ``put`` did.
-
-    Attributes:
-        bytes_stored: bytes of weights that were written.
-        layers_stored: layers whose weights were written.
-        layers_inherited: layers whose weights the model shares with their owners.
-        shared_with: the donor, or the parent where no donor was named, from whose composition
-            these layers come; None if the model owns all of its weights.
-        layers_lacking: layers of classes that always have weights, and for which none were given,
-            where neither parent nor donor was named (where one was, ``put`` refuses that).
-    """
-
-    bytes_stored: int
-    layers_stored: int
-    layers_inherited: int
-    shared_with: int | None = None
-    layers_lacking: list[str] = field(default_factory=list)
+__getattr__ = moved_names(
+    __name__,
+    {
+        "BestAncestors": "parsl_tl.store.answers:FoundDonors",
+        "Match": "parsl_tl.store.answers:Match",
+        "ScoreBy": "parsl_tl.store.query_options:ScoreBy",
+    },
+)
 
 
-@dataclass(frozen=True)
-class Match:
-    """The stored model that shares the longest prefix with an architecture.
-
-    While the match lives, its weights can be read in this process, even if another process
-    retires the model.
-
-    Attributes:
-        model_id: the donor.
-        layer_names: stable names of the common layers, in the query's topological order.
-        num_bytes: bytes of these layers' weights.
-        quality: the donor's quality.
-    """
-
-    model_id: int
-    layer_names: list[str]
-    num_bytes: int
-    quality: float
-    _pinned: Any = field(default=None, repr=False, compare=False)
-
-    def __repr__(self) -> str:
-        return (
-            f"Match({format_model_id(self.model_id)}, {len(self.layer_names)} layers, "
-            f"{self.num_bytes} bytes, quality={self.quality:.6g})"
-        )
-
-
-@dataclass(frozen=True)
-class FoundDonors:
-    """The answers to many queries; every array has one value for each.
-
-    Attributes:
-        found: bool, False where no model shares a layer.
-        model_ids: uint64, the donors; only where found.
-        scores: float64, what the common prefix counts (layers, bytes, or weight), without quality.
-        qualities: float64, the donors' qualities.
-    """
-
-    found: NDArray[np.bool_]
-    model_ids: NDArray[np.uint64]
-    scores: NDArray[np.float64]
-    qualities: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.found)
-
-
-@dataclass(frozen=True)
-class CompactReport:
-    """What ``compact`` did.
-
-    Attributes:
-        segments_rewritten: files of weights that were written anew without what nobody holds.
-        bytes_freed: bytes by which the store became smaller on disk.
-    """
-
-    segments_rewritten: int
-    bytes_freed: int
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What ``verify`` found.
-
-    Attributes:
-        models: models whose record and tensors are whole.
-        tensors: tensors whose checksum was computed.
-        num_bytes: their bytes.
-        problems: one text for each damaged model or wrong reference count; empty if all is well.
-    """
-
-    models: int
-    tensors: int
-    num_bytes: int
-    problems: list[str]
-
-    @property
-    def ok(self) -> bool:
-        """True when nothing is wrong."""
-        return not self.problems
-
-
-class ModelStore(ABC):
+class ModelStore(DonorQueries, ABC):
     """A store of models that share weights.
 
     A model is its architecture, the weights of the layers it owns, and references to those it
     shares with earlier models. Model ids are unsigned 64-bit integers and are never reused.
     Usable as a context manager, from several threads, and from several processes at once.
     """
+
+    uri: str
+
+    def __init__(self, engine: Any) -> None:
+        """Takes an engine.
+
+        Args:
+            engine: ``native.Engine`` or ``native.RemoteStore``, which offer the same calls.
+        """
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def _pass_on_warnings(self) -> None:
+        """Hands on what the engine has to say about what it repaired."""
+        return
 
     @overload
     def put(
@@ -166,7 +89,6 @@ class ModelStore(ABC):
         wait: Literal[False],
     ) -> Future[PutResult]: ...
 
-    @abstractmethod
     def put(
         self,
         model_id: int,
@@ -210,69 +132,90 @@ class ModelStore(ABC):
             StoreFullError: no space is left; the store is as before.
             StorePermissionError: the store is read-only.
         """
+        request = put_request(model_id, graph, weights, quality, parent, donor, attributes)
+        if wait:
+            return self._put(request)
+        return self._background().submit(self._put, request)
 
-    @abstractmethod
-    def find_donor(
+    def _put(self, request: tuple[Any, ...]) -> PutResult:
+        *stated, tensors, weighted = request
+        parent, donor = stated[2:4]
+        # Who shares with nobody may store as little as they like; the result lists what is missing.
+        is_alone = parent is None and donor is None
+        result = self._engine.put(*stated, tensors, None if is_alone else weighted)
+        self._pass_on_warnings()
+        given = {layer for layer, *_ in tensors}
+        names = stated[5]
+        return PutResult(
+            result.bytes_stored,
+            result.layers_stored,
+            result.layers_inherited,
+            shared_with=(parent if donor is None else donor) if result.layers_inherited else None,
+            layers_lacking=[names[i] for i in weighted[0] if i not in given] if is_alone else [],
+        )
+
+    def _background(self) -> ThreadPoolExecutor:
+        # One thread, so that a child follows its parent.
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix="store-put")
+            return self._executor
+
+    def put_architectures(
         self,
-        graph: ArchitectureGraph,
-        *,
-        by: ScoreBy = "layers",
-        quality_rate: float = 0.0,
-        min_quality: float | None = None,
-        exclude: Collection[int] = (),
-    ) -> Match | None:
-        """Finds the stored model with the longest common prefix.
+        model_ids: NDArray[np.uint64],
+        qualities: NDArray[np.float64],
+        layer_starts: NDArray[np.int64],
+        prefix_hashes: NDArray[np.uint64],
+        class_ids: NDArray[np.uint16],
+        class_names: Sequence[str],
+        edge_starts: NDArray[np.int64],
+        edges: NDArray[np.uint32],
+        parents: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Stores many models without weights, from flat arrays: populations, for load tests.
 
-        Ties go to the higher quality, then to the model that was stored last.
+        The models can be found by ``find_donor``; their Keras JSON is empty, so that
+        ``graph`` cannot give them back.
 
         Args:
-            graph: the candidate's architecture.
-            by: what makes a prefix long: the number of its layers, the bytes of their weights, or
-                what each layer counts by its class, ``{"Dense": 1.0, "Conv1D": 2.5}``; classes
-                that are not named count nothing. Weights are from 0 to a million, and rounded to
-                multiples of 2^-16.
-            quality_rate: what one unit of quality is worth, in layers, bytes or weight. With 0,
-                quality only decides between equally long prefixes.
-            min_quality: leaves out models below it.
-            exclude: ids to leave out (the candidate's own, say).
-
-        Returns:
-            The match, or None if no model shares a layer.
+            model_ids: [n].
+            qualities: [n], finite.
+            layer_starts: [n + 1]; layers of model i stand from ``layer_starts[i]`` on.
+            prefix_hashes: one per layer, topological order.
+            class_ids: one per layer, an index into ``class_names``.
+            class_names: Keras classes.
+            edge_starts: [n + 1], as ``layer_starts``.
+            edges: [m, 2], source and target, counted within the model.
+            parents: [n], the position of the parent in these arrays; -1 for none.
 
         Raises:
-            InvalidValueError: a negative rate or weight, NaN, an unknown ``by``.
+            InvalidValueError: arrays that do not fit each other.
+            ModelExistsError: an id was used before; the message tells how many were stored.
         """
+        ids = np.asarray(model_ids, np.uint64)
+        given = np.asarray(parents if parents is not None else np.full(len(ids), -1))
+        wrong = (given < -1) | (given >= len(ids))
+        if given.shape != ids.shape or wrong.any():
+            raise InvalidValueError(
+                f"parents holds {given[wrong][0] if wrong.any() else f'{given.shape} values'}; "
+                f"one position from 0 to {len(ids) - 1}, or -1, is needed for each model"
+            )
+        has_parent = given >= 0
+        self._engine.put_architectures(
+            ids,
+            qualities,
+            np.where(has_parent, ids[given], 0) if len(ids) else ids,
+            has_parent,
+            layer_starts,
+            prefix_hashes,
+            class_ids,
+            list(class_names),
+            edge_starts,
+            np.asarray(edges, np.uint32).reshape(-1),
+        )
+        self._pass_on_warnings()
 
-    @abstractmethod
-    def find_donors(
-        self,
-        graphs: Sequence[ArchitectureGraph],
-        *,
-        by: ScoreBy = "layers",
-        quality_rate: float = 0.0,
-        min_quality: float | None = None,
-        exclude: Collection[int] = (),
-        threads: int | None = None,
-    ) -> FoundDonors:
-        """Answers many queries in one call, on several threads.
-
-        Args:
-            graphs: the candidates' architectures.
-            by: see ``find_donor``, as are the next three.
-            quality_rate: see there.
-            min_quality: see there.
-            exclude: see there.
-            threads: how many; all cores when None.
-
-        Returns:
-            Arrays with one value for each candidate. Nothing is pinned: a model that is retired
-            afterwards cannot be read any more.
-        """
-
-    best_ancestor = renamed_method("best_ancestor", "find_donor")
-    best_ancestors = renamed_method("best_ancestors", "find_donors")
-
-    @abstractmethod
     def read(
         self,
         model_id: int,
@@ -296,26 +239,29 @@ class ModelStore(ABC):
             InvalidValueError: an unknown layer, or an array of ``out`` that does not fit.
             StoreCorruptError: stored bytes fail their checksum.
         """
+        pinned = self._engine.pin(check_model_id(model_id))
+        return read_layers(pinned, None if layer_names is None else list(layer_names), out)
 
-    @abstractmethod
     def shapes(
         self, model_id: int, layer_names: Collection[str] | None = None
     ) -> dict[str, list[tuple[tuple[int, ...], str]]]:
         """Returns ``(shape, dtype name)`` of each weight, by layer name, without reading any."""
+        pinned = self._engine.pin(check_model_id(model_id))
+        return shapes_of(pinned, None if layer_names is None else list(layer_names))
 
-    @abstractmethod
     def composition(self, model_id: int) -> dict[str, int]:
         """Returns the owner of each layer, by stable layer name, in topological order."""
+        layers = self._engine.model(check_model_id(model_id))["layers"]
+        return {name: owner for name, _, owner in layers}
 
-    @abstractmethod
     def lineage(self, model_id: int) -> list[int]:
         """Returns the parent, its parent, and so on; retired models included."""
+        return list(self._engine.ancestors(check_model_id(model_id)))
 
-    @abstractmethod
     def descendants(self, model_id: int) -> list[int]:
         """Returns children, then their children, and so on; retired models included."""
+        return list(self._engine.descendants(check_model_id(model_id)))
 
-    @abstractmethod
     def retire(self, model_id: int) -> int:
         """Takes a model out; frees what no living model refers to.
 
@@ -325,20 +271,27 @@ class ModelStore(ABC):
         Raises:
             ModelNotFoundError: no such model, or it was retired before.
         """
+        return int(self._engine.retire(check_model_id(model_id)))
 
-    @abstractmethod
     def reference_count(self, owner: int, layer_name: str) -> int:
         """Returns how many living models hold the owner's layer; 0 if it was freed."""
+        from parsl_tl.architecture import layer_key
 
-    @abstractmethod
+        return int(self._engine.reference_count(check_model_id(owner), layer_key(layer_name)))
+
     def graph(self, model_id: int) -> ArchitectureGraph:
         """Returns the model's architecture."""
+        from parsl_tl.architecture import ArchitectureGraph
 
-    @abstractmethod
+        return ArchitectureGraph.from_json(self._engine.architecture(check_model_id(model_id)))
+
     def info(self, model_id: int) -> dict[str, Any]:
         """Returns quality, parent, donor, created (ns since 1970), bytes, layers, attributes."""
+        info: dict[str, Any] = self._engine.model(check_model_id(model_id))
+        info["layers"] = [name for name, _, _ in info["layers"]]
+        info["attributes"] = json.loads(info["attributes"])
+        return info
 
-    @abstractmethod
     def models(self) -> pa.Table:
         """Returns one row per living model, in the order they were stored.
 
@@ -346,8 +299,8 @@ class ModelStore(ABC):
         ``num_layers`` (uint32, all layers of the graph), ``bytes_owned``, ``bytes_total`` (uint64),
         ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text). Ids stay exact in pandas.
         """
+        return table_of(self._engine.models())
 
-    @abstractmethod
     def stats(self) -> dict[str, int]:
         """Returns counts and bytes.
 
@@ -357,6 +310,7 @@ class ModelStore(ABC):
         ``bytes_index_shared`` is mapped once for all processes of the node,
         ``bytes_index_private`` is this process's share for the ``changes_since_snapshot``.
         """
+        return dict(self._engine.stats())
 
     @property
     @abstractmethod
@@ -375,7 +329,6 @@ class ModelStore(ABC):
         """
         return 0  # nothing is held for others within one folder
 
-    @abstractmethod
     def compact(self) -> CompactReport:
         """Gives the space of retired models back to the file system.
 
@@ -383,20 +336,38 @@ class ModelStore(ABC):
         rest, and so is the log. Others read on meanwhile; arrays that were read stay valid. Who
         writes waits while the log is rewritten.
         """
+        report = self._engine.compact()
+        return CompactReport(report.segments_rewritten, report.bytes_freed)
 
-    @abstractmethod
+    def fold(self) -> None:
+        """Writes a snapshot of the catalog now, so that the next opening has nothing to replay.
+
+        The engine does so by itself, in the background, whenever enough has changed.
+        """
+        self._engine.fold()
+        self._pass_on_warnings()
+
     def verify(self) -> VerifyReport:
         """Computes every checksum and counts every reference anew."""
+        report = self._engine.verify()
+        return VerifyReport(report.models, report.tensors, report.bytes, list(report.problems))
 
-    @abstractmethod
-    def __contains__(self, model_id: object) -> bool: ...
+    def __contains__(self, model_id: object) -> bool:
+        try:
+            return bool(self._engine.contains(check_model_id(model_id)))  # type: ignore[arg-type]
+        except InvalidValueError:
+            return False  # what cannot be an id is in no store
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return int(self._engine.num_models())
 
-    @abstractmethod
     def close(self) -> None:
         """Ends the use of the store; arrays that were read stay valid."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True)
+        self._engine.close()
 
     def __enter__(self) -> ModelStore:
         return self

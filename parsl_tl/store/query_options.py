@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.model_id import check_model_id
-from parsl_tl.store.model_store import ScoreBy
 
 if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph
+
+ScoreBy = Literal["layers", "bytes"] | Mapping[str, float]
+"""What makes a prefix long: layers, bytes of weights, or weights by class."""
 
 _MOST_WEIGHT = 1e6
 

@@ -9,7 +9,7 @@ from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
-from parsl_tl.store.native_store import NativeStore
+from parsl_tl.store.model_store import ModelStore
 from parsl_tl.store.token import read_common_token
 from parsl_tl.store.transports import connect
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class RemoteStore(NativeStore):
+class RemoteStore(ModelStore):
     """A store that servers keep. Model ``id`` lives on server ``id % n``.
 
     Queries go to all servers at once; layers that ancestors on several servers own are fetched

@@ -18,6 +18,7 @@ from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.namespaces import SortedKeys, sort_keys
 from parsl_tl.training.runtime import derive_seed
 from parsl_tl.transfer import TransferMethod, get_transfer_method
+from parsl_tl.transfer.registry import find_transfer_method
 from parsl_tl.transfer.same_store import check_same_store
 
 
@@ -169,19 +170,25 @@ class EvaluationJob:
 
         Raises:
             TransferError: there is no such method.
-            InvalidValueError: it is ``"store"``, and no store is named.
+            InvalidValueError: it needs a store and none is named, or the other way round.
         """
         uri = self.keys.values.get("store")
         name = self.keys.values.get("transfer_method") or ("store" if uri else "none")
         kwargs = dict(self.keys.values.get("transfer_args") or {})
-        if uri and name != "none":
+        needs = getattr(find_transfer_method(name), "needs", "uri" if uri else None)
+        if needs == "uri":
+            if not uri:
+                raise InvalidValueError(
+                    f"transfer_method is {name!r}, but no store is named; set store to a URI such "
+                    "as 'embedded:/scratch/run1'"
+                )
             kwargs["uri"] = uri
             if self.keys.values.get("overlap_store"):
                 kwargs["overlap"] = True
-        elif name == "store":
+        elif uri and needs is not None:
             raise InvalidValueError(
-                "transfer_method is 'store', but no store is named; set store to a URI such as "
-                "'embedded:/scratch/run1'"
+                f"store={uri!r} does not go with transfer_method {name!r}, which keeps its models "
+                f"by itself; leave it out, and set {needs} in transfer_args"
             )
         return get_transfer_method(name, **kwargs)
 

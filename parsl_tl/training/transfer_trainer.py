@@ -20,7 +20,7 @@ from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.freezing import FrozenLayers
 from parsl_tl.training.report import TrainingReport, describe
-from parsl_tl.transfer import NoTransfer, TransferMethod, Transferred
+from parsl_tl.transfer import TransferMethod, Transferred
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class TransferTrainer(BaseTrainer):
         Raises:
             ArchitectureError: a layer keeps more than config and weights, and cannot be stored.
         """
-        if not isinstance(self.transfer_method, NoTransfer):
+        if getattr(self.transfer_method, "keeps_models", True):
             check_model(model)  # before it is trained, and cannot be stored
         if not self.config.from_scratch:
             with self.report.timed("transfer"):

@@ -36,6 +36,7 @@ class CatalogTransfer(ABC):
     """
 
     name: ClassVar[str]
+    needs: ClassVar[str]
 
     def __init__(self, place: str, donor: DonorBy, min_quality: float | None) -> None:
         """Looks at nothing yet.
@@ -162,6 +163,14 @@ class CatalogTransfer(ABC):
         freed = self.remove(record)
         self._catalog.forget(model_id)
         return freed
+
+    def check(self) -> None:
+        """Asks for a record, of whatever model.
+
+        Raises:
+            StoreError: the place where models are kept does not answer.
+        """
+        self.load_records([0])
 
     def close(self) -> None:
         """Forgets what it knows of models; a later call looks again."""

@@ -58,6 +58,15 @@ class TransferMethod(Protocol):
 
     A model's layers are known by the stable names of its graph. A layer comes over only if every
     one of its weights agrees in shape and dtype, and a candidate is never its own donor.
+
+    A method may also have, on its class:
+
+    - ``needs``, the argument that says where models are kept: ``"uri"`` of a model store (what a
+      method gets that has no such attribute, if a store is named), ``"folder"`` of files that all
+      workers share (a campaign's own one by default), ``"url"`` of a server, or None;
+    - ``keeps_models``, False if it keeps nothing;
+    - ``check()``, which raises a ``StoreError`` if models cannot be kept there: a campaign asks
+      before it evaluates anything.
     """
 
     @property

@@ -54,6 +54,7 @@ class FileTransfer(CatalogTransfer):
         folder: where the files are; made when it is missing.
     """
 
+    needs = "folder"
     suffix: str
 
     def __init__(

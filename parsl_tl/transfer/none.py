@@ -17,6 +17,8 @@ class NoTransfer:
     """The baseline that transfer is measured against. Conforms to ``TransferMethod``."""
 
     name = "none"
+    needs = None
+    keeps_models = False
 
     def transfer(
         self,
@@ -51,6 +53,9 @@ class NoTransfer:
     def retire(self, model_id: int) -> int:
         """Has nothing to free."""
         return 0
+
+    def check(self) -> None:
+        """Needs nothing."""
 
     def close(self) -> None:
         """Holds nothing open."""

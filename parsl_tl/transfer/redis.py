@@ -51,6 +51,7 @@ class RedisTransfer(CatalogTransfer):
     """
 
     name = "redis"
+    needs = "url"
 
     def __init__(
         self,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Callable
 from typing import Any, Final
 
 from parsl_tl.errors import TransferError
-from parsl_tl.imports import import_object, is_import_name, make_object
-from parsl_tl.suggestions import did_you_mean
+from parsl_tl.imports import make_object
+from parsl_tl.registry import Registry
 from parsl_tl.transfer.hdf5 import Hdf5Transfer
 from parsl_tl.transfer.method import TransferMethod
 from parsl_tl.transfer.none import NoTransfer
@@ -19,18 +18,20 @@ from parsl_tl.transfer.store import StoreTransfer
 ENTRY_POINT_GROUP: Final = "parsl_tl.transfer"
 """Packages add methods under this entry point group: ``name = "module:attribute"``."""
 
-_BUILT_IN: Mapping[str, Callable[..., Any]] = {
-    "hdf5": Hdf5Transfer,
-    "none": NoTransfer,
-    "redis": RedisTransfer,
-    "safetensors": SafetensorsTransfer,
-    "store": StoreTransfer,
-}
+_REGISTRY: Final = Registry(
+    "transfer method",
+    ENTRY_POINT_GROUP,
+    TransferError,
+    {
+        method.name: method
+        for method in (Hdf5Transfer, NoTransfer, RedisTransfer, SafetensorsTransfer, StoreTransfer)
+    },
+)
 
 
 def list_transfer_methods() -> list[str]:
     """Returns the names of all transfer methods that are built in or installed, sorted."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    return _REGISTRY.names()
 
 
 def get_transfer_method(name: str, **kwargs: Any) -> TransferMethod:
@@ -62,20 +63,7 @@ def find_transfer_method(name: str) -> Callable[..., Any]:
     Raises:
         TransferError: no such method.
     """
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    if is_import_name(name):
-        found = import_object(name, "transfer method", TransferError)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
+    found = _REGISTRY.find(name)
+    if not callable(found):
         raise TransferError(f"transfer method {name!r} is {found!r}, which makes nothing")
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        try:
-            return point.load()  # type: ignore[no-any-return]
-        except Exception as error:  # whatever a plug-in may raise
-            raise TransferError(f"transfer method {name!r} cannot be imported: {error}") from error
-    raise TransferError(
-        f"no transfer method is called {name!r}{did_you_mean(name, list_transfer_methods())}; "
-        f"there are {', '.join(list_transfer_methods())}, "
-        'and "module:attribute" names one of yours'
-    )
+    return found  # type: ignore[no-any-return]

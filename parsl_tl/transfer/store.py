@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from parsl_tl.architecture import ArchitectureGraph
     from parsl_tl.store import Match, ModelStore
-    from parsl_tl.store.model_store import ScoreBy
+    from parsl_tl.store.query_options import ScoreBy
 
 __all__ = ["StoreTransfer", "connect", "disconnect"]
 
@@ -50,6 +50,7 @@ class StoreTransfer:
     """
 
     name = "store"
+    needs = "uri"
 
     def __init__(
         self,
@@ -91,13 +92,7 @@ class StoreTransfer:
         if match is None:
             return Transferred()
         donor = Donor(match.model_id, match.layer_names, lease=match)
-        return copy_donor_weights(
-            model,
-            graph,
-            donor,
-            lambda names: store.shapes(donor.model_id, names),
-            lambda names: store.read(donor.model_id, names),
-        )
+        return copy_donor_weights(model, graph, donor, match.shapes, match.read)
 
     def _find_donor(
         self, store: ModelStore, graph: ArchitectureGraph, model_id: int | None
@@ -227,6 +222,14 @@ class StoreTransfer:
     def retire(self, model_id: int) -> int:
         """Retires the model; gives the number of bytes that this freed."""
         return connect(self.uri).retire(model_id)
+
+    def check(self) -> None:
+        """Opens the store.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        connect(self.uri)
 
     def close(self) -> None:
         """Closes this process's connection to the store; a later call opens it anew.

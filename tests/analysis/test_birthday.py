@@ -176,7 +176,7 @@ def test_wrong_values_are_told_in_one_line(refused, tmp_path, population):
     assert "--sizes 0 must be at least 1" in message("--sizes", "0", "5")
     assert "--seed -1 must not be negative" in message("--seed", "-1")
     assert "confidence 95.0 must be between 0 and 1" in message("--confidence", "95")
-    assert "unknown search space 'x'" in message("--space", "x")
+    assert "no search space is called 'x'" in message("--space", "x")
     assert "'num_layers' must have the form" in message("--space-arg", "num_layers")
     assert "must be (units,)" in message("--output-shape", "0")
     assert "options [2, 0] must be positive" in message("--options", "2", "0")

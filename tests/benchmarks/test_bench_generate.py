@@ -29,7 +29,7 @@ def test_a_small_run(tmp_path, capsys):
     [
         (["--size", "0"], "size=0"),
         (["--folder", "/nowhere"], "/nowhere is no folder"),
-        (["--spaces", "nix"], "unknown search space"),
+        (["--spaces", "nix"], "no search space is called"),
         (["--size", "1000000000000"], "of free space"),
     ],
 )

@@ -104,10 +104,13 @@ def test_the_listings(capsys):
         (["store", "export", "FOLDER", "12ff", "x.h5"], "must end in .keras"),
         (["store", "export", "FOLDER", "12ff", "/proc/x.keras"], "cannot be written"),
         (["store", "export", "FOLDER", "12ff", "a" * 300 + ".keras"], "cannot be written"),
-        (["spaces", "nope"], "unknown search space"),
+        (["spaces", "nope"], "no search space is called"),
         (["spaces", "dense-skip", "--arg", "x"], "name=value"),
         (["search", "--out", "OUT", "--space", "dense-skip"], "--problem is needed"),
-        (["search", "--out", "OUT", "--problem", "digits", "--space", "x"], "unknown search space"),
+        (
+            ["search", "--out", "OUT", "--problem", "digits", "--space", "x"],
+            "no search space is called",
+        ),
         (["search", "--out", "OUT", "--resume"], "holds no campaign"),
     ],
 )

@@ -84,7 +84,7 @@ def test_alone_it_is_one_rank(tmp_path):
         (["--population_size=-1"], "population size -1 must be at least 1"),
         (["--population_size=many"], "invalid int value: 'many'"),
         (["--evolve_count=11"], "evolve_count=11 must lie between 0 and the population's size"),
-        (["--space=nowhere"], "unknown search space 'nowhere'"),
+        (["--space=nowhere"], "no search space is called 'nowhere'"),
         (["--space_extra_arg=num_layers"], "must have the form name=value"),
         (["--space_extra_arg=depth=3"], "does not take 'depth'"),
         (["--format=xml"], "invalid choice: 'xml'"),

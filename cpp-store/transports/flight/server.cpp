@@ -79,9 +79,9 @@ class PartStream final : public fl::FlightDataStream {
   arrow::ipc::IpcWriteOptions options_ = arrow::ipc::IpcWriteOptions::Defaults();
 };
 
-class CallLimit final : public fl::ServerMiddlewareFactory {
+class ExcessRefusal final : public fl::ServerMiddlewareFactory {
  public:
-  explicit CallLimit(int most_calls) : most_calls_(most_calls) {}
+  explicit ExcessRefusal(int most_calls) : most_calls_(most_calls) {}
 
   arrow::Status StartCall(const fl::CallInfo&, const fl::ServerCallContext&,
                           std::shared_ptr<fl::ServerMiddleware>* middleware) override {
@@ -118,7 +118,7 @@ class CallLimit final : public fl::ServerMiddlewareFactory {
 }  // namespace
 
 std::shared_ptr<fl::ServerMiddlewareFactory> FlightServer::limit(int most_calls) {
-  return std::make_shared<CallLimit>(most_calls);
+  return std::make_shared<ExcessRefusal>(most_calls);
 }
 
 void FlightServer::let_in(const fl::ServerCallContext& context,

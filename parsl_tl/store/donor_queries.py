@@ -1,0 +1,108 @@
+"""Queries for donors: which stored model shares the longest prefix with an architecture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsl_tl.deprecation import renamed_method
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.answers import FoundDonors, Match
+from parsl_tl.store.query_options import ScoreBy, class_weights, query_options
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture import ArchitectureGraph
+
+
+class DonorQueries:
+    """The queries of a model store."""
+
+    _engine: Any
+
+    def find_donor(
+        self,
+        graph: ArchitectureGraph,
+        *,
+        by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+    ) -> Match | None:
+        """Finds the stored model with the longest common prefix.
+
+        Ties go to the higher quality, then to the model that was stored last.
+
+        Args:
+            graph: the candidate's architecture.
+            by: what makes a prefix long: the number of its layers, the bytes of their weights, or
+                what each layer counts by its class, ``{"Dense": 1.0, "Conv1D": 2.5}``; classes
+                that are not named count nothing. Weights are from 0 to a million, and rounded to
+                multiples of 2^-16.
+            quality_rate: what one unit of quality is worth, in layers, bytes or weight. With 0,
+                quality only decides between equally long prefixes.
+            min_quality: leaves out models below it.
+            exclude: ids to leave out (the candidate's own, say).
+
+        Returns:
+            The match, or None if no model shares a layer.
+
+        Raises:
+            InvalidValueError: a negative rate or weight, NaN, an unknown ``by``.
+        """
+        how = query_options(by, quality_rate, min_quality, exclude)
+        pinned = self._engine.find_donor(graph.layer_keys, class_weights([graph], by), **how)
+        if pinned is None:
+            return None
+        num_bytes: dict[int, int] = pinned.layer_bytes()
+        common = [
+            (name, num_bytes[key])
+            for name, key in zip(graph.layer_names, graph.layer_keys.tolist(), strict=True)
+            if key in num_bytes
+        ]
+        return Match(
+            model_id=pinned.model_id,
+            layer_names=[name for name, _ in common],
+            num_bytes=sum(size for _, size in common),
+            quality=pinned.quality,
+            _pinned=pinned,
+        )
+
+    def find_donors(
+        self,
+        graphs: Sequence[ArchitectureGraph],
+        *,
+        by: ScoreBy = "layers",
+        quality_rate: float = 0.0,
+        min_quality: float | None = None,
+        exclude: Collection[int] = (),
+        threads: int | None = None,
+    ) -> FoundDonors:
+        """Answers many queries in one call, on several threads.
+
+        Args:
+            graphs: the candidates' architectures.
+            by: see ``find_donor``, as are the next three.
+            quality_rate: see there.
+            min_quality: see there.
+            exclude: see there.
+            threads: how many; all cores when None.
+
+        Returns:
+            Arrays with one value for each candidate. Nothing is pinned: a model that is retired
+            afterwards cannot be read any more.
+        """
+        keys = [graph.layer_keys for graph in graphs]
+        starts = np.cumsum([0, *(len(own) for own in keys)], dtype=np.int64)
+        flat = np.concatenate(keys) if keys else np.empty(0, np.uint64)
+        how = query_options(by, quality_rate, min_quality, exclude)
+        count = threads if threads is not None else len(os.sched_getaffinity(0))
+        if count < 1:
+            raise InvalidValueError(f"threads={threads!r} must be at least 1")
+        weights = class_weights(graphs, by)
+        return FoundDonors(*self._engine.find_donors(flat, starts, weights, **how, threads=count))
+
+    best_ancestor = renamed_method("best_ancestor", "find_donor")
+    best_ancestors = renamed_method("best_ancestors", "find_donors")

@@ -1,0 +1,67 @@
+"""What is put into a model store, as the native call takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsl_tl.architecture.keras_state import check_graph
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.model_id import check_model_id
+from parsl_tl.store.pinned_reading import Weights
+from parsl_tl.store.tensors import dtype_name, to_bytes
+from parsl_tl.store.weighted_layers import weighted_layers
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture import ArchitectureGraph
+
+
+def put_request(
+    model_id: int,
+    graph: ArchitectureGraph,
+    weights: Weights,
+    quality: float,
+    parent: int | None,
+    donor: int | None,
+    attributes: Mapping[str, Any] | None,
+) -> tuple[Any, ...]:
+    """Returns the arguments of the native call, checked; see ``ModelStore.put``."""
+    check_graph(graph)
+    names = graph.layer_names
+    index = {name: i for i, name in enumerate(names)}
+    unknown = [name for name in weights if name not in index]
+    if unknown:
+        raise InvalidValueError(
+            f"weights for {unknown[0]!r}, which is no layer of the architecture; "
+            "use the stable names of graph.layer_names"
+        )
+    tensors = []
+    for name, arrays in weights.items():
+        for given in arrays:
+            array = np.asarray(given)
+            tensors.append((index[name], dtype_name(array.dtype), array.shape, to_bytes(array)))
+    return (
+        check_model_id(model_id),
+        float(quality),
+        None if parent is None else check_model_id(parent),
+        None if donor is None else check_model_id(donor),
+        graph.layer_keys,
+        names,
+        graph.edges.reshape(-1),
+        graph.to_json(),
+        _to_json(attributes or {}),
+        tensors,
+        weighted_layers(graph),
+    )
+
+
+def _to_json(attributes: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(attributes))
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"attributes must be what JSON can hold ({error}): {attributes!r}"
+        ) from error
