@@ -8,12 +8,13 @@ python apps/bench_search.py --at 1000 10000 20000
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import ExitStack
 from operator import length_hint
-from typing import Any
 
 import parsl
 from deephyper.evaluator import Evaluator, HPOJob, ProcessPoolEvaluator
@@ -21,6 +22,9 @@ from parsl.dataflow.dflow import DataFlowKernel
 
 from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.exit_codes import run_program
+from parsl_tl.parsl_kernel import parsl_kernel
+from parsl_tl.stop_signals import stopping_in_order
 
 _WORKERS = 2
 _BLOCK = 1000
@@ -74,25 +78,23 @@ def main() -> None:
     parser.add_argument("--at", type=positive_int, nargs="+", default=[1000, 10_000, 20_000])
     parser.add_argument("--without-deephyper", action="store_true", help="minutes less")
     args = parser.parse_args()
-    config = load_config(
-        "local", max_workers=_WORKERS, run_dir=tempfile.mkdtemp(prefix="bench-search-")
-    )
-    with parsl.load(config) as kernel:
-        ways: dict[str, Any] = {
+    with stopping_in_order(), ExitStack() as stack:
+        run_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-search-"))
+        config = load_config("local", max_workers=_WORKERS, run_dir=run_dir)
+        kernel = stack.enter_context(parsl_kernel(config))
+        ways = {
             "ParslEvaluator": steps_of(ParslEvaluator(length_hint)),
             "plain Parsl apps": steps_of_apps(kernel),
         }
         if not args.without_deephyper:
             own = ProcessPoolEvaluator(length_hint, num_workers=_WORKERS)
+            stack.enter_context(own.executor)
             ways["DeepHyper's processes"] = steps_of(own)
         print("evaluations", *ways, sep=" | ")
         for number, seconds in seconds_per_block(ways, max(args.at) // _BLOCK):
             if number in args.at:
-                figures = (f"{seconds[name]:.2f}" for name in ways)
-                print(number, *figures, sep=" | ", flush=True)
-        if not args.without_deephyper:
-            own.executor.shutdown()
+                print(number, *(f"{one:.2f}" for one in seconds.values()), sep=" | ", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

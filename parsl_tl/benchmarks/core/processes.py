@@ -68,7 +68,6 @@ class Processes:
         self._pipes: list[Connection] = []
 
     def __enter__(self) -> Self:
-        """Starts the processes."""
         try:
             for index in range(max(self._barriers, default=0)):
                 ours, theirs = self._context.Pipe()

@@ -67,11 +67,6 @@ class RedisServer:
         return None if self._process is None else self._process.pid
 
     def __enter__(self) -> RedisServer:
-        """Starts the server.
-
-        Raises:
-            BenchmarkError: it does not come up.
-        """
         quiet = subprocess.DEVNULL
         try:
             self._process = start_program(self._command, stdout=quiet, stderr=quiet)

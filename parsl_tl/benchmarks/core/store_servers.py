@@ -44,11 +44,6 @@ class StoreServers:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        """Starts them, and waits until all listen.
-
-        Raises:
-            BenchmarkError: one does not.
-        """
         try:
             for folder, file, log in zip(self.folders, self._files, self._logs, strict=True):
                 self._processes.append(self._start(folder, file, log))
@@ -114,11 +109,6 @@ class BareServers(Processes):
         self.addresses: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        """Starts them, and waits until all listen.
-
-        Raises:
-            BenchmarkError: one does not.
-        """
         super().__enter__()
         try:
             self.addresses = tuple(self.ask(self._count, "listen", self._given))

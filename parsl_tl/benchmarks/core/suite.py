@@ -103,11 +103,7 @@ def add_arguments(suite: Suite, parser: argparse.ArgumentParser) -> None:
 
 
 def run_suite(suite: Suite, args: argparse.Namespace) -> int:
-    """Measures, writes and shows everything.
-
-    Returns:
-        The exit code: 1 if something failed.
-    """
+    """Measures, writes and shows everything; returns the exit code, 1 if something failed."""
     from parsl_tl.reporting.console import make_console, make_out, show_progress
     from parsl_tl.stop_signals import stopping_in_order
 
@@ -154,12 +150,7 @@ def _report(suite: Suite, tables: Tables, out: Path, console: Any) -> int:
 
 
 def run_script(suite: Suite, text: str | None) -> int:
-    """Runs a suite as a script of its own; returns the exit code.
-
-    Args:
-        suite: the suite.
-        text: for ``--help``.
-    """
+    """Runs a suite as a script, with a text for ``--help``; returns the exit code."""
     from parsl_tl.exit_codes import run_program
 
     parser = ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)

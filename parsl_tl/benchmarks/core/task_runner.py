@@ -48,15 +48,12 @@ class TaskRunner:
     def submit(
         self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
     ) -> Future[Any]:
-        """Starts a task.
+        """Starts a task; gives its result, or a ``BenchmarkError`` that says why there is none.
 
         Args:
             function: at the top level of a module.
             arguments: of the call.
             fresh: in a new process, with nothing loaded.
-
-        Returns:
-            Its result, or a ``BenchmarkError`` with the reason why there is none.
         """
         return self.run(function, arguments, fresh)
 
@@ -169,10 +166,7 @@ def run_each(
 ) -> Iterator[Any]:
     """Runs tasks one after the other; yields their results, or the reason why there is none.
 
-    Args:
-        where: see ``Where``.
-        calls: of each its name, the function, and the arguments.
-        progress: called before each.
+    A call is its name, the function, and the arguments; ``progress`` is told before each.
 
     Raises:
         ConfigError: the executor configuration cannot be loaded.

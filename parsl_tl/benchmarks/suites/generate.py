@@ -124,11 +124,7 @@ def _peak_memory() -> int:
 
 
 def build_with_keras(graph: ArchitectureGraph) -> Any:
-    """Builds the ``keras.Model`` with the calls that a user writes; layers have stable names.
-
-    Args:
-        graph: every layer of it is called once.
-    """
+    """Builds the ``keras.Model`` with the calls that a user writes; layers have stable names."""
     import keras
 
     tensors: list[Any] = []

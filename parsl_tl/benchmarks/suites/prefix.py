@@ -244,12 +244,11 @@ def _row(catalog: Catalog, name: str, kind: str, measured: Measured) -> Row:
 def summary(frames: Frames) -> list[tuple[str, Any]]:
     """Returns titles and tables that fit 100 columns."""
     rows = frames["lcp"]
-    by_case = rows.set_index(["catalog", "queries", "method"]).p50_us.unstack("method")
-    walks = by_case.get(WALK, by_case.iloc[:, 0] * float("nan")).rename("walk p50")
-    rows = rows.join(walks, on=["catalog", "queries"])
-    mutated = rows[rows.queries == MUTATED].set_index(["catalog", "method"]).p50_us
-    rows = rows.join(mutated.rename("mutated"), on=["catalog", "method"])
-    own = rows.method == STORE
+    walks = rows.pivot_table("p50_us", ["catalog", "queries"], "method").reindex(columns=[WALK])
+    rows = rows.join(walks.set_axis(["walk p50"], axis=1), on=["catalog", "queries"])
+    kinds = rows.pivot_table("p50_us", ["catalog", "method"], "queries")
+    rows = rows.join(kinds[[MUTATED]], on=["catalog", "method"])
+    own, is_random = rows.method == STORE, rows.queries == RANDOM
     tables = [
         (
             "the store: microseconds per query, and queries/s with 1 and 2 threads\n"
@@ -258,23 +257,18 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
         ),
         (
             "the store: its catalogs",
-            _shown(rows[own & (rows.queries == RANDOM)], "layers_per_model", *_BUILT),
+            _shown(rows[own & is_random], "layers_per_model", *_BUILT),
         ),
         (
             "other methods: as above for random queries, and p50 of mutated ones",
-            _shown(rows[~own & (rows.queries == RANDOM)], "method", *_SPEEDS, *_BUILT, "mutated"),
+            _shown(rows[~own & is_random], "method", *_SPEEDS, *_BUILT, "mutated"),
         ),
     ]
     if "openings" in frames:
-        units = {"bytes_log": 1e-6, "bytes_snapshot": 1e-6}
-        units |= dict.fromkeys(("open_seconds", "open_query_seconds", "replay_seconds"), 1e3)
-        table = frames["openings"].assign(
-            **{name: frames["openings"][name] * unit for name, unit in units.items()}
-        )
+        table = frames["openings"] * [1, 1e3, 1e3, 1e3, 1e-6, 1e-6]
         tables.append(("opening a store: milliseconds", _shown(table, *table.columns[1:])))
-        table = frames["processes"].drop(columns="queries")
-        table = table.assign(pss_growth_bytes=table.pss_growth_bytes / 1e6)
-        table = table.rename(columns=_HEADS)
+        table = frames["processes"].drop(columns="queries").rename(columns=_HEADS)
+        table["MB, all together"] /= 1e6
         tables.append(("processes with one store open: memory", table))
     return tables
 

@@ -107,12 +107,7 @@ def compare_answers(
 ) -> None:
     """Holds a method's answers against those of the first method, which it becomes if it is that.
 
-    Args:
-        expected: for each kind of query, the first method and its answers.
-        name: the method.
-        kind: of the queries.
-        size: of the catalog.
-        measured: its answers.
+    ``expected`` has the first method and its answers for each kind of query.
 
     Raises:
         BenchmarkError: an answer is another one; the message names the query.

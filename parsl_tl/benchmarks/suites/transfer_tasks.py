@@ -173,12 +173,7 @@ def run_at_rate(
 ) -> Arrivals:
     """Transfers at fixed times, whether the one before is done or not.
 
-    Args:
-        case: the method and its models.
-        rate: transfers per second of all tasks together.
-        seconds: for which transfers are due.
-        worker: which task; they take turns.
-        address: of the common start.
+    All tasks together transfer at a rate (1/s), and take turns; transfers are due for some seconds.
     """
     model_id = 2 * _FIRST_CHILD + worker
     graph = case.family.graph(case.donors + 1 + worker)
