@@ -40,12 +40,11 @@ from parsl_tl.analysis.birthday_tables import (
 from parsl_tl.analysis.birthday_trials import Lengths, evolved_trials, random_trials
 from parsl_tl.analysis.closed_form import ClosedForm, SequentialForm, closed_form
 from parsl_tl.analysis.confidence import check_confidence
-from parsl_tl.analysis.console import print_files
-from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.analysis.population_source import Population, load_population
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.errors import InvalidValueError, SpaceError
-from parsl_tl.reporting.console import make_console, show_progress
+from parsl_tl.reporting.console import make_console, print_files, show_progress
+from parsl_tl.reporting.files import prepare_folder, write_table
 
 SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000)
 MOST_EVOLVED_VALUES = 127

@@ -26,13 +26,12 @@ from rich.table import Table
 
 from parsl_tl.analysis import transfer_plots as plots
 from parsl_tl.analysis import transfer_topics as topics
-from parsl_tl.analysis.console import print_files
-from parsl_tl.analysis.files import prepare_folder, write_table
 from parsl_tl.analysis.population_source import has_population, load_population
 from parsl_tl.analysis.transfer_summary import summarize
 from parsl_tl.analysis.transfers import Transfers, from_campaign, from_population
 from parsl_tl.errors import AnalysisError, InvalidValueError
-from parsl_tl.reporting.console import make_console, show_progress
+from parsl_tl.reporting.console import make_console, print_files, show_progress
+from parsl_tl.reporting.files import prepare_folder, write_table
 
 FOLLOWED = 8
 

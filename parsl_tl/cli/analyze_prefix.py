@@ -18,12 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from parsl_tl import longest_common_prefix
-from parsl_tl.analysis.console import print_files
-from parsl_tl.analysis.files import prepare_file
 from parsl_tl.analysis.layer_label import layer_label
 from parsl_tl.analysis.model_source import NamedModel, load_model
 from parsl_tl.analysis.prefix_picture import draw_prefix
-from parsl_tl.reporting.console import make_console
+from parsl_tl.reporting.console import make_console, print_files
+from parsl_tl.reporting.files import prepare_file
 
 
 def print_model(console: Console, model: NamedModel, prefix: set[str]) -> None:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from parsl_tl.analysis.files import save_figure
 from parsl_tl.errors import AnalysisError, BenchmarkError
+from parsl_tl.reporting.plots import save_figure
 
 
 class Plot(NamedTuple):

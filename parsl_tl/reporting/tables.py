@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from parsl_tl.analysis.files import prepare_folder, write_table
+from parsl_tl.reporting.files import prepare_folder, write_table
 
 Row = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ import time
 
 import parsl
 import pytest
-from fault_runs import FaultRun, every_fault, wait_for
+from fault_runs import FaultRun, wait_for
 
 from parsl_tl import parsl_kernel
 from parsl_tl.loaded_kernel import start_kernel

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.analysis.files import replace_file
 from parsl_tl.benchmarks.core.every_benchmark import BenchmarkRun
+from parsl_tl.reporting.files import replace_file
 from parsl_tl.reporting.machine import machine_facts
 
 _STYLE = """

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.processes import Processes, Worker
 from parsl_tl.benchmarks.core.programs import end_programs, start_program
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.remote import RemoteStore
-from parsl_tl.store.transports import transport_module
 
 _START_SECONDS = 60.0
 
@@ -123,7 +123,7 @@ class _BareServer(Worker):
 
     def listen(self, given: tuple[str, str]) -> str:
         scheme, address = given
-        self._server = transport_module(scheme).BareServer(address.format(f"bare-{self.index}"))
+        self._server = bare_transport(scheme).BareServer(address.format(f"bare-{self.index}"))
         return str(self._server.address)
 
     def end(self) -> None:

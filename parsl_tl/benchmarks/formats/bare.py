@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.formats.operation import READ, WRITE, ArrayFormat, Method, Operation
-from parsl_tl.store.transports import transport_module
 
 
 class Bare(Method):
@@ -20,7 +20,7 @@ class Bare(Method):
         if not self.case.bare:
             return []
         address = self.case.bare[self.index % len(self.case.bare)]
-        client: Any = transport_module(self.case.scheme).BareClient(address)
+        client: Any = bare_transport(self.case.scheme).BareClient(address)
         moved = [operation for part in self.case.parts for operation in self._moves(client, part)]
         return [*moved, *self.asked("rpc", lambda *_: client.rpc())]
 

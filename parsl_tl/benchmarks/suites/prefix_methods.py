@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import resident_bytes
 from parsl_tl.errors import BenchmarkError
-from parsl_tl.native import native
 from parsl_tl.population.catalog import Catalog
 from parsl_tl.store.embedded import EmbeddedStore
 
@@ -129,7 +129,7 @@ class _Walk(PrefixMethod):
 
     name = "walk"
     threads = (1, 2)
-    kind: ClassVar[Any] = native.GraphWalk
+    kind: ClassVar[Any] = GraphWalk
 
     def __init__(self) -> None:
         self._walk: Any = self.kind()
@@ -150,7 +150,7 @@ class _ArrayWalk(_Walk):
     """The same walk over arrays, to tell its own cost from that of the maps."""
 
     name = "walk-arrays"
-    kind = native.ArrayGraphWalk
+    kind = ArrayGraphWalk
 
 
 class _NetworkxWalk(PrefixMethod):

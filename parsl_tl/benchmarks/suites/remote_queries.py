@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
@@ -29,7 +30,7 @@ from parsl_tl.population.catalog import Catalog
 from parsl_tl.reporting.tables import percentiles
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.embedded import EmbeddedStore
-from parsl_tl.store.transports import connect, transport_module
+from parsl_tl.store.transports import connect
 
 QUERY, MATCH, RPC = "query", "match", "bare rpc"
 ENGINE_QUERY, ENGINE_MATCH = "engine's query", "engine's match"
@@ -109,7 +110,7 @@ def time_queries(case: QueryCase) -> Seconds:
             **_store_ways(local, ENGINE_QUERY, ENGINE_MATCH),
         }
         if case.bare is not None:
-            client = transport_module(case.scheme).BareClient(case.bare)
+            client = bare_transport(case.scheme).BareClient(case.bare)
             ways[RPC] = lambda _: client.rpc()
         for asked in case.questions[:_WARM_UP]:
             theirs, ours = (first_answer(ways[way](asked)) for way in (QUERY, ENGINE_QUERY))
@@ -185,7 +186,7 @@ def latency_rows(case: QueryCase, kind: str, models: int, times: Seconds) -> lis
 
 def fill_walk(scheme: str, address: str, catalog: Catalog) -> None:
     """Gives a bare server the graphs of a catalog, under its ``ids``."""
-    client = transport_module(scheme).BareClient(address)
+    client = bare_transport(scheme).BareClient(address)
     for index, model_id in enumerate(catalog.ids.tolist()):
         client.add_graph(
             model_id,
@@ -205,7 +206,7 @@ def time_small(case: QueryCase, wait: Callable[[], Any]) -> SmallTimes:
     Raises:
         BenchmarkError: two ways give different answers.
     """
-    client = transport_module(case.scheme).BareClient(case.bare)
+    client = bare_transport(case.scheme).BareClient(case.bare)
     with closing(open_servers([case.server], maps_segments=False)) as store:
         own = _store_ways(store, QUERY, MATCH)
         ways = {MATCH: own[MATCH], QUERY: own[QUERY]}

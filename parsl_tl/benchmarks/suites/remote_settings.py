@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from parsl_tl.benchmarks import formats
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.formats.bench_model import MB
@@ -54,7 +55,7 @@ def _module(scheme: str) -> ModuleType:
 
 def has_bare(scheme: str) -> bool:
     """Tells whether a transport can be measured by itself."""
-    return hasattr(_module(scheme), "BareServer")
+    return hasattr(bare_transport(scheme), "BareServer")
 
 
 def missing_methods(settings: Any) -> dict[str, str]:

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parsl_tl.errors import InvalidValueError, SpaceError
-from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 from parsl_tl.spaces import get_space
+from parsl_tl.spaces.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 
 SPACE = get_space("dense-skip", num_layers=4)
 

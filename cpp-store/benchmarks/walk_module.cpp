@@ -1,4 +1,4 @@
-// What benchmarks compare the store with, as Python sees it.
+// The Python module parsl_tl._baselines: walks over graphs, to compare the store's index with.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "arrays.hpp"
-#include "bindings.hpp"
 #include "graph_walk.hpp"
 
 namespace py = pybind11;
@@ -144,12 +143,13 @@ void bind_walk(py::module_& module, const char* name, const char* documentation)
 }
 
 }  // namespace
+}  // namespace parsl_tl
 
-void bind_baselines(py::module_& module) {
+PYBIND11_MODULE(_baselines, module) {
+  using namespace parsl_tl;
+  module.doc() = "What benchmarks compare the store's index of prefixes with.";
   bind_walk<GraphWalk>(module, "GraphWalk",
                        "Longest common prefixes by walking every stored graph, kept in hash maps; "
                        "see graph_walk.hpp.");
   bind_walk<ArrayGraphWalk>(module, "ArrayGraphWalk", "GraphWalk on graphs kept in arrays.");
 }
-
-}  // namespace parsl_tl
