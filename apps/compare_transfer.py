@@ -22,6 +22,7 @@ import pandas as pd
 from parsl_tl import Campaign
 from parsl_tl.arguments import ArgumentParser, positive_int
 from parsl_tl.exit_codes import run_program
+from parsl_tl.reporting.plots import save_figure
 from parsl_tl.search.progress import SearchProgress
 
 FROM_SCRATCH = "from-scratch"
@@ -83,24 +84,22 @@ def figures(results: pd.DataFrame, population_size: int) -> dict[str, Any]:
 
 def plot(curves: dict[tuple[str, int], pd.Series], path: Path) -> None:
     """Draws the best objective over evaluations, one line per campaign."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     # Curves of one seed coincide until the first child; dashes leave what is below them visible.
     styles: dict[str, dict[str, Any]] = {FROM_SCRATCH: {"color": "black", "ls": "--", "zorder": 3}}
     for index, method in enumerate(dict.fromkeys(method for method, _ in curves)):
         styles.setdefault(method, {"color": f"C{index}", "linewidth": 3, "alpha": 0.6})
-    for (method, seed), curve in curves.items():
-        label = f"transfer {method}" if seed == min(s for _, s in curves) else None
-        axes.step(range(1, len(curve) + 1), curve, where="post", label=label, **styles[method])
-    axes.set_xlabel("evaluations")
-    axes.set_ylabel("best objective so far")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for (method, seed), curve in curves.items():
+            label = f"transfer {method}" if seed == min(s for _, s in curves) else None
+            axes.step(range(1, len(curve) + 1), curve, where="post", label=label, **styles[method])
+        axes.set_xlabel("evaluations")
+        axes.set_ylabel("best objective so far")
+        axes.grid(alpha=0.3)
+        axes.legend()
+
+    save_figure(path, (7.0, 4.0), draw)
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -13,9 +13,12 @@ from ctypes import CDLL
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from parsl_tl import errors
 from parsl_tl.errors import NativeModuleError
+
+__all__ = ["load_module", "native"]
 
 _MISMATCH = (
     "parsl_tl was compiled against {built} of pyarrow, but {found} is installed: "
@@ -24,10 +27,23 @@ _MISMATCH = (
 )
 
 
+def load_module(name: str) -> ModuleType:
+    """Imports a native module of this package, such as ``_flight``.
+
+    Raises:
+        ImportError: it is not there, or a library that it needs is not.
+    """
+    module = importlib.import_module(f"parsl_tl.{name}")
+    # What the C++ side throws becomes exceptions of these classes.
+    if hasattr(module, "set_errors"):
+        module.set_errors(errors)
+    return module
+
+
 def _load() -> ModuleType:
     _load_arrow()
     try:
-        module = importlib.import_module("parsl_tl._native")
+        module = load_module("_native")
     except ModuleNotFoundError as error:
         raise NativeModuleError(
             "parsl_tl's native module is not installed: run `pip install .` (or `make install`) "
@@ -69,6 +85,6 @@ def _pyarrow_version() -> str:
 
 
 if TYPE_CHECKING:
-    native: Any
+    from parsl_tl import _native as native
 else:
     native = _load()

@@ -27,7 +27,7 @@ struct WalkReply {
   }
 };
 
-/// Argobots is started by one thread for everybody in a process; see home.hpp.
+/// Argobots is started by one thread for everybody in a process; see argobots_thread.hpp.
 tl::engine start_engine(const std::string& address, int mode, int threads) {
   // Without this, Margo's progress thread spins for a while after each request, and takes a core
   // from those that work.

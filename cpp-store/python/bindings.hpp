@@ -5,7 +5,6 @@
 
 namespace parsl_tl {
 
-void bind_baselines(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
 void bind_remote(pybind11::module_& module);
 void bind_server(pybind11::module_& module);

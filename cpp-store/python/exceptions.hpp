@@ -45,15 +45,22 @@ inline const char* python_class(ErrorCode code) {
   return "StoreError";
 }
 
-/// Each module that throws registers them for itself.
-inline void register_exceptions(pybind11::module_&) {
+/// Translates StoreException for the module, and gives it `set_errors`, by which the package hands
+/// in its module of exception classes. Each module that throws has its own.
+inline void register_exceptions(pybind11::module_& module) {
+  static pybind11::handle errors;  // never released: the interpreter may end before this library
+  module.def(
+      "set_errors", [](const pybind11::module_& given) { errors = given.inc_ref(); },
+      pybind11::arg("errors"));
   pybind11::register_local_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const StoreException& error) {
-      const pybind11::object type =
-          pybind11::module_::import("parsl_tl.errors").attr(python_class(error.code()));
-      pybind11::set_error(type, error.what());
+      if (!errors) {
+        pybind11::set_error(PyExc_RuntimeError, error.what());
+      } else {
+        pybind11::set_error(errors.attr(python_class(error.code())), error.what());
+      }
     }
   });
 }

@@ -2,13 +2,30 @@
 
 namespace parsl_tl {
 
-/// numpy's dtype of a stored name; looked up in Python once.
+namespace {
+
+py::dtype look_up_dtype(const std::string& name) {
+  try {
+    return py::dtype::from_args(py::str(name));
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_TypeError)) throw;
+  }
+  // None of numpy's own: bfloat16 and the 8-bit floats come from ml_dtypes.
+  const py::object found = py::getattr(py::module_::import("ml_dtypes"), name.c_str(), py::none());
+  if (found.is_none()) {
+    throw StoreException(ErrorCode::kFormat, "the store holds weights of dtype '" + name +
+                                                 "', which neither numpy nor ml_dtypes knows");
+  }
+  return py::dtype::from_args(found);
+}
+
+}  // namespace
+
 const py::dtype& dtype_of(const std::string& name) {
   static auto* const known = new std::unordered_map<std::string, py::dtype>();
   const auto found = known->find(name);
   if (found != known->end()) return found->second;
-  const py::object made = py::module_::import("parsl_tl.store.tensors").attr("dtype_of")(name);
-  return known->emplace(name, py::reinterpret_borrow<py::dtype>(made)).first->second;
+  return known->emplace(name, look_up_dtype(name)).first->second;
 }
 
 /// A read-only array over the mapped segment; `owner` keeps the mapping alive.

@@ -5,12 +5,11 @@
 #include "exceptions.hpp"
 
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "The C++ side of parsl_tl: prefix hashes, the model store's engine, baselines.";
+  module.doc() = "The C++ side of parsl_tl: prefix hashes, the model store's engine.";
   // The Arrow ABI is that of one release of pyarrow; parsl_tl.native compares it at import.
   module.attr("PYARROW_VERSION") = PARSL_TL_PYARROW_VERSION;
 
   parsl_tl::register_exceptions(module);
-  parsl_tl::bind_baselines(module);
   parsl_tl::bind_hash(module);
   parsl_tl::bind_keras_json(module);
   parsl_tl::bind_prefix_index(module);

@@ -1,10 +1,7 @@
-// The Python module parsl_tl._thallium: the transport over Thallium, and Thallium alone to compare
-// it with. Only in builds that found Thallium.
-#include <pybind11/numpy.h>
+// The Python module parsl_tl._thallium: the transport over Thallium. Only in builds that found
+// Thallium. Its types are those of parsl_tl._native, which is loaded first.
 #include <pybind11/pybind11.h>
 
-#include "bare_thallium.hpp"
-#include "bind_walk.hpp"
 #include "exceptions.hpp"
 #include "thallium_transport.hpp"
 
@@ -14,7 +11,6 @@ namespace parsl_tl {
 namespace {
 
 using Release = py::call_guard<py::gil_scoped_release>;
-using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 
 void bind_transport(py::module_& module) {
   module.def(
@@ -41,30 +37,9 @@ void bind_transport(py::module_& module) {
         options.key = key;
         return listen_thallium(options, handler);
       },
-      py::arg("address"), py::arg("handler"), py::arg("threads") = 4, py::arg("certificate") = "",
-      py::arg("key") = "", py::arg("provider_id") = 0, py::arg("shared") = false, Release());
-}
-
-void bind_bare(py::module_& module) {
-  py::class_<BareThalliumServer>(module, "BareServer", "Thallium alone; see bare_thallium.hpp.")
-      .def(py::init<const std::string&>(), py::arg("address"), Release())
-      .def_property_readonly("address", &BareThalliumServer::address)
-      .def("stop", &BareThalliumServer::stop, Release());
-  py::class_<BareThalliumClient> client(module, "BareClient",
-                                        "rpc, put and get return their seconds.");
-  client.def(py::init<const std::string&>(), py::arg("address"), Release())
-      .def("rpc", &BareThalliumClient::rpc, Release())
-      .def(
-          "put",
-          [](BareThalliumClient& client, const Bytes& bytes) {
-            const std::span<const std::uint8_t> view(bytes.data(),
-                                                     static_cast<std::size_t>(bytes.size()));
-            const py::gil_scoped_release release;
-            return client.put(view);
-          },
-          py::arg("bytes"))
-      .def("get", &BareThalliumClient::get, py::arg("num_bytes"), Release());
-  bind_walk_calls(client);
+      py::arg("address"), py::arg("handler").none(false), py::arg("threads") = 4,
+      py::arg("certificate") = "", py::arg("key") = "", py::arg("provider_id") = 0,
+      py::arg("shared") = false, Release());
 }
 
 }  // namespace
@@ -72,9 +47,6 @@ void bind_bare(py::module_& module) {
 
 PYBIND11_MODULE(_thallium, module) {
   module.doc() = "Thallium (Mochi) as a transport of the model store.";
-  // Its types are registered there.
-  py::module_::import("parsl_tl._native");
   parsl_tl::register_exceptions(module);
   parsl_tl::bind_transport(module);
-  parsl_tl::bind_bare(module);
 }

@@ -24,39 +24,9 @@ RequestEntry entry(const char* name) {
 
 const std::vector<RequestEntry>& all_requests() {
   static const auto table = [] {
-    std::vector<RequestEntry> made{
-        entry<HelloRequest>("hello"),
-        entry<PingRequest>("ping"),
-        entry<StatusRequest>("status"),
-        entry<StopRequest>("stop"),
-        entry<GoodbyeRequest>("goodbye"),
-        entry<JoinRequest>("join"),
-        entry<AdoptRequest>("adopt"),
-        entry<BeginPutRequest>("begin_put"),
-        entry<SettleRequest>("settle"),
-        entry<PutMessage>("put"),
-        entry<PutArchitecturesRequest>("put_architectures"),
-        entry<RetireRequest>("retire"),
-        entry<HoldMessage>("hold"),
-        entry<ReleaseRequest>("release"),
-        entry<FindDonorsRequest>("best_ancestors"),
-        entry<OpenModelRequest>("open_model"),
-        entry<ReadLayersRequest>("read_layers"),
-        entry<DescribeModelRequest>("describe_model"),
-        entry<ArchitectureRequest>("architecture"),
-        entry<AncestorsRequest>("ancestors"),
-        entry<DescendantsRequest>("descendants"),
-        entry<ReferenceCountRequest>("reference_count"),
-        entry<ContainsRequest>("contains"),
-        entry<CountModelsRequest>("count_models"),
-        entry<ListModelsRequest>("list_models"),
-        entry<ListHoldsRequest>("list_holds"),
-        entry<ListBorrowedRequest>("list_borrowed"),
-        entry<StatsRequest>("stats"),
-        entry<VerifyRequest>("verify"),
-        entry<CompactRequest>("compact"),
-        entry<FoldRequest>("fold"),
-    };
+#define PARSL_TL_ENTRY(Request, name) entry<Request>(name),
+    std::vector<RequestEntry> made{PARSL_TL_REQUESTS(PARSL_TL_ENTRY)};
+#undef PARSL_TL_ENTRY
     for (std::size_t i = 0; i < made.size(); ++i) made[i].place = i;
     return made;
   }();

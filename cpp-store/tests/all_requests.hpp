@@ -10,21 +10,12 @@
 
 namespace parsl_tl::testing {
 
-template <typename Visit, typename... Requests>
-void visit_each(const Visit& visit) {
-  (visit.template operator()<Requests>(), ...);
-}
-
 /// Calls visit.operator()<Request>() for each kind of request.
 template <typename Visit>
 void for_each_request(const Visit& visit) {
-  visit_each<Visit, HelloRequest, PingRequest, StatusRequest, StopRequest, GoodbyeRequest,
-             PutMessage, PutArchitecturesRequest, RetireRequest, HoldMessage, ReleaseRequest,
-             FindDonorsRequest, OpenModelRequest, ReadLayersRequest, DescribeModelRequest,
-             ArchitectureRequest, AncestorsRequest, DescendantsRequest, ReferenceCountRequest,
-             ContainsRequest, CountModelsRequest, ListModelsRequest, ListHoldsRequest, JoinRequest,
-             AdoptRequest, BeginPutRequest, SettleRequest, ListBorrowedRequest, StatsRequest,
-             VerifyRequest, CompactRequest, FoldRequest>(visit);
+#define PARSL_TL_VISIT(Request, name) visit.template operator()<Request>();
+  PARSL_TL_REQUESTS(PARSL_TL_VISIT)
+#undef PARSL_TL_VISIT
 }
 
 /// The same for requests and replies.

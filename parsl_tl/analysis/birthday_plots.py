@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from parsl_tl.analysis.birthday_tables import CLOSED_FORM, MEASURED
-from parsl_tl.analysis.files import save_figure
+from parsl_tl.reporting.plots import save_figure
 
 _COLOURS = {
     ("random", "random"): "#1f77b4",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parsl_tl.analysis.files import save_figure
 from parsl_tl.analysis.layer_label import layer_label
 from parsl_tl.analysis.layered_layout import Placement, place
 from parsl_tl.analysis.model_source import NamedModel
+from parsl_tl.reporting.plots import save_figure
 
 # Inches: a box, and from one level to the next.
 _BOX_WIDTH, _BOX_HEIGHT, _LEVEL = 1.5, 0.40, 0.68

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from parsl_tl.analysis.files import save_figure
 from parsl_tl.analysis.transfers import Transfers
+from parsl_tl.reporting.plots import save_figure
 
 _BLUE, _ORANGE = "#1f77b4", "#ff7f0e"
 _SIZE = (10.5, 4.2)

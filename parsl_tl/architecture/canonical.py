@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from parsl_tl.architecture.classes import (
     class_identity,
     is_keras_class,
     is_keras_tensor,
     is_network,
+    tensors_of,
 )
 from parsl_tl.architecture.function_code import CODE, is_function
+from parsl_tl.architecture.keras_json import parse_nested
+from parsl_tl.architecture.layer import Layer, TensorRef
+from parsl_tl.architecture.prefix import hash_layers, layer_keys
+from parsl_tl.architecture.ranks import input_ranks
+from parsl_tl.architecture.structure import Structure, meaning_of, paths_of
 from parsl_tl.native import native
-
-if TYPE_CHECKING:
-    from parsl_tl.architecture.layer import Layer
 
 # What Keras writes beside a config that does not change what the layer computes.
 _NOT_CONFIG = frozenset({"build_config", "compile_config", "shared_object_id"})
@@ -35,22 +41,6 @@ _AXES = {
     "Softmax": "axis",
     "UnitNormalization": "axis",
 }
-
-
-def tensors_of(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yields the tensors among a call's arguments.
-
-    Dicts go in the order of their sorted keys, as they are digested: in which order they were
-    written has no meaning.
-    """
-    if is_keras_tensor(value):
-        yield value
-    elif isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from tensors_of(value[key])
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_of(item)
 
 
 def canonical(value: Any) -> Any:
@@ -151,18 +141,42 @@ def _is_layer(config: Mapping[str, Any]) -> bool:
 
 
 def _network(value: Mapping[str, Any]) -> Any:
-    from parsl_tl.architecture.graph import ArchitectureGraph
-    from parsl_tl.architecture.keras_json import parse_nested
+    parts = parse_nested(value).ordered()
+    digests = layer_digests(parts.layers, parts.inputs, parts.input_structure)
+    (hashes,) = hash_layers([parts.layers], [digests], [call_digests(parts.layers)])
+    return identity_of(layer_keys(hashes.tolist()), parts.outputs, parts.output_structure)
 
-    parts = parse_nested(value)
-    graph = ArchitectureGraph(
-        parts.layers,
-        parts.inputs,
-        parts.outputs,
-        input_structure=parts.input_structure,
-        output_structure=parts.output_structure,
-    )
-    return graph.identity
+
+def identity_of(
+    keys: NDArray[np.uint64], outputs: Sequence[TensorRef], output_structure: Structure
+) -> list[Any]:
+    """Returns what equal graphs have in common; see ``ArchitectureGraph.identity``."""
+    # The keys and places of inputs are in the hashes of input layers.
+    known = keys.tolist()
+    tensors = [[known[ref.layer], ref.call, ref.tensor] for ref in outputs]
+    return [sorted(known), tensors, meaning_of(output_structure)]
+
+
+def layer_digests(
+    layers: Sequence[Layer], inputs: Sequence[int], input_structure: Structure
+) -> list[int]:
+    """Returns the digest of each layer by itself.
+
+    Args:
+        layers: of one graph, in topological order.
+        inputs: indices of the input layers.
+        input_structure: how the model takes its inputs.
+    """
+    position = dict(zip(inputs, paths_of(input_structure), strict=True))
+    ranks: list[int | None] = [None] * len(layers)
+    if any(map(lacks_rank, layers)):
+        ranks = input_ranks(layers)
+    return [layer_digest(layer, position.get(i), ranks[i]) for i, layer in enumerate(layers)]
+
+
+def call_digests(layers: Sequence[Layer]) -> list[list[int]]:
+    """Returns the digest of the form of each layer's calls."""
+    return [[node_digest(call.node) for call in layer.calls] for layer in layers]
 
 
 def layer_digest(layer: Layer, position: Any = None, rank: int | None = None) -> int:

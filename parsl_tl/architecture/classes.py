@@ -1,8 +1,8 @@
-"""Which class an object in Keras JSON is of, and whether that is one of Keras' own."""
+"""What stands in Keras JSON: classes, and whether they are Keras' own, and tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 _KERAS: Final = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")
@@ -82,3 +82,19 @@ def keras_tensor(
         "class_name": "__keras_tensor__",
         "config": {"shape": shape, "dtype": dtype, "keras_history": [name, call, tensor]},
     }
+
+
+def tensors_of(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yields the tensors among a call's arguments.
+
+    Dicts go in the order of their sorted keys, as they are digested: in which order they were
+    written has no meaning.
+    """
+    if is_keras_tensor(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from tensors_of(value[key])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_of(item)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.architecture.canonical import lacks_rank, layer_digest, node_digest
-from parsl_tl.architecture.canonical_order import reorder_layers
+from parsl_tl.architecture.canonical import call_digests, identity_of, layer_digests
+from parsl_tl.architecture.keras_json import parse, write
+from parsl_tl.architecture.keras_model import build_model, read_model
+from parsl_tl.architecture.keras_state import refuse_graph
 from parsl_tl.architecture.layer import Layer, TensorRef
-from parsl_tl.architecture.prefix import hash_graphs, layer_keys, number_twins, stable_name
-from parsl_tl.architecture.ranks import input_ranks
-from parsl_tl.architecture.structure import Structure, completed, meaning_of, paths_of
-from parsl_tl.architecture.unused_layers import without_unused_layers
-from parsl_tl.errors import ArchitectureError
+from parsl_tl.architecture.parts import Parts
+from parsl_tl.architecture.prefix import hash_layers, layer_keys, number_twins, stable_name
+from parsl_tl.architecture.structure import Structure
 
 if TYPE_CHECKING:
     import keras
@@ -61,12 +61,12 @@ class ArchitectureGraph:
             ArchitectureError: an unknown layer, a cycle of calls, more than one connected part, an
                 input layer that is not among the inputs, or no output.
         """
-        _validate(layers, inputs, outputs)
-        layers, inputs, outputs = without_unused_layers(layers, inputs, outputs)
-        _check_connected(layers, outputs)
-        self.layers, self.inputs, self.outputs = reorder_layers(layers, inputs, outputs)
-        self.input_structure = completed(input_structure, len(self.inputs))
-        self.output_structure = completed(output_structure, len(self.outputs))
+        parts = Parts(layers, inputs, outputs, input_structure, output_structure).ordered()
+        self.layers = parts.layers
+        self.inputs = parts.inputs
+        self.outputs = parts.outputs
+        self.input_structure = parts.input_structure
+        self.output_structure = parts.output_structure
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -93,27 +93,17 @@ class ArchitectureGraph:
     @cached_property
     def identity(self) -> list[Any]:
         """What equal graphs have in common, as plain lists, dicts and integers."""
-        keys = self.layer_keys.tolist()
-        outputs = [[keys[ref.layer], ref.call, ref.tensor] for ref in self.outputs]
-        # The keys and places of inputs are in the hashes of input layers.
-        return [sorted(keys), outputs, meaning_of(self.output_structure)]
+        return identity_of(self.layer_keys, self.outputs, self.output_structure)
 
     @cached_property
     def layer_digests(self) -> list[int]:
         """The digest of each layer by itself."""
-        paths = paths_of(self.input_structure)
-        position = dict(zip(self.inputs, paths, strict=True))
-        ranks: list[int | None] = [None] * len(self)
-        if any(map(lacks_rank, self.layers)):
-            ranks = input_ranks(self.layers)
-        return [
-            layer_digest(layer, position.get(i), ranks[i]) for i, layer in enumerate(self.layers)
-        ]
+        return layer_digests(self.layers, self.inputs, self.input_structure)
 
     @cached_property
     def call_digests(self) -> list[list[int]]:
         """The digest of the form of each layer's calls."""
-        return [[node_digest(call.node) for call in layer.calls] for layer in self.layers]
+        return call_digests(self.layers)
 
     @cached_property
     def prefix_hashes(self) -> NDArray[np.uint64]:
@@ -152,8 +142,6 @@ class ArchitectureGraph:
         Raises:
             ArchitectureError: the text is no such JSON.
         """
-        from parsl_tl.architecture.keras_json import parse
-
         parts = parse(text)
         return cls(
             parts.layers,
@@ -169,9 +157,10 @@ class ArchitectureGraph:
 
     @cached_property
     def _json(self) -> str:
-        from parsl_tl.architecture.keras_json import write
-
-        return write(self)
+        parts = Parts(
+            self.layers, self.inputs, self.outputs, self.input_structure, self.output_structure
+        )
+        return write(parts, self.layer_names)
 
     @classmethod
     def from_keras(cls, model: keras.Model) -> ArchitectureGraph:
@@ -180,9 +169,11 @@ class ArchitectureGraph:
         Raises:
             ArchitectureError: the model is a subclass with a ``call`` of its own, or not built.
         """
-        from parsl_tl.architecture.keras_model import graph_of
-
-        return graph_of(model)
+        text, refusal = read_model(model)
+        graph = cls.from_json(text)
+        if refusal is not None:
+            refuse_graph(graph, refusal)
+        return graph
 
     def to_keras(self) -> Any:
         """Builds the ``keras.Model``, with fresh weights; layers carry their stable names.
@@ -190,68 +181,29 @@ class ArchitectureGraph:
         Raises:
             ArchitectureError: Keras cannot build it (shapes that do not fit, an unknown class).
         """
-        from parsl_tl.architecture.keras_model import build
-
-        return build(self)
+        return build_model(self.to_json(), self.layers)
 
 
-def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]) -> None:
-    if not layers:
-        raise ArchitectureError("an architecture needs at least one layer")
-    if not outputs:
-        raise ArchitectureError("an architecture needs at least one output")
-
-    def check_ref(ref: TensorRef, where: str) -> None:
-        if not 0 <= ref.layer < len(layers):
-            raise ArchitectureError(f"{where} takes layer {ref.layer} of {len(layers)}")
-        source = layers[ref.layer]
-        calls = 1 if source.is_input else len(source.calls)
-        if not 0 <= ref.call < calls or ref.tensor < 0:
-            raise ArchitectureError(
-                f"{where} takes output {ref.tensor} of call {ref.call} of {source.name!r}, "
-                f"which is called {calls} times"
-            )
-
-    for index, layer in enumerate(layers):
-        if layer.is_input and (layer.calls or index not in inputs):
-            raise ArchitectureError(
-                f"{layer.name!r} is an input layer: list it among the inputs, and give it no calls"
-            )
-        if not layer.is_input and not any(call.inputs for call in layer.calls):
-            raise ArchitectureError(f"{layer.name!r} has no input; only an InputLayer may start")
-        for call in layer.calls:
-            for ref in call.inputs:
-                check_ref(ref, repr(layer.name))
-    for index in inputs:
-        if not 0 <= index < len(layers) or not layers[index].is_input:
-            raise ArchitectureError(f"input {index} is not an InputLayer of this architecture")
-    if len(set(inputs)) != len(inputs):
-        raise ArchitectureError(f"an input layer is listed twice among the inputs {list(inputs)}")
-    for ref in outputs:
-        check_ref(ref, "an output")
+def hash_graphs(graphs: Sequence[ArchitectureGraph]) -> list[NDArray[np.uint64]]:
+    """Returns the prefix hashes of many graphs, computed in one call of the native module."""
+    return hash_layers(
+        [graph.layers for graph in graphs],
+        (graph.layer_digests for graph in graphs),
+        (graph.call_digests for graph in graphs),
+    )
 
 
-def _check_connected(layers: Sequence[Layer], outputs: Sequence[TensorRef]) -> None:
-    """One part only, but for unused inputs: layers apart would be in no prefix of the rest."""
-    neighbours: list[set[int]] = [set() for _ in layers]
-    for target, layer in enumerate(layers):
-        for call in layer.calls:
-            for ref in call.inputs:
-                neighbours[target].add(ref.layer)
-                neighbours[ref.layer].add(target)
-    seen = {outputs[0].layer}
-    todo = [outputs[0].layer]
-    while todo:
-        for other in neighbours[todo.pop()] - seen:
-            seen.add(other)
-            todo.append(other)
-    apart = [
-        layer.name
-        for i, layer in enumerate(layers)
-        if i not in seen and (neighbours[i] or not layer.is_input)
-    ]
-    if apart:
-        raise ArchitectureError(
-            f"the graph is in more than one part: {apart[0]!r} is not connected with "
-            f"{layers[outputs[0].layer].name!r}"
-        )
+def longest_common_prefix(child: ArchitectureGraph, ancestor: ArchitectureGraph) -> list[str]:
+    """Returns the layers that two models have in common, each with all that leads to it.
+
+    Args:
+        child: the model whose layer names are returned.
+        ancestor: the model to compare with.
+
+    Returns:
+        Stable names of layers in the child, in topological order. They name the same layers in
+        the ancestor.
+    """
+    there = set(ancestor.layer_keys.tolist())
+    keys = child.layer_keys.tolist()
+    return [name for name, key in zip(child.layer_names, keys, strict=True) if key in there]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from parsl_tl.architecture.canonical import tensors_of
 from parsl_tl.architecture.classes import (
     is_functional,
     is_keras_class,
@@ -19,29 +18,18 @@ from parsl_tl.architecture.classes import (
     is_network,
     keras_tensor,
     placed,
+    tensors_of,
 )
 from parsl_tl.architecture.function_code import mark_unknown
 from parsl_tl.architecture.keras2_json import is_keras2, upgrade
 from parsl_tl.architecture.layer import Call, Layer, TensorRef
 from parsl_tl.architecture.masks import with_masks
-from parsl_tl.architecture.structure import Structure, filled, flatten
+from parsl_tl.architecture.parts import Parts
+from parsl_tl.architecture.structure import filled, flatten
 from parsl_tl.errors import ArchitectureError
-
-if TYPE_CHECKING:
-    from parsl_tl.architecture.graph import ArchitectureGraph
 
 # What comes of reading JSON that is not a model's: something is missing, or is of another kind.
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-
-
-class Parts(NamedTuple):
-    """What a graph is made of."""
-
-    layers: list[Layer]
-    inputs: list[int]
-    outputs: list[TensorRef]
-    input_structure: Structure = None
-    output_structure: Structure = None
 
 
 def parse(text: str | bytes) -> Parts:
@@ -202,20 +190,24 @@ def _is_history(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
 
 
-def write(graph: ArchitectureGraph) -> str:
-    """Returns the graph as the JSON of a Functional model, with stable layer names."""
-    names = graph.layer_names
+def write(parts: Parts, names: Sequence[str]) -> str:
+    """Returns a graph as the JSON of a Functional model.
+
+    Args:
+        parts: the graph's.
+        names: of its layers.
+    """
     entries = (
         write_layer(layer, name, [names[ref.layer] for call in layer.calls for ref in call.inputs])
-        for name, layer in zip(names, graph.layers, strict=True)
+        for name, layer in zip(names, parts.layers, strict=True)
     )
-    inputs = [(names[index], 0, 0) for index in graph.inputs]
+    inputs = [(names[index], 0, 0) for index in parts.inputs]
     outputs = [
         # See where they are read: calls of nested models count from 1 there.
-        (names[ref.layer], ref.call + _is_nested(graph.layers[ref.layer]), ref.tensor)
-        for ref in graph.outputs
+        (names[ref.layer], ref.call + _is_nested(parts.layers[ref.layer]), ref.tensor)
+        for ref in parts.outputs
     ]
-    foot = _foot(filled(graph.input_structure, inputs), filled(graph.output_structure, outputs))
+    foot = _foot(filled(parts.input_structure, inputs), filled(parts.output_structure, outputs))
     return write_head() + ", ".join(entries) + foot
 
 

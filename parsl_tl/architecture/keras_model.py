@@ -1,16 +1,16 @@
-"""Between graphs and ``keras.Model``; with ``functions``, all here that imports Keras."""
+"""Between graphs' JSON and ``keras.Model``; with ``functions``, all here that imports Keras."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.classes import is_keras_class
 from parsl_tl.architecture.function_code import functions_in
 from parsl_tl.architecture.functions import bind_functions, write_codes
-from parsl_tl.architecture.graph import ArchitectureGraph
-from parsl_tl.architecture.keras_state import graph_with_state
+from parsl_tl.architecture.keras_state import put_state
 from parsl_tl.architecture.layer import Layer
 from parsl_tl.errors import ArchitectureError
 
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 _FAILURES = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, NotImplementedError)
 
 
-def graph_of(model: keras.Model) -> ArchitectureGraph:
-    """Returns the architecture of a Keras model; see ``ArchitectureGraph.from_keras``."""
+def read_model(model: keras.Model) -> tuple[str, str | None]:
+    """Reads a Keras model.
+
+    Returns:
+        Its JSON, with what layers know beside it, and why the model cannot be stored, or None.
+
+    Raises:
+        ArchitectureError: see ``ArchitectureGraph.from_keras``.
+    """
     import keras
 
     if isinstance(model, keras.Sequential):
@@ -39,14 +46,20 @@ def graph_of(model: keras.Model) -> ArchitectureGraph:
         )
     document = json.loads(model.to_json())
     write_codes(model, document)
-    return graph_with_state(model, document)
+    refusal = put_state(model, document)
+    return json.dumps(document), refusal
 
 
-def build(graph: ArchitectureGraph) -> Any:
-    """Builds the Keras model of a graph; see ``ArchitectureGraph.to_keras``."""
+def build_model(text: str, layers: Sequence[Layer]) -> Any:
+    """Builds the Keras model of a graph; see ``ArchitectureGraph.to_keras``.
+
+    Args:
+        text: the graph's JSON.
+        layers: the graph's, in the same order, for messages.
+    """
     import keras
 
-    document = json.loads(graph.to_json())
+    document = json.loads(text)
     functions = bind_functions(document)
     with keras.saving.custom_object_scope(functions):
         try:
@@ -56,14 +69,14 @@ def build(graph: ArchitectureGraph) -> Any:
                 return keras.models.model_from_json(json.dumps(document))
         except _FAILURES as error:
             entries = document["config"]["layers"]
-            raise ArchitectureError(_problem(graph, entries, error)) from error
+            raise ArchitectureError(_problem(layers, entries, error)) from error
 
 
-def _problem(graph: ArchitectureGraph, entries: list[Any], error: Exception) -> str:
+def _problem(layers: Sequence[Layer], entries: list[Any], error: Exception) -> str:
     """Says which layer Keras cannot make; if it makes each by itself, they do not fit together."""
     import keras
 
-    for layer, entry in zip(graph.layers, entries, strict=True):
+    for layer, entry in zip(layers, entries, strict=True):
         written = {key: entry[key] for key in entry if key not in ("inbound_nodes", "build_config")}
         try:
             keras.saving.deserialize_keras_object(written)

@@ -10,39 +10,42 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsl_tl.architecture.graph import ArchitectureGraph
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
     import keras
 
 # Graphs of models that cannot be stored, with the reason.
-_refused: weakref.WeakKeyDictionary[ArchitectureGraph, str] = weakref.WeakKeyDictionary()
+_refused: weakref.WeakKeyDictionary[Hashable, str] = weakref.WeakKeyDictionary()
 
 
-def graph_with_state(model: keras.Model, document: dict[str, Any]) -> ArchitectureGraph:
-    """Returns the graph of a model; its lookup layers have the tables that they were adapted to.
+def put_state(model: keras.Model, document: dict[str, Any]) -> str | None:
+    """Puts the tables that lookup layers were adapted to into a model's JSON.
 
     Args:
         model: the model.
-        document: its parsed JSON; tables are put into it.
+        document: its parsed JSON, which is changed.
+
+    Returns:
+        Why the model cannot be stored, if it cannot: which layer's state is not carried.
     """
     carried: set[int] = set()
     if any(_is_lookup(layer) for layer in _every_layer(model)):
         _put_tables(model, document, carried)
-    graph = ArchitectureGraph.from_json(json.dumps(document))
-    reason = _reason_not_carried(model, carried)
-    if reason is not None:
-        _refused[graph] = reason
-    return graph
+    return _reason_not_carried(model, carried)
 
 
-def check_graph(graph: ArchitectureGraph) -> None:
+def refuse_graph(graph: Hashable, reason: str) -> None:
+    """Has ``check_graph`` refuse a graph, and all that equal it, for as long as it lives."""
+    _refused[graph] = reason
+
+
+def check_graph(graph: Hashable) -> None:
     """Refuses the graph of a model of which config and weights are not all.
 
     Raises:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.architecture.graph import ArchitectureGraph
 from parsl_tl.errors import ArchitectureError
 
 if TYPE_CHECKING:
     import keras
-
-    from parsl_tl.architecture.graph import ArchitectureGraph
 
 
 def keras_layers(model: keras.Model, graph: ArchitectureGraph) -> dict[str, Any]:
@@ -84,8 +83,6 @@ def _operations(model: keras.Model) -> list[Any]:
 
 def _is_wired_so(model: keras.Model, graph: ArchitectureGraph, names: Mapping[str, str]) -> bool:
     """Returns whether layers called so in the model have the inputs that the graph gives them."""
-    from parsl_tl.architecture.graph import ArchitectureGraph
-
     own = ArchitectureGraph.from_keras(model)
     there = {layer.name: index for index, layer in enumerate(own.layers)}
     called = [names.get(stable, "") for stable in graph.layer_names]  # inputs are all called ""

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from parsl_tl.architecture.canonical import tensors_of
-from parsl_tl.architecture.classes import is_keras_class, is_network, keras_tensor
+from parsl_tl.architecture.classes import is_keras_class, is_network, keras_tensor, tensors_of
 from parsl_tl.architecture.layer import Call, Layer, TensorRef
 
 _RECURRENT: Final = frozenset({"Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN"})

@@ -1,4 +1,4 @@
-"""Prefix hashes, stable names, and the longest common prefix.
+"""Prefix hashes, keys and stable names of layers.
 
 Every layer gets the hash of its own configuration together with the keys of its inputs. Equal hash
 means an equal layer with an equal history. Twins (equal layers on equal inputs) have equal hashes;
@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parsl_tl.architecture.canonical_order import FlatCalls
+from parsl_tl.architecture.layer import Layer
 from parsl_tl.errors import ArchitectureError
 from parsl_tl.native import native
-
-if TYPE_CHECKING:
-    from parsl_tl.architecture.graph import ArchitectureGraph
 
 # How layers are digested, hashed and numbered. Files that keep hashes say under which scheme they
 # were made: those of another one mean something else.
@@ -53,16 +50,29 @@ def hash_calls(flat: FlatCalls, digests: ArrayLike, call_digests: ArrayLike) -> 
     return hashes
 
 
-def hash_graphs(graphs: Sequence[ArchitectureGraph]) -> list[NDArray[np.uint64]]:
-    """Returns the prefix hashes of many graphs, computed in one call of the native module."""
+def hash_layers(
+    graphs: Sequence[Sequence[Layer]],
+    digests: Iterable[Iterable[int]],
+    call_digests: Iterable[Iterable[Sequence[int]]],
+) -> list[NDArray[np.uint64]]:
+    """Hashes the layers of many graphs in one call of the native module.
+
+    Args:
+        graphs: the layers of each graph, in canonical order.
+        digests: one per layer, see ``canonical.layer_digest``.
+        call_digests: one per call of each layer, see ``canonical.node_digest``.
+
+    Returns:
+        For each graph, one uint64 per layer.
+    """
     if not graphs:
         return []
-    flat = FlatCalls.of([graph.layers for graph in graphs])
+    flat = FlatCalls.of(graphs)
     hashes = hash_calls(
         flat,
-        [digest for graph in graphs for digest in graph.layer_digests],
+        [digest for own in digests for digest in own],
         # An input layer has one call without arguments.
-        [digest for graph in graphs for own in graph.call_digests for digest in own or (0,)],
+        [digest for layers in call_digests for own in layers for digest in own or (0,)],
     )
     return np.split(hashes, flat.layer_starts[1:-1])
 
@@ -106,19 +116,3 @@ def layer_key(name: str) -> int:
             "and _k for a twin); graph.layer_names lists them"
         )
     return _key(int(match[1], 16), int(match[2] or 0))
-
-
-def longest_common_prefix(child: ArchitectureGraph, ancestor: ArchitectureGraph) -> list[str]:
-    """Returns the layers that two models have in common, each with all that leads to it.
-
-    Args:
-        child: the model whose layer names are returned.
-        ancestor: the model to compare with.
-
-    Returns:
-        Stable names of layers in the child, in topological order. They name the same layers in
-        the ancestor.
-    """
-    there = set(ancestor.layer_keys.tolist())
-    keys = child.layer_keys.tolist()
-    return [name for name, key in zip(child.layer_names, keys, strict=True) if key in there]

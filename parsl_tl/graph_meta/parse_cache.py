@@ -19,9 +19,8 @@ from parsl_tl.architecture.canonical import (
     lacks_rank,
     layer_digest,
     node_digest,
-    tensors_of,
 )
-from parsl_tl.architecture.classes import is_network, placed
+from parsl_tl.architecture.classes import is_network, placed, tensors_of
 from parsl_tl.architecture.function_code import has_unknown
 from parsl_tl.architecture.keras2_json import upgrade_layer
 from parsl_tl.architecture.keras2_nodes import upgrade_nodes

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.benchmarks.core.baselines import GraphWalk
 from parsl_tl.graph_meta.cache import BestGraphs, GraphCache, reduce_best
 from parsl_tl.graph_meta.exchange import Ticket
 from parsl_tl.graph_meta.graph_batch import GraphBatch
 from parsl_tl.graph_meta.messages import Kind, Sections
-from parsl_tl.native import native
 from parsl_tl.population.flat_graphs import starts_of
 
 _NONE = np.empty(0, np.int64)
@@ -29,7 +29,7 @@ class WalkPartition:
         self._cache = cache
         self._exchange = cache.exchange
         self._waiting: list[GraphBatch] = []
-        self._walk: Any = native.GraphWalk()
+        self._walk: Any = GraphWalk()
         self._quality: dict[int, float] = {}
         self._exchange.serve_kind(Kind.WALK_STORE, self._collect)
         self._exchange.serve_kind(Kind.WALK, self._answer)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parsl_tl.population.assembler import Assembler as Assembler
-    from parsl_tl.population.assembler import assembler_for as assembler_for
+    from parsl_tl.population.assembler_choice import assembler_for as assembler_for
     from parsl_tl.population.description import PopulationDescription as PopulationDescription
     from parsl_tl.population.flat_graphs import FlatGraphs as FlatGraphs
     from parsl_tl.population.folder import Population as Population
@@ -24,7 +24,7 @@ _HOMES = {
     "PopulationDescription": "description",
     "PopulationFolder": "folder",
     "PopulationTask": "generate",
-    "assembler_for": "assembler",
+    "assembler_for": "assembler_choice",
     "part_bounds": "generate",
     "plan": "generate",
     "read_population": "folder",

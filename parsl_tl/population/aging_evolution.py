@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.search.mutation import uniform_weights
 from parsl_tl.spaces import SearchSpace
+from parsl_tl.spaces.mutation import uniform_weights
 
 _BLOCK = 16384
 _SCALE = 1 << 20

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from parsl_tl.errors import PopulationError
-from parsl_tl.population.assembler import assembler_for
+from parsl_tl.population.assembler_choice import assembler_for
 from parsl_tl.population.description import PopulationDescription
 from parsl_tl.population.part_files import (
     SCHEMA,

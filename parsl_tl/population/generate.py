@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from parsl_tl.errors import PopulationError
 from parsl_tl.imports import add_import_folders, import_folders
-from parsl_tl.population.assembler import assembler_for
+from parsl_tl.population.assembler_choice import assembler_for
 from parsl_tl.population.description import PopulationDescription
 from parsl_tl.population.draws import mutated, random_sequences
 from parsl_tl.population.folder import PopulationFolder
 from parsl_tl.population.names import FORMATS
 from parsl_tl.population.part_files import SCHEMA, PartWriter, population_batch
-from parsl_tl.search.mutation import uniform_weights
 from parsl_tl.spaces import SearchSpace
+from parsl_tl.spaces.mutation import uniform_weights
 
 # Keras JSON of a model takes tens of kilobytes; this much of it fits the processor's cache.
 _CHUNK_WITH_JSON = 256

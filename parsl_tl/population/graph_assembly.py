@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.architecture import ArchitectureGraph, hash_graphs
 from parsl_tl.architecture.parameter_count import parameter_count
-from parsl_tl.architecture.prefix import hash_graphs
 from parsl_tl.population.assembler import Assembler
 from parsl_tl.population.flat_graphs import FlatGraphs, starts_of
 from parsl_tl.spaces import SearchSpace, Shapes

@@ -1,7 +1,8 @@
 """Problems: data, what a model of it must look like, and how one is trained and judged."""
 
+from parsl_tl.problems.data import Array, Arrays, Data
 from parsl_tl.problems.digits import Digits
-from parsl_tl.problems.problem import Array, Arrays, Data, Problem
+from parsl_tl.problems.problem import Problem
 from parsl_tl.problems.registry import ENTRY_POINT_GROUP, get_problem, list_problems
 from parsl_tl.problems.synthetic import Synthetic
 

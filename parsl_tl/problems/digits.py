@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from parsl_tl.problems.problem import Data, Problem, check_count, check_fraction
+from parsl_tl.problems.data import Data
+from parsl_tl.problems.problem import Problem, check_count, check_fraction
 
 _CLASSES = 10
 _BRIGHTEST = 16.0

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from parsl_tl.problems.problem import Array, Data, Problem, check_count, check_fraction
+from parsl_tl.problems.data import Array, Data
+from parsl_tl.problems.problem import Problem, check_count, check_fraction
 
 _LARGEST, _SMALLEST = 100.0, 1.0
 

@@ -1,1 +1,1 @@
-"""What programs share: the console."""
+"""What programs share: the console, files of results, and plots."""

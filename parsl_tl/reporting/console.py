@@ -1,13 +1,14 @@
-"""What programs do alike on the console: progress, and the folder for results."""
+"""What programs do alike on the console: progress, files written, and the folder for results."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parsl_tl.errors import BenchmarkError
+from parsl_tl.errors import AnalysisError, BenchmarkError
+from parsl_tl.reporting.files import prepare_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,13 +31,18 @@ def make_out(folder: Path) -> Path:
     """Makes the folder for results, before a benchmark has taken its time.
 
     Raises:
-        BenchmarkError: it cannot be made.
+        BenchmarkError: it cannot be made, or nothing can be written there.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchmarkError(f"--out {folder}: {error.strerror}; name another folder") from error
-    return folder
+        return prepare_folder(folder)
+    except AnalysisError as error:
+        raise BenchmarkError(str(error)) from error
+
+
+def print_files(console: Console, files: Iterable[Path]) -> None:
+    """Says which files were written, in one line that can be copied."""
+    text = ", ".join(str(file) for file in files)
+    console.print(f"Written: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

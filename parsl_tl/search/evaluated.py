@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from parsl_tl.errors import ParslTLError
-from parsl_tl.search.mutation import random_arch_seq
 from parsl_tl.spaces import SearchSpace
+from parsl_tl.spaces.mutation import random_arch_seq
 from parsl_tl.spaces.space import Shapes
 
 Identify = Callable[[tuple[int, ...]], Hashable]

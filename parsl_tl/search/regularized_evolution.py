@@ -17,9 +17,9 @@ from parsl_tl.errors import InvalidValueError
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
-from parsl_tl.search.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
+from parsl_tl.spaces.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
 
 with mpi_left_alone():
     from deephyper.hpo import RegularizedEvolution

@@ -16,6 +16,8 @@ SERVERS_VARIABLE: Final = "MODEL_SERVERS"
 TOKEN_VARIABLE: Final = "MODEL_SERVERS_TOKEN_FILE"
 """Environment variable that names the file with the servers' token."""
 
+EMBEDDED: Final = "embedded:"
+"""What the URI of a store in a local folder starts with."""
 FLIGHT_SCHEMES: Final = ("grpc+tcp", "grpc+tls", "grpc+unix")
 """Schemes that Arrow Flight serves."""
 _OPTIONS = ("token_file", "ca", "provider_id")
@@ -24,6 +26,14 @@ _OPTIONS = ("token_file", "ca", "provider_id")
 def is_thallium(scheme: str) -> bool:
     """Returns whether a scheme is one of Mercury's: ``ofi+tcp``, ``ofi+verbs``, ``na+sm``, ..."""
     return scheme.partition("+")[0] in ("ofi", "na", "ucx", "bmi")
+
+
+def is_remote(uri: str) -> bool:
+    """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
+    words = uri.split()
+    if not words or words[0].startswith(EMBEDDED):
+        return False
+    return all("://" in word or word == SERVERS_VARIABLE or Path(word).is_file() for word in words)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from parsl_tl.store.answers import FoundDonors, Match
 from parsl_tl.store.query_options import ScoreBy, class_weights, query_options
 
 if TYPE_CHECKING:
+    from parsl_tl._native import Engine, RemoteStore
     from parsl_tl.architecture import ArchitectureGraph
 
 
 class DonorQueries:
     """The queries of a model store."""
 
-    _engine: Any
+    _engine: Engine | RemoteStore
 
     def find_donor(
         self,

@@ -24,6 +24,8 @@ class EmbeddedStore(ModelStore):
     its next call. Reading is mapping the files, so weights are never copied.
     """
 
+    _engine: native.Engine
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

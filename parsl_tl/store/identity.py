@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parsl_tl.store.uri import EMBEDDED, is_remote
+from parsl_tl.store.connection import EMBEDDED, is_remote
 
 _LINE = "id "
 

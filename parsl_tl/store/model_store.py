@@ -25,6 +25,7 @@ from parsl_tl.store.put_request import put_request
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from parsl_tl._native import Engine, RemoteStore
     from parsl_tl.architecture import ArchitectureGraph
 
 __getattr__ = moved_names(
@@ -47,7 +48,7 @@ class ModelStore(DonorQueries, ABC):
 
     uri: str
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Engine | RemoteStore) -> None:
         """Takes an engine.
 
         Args:
@@ -142,7 +143,8 @@ class ModelStore(DonorQueries, ABC):
         parent, donor = stated[2:4]
         # Who shares with nobody may store as little as they like; the result lists what is missing.
         is_alone = parent is None and donor is None
-        result = self._engine.put(*stated, tensors, None if is_alone else weighted)
+        # mypy cannot count what the list holds.
+        result = self._engine.put(*stated, tensors, None if is_alone else weighted)  # type: ignore[call-arg]
         self._pass_on_warnings()
         given = {layer for layer, *_ in tensors}
         names = stated[5]
@@ -287,7 +289,7 @@ class ModelStore(DonorQueries, ABC):
 
     def info(self, model_id: int) -> dict[str, Any]:
         """Returns quality, parent, donor, created (ns since 1970), bytes, layers, attributes."""
-        info: dict[str, Any] = self._engine.model(check_model_id(model_id))
+        info: dict[str, Any] = {**self._engine.model(check_model_id(model_id))}
         info["layers"] = [name for name, _, _ in info["layers"]]
         info["attributes"] = json.loads(info["attributes"])
         return info

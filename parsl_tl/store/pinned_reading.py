@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
 
+if TYPE_CHECKING:
+    from parsl_tl._native import PinnedModel, RemoteModel
+
 Arrays = list[NDArray[np.generic]]
 Weights = Mapping[str, Sequence[NDArray[np.generic]]]
 
 
 def shapes_of(
-    pinned: Any, layer_names: list[str] | None
+    pinned: PinnedModel | RemoteModel, layer_names: list[str] | None
 ) -> dict[str, list[tuple[tuple[int, ...], str]]]:
     """Returns ``(shape, dtype name)`` of each weight, by layer name, without reading any.
 
@@ -30,7 +33,7 @@ def shapes_of(
 
 
 def read_layers(
-    pinned: Any, layer_names: list[str] | None, out: Weights | None
+    pinned: PinnedModel | RemoteModel, layer_names: list[str] | None, out: Weights | None
 ) -> dict[str, Arrays]:
     """Reads the weights of layers; see ``ModelStore.read``.
 
@@ -45,7 +48,9 @@ def read_layers(
     return views
 
 
-def _read_into(pinned: Any, names: list[str] | None, out: Weights) -> dict[str, Arrays]:
+def _read_into(
+    pinned: PinnedModel | RemoteModel, names: list[str] | None, out: Weights
+) -> dict[str, Arrays]:
     """Copies layers into the caller's arrays, none of which is touched unless all fit."""
     targets: dict[str, Arrays] = {}
     for name, stored in pinned.types(names):

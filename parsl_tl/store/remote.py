@@ -24,6 +24,8 @@ class RemoteStore(ModelStore):
     from them in parallel, and mapped where a server is on this machine.
     """
 
+    _engine: native.RemoteStore
+
     @renamed_arguments(patience="retry_seconds")
     def __init__(
         self,

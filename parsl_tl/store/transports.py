@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from parsl_tl.errors import (
     InvalidValueError,
@@ -14,8 +13,11 @@ from parsl_tl.errors import (
     StoreError,
     StorePermissionError,
 )
-from parsl_tl.native import native
+from parsl_tl.native import load_module, native
 from parsl_tl.store.connection import Connection, is_thallium
+
+if TYPE_CHECKING:
+    from parsl_tl._native import Channel
 
 
 def has_thallium() -> bool:
@@ -29,8 +31,22 @@ def transport_module(scheme: str) -> ModuleType:
     Raises:
         NativeModuleError: Thallium is asked for, and not compiled in or not found.
     """
+    return load_transport(scheme, "_flight", "_thallium")
+
+
+def load_transport(scheme: str, flight: str, thallium: str) -> ModuleType:
+    """Loads the one of two native modules whose transport a scheme needs.
+
+    Args:
+        scheme: such as ``grpc+tcp`` or ``na+sm``.
+        flight: the module of Arrow Flight.
+        thallium: the module of Thallium.
+
+    Raises:
+        NativeModuleError: Thallium is asked for, and not compiled in or not found.
+    """
     if not is_thallium(scheme):
-        return importlib.import_module("parsl_tl._flight")
+        return load_module(flight)
     if not has_thallium():
         raise NativeModuleError(
             f"{scheme}:// needs Thallium, which was not found when parsl_tl was compiled; use "
@@ -38,10 +54,10 @@ def transport_module(scheme: str) -> ModuleType:
         )
     try:
         # What comes with libfabric takes over Ctrl-C and SIGTERM while it is loaded.
-        spec = importlib.util.find_spec("parsl_tl._thallium")
+        spec = importlib.util.find_spec(f"parsl_tl.{thallium}")
         if spec is not None and spec.origin is not None:
             native.load_keeping_signals(spec.origin)
-        return importlib.import_module("parsl_tl._thallium")
+        return load_module(thallium)
     except (ImportError, StoreError) as error:
         raise NativeModuleError(
             f"parsl_tl was compiled with Thallium, which cannot be loaded now: {error}; "
@@ -49,7 +65,7 @@ def transport_module(scheme: str) -> ModuleType:
         ) from error
 
 
-def connect(connection: Connection) -> Any:
+def connect(connection: Connection) -> Channel:
     """Returns a channel to a server; it connects when it is first used.
 
     Raises:
@@ -57,11 +73,12 @@ def connect(connection: Connection) -> Any:
         InvalidValueError: the address is none.
         StorePermissionError: the certificate cannot be read.
     """
-    return transport_module(connection.scheme).connect(
+    channel: Channel = transport_module(connection.scheme).connect(
         connection.address,
         ca_certificate=read_pem(connection.ca) if connection.ca else "",
         provider_id=connection.provider_id,
     )
+    return channel
 
 
 def read_pem(path: str) -> str:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.store.connection import SERVERS_VARIABLE
+from parsl_tl.store.connection import EMBEDDED, find_servers, is_remote
+
+__all__ = ["EMBEDDED", "is_remote", "open_store"]
 
 if TYPE_CHECKING:
     from parsl_tl.store.embedded import Compression, Durability, Shared
     from parsl_tl.store.model_store import ModelStore
-
-EMBEDDED = "embedded:"
-
-
-def is_remote(uri: str) -> bool:
-    """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
-    words = uri.split()
-    if not words or words[0].startswith(EMBEDDED):
-        return False
-    return all("://" in word or word == SERVERS_VARIABLE or Path(word).is_file() for word in words)
 
 
 @renamed_arguments(patience="retry_seconds")
@@ -120,7 +111,6 @@ def _open_remote(
     timeout: float | None,
     retry_seconds: float | None,
 ) -> ModelStore:
-    from parsl_tl.store.connection import find_servers
     from parsl_tl.store.remote import RemoteStore
 
     servers = find_servers(uri, token_file=token_file)

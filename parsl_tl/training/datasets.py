@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsl_tl.problems.problem import Array, Arrays, as_tuple
+from parsl_tl.problems.data import Array, Arrays, as_tuple
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,9 +11,9 @@ from parsl_tl.analysis.layered_layout import place
 from parsl_tl.analysis.model_source import load_model
 from parsl_tl.architecture import GraphBuilder
 from parsl_tl.population import read_population
-from parsl_tl.search.mutation import random_arch_seq
 from parsl_tl.spaces import get_space
 from parsl_tl.spaces.keras_layers import add, concatenate, dense
+from parsl_tl.spaces.mutation import random_arch_seq
 
 SPACE = get_space("dense-skip", num_layers=10)
 
