@@ -1,5 +1,7 @@
 """Small real graphs and weights for the store's tests."""
 
+import inspect
+
 import numpy as np
 import pytest
 import small_disk as disks
@@ -65,7 +67,8 @@ def uri(request, tmp_path, monkeypatch):
         yield f"embedded:{tmp_path / 'store'}"
         return
     kind, count, reading = request.param.split("-")
-    monkeypatch.setitem(RemoteStore.__init__.__kwdefaults__, "maps_segments", reading == "mapped")
+    defaults = inspect.unwrap(RemoteStore.__init__).__kwdefaults__
+    monkeypatch.setitem(defaults, "maps_segments", reading == "mapped")
     farm = request.getfixturevalue("farm")
     yield " ".join(farm.start(SCHEMES[kind], tmp_path / f"server{i}") for i in range(int(count)))
     farm.close_all()

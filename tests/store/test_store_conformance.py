@@ -200,6 +200,18 @@ def test_a_donor_cannot_vanish_between_match_and_read(uri, tools):
         match = mine.find_donor(tools.graph(1, 2, 3))
         other.retire(1)
         assert tools.same(mine.read(match.model_id), weights)
+        common = {name: weights.get(name, []) for name in match.layer_names}
+        assert tools.same(match.read(), common)
+        assert match.shapes() == {
+            name: [(array.shape, array.dtype.name) for array in arrays]
+            for name, arrays in common.items()
+        }
+        (last,) = weights.keys() - common.keys()
+        out = {last: [np.zeros_like(array) for array in weights[last]]}
+        assert match.read([last], out=out)[last][0] is out[last][0]
+        assert tools.same(out, {last: weights[last]})
+        with pytest.raises(InvalidValueError, match="has no layer 'nothing'"):
+            match.shapes(["nothing"])
         with pytest.raises(DonorGoneError):
             mine.put(2, tools.graph(1, 2, 3), {}, quality=0, donor=match.model_id)
         assert mine.find_donor(tools.graph(1, 2, 3)) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,12 @@ from parsl_tl.problems import Digits
 from parsl_tl.training import TrainingConfig, TrainingReport, failure_reason
 from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.runtime import derive_seed
+from parsl_tl.transfer import StoreTransfer
+
+
+def undeclared(uri: str) -> StoreTransfer:
+    """A transfer method that does not say what it needs."""
+    return StoreTransfer(uri)
 
 
 def test_the_problem_gives_the_recipe() -> None:
@@ -66,6 +73,18 @@ class TestJob:
     def test_a_store_is_needed(self) -> None:
         with pytest.raises(InvalidValueError, match="no store is named"):
             EvaluationJob({"transfer_method": "store"}).transfer_method()
+
+    def test_a_store_is_too_much(self, tmp_path: Path) -> None:
+        job = {"transfer_method": "hdf5", "transfer_args": {"folder": str(tmp_path)}}
+        assert EvaluationJob(job).transfer_method().name == "hdf5"
+        with pytest.raises(InvalidValueError, match="set folder in transfer_args"):
+            EvaluationJob({**job, "store": "embedded:/nowhere"}).transfer_method()
+        none = {"transfer_method": "none", "store": "embedded:/nowhere"}
+        assert EvaluationJob(none).transfer_method().name == "none"
+
+    def test_a_method_that_does_not_say_what_it_needs_gets_the_store(self) -> None:
+        job = {"transfer_method": f"{__name__}:undeclared", "store": "embedded:/nowhere"}
+        assert EvaluationJob(job).transfer_method().uri == "embedded:/nowhere"
 
     def test_a_store_alone_means_transfer(self) -> None:
         assert EvaluationJob({"store": "embedded:/nowhere"}).transfer_method().name == "store"

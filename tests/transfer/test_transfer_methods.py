@@ -26,6 +26,7 @@ from parsl_tl.transfer import (
     get_transfer_method,
     list_transfer_methods,
 )
+from parsl_tl.transfer.registry import find_transfer_method
 from parsl_tl.transfer.store import connect, disconnect
 from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
@@ -184,6 +185,19 @@ class TestRegistry:
     def test_what_cannot_be_had(self, name: str, kwargs: dict, match: str) -> None:
         with pytest.raises(TransferError, match=match):
             get_transfer_method(name, **kwargs)
+
+    def test_they_say_what_they_need(self) -> None:
+        needs = {name: find_transfer_method(name).needs for name in list_transfer_methods()}
+        files = {"hdf5": "folder", "safetensors": "folder"}
+        assert needs == {**files, "none": None, "redis": "url", "store": "uri"}
+
+    def test_they_can_be_asked_before_anything_is_kept(self, tmp_path: Path) -> None:
+        get_transfer_method("none").check()
+        get_transfer_method("hdf5", folder=tmp_path / "models").check()
+        get_transfer_method("store", uri=f"embedded:{tmp_path / 'store'}").check()
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError):
+            get_transfer_method("store", uri=f"embedded:{tmp_path / 'file'}").check()
 
     def test_no_uri(self) -> None:
         with pytest.raises(InvalidValueError, match="URI"):
