@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-services test-cpp build-sanitized sanitize fuzz lint format clean
+.PHONY: help install demo docs test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -41,12 +41,15 @@ demo: $(VENV)/.installed ## search on handwritten digits, and show the best arch
 	  $(BIN)/parsl-tl search --problem digits --space dense-skip --config local --max-evals 60 --out "$(OUT)"; \
 	fi
 
-# Files of tests side by side: most of them wait for processes of theirs half of the time.
-TEST_JOBS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+# Files of tests side by side, one more than two cores: they wait for processes of theirs.
+TEST_JOBS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev ## run every test, TEST_JOBS=2 at a time
+test: $(VENV)/.installed-dev ## run every test, TEST_JOBS=3 files at a time
 	$(PYTEST)
+
+test-full: $(VENV)/.installed-dev test-wheel ## run every test at full size, and those of the wheel
+	$(PYTEST) --full
 
 test-fast: $(VENV)/.installed-dev ## run the tests that take seconds
 	$(PYTEST) -m "not slow"
@@ -59,6 +62,7 @@ CPP_JOBS ?= 2
 build_cpp = $(BIN)/cmake -S . -B build/$(1) -G Ninja -DPARSL_TL_PYTHON=OFF -DPARSL_TL_TESTS=ON \
   -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DPython_EXECUTABLE="$(abspath $(BIN)/python)" \
   $(2) > /dev/null && $(BIN)/cmake --build build/$(1) -j $(CPP_JOBS) $(3)
+ctest = $(BIN)/ctest --test-dir build/$(1) --output-on-failure --no-tests=error $(2)
 FUZZ_TARGETS := $(notdir $(wildcard cpp-store/fuzz/corpus/*))
 # What is found beyond the corpus is kept in build/.
 run_fuzz = for target in $(FUZZ_TARGETS); do \
@@ -69,24 +73,16 @@ run_fuzz = for target in $(FUZZ_TARGETS); do \
 
 test-cpp: $(VENV)/.installed ## run the C++ tests of the model store
 	$(call build_cpp,cpp-tests,-DPARSL_TL_SANITIZE=)
-	build/cpp-tests/cpp-store/tests/engine_tests
-	build/cpp-tests/cpp-store/tests/protocol_tests
-	build/cpp-tests/cpp-store/tests/flight_tests
-	if [ -x build/cpp-tests/cpp-store/tests/thallium_tests ]; then build/cpp-tests/cpp-store/tests/thallium_tests; fi
-	build/cpp-tests/cpp-store/tests/engine_stress 3
+	$(call ctest,cpp-tests,--label-exclude fuzz)
 
 FUZZ_RUNS ?= 10000
 build-sanitized: $(VENV)/.installed
-	$(call build_cpp,sanitize-address,-DPARSL_TL_SANITIZE=address$(COMMA)undefined)
+	$(call build_cpp,sanitize-address,-DPARSL_TL_SANITIZE=address$(COMMA)undefined -DPARSL_TL_FUZZ_RUNS=$(FUZZ_RUNS))
 	$(call build_cpp,sanitize-thread,-DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
 
 sanitize: build-sanitized ## run the C++ tests under the address, undefined and thread sanitizers
-	build/sanitize-address/cpp-store/tests/engine_tests
-	build/sanitize-address/cpp-store/tests/protocol_tests
-	build/sanitize-address/cpp-store/tests/flight_tests
-	$(call run_fuzz,sanitize-address,-runs=$(FUZZ_RUNS) -seed=1)
-	build/sanitize-thread/cpp-store/tests/left_right_tests
-	build/sanitize-thread/cpp-store/tests/engine_stress 15
+	$(call ctest,sanitize-address,--parallel $(CPP_JOBS))
+	$(call ctest,sanitize-thread,-R "left_right_tests|engine_stress")
 COMMA := ,
 
 SECONDS ?= 60
@@ -95,14 +91,28 @@ fuzz: $(VENV)/.installed ## fuzz every parser for SECONDS=60 each, with clang's 
 	$(call build_cpp,fuzz,-DPARSL_TL_SANITIZE=address$(COMMA)undefined -DCMAKE_CXX_COMPILER=$(FUZZ_CXX))
 	$(call run_fuzz,fuzz,-max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)
 
+wheel: $(VENV)/.installed-dev ## build the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
+
+test-wheel: wheel ## install the wheel into an empty environment, and search with it
+	$(BIN)/python tests/packaging/smoke.py dist/*.whl
+
+docs: $(VENV)/.installed-dev ## show the pages on http://127.0.0.1:8000
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+CPP_SOURCES = $(shell find cpp-store -name '*.cpp' -o -name '*.hpp')
+
 lint: $(VENV)/.installed-dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
 
-format: $(VENV)/.installed-dev ## format the Python sources
+format: $(VENV)/.installed-dev ## format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP_SOURCES)
 
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build dist

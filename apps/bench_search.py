@@ -1,17 +1,21 @@
-"""What an evaluation costs the process that searches, early and late in a search.
+"""What an evaluation costs the process that searches, and what a slow executor costs a search.
 
 Evaluations that do nothing run on Parsl by ParslEvaluator, on DeepHyper's processes, and as plain
-Parsl apps, a thousand of each by turns, so that all see the same machine.
+Parsl apps, a thousand of each by turns, so that all see the same machine. With --two-speeds,
+evaluations that sleep run on two executors, one of which is four times slower.
 
 python apps/bench_search.py --at 1000 10000 20000
+python apps/bench_search.py --two-speeds 120
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import ExitStack
 from operator import length_hint
 from typing import Any
 
@@ -21,6 +25,9 @@ from parsl.dataflow.dflow import DataFlowKernel
 
 from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.exit_codes import run_program
+from parsl_tl.parsl_kernel import parsl_kernel
+from parsl_tl.stop_signals import stopping_in_order
 
 _WORKERS = 2
 _BLOCK = 1000
@@ -68,31 +75,70 @@ def seconds_per_block(ways: dict[str, Step], blocks: int) -> Iterator[tuple[int,
         yield block * _BLOCK, seconds
 
 
+def sleep(job: Any) -> float:
+    """Takes as long as its executor's workers are told to."""
+    import os
+    import time
+
+    time.sleep(float(os.environ["SECONDS_PER_EVALUATION"]))
+    return 0.0
+
+
+def print_rate_of_two_speeds(evaluations: int) -> None:
+    """Prints the rate of two executors together as a share of the sum of their own rates."""
+    executors, ideal = [], 0.0
+    for label, seconds in (("fast", 1), ("slow", 4)):
+        (executor,) = load_config("local", max_workers=_WORKERS).executors
+        executor.label = label
+        executor.provider.worker_init += f"\nexport SECONDS_PER_EVALUATION={seconds}"
+        executors.append(executor)
+        ideal += _WORKERS / seconds
+    config = parsl.Config(
+        executors=executors, strategy="simple", run_dir=tempfile.mkdtemp(prefix="bench-search-")
+    )
+    with parsl.load(config):
+        evaluator = ParslEvaluator(sleep)
+        evaluator._job_class = HPOJob
+        evaluator.submit([{"x": 0.5}] * evaluator.num_workers)
+        ended: list[float] = []
+        while len(ended) < 2 * evaluations:
+            count = len(evaluator.gather("BATCH", 1))
+            ended += [time.monotonic()] * count
+            # No worker runs out of work before the last evaluation that counts.
+            evaluator.submit([{"x": 0.5}] * count)
+        evaluator.abandon()
+    # The first half is for the workers to start.
+    rate = evaluations / (ended[2 * evaluations - 1] - ended[evaluations - 1])
+    print(f"{rate:.3f} evaluations a second of {ideal:.3f}: {rate / ideal:.1%}")
+
+
 def main() -> None:
     """Prints the processor seconds of the thousand evaluations that end at each number."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--at", type=positive_int, nargs="+", default=[1000, 10_000, 20_000])
     parser.add_argument("--without-deephyper", action="store_true", help="minutes less")
+    parser.add_argument("--two-speeds", type=positive_int, help="evaluations to measure")
     args = parser.parse_args()
-    config = load_config(
-        "local", max_workers=_WORKERS, run_dir=tempfile.mkdtemp(prefix="bench-search-")
-    )
-    with parsl.load(config) as kernel:
+    if args.two_speeds:
+        print_rate_of_two_speeds(args.two_speeds)
+        return
+    with stopping_in_order(), ExitStack() as stack:
+        run_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-search-"))
+        config = load_config("local", max_workers=_WORKERS, run_dir=run_dir)
+        kernel = stack.enter_context(parsl_kernel(config))
         ways: dict[str, Any] = {
             "ParslEvaluator": steps_of(ParslEvaluator(length_hint)),
             "plain Parsl apps": steps_of_apps(kernel),
         }
         if not args.without_deephyper:
             own = ProcessPoolEvaluator(length_hint, num_workers=_WORKERS)
+            stack.enter_context(own.executor)
             ways["DeepHyper's processes"] = steps_of(own)
         print("evaluations", *ways, sep=" | ")
         for number, seconds in seconds_per_block(ways, max(args.at) // _BLOCK):
             if number in args.at:
-                figures = (f"{seconds[name]:.2f}" for name in ways)
-                print(number, *figures, sep=" | ", flush=True)
-        if not args.without_deephyper:
-            own.executor.shutdown()
+                print(number, *(f"{one:.2f}" for one in seconds.values()), sep=" | ", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_program(main))

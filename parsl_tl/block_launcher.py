@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from parsl.launchers.base import Launcher
 
-_SCRIPT = """\
+from parsl_tl.worker_pool import SHELL_VARIABLE
+
+_SCRIPT = f"""\
+export {SHELL_VARIABLE}=$$
 set -m
-{command} &
+{{command}} &
 POOL=$!
 trap 'kill -TERM -- -$POOL' TERM INT
 wait $POOL

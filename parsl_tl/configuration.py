@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from parsl_tl.errors import ConfigError
 from parsl_tl.imports import add_import_folders, import_object, is_import_name, make_object
 from parsl_tl.suggestions import did_you_mean
+from parsl_tl.worker_pool import COMMAND, use_watched_pool
 
 if TYPE_CHECKING:
     import parsl
@@ -77,6 +78,8 @@ def load_config(name_or_path: str | os.PathLike[str], **kwargs: Any) -> parsl.Co
     config = make_object(make, given, what, ConfigError)
     if not isinstance(config, parsl.Config):
         raise ConfigError(f"{what} gives a {type(config).__name__}, not a parsl.Config")
+    for executor in config.executors:
+        use_watched_pool(executor)
     return config
 
 
@@ -114,7 +117,7 @@ def _find(text: str) -> Path:
 
 
 def _put_parsl_on_path() -> None:
-    """Lets Parsl find its own programs when a virtual environment is used without activation."""
-    if shutil.which("process_worker_pool.py") is None:
+    """Lets blocks find their program when a virtual environment is used without activation."""
+    if shutil.which(COMMAND) is None:
         folder = str(Path(sys.executable).parent)
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from parsl_tl.block_watch import BlockWatch
 from parsl_tl.errors import InfrastructureError
 from parsl_tl.interchange_stand_in import InterchangeStandIn
 from parsl_tl.kernel_end import fail_executor, has_dead_interchange
@@ -25,6 +26,7 @@ class _Line:
     def __init__(self, executor: Any, stopped: threading.Event) -> None:
         self.workers = 0
         self.asked_at: float | None = None  # while there is no answer
+        self.blocks = BlockWatch(executor)
         self._executor = executor
         self._stopped = stopped
         self.thread = threading.Thread(target=self._ask, daemon=True)
@@ -38,7 +40,10 @@ class _Line:
             except Exception as error:
                 logger.info("executor %s does not answer: %s", self._executor.label, error)
                 managers = []
-            self.asked_at = None
+                self.asked_at = None
+            else:
+                self.asked_at = None
+                self.blocks.look(managers)
             self.workers = sum(
                 manager["worker_count"]
                 for manager in managers
@@ -109,4 +114,4 @@ def _why_dead(executor: Any, line: _Line) -> str | None:
     asked_at = line.asked_at
     if asked_at is not None and time.monotonic() - asked_at > _LONGEST_SILENCE:
         return f"its interchange has not answered for {_LONGEST_SILENCE:g} seconds"
-    return None
+    return line.blocks.why_given_up()

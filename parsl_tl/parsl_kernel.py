@@ -11,6 +11,7 @@ from parsl_tl.interchange import launch_command
 from parsl_tl.kernel_end import end_kernel, end_processes
 from parsl_tl.loaded_kernel import start_kernel
 from parsl_tl.stop_signals import as_last_resort, deferred
+from parsl_tl.worker_pool import use_watched_pool
 
 if TYPE_CHECKING:
     import parsl
@@ -28,14 +29,18 @@ def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
     """
     for executor in config.executors:
         _bind_interchange(executor)
+        use_watched_pool(executor)
+    kernel = None
     with as_last_resort(lambda: end_processes(config.executors)):
-        with deferred():
-            kernel = _load(config)
         try:
+            # A signal that comes meanwhile raises at the end of this block.
+            with deferred():
+                kernel = _load(config)
             yield kernel
         finally:
-            with deferred():
-                end_kernel(kernel)
+            if kernel is not None:
+                with deferred():
+                    end_kernel(kernel)
 
 
 def _load(config: parsl.Config) -> DataFlowKernel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import math
@@ -18,8 +19,9 @@ logger = logging.getLogger(__name__)
 def startable(config: parsl.Config) -> parsl.Config:
     """Returns an equal configuration to start, so that the one that is given stays as it is.
 
-    Parsl's executors keep ports and commands of their start. Where a class of the user's own cannot
-    be copied, it is the configuration itself, which can be used once then.
+    Parsl's executors keep ports and commands of their start. Where a class of the user's own can
+    neither be made from its attributes nor copied, it is the configuration itself, which can be
+    used once then.
 
     Raises:
         ConfigError: it was used before.
@@ -31,20 +33,32 @@ def startable(config: parsl.Config) -> parsl.Config:
         )
     try:
         copied: parsl.Config = _made_again(config)
-    except Exception:  # of a user's classes, whose arguments may be anywhere
-        logger.info("the Parsl configuration cannot be copied: used once", exc_info=True)
+    except Exception as error:  # of a user's classes, whose arguments may be anywhere
+        logger.warning(
+            "the executors of this parsl.Config can be started once only, and a search that loses "
+            "them ends, since one of its classes cannot be copied (%s); give the name or file of a "
+            "configuration instead",
+            error,
+        )
         return config
     return copied
 
 
 def _made_again(value: Any) -> Any:
-    """Calls constructors again: Parsl's classes keep their arguments as attributes."""
     from parsl.utils import RepresentationMixin
 
     if isinstance(value, list | tuple):
         return type(value)(_made_again(item) for item in value)
     if not isinstance(value, RepresentationMixin):
         return value
+    try:
+        return _constructed_again(value)
+    except Exception:  # its constructor does something of its own with its arguments
+        return copy.deepcopy(value)
+
+
+def _constructed_again(value: Any) -> Any:
+    """Calls a constructor again: Parsl's classes keep their arguments as attributes."""
     arguments = {}
     for name, parameter in inspect.signature(type(value)).parameters.items():
         given = getattr(value, name)

@@ -16,7 +16,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.parent_death import end_with_parent
 
+_PROGRAM = (sys.executable, "-m", "parsl_tl.task_process")
 _DONE, _FAILED = "done", "failed"
 _END_SECONDS = 5.0
 _LONGEST_REASON = 400
@@ -90,7 +92,7 @@ class TaskProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "parsl_tl.task_process", str(theirs.fileno())],
+                [*_PROGRAM, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -171,10 +173,11 @@ def run_in_own_process(
     return _own.process.run(function, arguments, seconds)
 
 
-def _serve(descriptor: int) -> None:
+def _serve(descriptor: int, parent: int) -> None:
     """What the process does: answers tasks until nobody is there who asks."""
     # Ctrl-C reaches the whole group; who started us decides what becomes of the task.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(parent)
     pipe = Connection(descriptor)
     while True:
         try:
@@ -196,4 +199,4 @@ def _serve(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,12 +1,14 @@
-"""DeepHyper is imported as the package does it, before any test module does."""
+"""What holds for every test: imports, full size, order, and names of transports."""
 
 import signal
+from collections import Counter
 
 import pytest
 from hypothesis import settings
 
 from parsl_tl.mpi import mpi_left_alone
 
+# DeepHyper is imported as the package does it, before any test module does.
 with mpi_left_alone():
     import deephyper.hpo  # noqa: F401
 
@@ -19,8 +21,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
-    """Tests that are run over every transport that there is are named by it."""
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also run what is marked `full`")
+
+
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if "thallium" in item.nodeid:
             item.add_marker(pytest.mark.thallium)
+    if not config.getoption("--full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+    # The slowest files start first, so that none of them is left for the end.
+    slow_tests = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow_tests[item.path])

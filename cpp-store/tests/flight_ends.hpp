@@ -1,6 +1,7 @@
 // The Flight transport as the contract's tests take it.
 #pragma once
 
+#include <arrow/buffer.h>
 #include <unistd.h>
 
 #include <string>
@@ -25,6 +26,10 @@ inline Transport over_flight(const std::string& address) {
   transport.connect = connect_flight;
   transport.server_program = program_beside("flight_test_server");
   return transport;
+}
+
+inline std::shared_ptr<arrow::Buffer> zeros(std::int64_t size) {
+  return arrow::Buffer::FromString(std::string(static_cast<std::size_t>(size), '\0'));
 }
 
 }  // namespace parsl_tl::testing

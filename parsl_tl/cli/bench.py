@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
-# Modules with a SUITE, loaded when one is asked for, and what help says of them until then.
-_SUITES: Final = {
-    "transfer": ("transfer", "every transfer method, with the same models, from many workers"),
-    "writes": ("writes", "saving a model from many processes at once, in every format"),
-    "save": ("save_load", "saving and loading whole models in file formats"),
-    "load": ("layer_loads", "reading some of a model's layers, from every format"),
-    "lcp": ("prefix", "finding the longest common prefix, beside walking every graph"),
-    "store": ("store", "writing and reading models, beside files, HDF5, safetensors, Redis"),
-    "remote": ("remote", "a store on servers, beside the transport alone, Redis, HDF5"),
-    "generate": ("generate", "generating populations, beside building each model with Keras"),
-    "freeze": ("freezing", "freezing and unfreezing layers in Keras 3, lesson by lesson"),
-}
+from parsl_tl.arguments import ArgumentParser
+
 _EXAMPLES = """\
 examples:
   parsl-tl bench all
@@ -29,10 +19,9 @@ examples:
 
 
 def add_bench_command(subparsers: Any) -> None:
-    """Adds the command and its actions to the program's parser."""
-    from parsl_tl.cli.bench_all import add_all_bench
-
-    parser = subparsers.add_parser(
+    """Adds the command to the program's parser; its actions are added when it is used."""
+    kind, subparsers._parser_class = subparsers._parser_class, BenchParser
+    subparsers.add_parser(
         "bench",
         help="measure the store on this machine, beside other ways",
         description=(
@@ -42,32 +31,36 @@ def add_bench_command(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="ACTION", parser_class=_SuiteParser
-    )
-    add_all_bench(actions)
-    for name, (module, text) in _SUITES.items():
-        action = actions.add_parser(
-            name, help=text, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        action.module, action.text = module, text
+    subparsers._parser_class = kind
 
 
-class _SuiteParser(argparse.ArgumentParser):
-    """A suite's parser, which loads the suite when it is used: other commands do without."""
-
-    module = text = ""
+class BenchParser(ArgumentParser):
+    """A parser that loads the suites when it is used: other commands do without them."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Adds the suite's options first."""
-        if not self.module:
-            return super().parse_known_args(args, namespace)
-        from parsl_tl.benchmarks.core.suite import Suite, add_arguments, run_suite
-
-        suite: Suite = importlib.import_module(f"parsl_tl.benchmarks.suites.{self.module}").SUITE
-        self.description = suite.description or self.text
-        lines = [f"  parsl-tl bench {suite.name} {options}" for options in suite.examples]
-        self.epilog = "\n".join(("examples:", *lines)) if lines else None
-        add_arguments(suite, self)
-        self.set_defaults(run=lambda args: run_suite(suite, args))
+        """Adds an action for each suite first."""
+        self.add_actions()
         return super().parse_known_args(args, namespace)
+
+    def add_actions(self) -> None:
+        """Adds ``all`` and an action for each suite, once."""
+        if self._subparsers is not None:
+            return
+        from parsl_tl.benchmarks.core.suite import add_arguments, all_suites, run_suite
+        from parsl_tl.cli.bench_all import add_all_bench
+
+        actions = self.add_subparsers(
+            dest="action", required=True, metavar="ACTION", parser_class=ArgumentParser
+        )
+        add_all_bench(actions)
+        for suite in all_suites():
+            lines = [f"  parsl-tl bench {suite.name} {options}" for options in suite.examples]
+            action = actions.add_parser(
+                suite.name,
+                help=suite.text,
+                description=suite.description or suite.text,
+                epilog="\n".join(("examples:", *lines)) if lines else None,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            add_arguments(suite, action)
+            action.set_defaults(run=partial(run_suite, suite))

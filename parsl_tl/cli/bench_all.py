@@ -46,18 +46,19 @@ def add_all_bench(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from parsl_tl.benchmarks.core.every_benchmark import run_benchmarks
     from parsl_tl.benchmarks.core.report_page import write_page
+    from parsl_tl.stop_signals import stopping_in_order
 
     if args.folder is not None and not args.folder.is_dir():
         raise BenchmarkError(f"{args.folder} is no folder; name another one with --folder")
     console = make_console()
     out = make_out(Path(args.out)).resolve()
     folder = None if args.folder is None else args.folder.resolve()
-    with show_progress(console, "benchmarks") as progress:
+    with stopping_in_order(), show_progress(console, "benchmarks") as progress:
         runs = run_benchmarks(args.only, out, folder, progress)
     page = write_page(runs, out / "report.html")
     for run in runs:
         state = f"failed: {run.problem}" if run.problem else f"{run.seconds:.0f} s"
-        line = f"{run.benchmark.title}: {state}"
+        line = f"{run.suite.title}: {state}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Page: {page}", markup=False, highlight=False, soft_wrap=True)
     return 1 if any(run.problem for run in runs) else 0

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import parsl_tl
 from parsl_tl.arguments import ArgumentParser
+from parsl_tl.cli.analyze import add_analyze_command
 from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.generate import add_generate_command
+from parsl_tl.cli.graph_meta import add_graph_meta_command
 from parsl_tl.cli.listings import add_listing_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
@@ -27,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_search_command(commands)
     add_store_command(commands)
     add_generate_command(commands)
+    add_analyze_command(commands)
+    add_graph_meta_command(commands)
     add_bench_command(commands)
     add_listing_commands(commands)
     return parser

@@ -1,4 +1,4 @@
-"""The program: ``mpiexec -n 4 python -m parsl_tl.graph_meta models_*.json``."""
+"""The program: ``mpiexec -n 4 parsl-tl graph-meta models_*.json``."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 _NAME = "graph_meta"
 _EPILOG = """\
 examples:
-  mpiexec -n 4 python -m parsl_tl.graph_meta models_*.json
-  mpiexec -n 4 python -m parsl_tl.graph_meta population_*.parquet --queries 10000 --no-walk
-  srun -n 64 python -m parsl_tl.graph_meta models_*.json --out runs/meta
+  mpiexec -n 4 parsl-tl graph-meta models_*.json
+  mpiexec -n 4 parsl-tl graph-meta population_*.parquet --queries 10000 --no-walk
+  srun -n 64 parsl-tl graph-meta models_*.json --out runs/meta
 """
+_PROG = f"python -m parsl_tl.{_NAME}"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(prog: str = _PROG) -> argparse.ArgumentParser:
     """Returns the parser of the program."""
     parser = ArgumentParser(
-        prog=f"python -m parsl_tl.{_NAME}",
+        prog=prog,
         description=(
             "Loads a population on all MPI ranks, each of which holds a part of the graphs, and\n"
             "asks which graph shares the most layers with changed ones: from one rank, and from\n"
@@ -80,13 +81,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = _PROG) -> int:
     """Runs the program on this rank.
 
     An error on one rank is reported there, in one line on standard error, and ends all ranks.
 
     Args:
         argv: arguments; those of the process when None.
+        prog: how it is called, for ``--help`` and mistakes.
 
     Returns:
         0; 2 for an error. With several ranks an error does not return: it ends all of them.
@@ -100,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
-        code = comm.bcast(_start(argv) if comm.Get_rank() == 0 else None)
+        code = comm.bcast(_start(argv, prog) if comm.Get_rank() == 0 else None)
         return code if isinstance(code, int) else _run(code, comm)
     except ParslTLError as error:
         return _end(comm, 2, f"{_place(comm)}{error}")
@@ -121,12 +123,12 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
     raise _TerminatedError
 
 
-def _start(argv: Sequence[str] | None) -> tuple[Settings, Path] | int:
+def _start(argv: Sequence[str] | None, prog: str) -> tuple[Settings, Path] | int:
     """Reads the arguments on rank 0: settings and folder for all ranks, or an exit code."""
     from parsl_tl.reporting.console import make_out
 
     try:
-        args = build_parser().parse_args(argv)
+        args = build_parser(prog).parse_args(argv)
         return _settings(args), make_out(args.out)
     except SystemExit as ended:
         return int(ended.code or 0)

@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.report import (
-    percentiles,
-    print_table,
-    write_machine_facts,
-    write_rows,
-)
 from parsl_tl.graph_meta.cache import BestGraphs
 from parsl_tl.graph_meta.file_slices import FileSlice
 from parsl_tl.graph_meta.table_files import is_table
+from parsl_tl.reporting.machine import write_machine_facts
+from parsl_tl.reporting.tables import percentiles, print_table, write_rows
 
 
 def query_row(method: str, asked_by: str, batch: int) -> dict[str, Any]:

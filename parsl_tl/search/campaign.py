@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import warnings
@@ -15,21 +16,20 @@ from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import get_problem
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
+from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
 from parsl_tl.search.evaluator import ParslEvaluator
-from parsl_tl.search.journal import Journal, Row, read_journal
+from parsl_tl.search.journal import Journal
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.progress import SearchProgress
+from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.restarts import with_new_executors
-from parsl_tl.search.result_tables import ResultTables
-from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resolve_names
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
-from parsl_tl.search.store_failures import StoreFailures
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
 from parsl_tl.spaces import get_space
 from parsl_tl.store.uri import is_remote
@@ -185,6 +185,7 @@ class Campaign:
         first = [0] * len(self._space.choices())
         self._space.build(first, problem.input_shape, problem.output_shape)
         self._storage = storage_for(settings, folder)
+        self._results = CampaignResults(folder, self._space)
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged)
@@ -201,19 +202,16 @@ class Campaign:
     @property
     def results(self) -> pd.DataFrame:
         """Finished evaluations so far; see ``results_frame`` for the columns."""
-        return self._results_of(self._rows())
+        return self._results.frame()
 
     @property
     def curves(self) -> pd.DataFrame:
         """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
-        return curves_frame(self._rows())
+        return self._results.curves()
 
-    def _results_of(self, rows: list[Row]) -> pd.DataFrame:
-        return results_frame(rows, [c.name for c in self._space.choices()], self._space)
-
-    def _rows(self) -> list[Row]:
-        path = self.folder / "journal.jsonl"
-        return read_journal(path) if path.exists() else []
+    def summary(self) -> str:
+        """Says in one line how far the campaign is, and what it missed of its store."""
+        return self._results.summary()
 
     def search(
         self,
@@ -263,27 +261,25 @@ class Campaign:
             raise
 
     def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
-        journal = Journal(self.folder / "journal.jsonl")
-        with campaign_log(self.folder / "campaign.log"):
+        with (
+            contextlib.closing(Journal(self.folder / "journal.jsonl")) as journal,
+            campaign_log(self.folder / "campaign.log"),
+        ):
             try:
-                rows = journal.finished
-                found = self._storage.check(may_be_away=bool(rows))
+                found = self._storage.check(may_be_away=journal.num_finished > 0)
                 check_identities(self.settings.store_ids, found)
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
-                for row in rows:
-                    progress.finished(row["objective"], row["metadata"], earlier=True)
                 with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
                         lambda: self._run(journal, retirement, limits, progress),
                         journal,
                         progress,
-                        possible=self._place.makes_kernel,
+                        possible=self._place.can_start_again,
                     )
             finally:
-                self._write_results()
-                journal.close()
-        return self.results
+                results = self._results.write()
+        return results
 
     def _run(
         self,
@@ -310,6 +306,8 @@ class Campaign:
             keep_history=False,  # the journal does
         )
         rows = journal.finished
+        for row in rows[progress.done :]:  # when executors are started anew, it knows them
+            progress.finished(row["objective"], row["metadata"], earlier=True)
         search.restore(
             [{**row["config"], "objective": row["objective"]} for row in rows],
             journal.unfinished,
@@ -324,11 +322,11 @@ class Campaign:
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
-        writer = _Recorder(self, journal, retirement, progress)
+        recorder = Recorder(journal, retirement, progress, self._results)
         with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
-                callbacks=[writer],
+                callbacks=[recorder],
                 run_function_kwargs=shared_parameters(settings, self._storage),
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
@@ -348,81 +346,14 @@ class Campaign:
             # Workers end with the configuration, and what they are still storing with them.
             missing = retirement.wait_for_pending(_PENDING_DEADLINE)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
-        # DeepHyper does not tell the search of what came in last; the journal knows.
-        rows = journal.finished
-        good = [row for row in rows if not isinstance(row["objective"], str)]
-        members = [int(row["config"]["model_id"]) for row in good[-settings.population_size :]]
-        retirement.restore(rows, members)
+        # DeepHyper does not tell the search of what came in last.
+        retirement.keep_newest(settings.population_size)
         left = retirement.finish()
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
-
-    def _write_results(self) -> None:
-        """Writes the tables; what cannot be written is logged, and no error."""
-        try:
-            rows = self._rows()
-            write_results(self._results_of(rows), self.folder, curves_frame(rows))
-        except OSError as error:  # the journal has it all
-            logger.warning("results in %s are not up to date: %s", self.folder, error)
 
     def _replace_settings(self, **values: Any) -> None:
         self.settings = replace(self.settings, **values)
 
-    def summary(self) -> str:
-        """Says in one line how far the campaign is, and what it missed of its store."""
-        rows = self._rows()
-        results = self._results_of(rows)
-        parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
-        if results["objective"].notna().any():
-            parts.append(f"best {results['objective'].max():.4f}")
-        failures = StoreFailures()
-        for row in rows:
-            failures.note(row["metadata"])
-        return ", ".join([*parts, str(failures)] if failures else parts)
-
     def __repr__(self) -> str:
         what = f"{self.settings.problem} in {self.settings.space}, {self.folder}"
         return f"<Campaign: {what}: {self.summary()}>"
-
-
-class _Recorder:
-    """DeepHyper's callback: notes in the journal what starts and what ends."""
-
-    def __init__(
-        self,
-        campaign: Campaign,
-        journal: Journal,
-        retirement: Retirement,
-        progress: SearchProgress,
-    ) -> None:
-        self._campaign = campaign
-        self._journal = journal
-        self._retirement = retirement
-        self._progress = progress
-        self._tables = ResultTables(campaign._write_results)
-
-    def on_launch(self, job: Any) -> None:
-        self._journal.submitted(job.args)
-        self._progress.launched()
-
-    def on_done(self, job: Any) -> None:
-        from deephyper.evaluator import JobStatus
-
-        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
-            logger.info("evaluation %s was cancelled", job.args["job"])
-            return
-        row = self._journal.finish(job.args, job.objective, job.metadata)
-        logger.info(
-            "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
-        )
-        self._retirement.finished(row)
-        self._progress.finished(job.objective, job.metadata)
-        self._tables.write_when_due()
-
-    def on_done_other(self, job: Any) -> None:
-        """Part of DeepHyper's interface; only one process submits evaluations here."""
-
-    def on_gather(self, local_jobs: Any, other_jobs: Any) -> None:
-        """Part of DeepHyper's interface; results are noted one by one."""
-
-    def on_close(self) -> None:
-        """Part of DeepHyper's interface; the campaign writes its tables at the end."""

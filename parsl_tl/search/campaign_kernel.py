@@ -61,9 +61,19 @@ class CampaignKernel:
         return self._kernel
 
     @property
-    def makes_kernel(self) -> bool:
-        """Whether it is a new kernel, each time."""
-        return self._given_kernel() is None
+    def can_start_again(self) -> bool:
+        """Whether executors that are lost can be replaced; to be asked before they are started.
+
+        Raises:
+            ConfigError: they were started before.
+        """
+        import parsl
+
+        if self._given_kernel() is not None:
+            return False
+        if isinstance(self._config, parsl.Config):
+            return startable(self._config) is not self._config
+        return True
 
     def all_executors(self, run_dir: Path) -> list[ParslExecutor]:
         """Returns the executors that there are, or would be.

@@ -15,6 +15,7 @@ from parsl_tl.store import ModelStore, open_store
 from parsl_tl.store.identity import identity_of
 from parsl_tl.store.uri import EMBEDDED, is_remote
 from parsl_tl.transfer import TransferMethod, get_transfer_method
+from parsl_tl.transfer.model_files import folder_identity
 from parsl_tl.transfer.registry import find_transfer_method
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,12 @@ class MethodStorage:
     @property
     def parameters(self) -> dict[str, Any]:
         """See ``ModelStorage.parameters``."""
-        return {"transfer_method": self.method, "transfer_args": self.arguments}
+        identity = folder_identity(self.arguments["folder"]) if keeps_files(self.method) else None
+        return {
+            "transfer_method": self.method,
+            "transfer_args": self.arguments,
+            "store_id": identity,
+        }
 
     def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelStorage.check``."""

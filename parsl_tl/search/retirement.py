@@ -43,6 +43,7 @@ class Retirement:
         self._keep_best = keep_best
         self._place: ModelStore | TransferMethod | None = None
         self._best = BestModels(keep_best)
+        self._present: dict[int, None] = {}  # what is not retired, in the order of finishing
         self._expired: set[int] = set()
         self._failures: dict[int, str] = {}
         self._rest = _FIRST_REST
@@ -51,8 +52,17 @@ class Retirement:
     def restore(self, finished: Iterable[Mapping[str, Any]], population: Iterable[int]) -> None:
         """Takes over all results so far, and makes the store agree with them."""
         self._best = BestModels(self._keep_best)
-        self._expired = {model_id for row in finished for model_id in self._note(row)}
-        self._expired.difference_update(population)
+        self._present = {}
+        for row in finished:
+            self._note(row)
+        self._keep_only(population)
+
+    def keep_newest(self, count: int) -> None:
+        """Takes the models that finished last for the population, whatever the search was told."""
+        self._keep_only(list(self._present)[-count:])
+
+    def _keep_only(self, population: Iterable[int]) -> None:
+        self._expired = set(self._present).difference(population)
         self._retire()
 
     def finished(self, row: Mapping[str, Any]) -> None:
@@ -120,13 +130,13 @@ class Retirement:
             self._place = self._storage.open(quick=True)
         return self._place
 
-    def _note(self, row: Mapping[str, Any]) -> list[int]:
-        """Takes in a result; gives its model, if it has one."""
+    def _note(self, row: Mapping[str, Any]) -> None:
+        """Takes in a result, and its model if it has one."""
         if isinstance(row["objective"], str):
-            return []
+            return
         model_id = int(row["config"]["model_id"])
         self._best.add(model_id, float(row["objective"]))
-        return [model_id]
+        self._present[model_id] = None
 
     def _retire(self) -> None:
         if not self._expired or time.monotonic() < self._rests_until:
@@ -172,6 +182,7 @@ class Retirement:
             return
         self.pending.arrived(model_id)
         self._expired.discard(model_id)
+        self._present.pop(model_id, None)
 
 
 def _describe(error: ParslTLError) -> str:

@@ -19,7 +19,7 @@ from parsl_tl.training.namespaces import SortedKeys, sort_keys
 from parsl_tl.training.runtime import derive_seed
 from parsl_tl.transfer import TransferMethod, get_transfer_method
 from parsl_tl.transfer.registry import find_transfer_method
-from parsl_tl.transfer.same_store import check_same_store
+from parsl_tl.transfer.same_store import check_same_folder, check_same_store
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,18 @@ class EvaluationJob:
         return self._integer("parent")
 
     def check_store(self) -> None:
-        """Looks whether this process sees the search's store, if the job says which one that is.
+        """Looks whether this process sees the search's models, if the job says where they are.
 
         Raises:
-            StoreElsewhereError: it sees another one, or none.
+            StoreElsewhereError: it sees another store or folder, or none.
         """
         expected = self.keys.values.get("store_id")
-        if expected is not None:
+        if expected is None:
+            return
+        if "store" in self.keys.values:
             check_same_store(self.keys.values["store"], expected)
+        else:
+            check_same_folder(self.keys.values["transfer_args"]["folder"], expected)
 
     @cached_property
     def problem(self) -> Problem:

@@ -57,8 +57,8 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
               other keys, too, where no choice of the space is called as they are.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
-            - ``store_id``: identity of an embedded store where the search runs; it must be the one
-              that this process sees.
+            - ``store_id``: identity of the store, or of the folder of a method that keeps files, as
+              the search sees it; this process must see the same.
             - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
@@ -75,8 +75,8 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
         ``metadata["error"]`` says more.
 
     Raises:
-        StoreElsewhereError: under the store's path, this process sees another store, or none. That
-            is nothing that the candidate did.
+        StoreElsewhereError: under the store's path or address, this process sees another store, or
+            none. That is nothing that the candidate did.
     """
     return _run(job, settings, _make_transfer_trainer)
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph
 
 _RETAINED = "retained"
+_IDENTITY = "IDENTITY"
 _PAGE = 4096
 
 
@@ -108,6 +109,19 @@ class FileTransfer(CatalogTransfer):
         self, path: Path, record: ModelRecord, names: Collection[str]
     ) -> dict[str, list[NDArray[Any]]]:
         """Reads the weights of some layers, and nothing else."""
+
+    def check(self) -> None:
+        """See ``CatalogTransfer.check``; a folder without an identity of its own gets one."""
+        super().check()
+        if folder_identity(self.folder) is not None:
+            return
+        temporary = self.folder / f"tmp-{secrets.token_hex(8)}"
+        try:
+            with self._told("the folder cannot be written"):
+                temporary.write_text(f"{secrets.token_hex(16)}\n")
+                _link(temporary, self.folder / _IDENTITY)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def list_ids(self) -> list[int]:
         """See ``CatalogTransfer.list_ids``."""
@@ -222,6 +236,18 @@ class FileTransfer(CatalogTransfer):
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise StorePermissionError(text) from error
             raise StoreError(text) from error
+
+
+def folder_identity(folder: str | os.PathLike[str]) -> str | None:
+    """Returns the identity of a folder of models, 32 hexadecimal digits.
+
+    Returns:
+        None where there is no folder, or no search has given it one.
+    """
+    try:
+        return (Path(folder) / _IDENTITY).read_text().strip()
+    except OSError:
+        return None
 
 
 def _link(path: Path, name: Path) -> bool:

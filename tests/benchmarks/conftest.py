@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from processes_left import ignore_those_before
 
-from parsl_tl.benchmarks.core.catalog import evolve_catalog, mutated_queries, random_queries
+from parsl_tl.population.catalog import evolve_catalog, mutated_queries, random_queries
 
 
 @pytest.fixture(scope="module", autouse=True)

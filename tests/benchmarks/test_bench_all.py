@@ -1,38 +1,45 @@
 """``parsl-tl bench all``: every benchmark that there is, and one page whatever becomes of them."""
 
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from parsl_tl.benchmarks.core import every_benchmark
-from parsl_tl.benchmarks.core.every_benchmark import SMALL_BENCHMARKS, SmallBenchmark
+from parsl_tl.benchmarks.core.every_benchmark import small_command
+from parsl_tl.benchmarks.core.suite import all_suites
 from parsl_tl.cli import main
 
-_WRITES = """
-import argparse, pathlib
-from parsl_tl.benchmarks.core.report import print_table, save_plot
+# What runs instead of ``parsl-tl bench``: a benchmark that works, and one that fails.
+_PROGRAM = """
+import argparse, pathlib, sys
+from parsl_tl.reporting.tables import print_table
+from parsl_tl.reporting.frame_plots import save_plot
 parser = argparse.ArgumentParser()
 parser.add_argument("name")
 parser.add_argument("--out", type=pathlib.Path)
 parser.add_argument("--folder")
 args = parser.parse_args()
+if args.name == "bad":
+    print("half a table")
+    sys.exit("error: there is no room")
 print("working:  50%")
 print_table("Figures", [{"what": "<b>", "folder": args.folder}])
 save_plot(args.out / "figures_of_mine.png", lambda axes: axes.plot([1, 2]))
 """
-_FAILS = "import sys; print('half a table'); sys.exit('error: there is no room')"
 
 
 def test_a_page_with_what_went_well_and_what_did_not(tmp_path, monkeypatch, capsys):
-    for name, code in (("good", _WRITES), ("bad", _FAILS)):
-        (tmp_path / f"{name}.py").write_text(code)
-    good, bad = ((str(tmp_path / f"{name}.py"),) for name in ("good", "bad"))
-    benchmarks = [
-        SmallBenchmark("good", "A good one", "Does it work?", (), "--folder", good),
-        SmallBenchmark("bad", "A bad one", "Does it fail?", (), "", bad),
+    (tmp_path / "program.py").write_text(_PROGRAM)
+    (lcp,) = (suite for suite in all_suites() if suite.name == "lcp")
+    suites = [
+        replace(lcp, name=name, title=f"A {name} one", small=("--out", "elsewhere"))
+        for name in ("good", "bad")
     ]
-    monkeypatch.setattr(every_benchmark, "SMALL_BENCHMARKS", benchmarks)
+    monkeypatch.setattr(every_benchmark, "all_suites", lambda: suites)
+    monkeypatch.setattr(every_benchmark, "_PROGRAM", (sys.executable, str(tmp_path / "program.py")))
     out = tmp_path / "out"
     assert main(["bench", "all", "--out", str(out), "--folder", str(tmp_path)]) == 1
     shown = capsys.readouterr().out
@@ -49,13 +56,16 @@ def test_a_page_with_what_went_well_and_what_did_not(tmp_path, monkeypatch, caps
 
 
 def test_every_benchmark_can_be_run():
-    """Programs and options as they are; what they measure is tested with each of them."""
-    for benchmark in SMALL_BENCHMARKS:
-        command = [*benchmark.command(Path("out"), None)[: -2 - len(benchmark.options)], "--help"]
-        help_text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        wanted = [word for word in benchmark.options if word.startswith("--")]
-        for option in [*wanted, "--out", *filter(None, [benchmark.folder_option])]:
-            assert option in help_text, (benchmark.name, option)
+    """Options as they are; what they measure is tested with each benchmark."""
+    suites = [suite for suite in all_suites() if suite.small]
+    assert {suite.name for suite in suites} >= {"lcp", "store", "remote", "transfer", "writes"}
+    for suite in suites:
+        command = small_command(suite, Path("out"), Path("folder"))
+        help_text = subprocess.run(
+            [*command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in (word for word in command[4:] if word.startswith("--")):
+            assert option in help_text, (suite.name, option)
 
 
 @pytest.mark.parametrize(

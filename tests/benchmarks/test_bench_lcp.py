@@ -18,15 +18,16 @@ from rich.console import Console
 
 from parsl_tl.benchmarks.core import queries as queries_module
 from parsl_tl.benchmarks.core import room
-from parsl_tl.benchmarks.core.catalog import evolve_catalog, random_queries
 from parsl_tl.benchmarks.core.queries import Queries
-from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import prefix_methods
 from parsl_tl.benchmarks.suites.prefix import SUITE, PrefixSettings, plots, summary
-from parsl_tl.benchmarks.suites.prefix_methods import METHODS, Answers, Store, missing_methods
+from parsl_tl.benchmarks.suites.prefix_methods import METHODS, Answers, _Store, missing_methods
 from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.population.catalog import evolve_catalog, random_queries
+from parsl_tl.reporting.frame_plots import save_plots
+from parsl_tl.reporting.tables import print_table
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.
@@ -178,7 +179,7 @@ def no_model(found, query):
     ],
 )
 def test_one_wrong_answer_ends_the_benchmark(spoil, message, tmp_path, monkeypatch):
-    many = Store.many
+    many = _Store.many
 
     def answer_wrongly(self, queries, threads):
         found = many(self, queries, threads)
@@ -186,15 +187,15 @@ def test_one_wrong_answer_ends_the_benchmark(spoil, message, tmp_path, monkeypat
             spoil(found, 33)
         return Answers(*found)
 
-    monkeypatch.setattr(Store, "many", answer_wrongly)
+    monkeypatch.setattr(_Store, "many", answer_wrongly)
     with pytest.raises(BenchmarkError, match=message):
         run_lcp_bench(tiny(tmp_path, sizes=(200,), methods=("walk", "store")))
     assert nothing_left(tmp_path)
 
 
 def test_a_wrong_answer_to_a_single_query_is_seen_too(tmp_path, monkeypatch):
-    answer = Store.answer
-    monkeypatch.setattr(Store, "answer", lambda self, found: (answer(self, found)[0], 1))
+    answer = _Store.answer
+    monkeypatch.setattr(_Store, "answer", staticmethod(lambda found: (answer(found)[0], 1)))
     with pytest.raises(BenchmarkError, match=r"query \d+: walk-arrays finds .*, store finds"):
         run_lcp_bench(tiny(tmp_path, sizes=(200,), methods=("walk-arrays", "store")))
     assert nothing_left(tmp_path)
@@ -295,7 +296,7 @@ def test_a_process_that_is_killed_ends_the_others(tmp_path):
 def test_the_store_stays_as_it_was(tmp_path):
     catalog = evolve_catalog(100, seed=1)
     queries = Queries.of("random", random_queries(5, seed=1))
-    with Store(tmp_path / "store") as method:
+    with _Store(tmp_path / "store") as method:
         method.build(catalog)
     (row,) = measure_processes(tmp_path / "store", queries, (1,))
     assert row["catalog"] == 100

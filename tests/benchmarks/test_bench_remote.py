@@ -16,7 +16,6 @@ import pytest
 from processes_left import nothing_left, processes_left
 from rich.console import Console
 
-from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote_settings as bench
@@ -25,6 +24,8 @@ from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
 from parsl_tl.benchmarks.suites.remote_settings import METHODS, RemoteSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
+from parsl_tl.reporting.frame_plots import save_plots
+from parsl_tl.reporting.tables import print_table
 from parsl_tl.store.transports import has_thallium
 
 # Many processes, or much TensorFlow.
@@ -263,7 +264,9 @@ def test_wrong_settings_are_refused(changes, message, tmp_path):
 
 
 def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "redis_missing", lambda: "no redis-server: fetch it")
+    monkeypatch.setattr(
+        "parsl_tl.benchmarks.formats.redis.redis_missing", lambda: "no redis-server: fetch it"
+    )
     monkeypatch.setattr(bench, "has_bare", lambda scheme: False)
     transport_module = bench.transport_module
 

@@ -17,15 +17,18 @@ from processes_left import nothing_left
 from rich.console import Console
 
 from parsl_tl.benchmarks.core.processes import Processes
-from parsl_tl.benchmarks.core.report import print_table, save_plots
 from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
 from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.formats import missing_methods
+from parsl_tl.benchmarks.formats.operation import Case
 from parsl_tl.benchmarks.suites import store as bench
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Case
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker
 from parsl_tl.benchmarks.suites.storage import measure_storage
 from parsl_tl.benchmarks.suites.store import SUITE, StoreSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.reporting.frame_plots import save_plots
+from parsl_tl.reporting.tables import print_table
 from parsl_tl.store import open_store
 
 # Many processes, or much TensorFlow.
@@ -94,7 +97,7 @@ def test_every_combination_has_a_row(everything):
     rows, kinds = everything[0]["store"], everything[1]
     assert all(list(row) == COLUMNS for row in rows)
     found = pd.DataFrame(rows)
-    methods = set(bench.METHODS) - set(bench.missing_methods())
+    methods = set(bench.METHODS) - set(missing_methods("store"))
     per_case = 2 + 2 * 2 * len(methods - {"memcpy", "store"}) + 2 * (2 + 12)
     for kind in kinds:
         for processes in (1, 2):
@@ -188,7 +191,10 @@ def test_two_folders_of_one_kind_are_refused(tmp_path):
 
 
 def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "redis_missing", lambda: "redis-server is not installed: fetch it")
+    monkeypatch.setattr(
+        "parsl_tl.benchmarks.formats.redis.redis_missing",
+        lambda: "redis-server is not installed: fetch it",
+    )
     methods = SUITE.checked(tiny(tmp_path)).methods
     assert methods is not None
     assert "redis" not in methods
@@ -224,7 +230,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
         if share > 0:
             raise KeyboardInterrupt
 
-    methods = tuple(set(bench.METHODS) - {"hdf5"} - set(bench.missing_methods()))
+    methods = tuple(set(bench.METHODS) - {"hdf5"} - set(missing_methods("store")))
     with pytest.raises(KeyboardInterrupt):
         run_store_bench(tiny(tmp_path, methods=methods), interrupt)
     assert nothing_left(tmp_path)

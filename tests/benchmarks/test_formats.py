@@ -7,15 +7,17 @@ import pytest
 from services import needs_redis
 
 from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, measured_by
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
+from parsl_tl.benchmarks.formats.copies import Copies
 from parsl_tl.benchmarks.formats.file_format import same_arrays
-from parsl_tl.benchmarks.formats.operation import Copies
+from parsl_tl.benchmarks.formats.operation import Case
 from parsl_tl.benchmarks.formats.plain import PlainFiles
 from parsl_tl.benchmarks.formats.redis import RedisValues
 from parsl_tl.benchmarks.formats.safetensors import SafetensorsFiles
-from parsl_tl.benchmarks.formats.store import embedded
+from parsl_tl.benchmarks.formats.store import StoredModels, UncheckedModels
 from parsl_tl.benchmarks.formats.weights_h5 import Hdf5Files
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Case
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
 
@@ -35,8 +37,9 @@ def test_models_have_about_the_size_that_was_asked_for(model_mb, layers):
 @pytest.mark.parametrize(("layers", "tenth"), [(1, 1), (5, 1), (20, 2), (200, 20)])
 def test_the_tenth_are_the_last_layers(layers, tenth):
     model = make_model(0.01, layers, seed=0)
-    assert model.names("whole") == [name for name in model.graph.layer_names if "Dense" in name]
-    assert model.names("tenth") == model.names("whole")[-tenth:]
+    names = [name for name in model.graph.layer_names if "Dense" in name]
+    assert list(model.layers("whole")) == names
+    assert list(model.layers("tenth")) == names[-tenth:]
     assert len(model.arrays("tenth")) == 2 * tenth
 
 
@@ -46,6 +49,17 @@ def test_same_seed_same_weights():
     assert not same_arrays(arrays, make_model(0.1, 5, seed=2).arrays("whole"))
     assert not same_arrays(arrays[1:], arrays)
     assert len({array.tobytes() for array in arrays}) == len(arrays)
+
+
+def test_formats_are_found_by_what_their_files_declare():
+    assert measured_by("store") == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
+    assert measured_by("remote") == ("memcpy", "bare", "hdf5", "redis", "embedded", "store")
+    assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
+    assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")
+
+
+def case_in(folder, **changes):
+    return Case(folder, 0.1, 5, 1, (), 0, **changes)
 
 
 def do_all(method, model, out):
@@ -68,24 +82,24 @@ def do_all(method, model, out):
 @pytest.mark.parametrize("kind", [PlainFiles, SafetensorsFiles, Hdf5Files])
 def test_files_give_back_what_was_written(kind, model, tmp_path):
     out = model.destination()
-    done = do_all(kind(model, out, tmp_path / "own", PARTS), model, out)
+    done = do_all(kind(case_in(tmp_path), model, out, 0), model, out)
     assert list(dict.fromkeys(what[:2] for what in done)) == [
         ("write", "whole"),
         ("read", "whole"),
         ("write", "tenth"),
         ("read", "tenth"),
     ]
-    assert len(list((tmp_path / "own").iterdir())) == 1  # the one to read
+    assert len(list((tmp_path / f"{kind.name}-0").iterdir())) == 1  # the one to read
 
 
 def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
-    plain = PlainFiles(model, model.destination(), tmp_path / "own", PARTS)
+    plain = PlainFiles(case_in(tmp_path), model, model.destination(), 0)
     for part in PARTS:
-        plain.writer(part)[1](tmp_path / part)
+        plain.writer(part)(tmp_path / part)
         expected = b"".join(array.tobytes() for array in model.arrays(part))
         assert (tmp_path / part).read_bytes() == expected
     (tmp_path / "whole").write_bytes(b"cut off")
-    ((_, read),) = plain.readers("whole")
+    (read,) = plain.readers("whole").values()
     with pytest.raises(EOFError, match="ends before"):
         read(tmp_path / "whole")
 
@@ -93,18 +107,19 @@ def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
 def test_many_arrays_go_in_several_calls(tmp_path):
     many = make_model(0.1, 700, seed=0)  # 1,400 arrays; a call takes 1,024
     out = many.destination()
-    do_all(PlainFiles(many, out, tmp_path / "own", PARTS), many, out)
+    do_all(PlainFiles(case_in(tmp_path), many, out, 0), many, out)
 
 
-def test_memcpy_copies(model):
+@pytest.mark.parametrize(("scheme", "count"), [("", 2), ("grpc+tcp", 4)])
+def test_memcpy_copies(scheme, count, model, tmp_path):
     out = model.destination()
-    assert len(do_all(Copies(model, out, PARTS, "into", "fresh"), model, out)) == 4
+    assert len(do_all(Copies(case_in(tmp_path, scheme=scheme), model, out, 0), model, out)) == count
 
 
 @pytest.mark.parametrize("checksums", [True, False])
 def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
     out = model.destination()
-    method = embedded(model, out, PARTS, 2 << 40, tmp_path, checksums)
+    method = (StoredModels if checksums else UncheckedModels)(case_in(tmp_path), model, out, 2)
     done = do_all(method, model, out)
     word = f"checksums {'on' if checksums else 'off'}"
     assert done[0] == ("write", "whole", f"put, {word}")
@@ -113,16 +128,16 @@ def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
         for what in ("views", "views+copy", "into")
         for when in ("first", "repeat")
     }
-    with open_store(f"embedded:{tmp_path}") as store:
+    with open_store(f"embedded:{tmp_path / method.folder}") as store:
         assert len(store) == 0  # what was written is retired
 
 
 @needs_redis
-def test_redis_gives_back_what_was_written(model):
+def test_redis_gives_back_what_was_written(model, tmp_path):
     out = model.destination()
     with RedisServer() as server:
         assert server.pid is not None
-        method = RedisValues(model, server.socket, 1, PARTS)
+        method = RedisValues(case_in(tmp_path, redis_socket=server.socket), model, out, 1)
         count = server.connect()
         assert len(do_all(method, model, out)) == 4
         assert count.dbsize() == 0
@@ -131,18 +146,23 @@ def test_redis_gives_back_what_was_written(model):
 
 
 def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
-    def deliver_wrongly(self, result, part):
-        arrays = [array.copy() for array in result]
-        arrays[-1][-1] = np.nextafter(arrays[-1][-1], np.float32(2.0))
-        return arrays
+    readers = PlainFiles.readers
+
+    def read_wrongly(self, part):
+        def read(path):
+            arrays = [array.copy() for array in readers(self, part)["readv into"](path)]
+            arrays[-1][-1] = np.nextafter(arrays[-1][-1], np.float32(2.0))
+            return arrays
+
+        return {"readv into": read}
 
     worker = BandwidthWorker(0, {1: threading.Barrier(1)})
     case = Case(tmp_path / "1", 0.1, 5, 1, ("memcpy", "plain"), 0)
     case.folder.mkdir()
     worker.prepare(case)
     worker.clear(None)
-    monkeypatch.setattr(PlainFiles, "delivered", deliver_wrongly)
+    monkeypatch.setattr(PlainFiles, "readers", read_wrongly)
     case = Case(tmp_path / "2", 0.1, 5, 1, ("plain",), 0)
     case.folder.mkdir()
-    with pytest.raises(BenchmarkError, match=r"plain \(readv into, whole\) does not give back"):
+    with pytest.raises(BenchmarkError, match=r"plain .*whole.* does not give back"):
         worker.prepare(case)

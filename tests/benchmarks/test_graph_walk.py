@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
-from parsl_tl.benchmarks.core.catalog import mutated_queries
 from parsl_tl.native import native
+from parsl_tl.population.catalog import mutated_queries
 
 
 def flat(catalog):

@@ -29,7 +29,7 @@ def test_every_statement_holds(lesson):
 def test_steps_need_what_their_frozen_layers_leave():
     pytest.importorskip("tensorflow")
     rows = measure_steps(StepSettings(layers=4, units=8, batch=4, repeats=1))
-    assert all(holds for _, _, holds, _ in check_steps(rows))
+    assert all(check.holds for check in check_steps(rows))
     # 5 products forward; backward one for each kernel that trains, and for each layer passed.
     assert [(r.frozen_end, r.frozen_layers, r.matrix_products) for r in rows] == [
         *((INPUT_END, 0, 14), (INPUT_END, 1, 12), (INPUT_END, 2, 10), (INPUT_END, 3, 8)),
@@ -40,7 +40,7 @@ def test_steps_need_what_their_frozen_layers_leave():
     trained = [row.trainable_parameters for row in rows[:5]]
     assert trained == [4 * 72 + 9, 3 * 72 + 9, 2 * 72 + 9, 72 + 9, 9]
     one = rows[0]._replace(matrix_products=15)
-    assert not check_steps([one, *rows[1:]])[0][2]
+    assert not check_steps([one, *rows[1:]])[0].holds
 
 
 def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
@@ -60,7 +60,9 @@ def test_help_loads_no_framework():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [(), ("--config", "local", "--workers", "1")])
+@pytest.mark.parametrize(
+    "where", [pytest.param((), marks=pytest.mark.full), ("--config", "local", "--workers", "1")]
+)
 def test_the_tutorial(tmp_path, where):
     options = ("--layers", "3", "--units", "8", "--batch", "4", "--repeats", "2", "--out", "o")
     ended = run_app("keras_freeze.py", *options, *where, cwd=tmp_path)

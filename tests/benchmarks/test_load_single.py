@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.suites.layer_load_task import LOAD_FORMATS, Subset, load_file_layers
+from parsl_tl.benchmarks.formats import LAYER_FORMATS
+from parsl_tl.benchmarks.suites.layer_loads import Subset, load_file_layers
 from parsl_tl.errors import BenchmarkError
 
 LAYERS = ["a", "b", "c", "d", "e"]
@@ -66,7 +67,7 @@ def test_layers_by_name_count_and_share(tmp_path):
     assert "Cold reads from" in ended.stdout
     rows = pd.read_csv(tmp_path / "o" / "load_single.csv")
     assert rows.successful.all()
-    assert len(rows) == 2 * len(LOAD_FORMATS) * 4 * 2 * 2
+    assert len(rows) == 2 * len(LAYER_FORMATS) * 4 * 2 * 2
     counts = rows.groupby(["model", "subset"]).layers.unique().map(list).to_dict()
     nt3 = "candle(length=300,scale=0.05)"
     assert counts == {

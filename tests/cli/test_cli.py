@@ -104,6 +104,9 @@ def test_the_listings(capsys):
         (["store", "export", "FOLDER", "12ff", "x.h5"], "must end in .keras"),
         (["store", "export", "FOLDER", "12ff", "/proc/x.keras"], "cannot be written"),
         (["store", "export", "FOLDER", "12ff", "a" * 300 + ".keras"], "cannot be written"),
+        (["analyze", "prefix", "/nowhere", "/nowhere"], "/nowhere does not exist"),
+        (["analyze", "birthday", "--trials", "1"], "--trials 1 must be at least 2"),
+        (["analyze", "evolution", "/nowhere"], "/nowhere is no folder"),
         (["spaces", "nope"], "no search space is called"),
         (["spaces", "dense-skip", "--arg", "x"], "name=value"),
         (["search", "--out", "OUT", "--space", "dense-skip"], "--problem is needed"),
@@ -124,7 +127,11 @@ def test_a_mistake_is_one_line_on_standard_error(folder, tmp_path, capsys, argum
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["search"], ["store"], ["store", "ls"], ["spaces"], ["problems"], ["configs"]]
+    "command",
+    [
+        *([], ["search"], ["store"], ["store", "ls"], ["spaces"], ["problems"], ["configs"]),
+        *(["analyze", action] for action in ("prefix", "birthday", "evolution")),
+    ],
 )
 def test_every_command_explains_itself(command):
     run = subprocess.run(

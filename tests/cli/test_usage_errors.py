@@ -16,6 +16,7 @@ SCRIPTS = sorted(path.name for path in APPS.glob("*.py"))
 
 def commands(parser, words=()):
     """Gives the words of every command and action of the program."""
+    getattr(parser, "add_actions", lambda: None)()  # those that are added when they are needed
     below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not below:
         return [words]

@@ -26,6 +26,7 @@ from parsl_tl.store.prefix_index import PrefixIndex
 pytestmark = pytest.mark.slow
 
 PROGRAM = ("-m", "parsl_tl.graph_meta")
+COMMAND = ("-m", "parsl_tl.cli", "graph-meta")
 
 
 def single_process_answers(paths, num_queries, seed=0):
@@ -207,10 +208,15 @@ def test_what_cannot_be_is_told_by_one_rank(options, message, model_files, tmp_p
     assert "Traceback" not in err
 
 
-def test_help_is_told_once():
-    code, out, _ = run_ranks(2, *PROGRAM, "--help")
+@pytest.mark.parametrize(
+    ("program", "usage"),
+    [(PROGRAM, "python -m parsl_tl.graph_meta"), (COMMAND, "parsl-tl graph-meta")],
+)
+def test_help_is_told_once(program, usage):
+    code, out, _ = run_ranks(2, *program, "--help")
     assert code == 0
-    assert out.count("mpiexec -n 4 python -m parsl_tl.graph_meta models_*.json") == 1
+    assert out.count(f"usage: {usage} ") == 1
+    assert out.count("mpiexec -n 4 parsl-tl graph-meta models_*.json") == 1
 
 
 def test_without_mpi4py_the_extra_is_named(model_files, tmp_path):
@@ -248,18 +254,19 @@ def test_signals_end_all_ranks(who, number, model_files, tmp_path):
 
 
 @pytest.mark.slow
-def test_sixty_thousand_models_on_four_ranks(tmp_path):
+@pytest.mark.parametrize("count", [12_000, pytest.param(60_000, marks=pytest.mark.full)])
+def test_many_models_on_four_ranks(tmp_path, count):
     """The answers to 1,000 queries are those of one index, and a walk's."""
-    from parsl_tl.benchmarks.core.catalog import evolve_catalog
     from parsl_tl.population import assembler_for
+    from parsl_tl.population.catalog import evolve_catalog
     from parsl_tl.spaces import DenseSkipSpace
 
-    catalog = evolve_catalog(60_000, seed=5, num_layers=4)
+    catalog = evolve_catalog(count, seed=5, num_layers=4)
     assembler = assembler_for(DenseSkipSpace(4), (10,), (1,))
     paths = [tmp_path / f"models_{part}.json" for part in range(4)]
     for part, path in enumerate(paths):
         with open(path, "wb") as file:
-            for start in range(part * 15_000, (part + 1) * 15_000, 3000):
+            for start in range(part * count // 4, (part + 1) * count // 4, 3000):
                 rows = catalog.arch_seqs[start : start + 3000]
                 file.write(assembler.assemble_with_json(rows)[1])
     code, out, err = run_ranks(4, *PROGRAM, *paths, "--out", tmp_path / "out", timeout=500)

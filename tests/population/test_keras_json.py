@@ -10,7 +10,14 @@ from parsl_tl.population.draws import random_sequences
 from parsl_tl.spaces import get_space, list_spaces
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [
+        5,
+        pytest.param(80, marks=pytest.mark.slow),
+        pytest.param(500, marks=[pytest.mark.slow, pytest.mark.full]),
+    ],
+)
 @pytest.mark.parametrize("name", list_spaces())
 def test_layer_by_layer_what_keras_writes(name, count):
     keras = pytest.importorskip("keras")

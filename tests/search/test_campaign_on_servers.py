@@ -124,7 +124,7 @@ def test_storing_in_the_background_gives_the_same_search(tmp_path, embedded):
     assert contents(campaign.store_uri) == embedded[1]
 
 
-@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("overlap", [pytest.param(False, marks=pytest.mark.full), True])
 @pytest.mark.parametrize("kind", SCHEMES)
 def test_a_server_dies_and_comes_back(tmp_path, kind, overlap):
     out = tmp_path / "run"

@@ -2,13 +2,17 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import parsl
+import psutil
 import pytest
+from fault_runs import every_fault, wait_for
 
 from parsl_tl import Campaign, load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
 from parsl_tl.parsl_reuse import startable
+from parsl_tl.search.campaign_kernel import CampaignKernel
 
 SETTINGS = {
     "population_size": 4,
@@ -94,10 +98,59 @@ def test_a_configuration_that_was_used_is_told():
         startable(config)
 
 
-def test_what_cannot_be_made_again_is_used_itself():
-    class Own(parsl.ThreadPoolExecutor):
-        def __init__(self, secret):
-            super().__init__(label=secret)
+class Own(parsl.ThreadPoolExecutor):
+    """Parsl's convention of arguments that are attributes does not hold here."""
 
+    def __init__(self, secret):
+        super().__init__(label=secret)
+
+
+def place(config):
+    return CampaignKernel(config, None, None, "all", None)
+
+
+def test_what_cannot_be_made_again_is_copied():
     config = parsl.Config(executors=[Own("x")])
+    again = startable(config)
+    assert again.executors[0] is not config.executors[0]
+    assert again.executors[0].label == "x"
+    assert place(config).can_start_again
+
+
+def test_what_cannot_be_copied_is_used_once_and_that_is_told(caplog):
+    executor = Own("x")
+    executor.lock = threading.Lock()
+    config = parsl.Config(executors=[executor])
     assert startable(config) is config
+    assert "started once only" in caplog.text
+    assert not place(config).can_start_again
+
+
+@every_fault
+def test_executors_of_a_configuration_object_are_started_anew(tmp_path, monkeypatch):
+    def sleep(job, **settings):
+        import time
+
+        from parsl_tl.training.report import TrainingReport
+
+        time.sleep(0.3)
+        return TrainingReport(objective=float(job["job"]), model_id=job["model_id"]).output()
+
+    # What this module imports travels with the function.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "support"))
+    monkeypatch.setattr("parsl_tl.search.campaign.run_transfer_trainer", sleep)
+    config = load_config("local", max_workers=2, run_dir=str(tmp_path / "parsl"))
+    search = campaign(tmp_path / "run", config)
+
+    def kill_the_interchange():
+        wait_for(lambda: len(search.results) >= 2, "two evaluations")
+        for child in psutil.Process().children():
+            if "interchange" in " ".join(child.cmdline()):
+                child.kill()
+
+    killer = threading.Thread(target=kill_the_interchange)
+    killer.start()
+    results = search.search(12)
+    killer.join()
+    assert sorted(results["objective"]) == list(range(12))
+    assert "are started anew" in (tmp_path / "run" / "campaign.log").read_text()

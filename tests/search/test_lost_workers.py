@@ -1,16 +1,12 @@
 """Workers, managers and blocks that are lost cost no evaluation."""
 
 import json
-import os
 
 import psutil
 import pytest
-from fault_runs import FaultRun, wait_for
+from fault_runs import FaultRun, every_fault, wait_for
 
 pytestmark = pytest.mark.slow
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
 
 
 @pytest.fixture
@@ -36,13 +32,22 @@ def assert_complete(run, max_evals):
     assert len(run.evaluated()) <= max_evals + 2
 
 
-@every_fault
+@pytest.mark.full
 def test_a_worker_that_is_killed(start):
     run = start(30)
     run.wait_until_evaluated(4)
     for worker in run.workers():
         worker.kill()
     assert_complete(run, 30)
+
+
+@every_fault
+def test_an_idle_worker_that_is_killed(start):
+    """It may hold the lock of the queue of tasks, which the other workers wait for then."""
+    run = start(40, "spare-worker")
+    run.wait_until_evaluated(6)
+    run.roles()["idle worker"].kill()
+    assert_complete(run, 40)
 
 
 def test_a_manager_that_is_killed(start):
@@ -60,8 +65,8 @@ def test_a_manager_that_is_killed(start):
     ("fault", "max_evals"),
     [
         ("block-exits-137", 24),
-        pytest.param("block-exits-0", 24, marks=every_fault),
-        pytest.param("block-is-drained", 250, marks=every_fault),
+        pytest.param("block-exits-0", 24, marks=pytest.mark.full),
+        pytest.param("block-is-drained", 250, marks=pytest.mark.full),
     ],
 )
 def test_blocks_that_end_while_there_is_work(start, fault, max_evals):
@@ -82,12 +87,12 @@ def test_an_executor_that_never_starts_holds_nothing(start):
     assert_complete(start(24, "one-never-starts"), 24)
 
 
-@every_fault
+@pytest.mark.full
 def test_an_executor_that_fails_at_its_start_holds_nothing(start):
     assert_complete(start(40, "one-fails"), 40)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("what", ["manager", "interchange"])
 def test_one_of_two_executors_dies(start, what):
     run = start(60, "two")

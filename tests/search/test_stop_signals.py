@@ -4,13 +4,15 @@ import os
 import signal
 import time
 
+import parsl
 import pytest
 from fault_runs import FaultRun, wait_for
 
+from parsl_tl import parsl_kernel
+from parsl_tl.loaded_kernel import start_kernel
+from parsl_tl.stop_signals import stopping_in_order
+
 pytestmark = pytest.mark.slow
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
 
 
 @pytest.fixture
@@ -24,6 +26,30 @@ def start(tmp_path):
     yield started
     for run in runs:
         run.kill_all()
+
+
+def test_a_signal_that_comes_while_a_kernel_starts_ends_it(tmp_path, monkeypatch):
+    started = []
+
+    def load(config):
+        started.append(start_kernel(config))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr(parsl_kernel, "_load", load)
+    config = parsl.Config(executors=[parsl.ThreadPoolExecutor()], run_dir=str(tmp_path))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            stopping_in_order(),
+            parsl_kernel.parsl_kernel(config),
+        ):
+            pytest.fail("nothing runs on a kernel that is to end")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert started[0].cleanup_called
 
 
 MOMENTS = {
@@ -62,7 +88,7 @@ def test_sigterm_to_all_processes_as_the_interchange_starts(start):
     check(start, "as the interchange starts", signal.SIGTERM, to_group=True, times=1)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])

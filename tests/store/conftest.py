@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import small_disk as disks
 from server_farm import Farm
+from store_population import REAL, put_population
 from store_servers import SCHEMES
 
 from parsl_tl import open_store
@@ -85,3 +87,26 @@ def tools():
         same = staticmethod(same)
 
     return Tools
+
+
+@pytest.fixture
+def folded(tmp_path, tools):
+    """A store with a snapshot in which no section is empty: (folder, ids in order)."""
+    folder = tmp_path / "folded"
+    graph = tools.graph(1, 2)
+    with open_store(f"embedded:{folder}") as store:
+        store.put(REAL, graph, tools.weights(graph), quality=0.5, attributes={"a": 1})
+        store.put(REAL + 1, graph, {}, quality=0.25, donor=REAL, parent=REAL)
+        store.put(REAL + 2, tools.graph(3), tools.weights(tools.graph(3)), quality=0.75)
+        put_population(store, range(50))
+        store.retire(7)
+        store.fold()
+        assert store.stats()["changes_since_snapshot"] == 0
+    return folder, [REAL, REAL + 1, REAL + 2, *(i for i in range(50) if i != 7)]
+
+
+@pytest.fixture
+def small_disk(tmp_path, request):
+    """A file system of so many megabytes (indirect parametrization)."""
+    with disks.small_disk(tmp_path / "small", request.param) as folder:
+        yield folder

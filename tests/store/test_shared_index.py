@@ -1,28 +1,23 @@
 """Many processes over one store: the same answers, and one index between them."""
 
 import gc
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+import store_population as population
+from store_population import SCRIPT
 
 from parsl_tl import open_store
 from parsl_tl.errors import ModelExistsError
 
 # Many processes, or much TensorFlow.
 pytestmark = pytest.mark.slow
-
-SCRIPT = Path(__file__).with_name("population.py")
-_spec = importlib.util.spec_from_file_location("store_population", SCRIPT)
-population = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(population)
 
 # Opens the store, asks what it is asked, and tells what it found and what memory that took.
 ASK = """

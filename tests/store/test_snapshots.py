@@ -1,11 +1,8 @@
-"""Snapshots come and go, are damaged, are too new or too old: the log decides what is stored."""
+"""Snapshots come and go, are too new or too old: the log decides what is stored."""
 
 import fcntl
-import importlib.util
 import os
-import random
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -16,53 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_writer import kill
+import store_population as population
+from store_population import REAL, check_answers, ids_of
 
 from parsl_tl import open_store
-from parsl_tl.errors import StoreFullError, StorePermissionError
-
-SCRIPT = Path(__file__).with_name("population.py")
-_spec = importlib.util.spec_from_file_location("store_population", SCRIPT)
-population = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(population)
-
-HEADER, ENTRY, SECTIONS, TERM_BYTES = 144, 24, 31, 28
-REAL = 10**12  # ids of models with real graphs, which the population does not know
-
-
-def ids_of(store):
-    return store.models()["model_id"].to_pylist()
-
-
-def check_answers(store, living):
-    """The table, lookups and queries are what models in this order of storing give."""
-    assert ids_of(store) == living
-    known = [model_id for model_id in living if model_id < REAL]
-    for seed in range(1000, 1005):
-        hashes = population.hashes_of(seed)
-        assert population.ask(store, hashes) == population.oracle(known, hashes)
-    report = store.verify()
-    assert report.ok, report.problems
-
-
-@pytest.fixture
-def folded(tmp_path, tools):
-    """A store with a snapshot in which no section is empty: (folder, ids in order)."""
-    folder = tmp_path / "folded"
-    graph = tools.graph(1, 2)
-    with open_store(f"embedded:{folder}") as store:
-        store.put(REAL, graph, tools.weights(graph), quality=0.5, attributes={"a": 1})
-        store.put(REAL + 1, graph, {}, quality=0.25, donor=REAL, parent=REAL)
-        store.put(REAL + 2, tools.graph(3), tools.weights(tools.graph(3)), quality=0.75)
-        population.put_population(store, range(50))
-        store.retire(7)
-        store.fold()
-        assert store.stats()["changes_since_snapshot"] == 0
-    return folder, [REAL, REAL + 1, REAL + 2, *(i for i in range(50) if i != 7)]
-
-
-def sections(data):
-    return [struct.unpack_from("<QQQ", data, HEADER + i * ENTRY) for i in range(SECTIONS)]
+from parsl_tl.errors import StorePermissionError
 
 
 def test_opening_takes_the_snapshot(folded):
@@ -128,98 +83,6 @@ def test_folding_changes_nothing_that_can_be_seen(folded, tools):
         check_answers(store, living)
 
 
-HEADER_BYTES = [0, 9, 17, 25, 33, 100, 120, 127]
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("place", [*HEADER_BYTES, HEADER + 1, HEADER + 9, HEADER + 17])
-def test_a_damaged_head_is_passed_over(folded, place):
-    folder, living = folded
-    data = bytearray((folder / "snapshot").read_bytes())
-    data[place] ^= 0x10
-    (folder / "snapshot").write_bytes(data)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        # One byte names another log: such a snapshot is none of ours, and no damage.
-        assert bool(told) == (place not in range(8, 16))
-        check_answers(store, living)
-        population.put_population(store, [5000])
-        store.fold()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        assert store.stats()["changes_since_snapshot"] == 0
-        check_answers(store, [*living, 5000])
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(
-    "section",
-    range(SECTIONS),
-)
-def test_a_damaged_section_is_passed_over(folded, section):
-    folder, living = folded
-    data = bytearray((folder / "snapshot").read_bytes())
-    offset, size, _ = sections(data)[section]
-    assert size > 0
-    data[offset + size // 2] ^= 0x40
-    (folder / "snapshot").write_bytes(data)
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        check_answers(store, living)
-        population.put_population(store, [5000])
-        store.fold()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        check_answers(store, [*living, 5000])
-
-
-def test_damage_is_told(folded):
-    folder, _ = folded
-    data = bytearray((folder / "snapshot").read_bytes())
-    data[sections(data)[0][0]] ^= 1
-    (folder / "snapshot").write_bytes(data)
-    with pytest.warns(RuntimeWarning, match="snapshot has a damaged section.*passed over"):
-        open_store(f"embedded:{folder}").close()
-
-
-def test_damage_does_not_get_a_new_checksum(folded, tools):
-    folder, _ = folded
-    graph = tools.graph(1, 2)
-    with open_store(f"embedded:{folder}", read_only=True) as store:
-        expected = store.find_donors([graph], by="bytes").scores.tolist()
-    data = bytearray((folder / "snapshot").read_bytes())
-    offset, size, _ = sections(data)[TERM_BYTES]
-    data[offset : offset + size] = bytes(255 - byte for byte in data[offset : offset + size])
-    (folder / "snapshot").write_bytes(data)
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")
-        with open_store(f"embedded:{folder}") as store:
-            store.put(2000, tools.graph(3, 3), {}, quality=0)
-            store.fold()
-        with open_store(f"embedded:{folder}") as store:
-            assert store.find_donors([graph], by="bytes").scores.tolist() == expected
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("keep", [0, 1, HEADER - 1, HEADER, HEADER + ENTRY * SECTIONS, -1])
-def test_a_truncated_snapshot_is_passed_over(folded, keep):
-    folder, living = folded
-    data = (folder / "snapshot").read_bytes()
-    (folder / "snapshot").write_bytes(data[:keep])
-    with pytest.warns(RuntimeWarning, match="passed over"):
-        store = open_store(f"embedded:{folder}")
-    with store:
-        check_answers(store, living)
-
-
 def test_the_snapshot_of_an_empty_store_is_whole(tmp_path):
     folder = tmp_path / "s"
     with open_store(f"embedded:{folder}") as store:
@@ -232,19 +95,6 @@ def test_the_snapshot_of_an_empty_store_is_whole(tmp_path):
     with store:
         assert store.stats()["changes_since_snapshot"] == 0
         assert 1 not in store
-
-
-def test_a_foreign_snapshot_is_none(folded, tmp_path):
-    folder, living = folded
-    with open_store(f"embedded:{tmp_path / 'other'}") as other:
-        population.put_population(other, range(7000, 7100))
-        other.fold()
-    shutil.copy(tmp_path / "other" / "snapshot", folder / "snapshot")
-    with open_store(f"embedded:{folder}") as store:
-        check_answers(store, living)
-    (folder / "snapshot").write_bytes(b"not a snapshot" * 1000)
-    with pytest.warns(RuntimeWarning, match="is no snapshot"):
-        open_store(f"embedded:{folder}").close()
 
 
 def test_a_snapshot_older_than_the_log_is_a_beginning(folded):
@@ -369,101 +219,6 @@ def test_who_may_only_read_takes_the_snapshot_or_does_without(hidden):
         )
     assert "models: 20 [0, 1, 2]" in run.stdout, run.stderr
     assert "verified: True" in run.stdout
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A tmpfs of two megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a tmpfs needs rights that this process does not have")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_snapshot_that_does_not_fit_leaves_all_as_it_was(small_disk):
-    folder = small_disk / "s"
-    with open_store(f"embedded:{folder}") as store:
-        population.put_population(store, range(100))
-        store.fold()
-        before = (folder / "snapshot").read_bytes()
-        population.put_population(store, range(100, 1000))
-        with open(small_disk / "ballast", "wb", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(bytes(4096))
-            except OSError:
-                pass  # full now, to the last page
-        for change in (store.fold, store.fold):
-            with pytest.raises(StoreFullError):
-                change()
-        assert (folder / "snapshot").read_bytes() == before
-        assert list((folder / "tmp").iterdir()) == []
-        check_answers(store, list(range(1000)))
-        (small_disk / "ballast").unlink()
-        store.fold()
-        assert store.stats()["changes_since_snapshot"] == 0
-        check_answers(store, list(range(1000)))
-
-
-def start(what, folder, first):
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), what, str(folder), str(first)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def kill_filler(process, rng):
-    """Kills it some time; returns {word: numbers} of what it had printed."""
-    said = {}
-    for word, number in kill(process, rng.randint(0, 8), rng.uniform(0.0, 0.1)):
-        said.setdefault(word, []).append(int(number))
-    return said
-
-
-def kill_while_folding(folder, rounds, seed):
-    rng = random.Random(seed)
-    living, folds = [], 0
-    for number in range(rounds):
-        first = number * 1_000_000
-        process = start("fill", folder, first)
-        said = kill_filler(process, rng)
-        folds += len(said.get("folded", []))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a torn tail is reported, and expected
-            store = open_store(f"embedded:{folder}")
-        with store:
-            assert list((folder / "tmp").iterdir()) == []
-            now = ids_of(store)
-            new = [i for i in now if i >= first]
-            put, retired = said.get("put", []), set(said.get("retired", []))
-            perhaps = set(said.get("retiring", [])) - retired
-            # At most one more group, whose answer was never read.
-            groups = {i // 100 * 100 for i in new}
-            assert set(put) <= groups <= {*put, *([put[-1] + 100] if put else [first])}
-            expected = [i for g in sorted(groups) for i in range(g, g + 100) if i not in retired]
-            assert [i for i in expected if i not in perhaps] == [i for i in new if i not in perhaps]
-            assert [i for i in now if i < first] == living
-            check_answers(store, now)
-            for model_id in now[:-150]:
-                store.retire(model_id)
-            living = now[-150:]
-    return folds
-
-
-def test_kill_while_putting_many_and_folding(tmp_path):
-    assert kill_while_folding(tmp_path / "s", 6, seed=3) > 0
-
-
-@pytest.mark.slow
-def test_kill_while_putting_many_and_folding_many_times(tmp_path):
-    folds = [kill_while_folding(tmp_path / f"s{part}", 15, seed=10 + part) for part in range(6)]
-    assert sum(folds) > 10
 
 
 def test_many_that_fail_leave_what_was_before(tmp_path):

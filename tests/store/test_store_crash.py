@@ -55,9 +55,10 @@ def test_kill_at_random_moments(tmp_path):
 
 
 @pytest.mark.slow
-def test_kill_at_random_moments_many_times(tmp_path):
-    # 200 rounds in all; over several stores, so that logs stay short to replay.
-    for part in range(10):
+@pytest.mark.parametrize("stores", [1, pytest.param(10, marks=pytest.mark.full)])
+def test_kill_at_random_moments_many_times(tmp_path, stores):
+    # 20 rounds each; over several stores, so that logs stay short to replay.
+    for part in range(stores):
         assert len(kill_rounds(tmp_path / f"s{part}", 20, seed=2 + part)) > 20
 
 

@@ -64,6 +64,7 @@ def config(max_workers: int = 2, run_dir: str = "runinfo") -> parsl.Config:
     fails = "echo no such module >&2; exit 7"
     executors = {
         "": lambda: [executor("workers", max_workers)],
+        "spare-worker": lambda: [executor("workers", max_workers + 1)],
         "block-exits-0": lambda: [executor("workers", max_workers, ShortBlocks(0))],
         "block-exits-137": lambda: [executor("workers", max_workers, ShortBlocks(137))],
         "block-is-drained": lambda: [executor("workers", max_workers, drain_period=30)],

@@ -14,9 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
+import pytest
 
 SUPPORT = Path(__file__).parent
 _MARK = "PARSL_TL_FAULT_RUN"
+
+every_fault = pytest.mark.skipif(
+    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
+)
+"""Marks what takes long, and is much like what always runs."""
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
@@ -113,7 +119,7 @@ class FaultRun:
     def managers(self, label: str = "workers") -> list[psutil.Process]:
         return [
             process
-            for process in self.find("process_worker_pool", f"/{label} ")
+            for process in self.find("parsl-tl-worker-pool", f"/{label} ")
             if process.name() not in ("bash", "timeout")
         ]
 
@@ -121,6 +127,28 @@ class FaultRun:
         """Those that have evaluated something."""
         pids = {int(line.split()[2]) for line in self.evaluated()}
         return [process for process in self.alive() if process.pid in pids]
+
+    def roles(self) -> dict[str, psutil.Process]:
+        """One process for each part that a search with one executor has, but the driver.
+
+        An idle worker is one that has not evaluated anything lately.
+        """
+        (manager,), (interchange,) = self.managers(), self.interchanges()
+        shell = manager.parent()
+        tracker, helper, *workers = sorted(manager.children(), key=psutil.Process.create_time)
+        assert "resource_tracker" in " ".join(tracker.cmdline())
+        busy = {int(line.split()[2]) for line in self.evaluated()[-2:]}
+        idle = [worker for worker in workers if worker.pid not in busy]
+        return {
+            "interchange": interchange,
+            "submission": shell.parent(),  # whose process id is the block's job
+            "shell": shell,
+            "manager": manager,
+            "tracker": tracker,
+            "helper": helper,  # has what manager and workers share
+            "worker": next(worker for worker in workers if worker.pid in busy),
+            **({"idle worker": idle[0]} if idle else {}),
+        }
 
     def interchanges(self) -> list[psutil.Process]:
         return self.find("interchange")  # which changes its title

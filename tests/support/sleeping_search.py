@@ -5,6 +5,7 @@ leaves its results in ``results.json``.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,7 +37,10 @@ def main():
     config = load_config(CONFIG, max_workers=2, run_dir=str(folder / "parsl"))
     with stopping_in_order(), parsl_kernel(config):
         evaluator = ParslEvaluator(
-            run, run_function_kwargs={"evaluated": str(folder / "evaluated")}, max_losses=3
+            run,
+            num_workers=2 if os.environ["FAULT"] == "spare-worker" else None,
+            run_function_kwargs={"evaluated": str(folder / "evaluated")},
+            max_losses=3,
         )
         frame = search.search(evaluator, max_evals=max_evals, max_evals_strict=True)
     (folder / "results.json").write_text(json.dumps(frame["objective"].tolist()))

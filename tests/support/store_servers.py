@@ -1,6 +1,5 @@
 """Real server processes for tests: started, killed, and ended by their ids."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -56,12 +55,6 @@ class ServerProcess:
         """Ends it as a launcher would; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
-
-    def pause(self):
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def go_on(self):
-        os.kill(self.process.pid, signal.SIGCONT)
 
     def end(self):
         if self.process.poll() is None:

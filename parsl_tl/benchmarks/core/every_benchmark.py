@@ -9,107 +9,32 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from parsl_tl.benchmarks.core.suite import Progress
+from parsl_tl.benchmarks.core.programs import end_programs, start_program
+from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites
 from parsl_tl.errors import InvalidValueError
 
 _LONGEST_SECONDS = 900.0
-
-
-class SmallBenchmark(NamedTuple):
-    """One benchmark in a size for a first look.
-
-    Attributes:
-        name: of its command and its folder, and to choose it by.
-        title: above its results.
-        question: what it answers.
-        options: of the command.
-        folder_option: the option that says where temporary files go; empty if there is none.
-        program: words behind ``python``.
-    """
-
-    name: str
-    title: str
-    question: str
-    options: tuple[str, ...] = ("--quick",)
-    folder_option: str = "--folder"
-    program: tuple[str, ...] = ("-m", "parsl_tl.cli", "bench")
-
-    def command(self, out: Path, folder: Path | None) -> list[str]:
-        """Returns the command line."""
-        command = [sys.executable, *self.program, self.name, *self.options, "--out", str(out)]
-        if folder is not None and self.folder_option:
-            command += [self.folder_option, str(folder)]
-        return command
-
-
-_DENSE: Final = ("--model", "dense:16x10")
-SMALL_BENCHMARKS: Final = (
-    SmallBenchmark(
-        "transfer",
-        "Transfer methods",
-        "How long do models take to take over weights and to be stored, by each method?",
-        ("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2"),
-    ),
-    SmallBenchmark(
-        "writes",
-        "Writing from many processes",
-        "How long does saving a model take, in every format, from two processes at once?",
-        (*_DENSE, "--num-changes", "0", "9"),
-    ),
-    SmallBenchmark(
-        "save",
-        "Saving and loading whole models",
-        "How long do a save and a load take, and does every byte come back?",
-        _DENSE,
-    ),
-    SmallBenchmark(
-        "load",
-        "Reading some of the layers",
-        "What does reading a tenth of a model cost beside reading all of it?",
-        _DENSE,
-    ),
-    SmallBenchmark(
-        "lcp",
-        "Finding the donor",
-        "How long does it take to find the model with the longest common prefix?",
-    ),
-    SmallBenchmark(
-        "store",
-        "Writing and reading weights",
-        "How fast is the store beside files and Redis, from one process and from several?",
-        folder_option="--folders",
-    ),
-    SmallBenchmark(
-        "remote", "A store on servers", "What do servers cost, beside their transports alone?"
-    ),
-    SmallBenchmark(
-        "generate",
-        "Generating populations",
-        "How many models a second are generated, beside building each with Keras?",
-    ),
-)
+_PROGRAM = (sys.executable, "-m", "parsl_tl.cli", "bench")
 
 
 class BenchmarkRun(NamedTuple):
-    """What came of a benchmark.
+    """What came of a benchmark: its files and tables, and why it failed, empty if it did not."""
 
-    Attributes:
-        benchmark: which one.
-        command: as a user types it.
-        folder: with its files.
-        output: its tables.
-        problem: why it failed; empty if it did not.
-        seconds: it took.
-    """
-
-    benchmark: SmallBenchmark
+    suite: Suite
     command: str
     folder: Path
     output: str
     problem: str
     seconds: float
+
+
+def small_command(suite: Suite, out: Path, folder: Path | None) -> list[str]:
+    """Returns the command line; ``folder`` is for temporary files, the suite's choice if None."""
+    command = [*_PROGRAM, suite.name, *suite.small, "--out", str(out)]
+    flag = next((name for name in ("folder", "folders") if hasattr(suite.default, name)), "")
+    return command if folder is None or not flag else [*command, f"--{flag}", str(folder)]
 
 
 def run_benchmarks(
@@ -118,7 +43,7 @@ def run_benchmarks(
     """Runs benchmarks, one after the other; one that fails does not end the others.
 
     Args:
-        names: of ``SMALL_BENCHMARKS``; none for all.
+        names: of suites; none for all that have a small run.
         out: each gets a folder in it.
         folder: for temporary files; the benchmarks' own choice if None.
         progress: called before each.
@@ -126,48 +51,44 @@ def run_benchmarks(
     Raises:
         InvalidValueError: an unknown name.
     """
-    known = {benchmark.name: benchmark for benchmark in SMALL_BENCHMARKS}
+    known = {suite.name: suite for suite in all_suites() if suite.small}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InvalidValueError(
             f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}"
         )
-    chosen = [known[name] for name in names] or list(known.values())
+    chosen = [known[name] for name in names or known]
     runs = []
-    for number, benchmark in enumerate(chosen):
-        progress(number / len(chosen), benchmark.title)
-        runs.append(_run(benchmark, out / benchmark.name, folder))
+    for number, suite in enumerate(chosen):
+        progress(number / len(chosen), suite.title)
+        runs.append(_run(suite, out / suite.name, folder))
     progress(1.0, "done")
     return runs
 
 
-def _run(benchmark: SmallBenchmark, out: Path, folder: Path | None) -> BenchmarkRun:
-    command = benchmark.command(out, folder)
+def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:
+    command = small_command(suite, out, folder)
     start = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Tables of a fixed width, and without colours.
-        env={**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Tables of a fixed width, and without colours.
+    env = {**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = start_program(command, env=env, **pipes)
     problem = ""
     try:
         output, errors = process.communicate(timeout=_LONGEST_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
-        output, errors = process.communicate()
         problem = f"it did not end within {_LONGEST_SECONDS:g} s"
-    except BaseException:  # Ctrl-C has reached it, too: it cleans up, and so do we
-        process.wait()
+        process.terminate()  # it ends what it has started
+        output, errors = process.communicate()
+    except BaseException:
+        end_programs([process])
         raise
     if process.returncode and not problem:
         lines = errors.strip().splitlines() or ["it says nothing"]
         problem = f"exit code {process.returncode}: {lines[-1]}"
     seconds = time.perf_counter() - start
     shown = shlex.join(["python", *command[1:]])
-    return BenchmarkRun(benchmark, shown, out, _tables(output), problem, seconds)
+    return BenchmarkRun(suite, shown, out, _tables(output), problem, seconds)
 
 
 def _tables(output: str) -> str:

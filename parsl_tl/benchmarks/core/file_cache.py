@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 FADVISE: Final = "posix_fadvise"
 DROP_CACHES: Final = "drop_caches"
@@ -26,10 +29,8 @@ def total_bytes(paths: Iterable[Path]) -> int:
     """Returns the sizes of files, in bytes; of one that is gone, 0."""
     total = 0
     for path in paths:
-        try:
+        with contextlib.suppress(FileNotFoundError):  # a file that was made for a moment only
             total += path.stat().st_size
-        except FileNotFoundError:  # a file that was made for a moment only
-            continue
     return total
 
 
@@ -121,18 +122,11 @@ def _resident_pages(path: Path, size: int) -> bytes:
 
 def file_system(path: Path) -> str:
     """Returns the type of the file system that a path is on, such as ``ext4``; else ``unknown``."""
-    found, longest = "unknown", -1
-    whole = str(path.resolve())
-    try:
-        lines = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        mount, kind = line.split(" ")[1:3]
-        inside = whole == mount or whole.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= longest:
-            found, longest = kind, len(mount)
-    return found
+    whole = path.resolve()
+    mounts = [m for m in psutil.disk_partitions(all=True) if whole.is_relative_to(m.mountpoint)]
+    # Of several at the longest one's place, the last hides those before.
+    found = max(enumerate(mounts), key=lambda one: (len(one[1].mountpoint), one[0]), default=None)
+    return "unknown" if found is None else str(found[1].fstype)
 
 
 def is_in_memory(path: Path) -> bool:

@@ -7,6 +7,7 @@ every step together, at a barrier in shared memory.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from threading import BrokenBarrierError
 from typing import Any, Self
 
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.parent_death import end_with_parent
 
 # Longer than the slowest step; a process that was killed does not hold up the others for ever.
 _BARRIER_SECONDS = 300.0
@@ -66,12 +68,13 @@ class Processes:
         self._pipes: list[Connection] = []
 
     def __enter__(self) -> Self:
-        """Starts the processes."""
         try:
             for index in range(max(self._barriers, default=0)):
                 ours, theirs = self._context.Pipe()
                 process = self._context.Process(
-                    target=_serve, args=(self._worker, index, theirs, self._barriers), daemon=True
+                    target=_serve,
+                    args=(self._worker, index, theirs, self._barriers, os.getpid()),
+                    daemon=True,
                 )
                 self._pipes.append(ours)
                 self._processes.append(process)
@@ -144,10 +147,13 @@ class Processes:
         self._processes, self._pipes = [], []
 
 
-def _serve(kind: type[Worker], index: int, pipe: Connection, barriers: dict[int, Any]) -> None:
+def _serve(
+    kind: type[Worker], index: int, pipe: Connection, barriers: dict[int, Any], parent: int
+) -> None:
     """What a process does: answers tasks until the pipe ends."""
     # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(parent)
     worker = kind(index, barriers)
     while True:
         try:

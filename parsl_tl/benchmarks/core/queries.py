@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.catalog import Catalog
+from parsl_tl.population.catalog import Catalog
 
 _NO_WEIGHTS = np.empty(0, np.float64)
 _NO_MODELS: set[int] = set()
@@ -21,13 +21,7 @@ Question = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Queries:
-    """Models that are asked for.
-
-    Attributes:
-        kind: how they were drawn.
-        models: the models.
-        keys: uint64, ``models.layer_keys()``.
-    """
+    """Models that are asked for: how they were drawn, and ``models.layer_keys()`` (uint64)."""
 
     kind: str
     models: Catalog
@@ -69,10 +63,6 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
     """Stores a catalog under its ``ids``, and folds it into the snapshot.
 
     Without parents, which are of no account here and may stand in another piece.
-
-    Args:
-        store: in a folder, or on servers.
-        catalog: the models.
     """
     # In pieces, since nothing can interrupt a call.
     for first in range(0, len(catalog), _PIECE):
@@ -94,11 +84,8 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
 def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
     """Returns the engine's query, by number of layers, as a function of keys and starts.
 
-    It is below ``find_donors``, which first gathers the keys of graphs.
-
-    Args:
-        store: in a folder, or on servers.
-        threads: that answer many queries in one call.
+    It is below ``find_donor``, which first gathers the keys of graphs. With several
+    ``threads`` these answer the queries of one call.
     """
     engine = store._engine
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.programs import end_programs, start_program
 from parsl_tl.errors import BenchmarkError
 
 _START_SECONDS = 10.0
@@ -26,7 +27,12 @@ def redis_missing() -> str | None:
 
 
 class RedisServer:
-    """A server on a socket in a temporary folder. Use it in a ``with``."""
+    """A server on a socket in a temporary folder. Use it in a ``with``.
+
+    Attributes:
+        socket: path of the socket on which it listens.
+        url: its address as clients take it.
+    """
 
     def __init__(self, append_to: Path | None = None, synced: bool = True) -> None:
         """Nothing is started yet.
@@ -43,19 +49,17 @@ class RedisServer:
         if missing is not None:
             raise BenchmarkError(missing)
         self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
-        self._append_to = append_to
-        self._fsync = "always" if synced else "no"
+        self.socket = str(Path(self._folder.name) / "redis.sock")
+        self.url = f"unix://{self.socket}"
+        folder, log = self._folder.name, "--appendonly no"
+        if append_to is not None:
+            folder = str(append_to.resolve())
+            # The log stays as it was written, so that its size tells what was.
+            log = "--appendonly yes --auto-aof-rewrite-percentage 0 --appendfsync "
+            log += "always" if synced else "no"
+        self._command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
+        self._command += ["--dir", folder, "--save", "", *log.split()]
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def socket(self) -> str:
-        """Path of the socket on which the server listens."""
-        return str(Path(self._folder.name) / "redis.sock")
-
-    @property
-    def url(self) -> str:
-        """The server's address as clients take it."""
-        return f"unix://{self.socket}"
 
     @property
     def pid(self) -> int | None:
@@ -63,25 +67,9 @@ class RedisServer:
         return None if self._process is None else self._process.pid
 
     def __enter__(self) -> RedisServer:
-        """Starts the server.
-
-        Raises:
-            BenchmarkError: it does not come up.
-        """
-        command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
-        if self._append_to is None:
-            command += ["--dir", self._folder.name, "--save", "", "--appendonly", "no"]
-        else:
-            command += ["--dir", str(self._append_to.resolve()), "--save", ""]
-            command += ["--appendonly", "yes", "--appendfsync", self._fsync]
-            # The log stays as it was written, so that its size tells what was.
-            command += ["--auto-aof-rewrite-percentage", "0"]
         quiet = subprocess.DEVNULL
         try:
-            # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.
-            self._process = subprocess.Popen(
-                command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-            )
+            self._process = start_program(self._command, stdout=quiet, stderr=quiet)
             self._wait_for_start(self._process)
         except BaseException:
             self.close()
@@ -100,9 +88,8 @@ class RedisServer:
 
     def _wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
         redis: Any = importlib.import_module("redis")
-        client = self.connect()
         deadline = time.monotonic() + _START_SECONDS
-        try:
+        with self.connect() as client:
             while process.poll() is None and time.monotonic() < deadline:
                 try:
                     client.ping()
@@ -110,8 +97,6 @@ class RedisServer:
                     time.sleep(0.02)
                 else:
                     return
-        finally:
-            client.close()
         raise BenchmarkError(
             f"redis-server did not start (exit status {process.poll()}); "
             "run `redis-server --port 0` to see why, or leave redis out of --methods"
@@ -120,11 +105,6 @@ class RedisServer:
     def close(self) -> None:
         """Ends the server and removes its folder."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=_START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end_programs([self._process])
             self._process = None
         self._folder.cleanup()

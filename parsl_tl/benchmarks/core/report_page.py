@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from parsl_tl.benchmarks.core.every_benchmark import BenchmarkRun
-from parsl_tl.benchmarks.core.report import machine_facts
+from parsl_tl.reporting.files import replace_file
+from parsl_tl.reporting.machine import machine_facts
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;
@@ -28,14 +28,9 @@ img { max-width: 100%; height: auto; margin: 1rem 0; }
 
 
 def write_page(runs: Sequence[BenchmarkRun], path: Path) -> Path:
-    """Writes the page; it appears by rename.
-
-    Args:
-        runs: what ``run_benchmarks`` gave.
-        path: of the HTML file.
-    """
+    """Writes the page of what ``run_benchmarks`` gave; it appears by rename."""
     links = "".join(
-        f'<a href="#{run.benchmark.name}">{html.escape(run.benchmark.title)}</a>' for run in runs
+        f'<a href="#{run.suite.name}">{html.escape(run.suite.title)}</a>' for run in runs
     )
     sections = "".join(_section(run) for run in runs)
     page = (
@@ -44,10 +39,7 @@ def write_page(runs: Sequence[BenchmarkRun], path: Path) -> Path:
         f"<title>parsl_tl on this machine</title><style>{_STYLE}</style></head><body>"
         f"<h1>parsl_tl on this machine</h1>{_facts()}<nav>{links}</nav>{sections}</body></html>\n"
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return replace_file(path, lambda partial: partial.write_text(page, encoding="utf-8"))
 
 
 def _facts() -> str:
@@ -62,10 +54,10 @@ def _facts() -> str:
 
 
 def _section(run: BenchmarkRun) -> str:
-    benchmark = run.benchmark
+    suite = run.suite
     parts = [
-        f'<h2 id="{benchmark.name}">{html.escape(benchmark.title)}</h2>',
-        f"<p>{html.escape(benchmark.question)}</p>",
+        f'<h2 id="{suite.name}">{html.escape(suite.title)}</h2>',
+        f"<p>Measures {html.escape(suite.text)}.</p>",
         f'<p class="command">{run.seconds:.0f} s · <code>{html.escape(run.command)}</code></p>',
     ]
     if run.problem:

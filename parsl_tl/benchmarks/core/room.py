@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from parsl_tl.benchmarks.core.file_cache import is_in_memory
 from parsl_tl.errors import BenchmarkError
 
@@ -21,11 +23,7 @@ SHM: Final = Path("/dev/shm")
 
 
 def folder_kind(folder: Path, flag: str = "--folder") -> str:
-    """Returns ``tmpfs`` or ``disk``.
-
-    Args:
-        folder: which one.
-        flag: how a user names it.
+    """Returns ``tmpfs`` or ``disk``; ``flag`` is how a user names the folder.
 
     Raises:
         BenchmarkError: it is no folder, or cannot be written.
@@ -38,11 +36,7 @@ def folder_kind(folder: Path, flag: str = "--folder") -> str:
 
 
 def check_room(
-    folder: Path | None,
-    on_disk: float,
-    in_memory: float,
-    advice: str,
-    flag: str = "--folder",
+    folder: Path | None, on_disk: float, in_memory: float, advice: str, flag: str = "--folder"
 ) -> Path:
     """Checks that this machine has the room that a benchmark needs.
 
@@ -102,25 +96,14 @@ def resident_bytes() -> int:
 
 def resident_bytes_of(pid: int) -> int:
     """Returns the resident memory of a process."""
-    found = _field(Path(f"/proc/{pid}/status"), "VmRSS:")
-    if found is None:
-        raise BenchmarkError(f"process {pid} tells no resident memory")
-    return found
+    return int(psutil.Process(pid).memory_info().rss)
 
 
 def proportional_bytes() -> int:
     """Returns this process's part of memory: pages that n processes share count 1/n in each."""
-    return _field(Path("/proc/self/smaps_rollup"), "Pss:") or 0
+    return int(psutil.Process().memory_full_info().pss)
 
 
-def available_bytes() -> float:
-    """Returns the memory that processes can still get; infinity where that is not told."""
-    found = _field(Path("/proc/meminfo"), "MemAvailable:")
-    return float("inf") if found is None else float(found)
-
-
-def _field(path: Path, name: str) -> int | None:
-    for line in path.read_text().splitlines():
-        if line.startswith(name):
-            return 1024 * int(line.split()[1])
-    return None
+def available_bytes() -> int:
+    """Returns the memory that processes can still get."""
+    return int(psutil.virtual_memory().available)

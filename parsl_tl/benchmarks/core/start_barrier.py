@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from parsl_tl.errors import BenchmarkError
 
-_GO, _LATE, _OVER, _UNFINISHED = b"go", b"late", b"over", b"unfinished"
-_HERE, _DONE, _LEAVE = b"here", b"done", b"leave"
+_WAIT, _DONE, _LEAVE = b"wait", b"done", b"leave"
+_YES, _NO = b"yes", b"no"
 _CONNECT_SECONDS = 10.0
 
 
@@ -111,18 +111,13 @@ class StartBarrier:
         with contextlib.suppress(EOFError, OSError, AuthenticationError), connection:
             deliver_challenge(connection, self.address.key)
             number = int.from_bytes(connection.recv_bytes(), "big")
+            answers = {_WAIT: self._wait, _DONE: self._done, _LEAVE: self._leave}
             while True:
-                word = connection.recv_bytes()
-                if word == _HERE:
-                    connection.send_bytes(_GO if self._wait_for_all(number) else _LATE)
-                elif word == _DONE:
-                    self._note_done()
-                elif word == _LEAVE:
-                    connection.send_bytes(_OVER if self._wait_for_end(number) else _UNFINISHED)
+                connection.send_bytes(_YES if answers[connection.recv_bytes()](number) else _NO)
         if number is not None:
             self.leave(number)
 
-    def _wait_for_all(self, number: int) -> bool:
+    def _wait(self, number: int) -> bool:
         with self._changed:
             if not self._together:
                 return True
@@ -139,11 +134,12 @@ class StartBarrier:
                 self._changed.notify_all()
             return True
 
-    def _note_done(self) -> None:
+    def _done(self, _: int) -> bool:
         with self._changed:
             self._last_done = time.perf_counter()
+        return True
 
-    def _wait_for_end(self, number: int) -> bool:
+    def _leave(self, number: int) -> bool:
         with self._changed:
             self._working.discard(number)
             self._changed.notify_all()
@@ -184,12 +180,12 @@ class Participant:
         Raises:
             BenchmarkError: the others did not wait any longer, or the measurement ended.
         """
-        if self._ask(_HERE) == _LATE:
+        if not self._ask(_WAIT):
             raise BenchmarkError("ready too late: the other tasks had started")
 
     def done(self) -> None:
         """Says that this participant is done; this stops its time."""
-        self._connection.send_bytes(_DONE)
+        self._ask(_DONE)
 
     def leave(self) -> bool:
         """Waits for the others to leave, too.
@@ -200,14 +196,14 @@ class Participant:
         Raises:
             BenchmarkError: the measurement ended.
         """
-        return self._ask(_LEAVE) == _OVER
+        return self._ask(_LEAVE)
 
-    def _ask(self, word: bytes) -> bytes:
+    def _ask(self, word: bytes) -> bool:
         try:
             self._connection.send_bytes(word)
             # The barrier itself has the same patience; we only outlast it.
             if self._connection.poll(self._seconds + _CONNECT_SECONDS):
-                return self._connection.recv_bytes()
+                return self._connection.recv_bytes() == _YES
         except (EOFError, OSError) as error:
             raise BenchmarkError("the benchmark that started this task left") from error
         raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")

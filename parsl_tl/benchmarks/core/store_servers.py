@@ -11,12 +11,12 @@ from typing import Any, Self
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.processes import Processes, Worker
+from parsl_tl.benchmarks.core.programs import end_programs, start_program
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.remote import RemoteStore
 
 _START_SECONDS = 60.0
-_END_SECONDS = 15.0
 
 
 def open_servers(uris: Sequence[str], *, maps_segments: bool = True) -> RemoteStore:
@@ -44,11 +44,6 @@ class StoreServers:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        """Starts them, and waits until all listen.
-
-        Raises:
-            BenchmarkError: one does not.
-        """
         try:
             for folder, file, log in zip(self.folders, self._files, self._logs, strict=True):
                 self._processes.append(self._start(folder, file, log))
@@ -78,22 +73,11 @@ class StoreServers:
         command.append(self._address.format(folder.name))
         command += ["--data", str(folder), "--address-file", str(file)]
         with log.open("wb") as out:
-            # In a session of its own: Ctrl-C is for the benchmark, which then ends the server.
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
+            return start_program(command, stdout=out, stderr=out)
 
     def close(self) -> None:
         """Ends them; their folders stay."""
-        for process in self._processes:
-            process.terminate()
-        deadline = time.monotonic() + _END_SECONDS
-        for process in self._processes:
-            try:
-                process.wait(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_programs(self._processes)
         self._processes = []
 
 
@@ -125,11 +109,6 @@ class BareServers(Processes):
         self.addresses: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        """Starts them, and waits until all listen.
-
-        Raises:
-            BenchmarkError: one does not.
-        """
         super().__enter__()
         try:
             self.addresses = tuple(self.ask(self._count, "listen", self._given))

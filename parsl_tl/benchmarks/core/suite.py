@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from parsl_tl.benchmarks.core.options import add_options, check_values, left_out
 from parsl_tl.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from parsl_tl.benchmarks.core.report import Plot
+    from parsl_tl.reporting.frame_plots import Plot
 
 # Share of the work that is done, and what comes next.
 Progress = Callable[[float, str], None]
@@ -28,11 +30,7 @@ def silent(share: float, text: str) -> None:
     """Takes progress, and tells nobody."""
 
 
-def _no_plots(frames: Frames) -> list[Plot]:
-    return []
-
-
-def _nothing(frames: Frames) -> list[str]:
+def _nothing(frames: Frames) -> list[Any]:
     return []
 
 
@@ -50,9 +48,12 @@ class Suite:
         plots: the plots.
         remarks: lines below the tables.
         failures: what went wrong, a line each; the exit code is 1 if there is any.
+        text: what it measures, in a line, where commands are listed.
         description: for ``--help`` of its command; a script has a text of its own.
         examples: command lines for it.
         out: folder of the results.
+        title: above its results on the page of ``bench all``.
+        small: options of its run for ``bench all``; without any it takes no part.
     """
 
     name: str
@@ -61,16 +62,28 @@ class Suite:
     check: Callable[[Any], Any]
     measure: Callable[[Any, Progress], Tables]
     summary: Callable[[Frames], Sequence[tuple[str, Any]]]
-    plots: Callable[[Frames], Sequence[Plot]] = _no_plots
+    plots: Callable[[Frames], Sequence[Plot]] = _nothing
     remarks: Callable[[Frames], Sequence[str]] = _nothing
     failures: Callable[[Frames], Sequence[str]] = _nothing
+    text: str = ""
     description: str = ""
     examples: tuple[str, ...] = ()
     out: str = ""
+    title: str = ""
+    small: tuple[str, ...] = ()
 
     def checked(self, settings: Any) -> Any:
         """Returns settings that can be measured; see ``check``."""
         return self.check(check_values(settings))
+
+
+def all_suites() -> list[Suite]:
+    """Returns the ``SUITE`` of every module of ``benchmarks.suites`` that has one."""
+    from parsl_tl.benchmarks import suites
+
+    names = (f"{suites.__name__}.{found.name}" for found in pkgutil.iter_modules(suites.__path__))
+    modules = [importlib.import_module(name) for name in names]
+    return [module.SUITE for module in modules if hasattr(module, "SUITE")]
 
 
 def frames_of(tables: Tables) -> Frames:
@@ -90,12 +103,9 @@ def add_arguments(suite: Suite, parser: argparse.ArgumentParser) -> None:
 
 
 def run_suite(suite: Suite, args: argparse.Namespace) -> int:
-    """Measures, writes and shows everything.
-
-    Returns:
-        The exit code: 1 if something failed.
-    """
+    """Measures, writes and shows everything; returns the exit code, 1 if something failed."""
     from parsl_tl.reporting.console import make_console, make_out, show_progress
+    from parsl_tl.stop_signals import stopping_in_order
 
     console = make_console()
     given = settings_from(args, suite.default)
@@ -107,18 +117,15 @@ def run_suite(suite: Suite, args: argparse.Namespace) -> int:
     out = make_out(args.out)
     for what, reason in left_out(given):
         console.print(f"without {what}: {reason}", markup=False)
-    with show_progress(console, suite.label) as progress:
+    with stopping_in_order(), show_progress(console, suite.label) as progress:
         tables = suite.measure(settings, progress)
     return _report(suite, tables, out, console)
 
 
 def _report(suite: Suite, tables: Tables, out: Path, console: Any) -> int:
-    from parsl_tl.benchmarks.core.report import (
-        print_table,
-        save_plots,
-        write_machine_facts,
-        write_rows,
-    )
+    from parsl_tl.reporting.frame_plots import save_plots
+    from parsl_tl.reporting.machine import write_machine_facts
+    from parsl_tl.reporting.tables import print_table, write_rows
 
     try:
         files = [
@@ -143,12 +150,7 @@ def _report(suite: Suite, tables: Tables, out: Path, console: Any) -> int:
 
 
 def run_script(suite: Suite, text: str | None) -> int:
-    """Runs a suite as a script of its own; returns the exit code.
-
-    Args:
-        suite: the suite.
-        text: for ``--help``.
-    """
+    """Runs a suite as a script, with a text for ``--help``; returns the exit code."""
     from parsl_tl.exit_codes import run_program
 
     parser = ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)

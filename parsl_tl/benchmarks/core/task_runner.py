@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.errors import BenchmarkError
@@ -33,26 +33,29 @@ class Where:
     run_dir: Path = Path("runinfo")
 
 
-class TaskRunner(Protocol):
-    """Runs tasks, each in a process that may die without harm to the others."""
+@dataclass(frozen=True)
+class TaskRunner:
+    """Runs tasks, each in a process that may die without harm to the others.
+
+    Attributes:
+        addresses: network addresses under which tasks may reach this process.
+        run: starts a task: its function, the arguments, and whether it gets a fresh process.
+    """
 
     addresses: tuple[str, ...]
-    """Network addresses under which tasks may reach this process."""
+    run: Callable[[Callable[..., Any], tuple[Any, ...], bool], Future[Any]]
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
     ) -> Future[Any]:
-        """Starts a task.
+        """Starts a task; gives its result, or a ``BenchmarkError`` that says why there is none.
 
         Args:
             function: at the top level of a module.
             arguments: of the call.
             fresh: in a new process, with nothing loaded.
-
-        Returns:
-            Its result, or a ``BenchmarkError`` with the reason why there is none.
         """
-        ...
+        return self.run(function, arguments, fresh)
 
 
 @contextlib.contextmanager
@@ -68,11 +71,12 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
         ConfigError: it cannot be loaded.
     """
     if where.config is None:
-        with _ThisMachine(at_once, where.timeout) as runner:
-            yield runner
+        with _processes(at_once, where.timeout) as run:
+            yield TaskRunner(("127.0.0.1",), run)
         return
     from parsl_tl.configuration import load_config
     from parsl_tl.parsl_kernel import parsl_kernel
+    from parsl_tl.tasks import own_process_app
 
     config = load_config(where.config, max_workers=where.workers)
     config.run_dir = str(where.run_dir.resolve())
@@ -84,64 +88,41 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
             "once; give --workers, or fewer processes"
         )
     with parsl_kernel(config) as kernel:
-        yield _OnWorkers(kernel, config, where.timeout)
+        app = own_process_app(kernel=kernel)
+        yield TaskRunner(
+            _addresses(config),
+            lambda function, arguments, fresh: app(function, arguments, where.timeout, fresh),
+        )
 
 
-class _ThisMachine:
+@contextlib.contextmanager
+def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]]]:
     """As many processes as run at once, each with its share of the cores and its GPU."""
+    threads = ThreadPoolExecutor(count, thread_name_prefix="benchmark-task")
+    processes = [TaskProcess(_environment(index, count)) for index in range(count)]
+    idle: queue.SimpleQueue[TaskProcess] = queue.SimpleQueue()
+    for process in processes:
+        idle.put(process)
 
-    addresses: tuple[str, ...] = ("127.0.0.1",)
-
-    def __init__(self, count: int, seconds: float) -> None:
-        self._seconds = seconds
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="benchmark-task")
-        self._processes = [TaskProcess(_environment(index, count)) for index in range(count)]
-        self._idle: queue.SimpleQueue[TaskProcess] = queue.SimpleQueue()
-        for process in self._processes:
-            self._idle.put(process)
-
-    def __enter__(self) -> _ThisMachine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Whoever still waits for an answer then sees the end of its process.
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.kill()
-        self._threads.shutdown(wait=True)
-        for process in self._processes:
-            process.close()
-
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
-    ) -> Future[Any]:
-        return self._threads.submit(self._run, function, arguments, fresh)
-
-    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...], fresh: bool) -> Any:
-        process = self._idle.get()
+    def run(function: Callable[..., Any], arguments: tuple[Any, ...], fresh: bool) -> Any:
+        process = idle.get()
         try:
             if fresh:
                 process.close()
-            return process.run(function, arguments, self._seconds)
+            return process.run(function, arguments, seconds)
         finally:
-            self._idle.put(process)
+            idle.put(process)
 
-
-class _OnWorkers:
-    """Parsl's workers."""
-
-    def __init__(self, kernel: Any, config: Any, seconds: float) -> None:
-        from parsl_tl.tasks import own_process_app
-
-        self._app = own_process_app(kernel=kernel)
-        self._seconds = seconds
-        self.addresses = _addresses(config)
-
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, fresh: bool = False
-    ) -> Future[Any]:
-        future: Future[Any] = self._app(function, arguments, self._seconds, fresh)
-        return future
+    try:
+        yield lambda *task: threads.submit(run, *task)
+    finally:
+        # Whoever still waits for an answer then sees the end of its process.
+        threads.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        threads.shutdown(wait=True)
+        for process in processes:
+            process.close()
 
 
 def _environment(index: int, count: int) -> dict[str, str]:
@@ -164,12 +145,12 @@ def local_gpus() -> list[str]:
 
 def _num_workers(config: Any) -> float:
     """Counts the workers that a configuration may have; infinite where that is not known."""
-    total = 0.0
-    for executor in config.executors:
-        if getattr(executor, "provider", None) is None:
-            return math.inf
-        total += num_workers_of_executor(executor)
-    return total
+    return sum(
+        math.inf
+        if getattr(executor, "provider", None) is None
+        else num_workers_of_executor(executor)
+        for executor in config.executors
+    )
 
 
 def _addresses(config: Any) -> tuple[str, ...]:
@@ -185,10 +166,7 @@ def run_each(
 ) -> Iterator[Any]:
     """Runs tasks one after the other; yields their results, or the reason why there is none.
 
-    Args:
-        where: see ``Where``.
-        calls: of each its name, the function, and the arguments.
-        progress: called before each.
+    A call is its name, the function, and the arguments; ``progress`` is told before each.
 
     Raises:
         ConfigError: the executor configuration cannot be loaded.

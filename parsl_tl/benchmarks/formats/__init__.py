@@ -1,23 +1,58 @@
-"""Ways to keep a model's weights, a file each; those of Keras models by the names users type."""
+"""Ways to keep a model's weights: each is one file here, found by what it declares."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from parsl_tl.benchmarks.formats.file_format import FileFormat
-from parsl_tl.benchmarks.formats.safetensors import SafetensorsFile
-from parsl_tl.benchmarks.formats.tensorflow import TensorFlowCheckpoint
-from parsl_tl.benchmarks.formats.weights_h5 import KerasFile, WeightsHdf5
+from parsl_tl.benchmarks.formats.operation import ArrayFormat
 from parsl_tl.errors import BenchmarkError
 
-FILE_FORMATS: Final[Mapping[str, FileFormat]] = {
-    "weights.h5": WeightsHdf5(),
-    "keras": KerasFile(),
-    "safetensors": SafetensorsFile(),
-    "tensorflow": TensorFlowCheckpoint(),
+_DECLARED: Final = [
+    declared
+    for module in pkgutil.iter_modules(__path__)
+    for declared in vars(importlib.import_module(f"{__name__}.{module.name}")).values()
+]
+# What keeps arrays, in the order of tables.
+ARRAY_FORMATS: Final[Mapping[str, ArrayFormat]] = {
+    one.name: one
+    for one in sorted(
+        {one for one in _DECLARED if isinstance(one, ArrayFormat)}, key=lambda one: one.rank
+    )
 }
+# What keeps Keras models, and reads their layers one by one.
+LAYER_FORMATS: Final[Mapping[str, FileFormat]] = {
+    one.name: one
+    for one in sorted(
+        {one for one in _DECLARED if isinstance(one, FileFormat)}, key=lambda one: one.rank
+    )
+}
+# Those of them that are files.
+FILE_FORMATS: Final = {name: one for name, one in LAYER_FORMATS.items() if one.is_file}
+
+
+def measured_by(suite: str) -> tuple[str, ...]:
+    """Returns the names of the array formats that a suite measures."""
+    return tuple(name for name, one in ARRAY_FORMATS.items() if suite in one.suites)
+
+
+def missing_methods(suite: str) -> dict[str, str]:
+    """Returns array formats that a suite cannot measure here, with the reason in one line."""
+    missing = {}
+    for name in measured_by(suite):
+        one = ARRAY_FORMATS[name]
+        for package in one.suites[suite]:
+            if importlib.util.find_spec(package) is None:
+                missing[name] = f"{package} is not installed: pip install {package}"
+        reason = one.missing()
+        if reason is not None:
+            missing[name] = reason
+    return missing
 
 
 def format_of(path: Path) -> str:

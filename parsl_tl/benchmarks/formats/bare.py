@@ -2,60 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.queries import Question
-from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel
-from parsl_tl.benchmarks.formats.operation import QUERY, READ, WRITE, Method, Operation
+from parsl_tl.benchmarks.formats.operation import READ, WRITE, ArrayFormat, Method, Operation
 
 
 class Bare(Method):
     """A client of a bare server; a model goes in one piece. There is nothing to compare."""
 
-    def __init__(self, model: BenchModel, scheme: str, address: str, parts: Sequence[str]) -> None:
-        """Connects."""
-        self.client: Any = bare_transport(scheme).BareClient(address)
-        self._pieces = {
-            part: np.concatenate([a.reshape(-1).view(np.uint8) for a in model.arrays(part)])
-            for part in parts
-        }
+    name = "bare"
 
     def operations(self) -> list[Operation]:
         """See ``Method``."""
-        return [op for part in self._pieces for op in (self._put(part), self._get(part))]
+        if not self.case.bare:
+            return []
+        address = self.case.bare[self.index % len(self.case.bare)]
+        client: Any = bare_transport(self.case.scheme).BareClient(address)
+        moved = [operation for part in self.case.parts for operation in self._moves(client, part)]
+        return [*moved, *self.asked("rpc", lambda *_: client.rpc())]
 
-    def close(self) -> None:
-        """See ``Method``."""
-        self.client = None
-
-    def _put(self, part: str) -> Operation:
-        piece = self._pieces[part]
-        return Operation("bare", WRITE, part, "put", lambda: self.client.put(piece), None)
-
-    def _get(self, part: str) -> Operation:
-        size = self._pieces[part].nbytes
-        return Operation("bare", READ, part, "get", lambda: self.client.get(size), None)
+    def _moves(self, client: Any, part: str) -> list[Operation]:
+        piece = np.concatenate([a.reshape(-1).view(np.uint8) for a in self.model.arrays(part)])
+        return [
+            Operation(self.name, WRITE, part, "put", lambda: client.put(piece)),
+            Operation(self.name, READ, part, "get", lambda: client.get(piece.nbytes)),
+        ]
 
 
-class Asked(Method):
-    """Queries, one after the other, in one operation; answers are compared elsewhere."""
-
-    def __init__(
-        self, name: str, how: str, ask: Callable[..., Any], questions: Sequence[Question]
-    ) -> None:
-        """Takes the function that answers a question."""
-        self._given = (name, QUERY, WHOLE, how)
-        self._ask, self._questions = ask, questions
-
-    def operations(self) -> list[Operation]:
-        """See ``Method``."""
-
-        def run() -> None:
-            for question in self._questions:
-                self._ask(*question)
-
-        return [Operation(*self._given, run, None)] if self._questions else []
+FORMAT = ArrayFormat("bare", 1, {"remote": ()}, lambda *given: [Bare(*given)])

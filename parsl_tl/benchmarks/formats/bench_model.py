@@ -20,7 +20,7 @@ TENTH: Final = "tenth"
 PARTS: Final = (WHOLE, TENTH)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BenchModel:
     """A model with random weights, the same for the same seed.
 
@@ -34,13 +34,9 @@ class BenchModel:
     weights: LayerWeights
     tenth: tuple[str, ...]
 
-    def names(self, part: str) -> list[str]:
-        """Returns the layers of a part, ``whole`` or ``tenth``."""
-        return list(self.weights) if part == WHOLE else list(self.tenth)
-
     def of(self, layers: LayerWeights, part: str) -> LayerWeights:
-        """Returns a part of the weights of such a model, by layer name."""
-        return {name: layers[name] for name in self.names(part)}
+        """Returns a part, ``whole`` or ``tenth``, of the weights of such a model."""
+        return {name: layers[name] for name in (self.weights if part == WHOLE else self.tenth)}
 
     def layers(self, part: str) -> LayerWeights:
         """Returns the weights of a part by layer name."""
@@ -61,6 +57,11 @@ class BenchModel:
             for name, arrays in self.weights.items()
         }
 
+    @property
+    def keras_keys(self) -> dict[str, str]:
+        """Where each layer stands in a Keras weights file, whatever the layers are called."""
+        return {name: f"dense_{n}" if n else "dense" for n, name in enumerate(self.weights)}
+
 
 def flat(layers: LayerWeights) -> list[Array]:
     """Returns the arrays of all layers in one list."""
@@ -68,11 +69,9 @@ def flat(layers: LayerWeights) -> list[Array]:
 
 
 def width_of(model_mb: float, layers: int) -> int:
-    """Returns the width at which so many dense layers come closest to a size.
+    """Returns the width at which dense layers come closest to a size in millions of bytes.
 
-    Args:
-        model_mb: millions of bytes.
-        layers: dense layers, each of width x width + width float32 numbers.
+    Each has width x width + width float32 numbers.
     """
     numbers = model_mb * MB / 4 / layers
     return max(1, round((math.sqrt(1 + 4 * numbers) - 1) / 2))
@@ -98,5 +97,4 @@ def make_model(model_mb: float, layers: int, seed: int) -> BenchModel:
         for name, layer in zip(graph.layer_names, graph.layers, strict=True)
         if not layer.is_input
     }
-    tenth = tuple(weights)[-max(1, round(layers / 10)) :]
-    return BenchModel(graph, weights, tenth)
+    return BenchModel(graph, weights, tuple(weights)[-max(1, round(layers / 10)) :])

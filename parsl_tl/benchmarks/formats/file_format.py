@@ -1,4 +1,4 @@
-"""What a format of files does with a Keras model, and what all of them need.
+"""What a format of files does with models: with those of Keras, and with arrays alone.
 
 Layers are known by their Keras names, except in a Keras weights file that is read without its
 model, which does not hold them.
@@ -7,7 +7,9 @@ model, which does not hold them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,25 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.file_cache import files_under
+from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel, LayerWeights
+from parsl_tl.benchmarks.formats.bench_model import Array as FloatArray
+from parsl_tl.benchmarks.formats.operation import Case, KeptModels, Operation
 from parsl_tl.errors import BenchmarkError
 
-Array = NDArray[np.generic]
-LayerArrays = dict[str, list[Array]]
+LayerArrays = dict[str, list[NDArray[np.generic]]]
 
 
 class FileFormat(ABC):
-    """How weights become files, and files weights."""
+    """How a Keras model's weights become files, and files weights."""
 
+    name: ClassVar[str]
+    """That users type."""
+    rank: ClassVar[int]
+    """Its place among the others."""
     suffix: ClassVar[str]
     """Of the file, or of the files' common beginning."""
+    is_file: ClassVar[bool] = True
+    """Whether it is one of the formats of files, or only reads layers."""
 
     @abstractmethod
     def save(self, model: Any, path: Path) -> None:
         """Writes all weights, to a path with the suffix."""
 
-    @abstractmethod
     def load(self, model: Any, path: Path) -> Any:
         """Returns a model with the weights of the file: this one, or another if all is stored."""
+        for name, arrays in self.read(path, None, self.keys(model)).items():
+            model.get_layer(name).set_weights(arrays)
+        return model
+
+    def keys(self, model: Any) -> Mapping[str, str]:
+        """Returns what a file calls the layers of a model, where that is not their Keras names."""
+        return {}
 
     @abstractmethod
     def read(
@@ -44,9 +60,50 @@ class FileFormat(ABC):
         Args:
             path: what was written.
             layers: their names; None for all.
-            keys: the names of layers in a Keras weights file, by Keras names; where a name is
-                missing, it is its own key.
+            keys: see there; where a name is missing, it is its own key.
         """
+
+
+class FileMethod(KeptModels):
+    """A format that keeps each model, or part of one, in a file of its own."""
+
+    suffix: ClassVar[str] = ""
+
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Makes a folder, in which nothing is written yet."""
+        super().__init__(case, model, out, index)
+        self.folder = case.folder / f"{self.name}-{index}"
+        self.folder.mkdir()
+        self._writers = {part: self.writer(part) for part in {WHOLE, *case.parts}}
+
+    @abstractmethod
+    def writer(self, part: str) -> Callable[[Path], Any]:
+        """Returns a function that writes a part to a new file."""
+
+    @abstractmethod
+    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+        """Returns functions that read a part from a file, by what ``how`` says of them."""
+
+    def stored(self, number: int, part: str) -> list[FloatArray]:
+        """See ``KeptModels``."""
+        return list(next(iter(self.readers(part).values()))(self.path(number)))
+
+    def write(self, number: int, part: str) -> None:
+        """See ``KeptModels``."""
+        self._writers[part](self.path(number))
+
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        found = self.readers(part).items()
+        return [self.read(part, how, partial(read, self.path(0))) for how, read in found]
+
+    def delete(self, number: int) -> None:
+        """See ``KeptModels``."""
+        self.path(number).unlink()
+
+    def path(self, number: int) -> Path:
+        """Returns the file of a model."""
+        return self.folder / f"{self.name}-{number}{self.suffix}"
 
 
 def layers_with_weights(model: Any) -> list[Any]:
@@ -63,30 +120,35 @@ def layer_arrays(model: Any) -> LayerArrays:
 
 
 def written_files(path: Path) -> list[Path]:
-    """Returns the files that a format made of a path: one, or several with a common beginning."""
+    """Returns the files of a path: itself, those it begins the names of, or those of a folder."""
     if path.is_file():
         return [path]
     return sorted(path.parent.glob(f"{path.name}.*")) or files_under(path)
 
 
+def numbered(layers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Returns arrays by names for formats without layers: ``<layer>/<number>``."""
+    return {
+        f"{name}/{number}": array
+        for name, arrays in layers.items()
+        for number, array in enumerate(arrays)
+    }
+
+
 def read_numbered(names: Collection[str], layers: Collection[str] | None, get: Any) -> LayerArrays:
-    """Reads arrays that are called ``<layer>/<number>``.
+    """Reads arrays that are called as ``numbered`` calls them.
 
     Args:
         names: all that there are.
         layers: which are wanted; None for all.
         get: gives the array of a name.
     """
-    wanted = None if layers is None else set(layers)
-    numbers: dict[str, list[int]] = {} if layers is None else {name: [] for name in layers}
-    for name in names:
-        layer, _, number = name.rpartition("/")
-        if wanted is None or layer in wanted:
-            numbers.setdefault(layer, []).append(int(number))
-    refuse_missing(layer for layer, found in numbers.items() if not found)
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    wanted = counts if layers is None else layers
+    refuse_missing(layer for layer in wanted if layer not in counts)
     return {
-        layer: [np.asarray(get(f"{layer}/{number}")) for number in sorted(found)]
-        for layer, found in numbers.items()
+        layer: [np.asarray(get(f"{layer}/{number}")) for number in range(counts[layer])]
+        for layer in wanted
     }
 
 
@@ -110,21 +172,21 @@ def compare(expected: LayerArrays, found: LayerArrays) -> None:
         kinds = [(array.shape, array.dtype) for array in arrays]
         if kinds != [(array.shape, array.dtype) for array in found[name]]:
             raise BenchmarkError(f"layer {name} came back with other shapes or dtypes")
-        for number, (one, other) in enumerate(zip(arrays, found[name], strict=True)):
-            if not same_bytes(one, other):
+        for number, pair in enumerate(zip(arrays, found[name], strict=True)):
+            if not same_arrays(*([array] for array in pair)):
                 raise BenchmarkError(f"weight {number} of layer {name} came back with other bytes")
-
-
-def same_bytes(one: Any, other: Any) -> bool:
-    """Tells whether two contiguous arrays of one shape and dtype have the same bytes."""
-    left, right = (np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (one, other))
-    return bool(np.array_equal(left, right))
 
 
 def same_arrays(found: Iterable[Any], expected: Iterable[Any]) -> bool:
     """Tells whether arrays have the same shapes, dtypes and bytes."""
     found, expected = list(found), list(expected)
     return len(found) == len(expected) and all(
-        one.shape == other.shape and one.dtype == other.dtype and same_bytes(one, other)
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and np.array_equal(_bytes_of(one), _bytes_of(other))
         for one, other in zip(found, expected, strict=True)
     )
+
+
+def _bytes_of(array: Any) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

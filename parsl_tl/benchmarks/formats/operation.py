@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
-from parsl_tl.benchmarks.formats.bench_model import WHOLE, Array, BenchModel, LayerWeights, flat
+from parsl_tl.benchmarks.core.queries import Question
+from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array, BenchModel, LayerWeights
 
 WRITE: Final = "write"
 READ: Final = "read"
@@ -23,7 +24,43 @@ QUERY: Final = "query"
 # How a read ends: in arrays that are there and touched, or in new ones from the kernel.
 INTO: Final = "into"
 FRESH: Final = "fresh"
-Reader = tuple[str, Callable[[Path], list[Array]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all processes do at the same time.
+
+    Attributes:
+        folder: a new folder for this case alone.
+        model_mb: millions of bytes per model.
+        layers: dense layers per model.
+        processes: how many take part.
+        methods: names of formats.
+        seed: of weights and of the order of operations.
+        redis_socket: of the server, if it takes part.
+        parts: of the models, ``whole`` and ``tenth``.
+        scheme: of the transport of the servers; empty for a store in the folder.
+        providers: how many servers there are.
+        servers: connection strings of the store's; none where it takes no part.
+        bare: addresses of bare servers; none where the transport is not measured by itself.
+        number: of the case among all on the same servers, from which model ids follow.
+        questions: what is asked for in one operation; none for no such operation.
+    """
+
+    folder: Path
+    model_mb: float
+    layers: int
+    processes: int
+    methods: tuple[str, ...]
+    seed: int
+    redis_socket: str | None = None
+    parts: tuple[str, ...] = PARTS
+    scheme: str = ""
+    providers: int = 0
+    servers: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
+    number: int = 0
+    questions: tuple[Question, ...] = ()
 
 
 def _nothing() -> None:
@@ -52,13 +89,24 @@ class Operation:
     part: str
     how: str
     run: Callable[[], Any]
-    arrays: Callable[[Any], list[Array]] | None
+    arrays: Callable[[Any], list[Array]] | None = None
     before: Callable[[], None] = _nothing
     after: Callable[[], None] = _nothing
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The columns that tell it from others."""
+        return {name: getattr(self, name) for name in ("method", "operation", "part", "how")}
 
 
 class Method(ABC):
     """A way to keep weights, for one model in one process; close it when done."""
+
+    name = ""
+
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Takes what is measured, the model, arrays to read into, and the number of the process."""
+        self.case, self.model, self.out, self.index = case, model, out, index
 
     @abstractmethod
     def operations(self) -> list[Operation]:
@@ -67,108 +115,93 @@ class Method(ABC):
     def close(self) -> None:  # noqa: B027 (most have nothing to give back)
         """Gives back memory, connections and files that are open."""
 
+    def read(self, part: str, how: str, run: Callable[[], Any], **more: Any) -> Operation:
+        """Makes an operation that reads; what it returns are the arrays, unless told otherwise."""
+        return Operation(self.name, READ, part, how, run, **{"arrays": list, **more})
 
-class Copies(Method):
-    """Copies from memory to memory: the baseline for reads."""
+    def asked(self, how: str, ask: Callable[..., Any]) -> list[Operation]:
+        """Makes an operation of all questions of the case, one after the other, if there are any.
 
-    def __init__(
-        self, model: BenchModel, out: LayerWeights, parts: Sequence[str], into: str, fresh: str = ""
-    ) -> None:
-        """Takes the arrays to copy from and into; what ``how`` says of either, empty for not."""
-        self._model, self._out, self._parts = model, out, parts
-        self._hows = (into, fresh)
+        Answers are compared elsewhere.
+        """
+
+        def run() -> None:
+            for question in self.case.questions:
+                ask(*question)
+
+        return [Operation(self.name, QUERY, WHOLE, how, run)] if self.case.questions else []
+
+
+class KeptModels(Method):
+    """A way that keeps models by number, so that each write makes a new one."""
+
+    how_written: Mapping[str, str]
+    """What ``how`` says of writing, by part."""
+
+    @abstractmethod
+    def write(self, number: int, part: str) -> Any:
+        """Writes a part of the model; number 0 is whole, and all reads are of it."""
+
+    @abstractmethod
+    def reads(self, part: str) -> list[Operation]:
+        """Returns the ways to read a part of number 0."""
+
+    @abstractmethod
+    def stored(self, number: int, part: str) -> list[Array]:
+        """Reads back what ``write`` made of a part."""
+
+    @abstractmethod
+    def delete(self, number: int) -> None:
+        """Deletes what ``write`` made."""
 
     def operations(self) -> list[Operation]:
         """See ``Method``."""
-        return [op for part in self._parts for op in self._reads(part) if op.how]
-
-    def _reads(self, part: str) -> list[Operation]:
-        sources, targets = self._model.arrays(part), flat(self._model.of(self._out, part))
-
-        def into() -> list[Array]:
-            copy_all(sources, targets)
-            return targets
-
-        def fresh() -> list[Array]:
-            return [source.copy() for source in sources]
-
+        self.write(0, WHOLE)
+        numbers = itertools.count(1)
         return [
-            Operation("memcpy", READ, part, how, run, lambda result: result)
-            for how, run in zip(self._hows, (into, fresh), strict=True)
+            operation
+            for part in self.case.parts
+            for operation in (self._write(part, numbers), *self.reads(part))
         ]
 
-
-class FileMethod(Method):
-    """A format that keeps each model, or part of one, in a file of its own."""
-
-    name: ClassVar[str]
-    suffix: ClassVar[str] = ""
-
-    def __init__(
-        self, model: BenchModel, out: LayerWeights, folder: Path, parts: Sequence[str]
-    ) -> None:
-        """Nothing is written yet.
-
-        Args:
-            model: what is written.
-            out: arrays to read into, for formats that can.
-            folder: where the files go; this object's alone, and made by it.
-            parts: of the model.
-        """
-        self.model, self.out, self._parts = model, out, parts
-        folder.mkdir()
-        self._paths = (
-            folder / f"{self.name}-{number}{self.suffix}" for number in itertools.count()
-        )
-        self.file = next(self._paths)
-
-    @abstractmethod
-    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
-        """Returns how a part is written, and the function that writes it to a new file."""
-
-    @abstractmethod
-    def readers(self, part: str) -> list[Reader]:
-        """Returns how a part is read from a file with the whole model, and the functions."""
-
-    @abstractmethod
-    def written(self, path: Path, part: str) -> list[Array]:
-        """Returns what stands in a file that holds this part only."""
-
-    def delivered(self, result: Any, part: str) -> list[Array]:
-        """Returns the arrays that a read delivered, from what it returned."""
-        arrays: list[Array] = result
-        return arrays
-
-    def operations(self) -> list[Operation]:
-        """See ``Method``."""
-        self.writer(WHOLE)[1](self.file)
-        return [op for part in self._parts for op in (self._write(part), *self._reads(part))]
-
-    def _write(self, part: str) -> Operation:
-        path = self.file
-        how, write = self.writer(part)
+    def _write(self, part: str, numbers: Iterator[int]) -> Operation:
+        number = 0
 
         def before() -> None:
-            nonlocal path
-            path = next(self._paths)
+            nonlocal number
+            number = next(numbers)
 
         return Operation(
-            *(self.name, WRITE, part, how),
-            run=lambda: write(path),
-            arrays=lambda _: self.written(path, part),
+            *(self.name, WRITE, part, self.how_written[part]),
+            run=lambda: self.write(number, part),
+            arrays=lambda _: self.stored(number, part),
             before=before,
-            after=lambda: path.unlink(),
+            after=lambda: self.delete(number),
         )
 
-    def _reads(self, part: str) -> list[Operation]:
-        def operation(how: str, read: Callable[[Path], Any]) -> Operation:
-            return Operation(
-                *(self.name, READ, part, how),
-                run=lambda: read(self.file),
-                arrays=lambda result: self.delivered(result, part),
-            )
 
-        return [operation(how, read) for how, read in self.readers(part)]
+def _nothing_missing() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFormat:
+    """A way to keep arrays, as its file declares it.
+
+    Attributes:
+        name: that users type.
+        rank: its place among the others.
+        suites: that measure it, and the packages that it needs there.
+        make: what measures a case in one process, several where there are variants; takes what
+            ``Method`` is made with.
+        missing: gives why it cannot be measured here for another reason.
+    """
+
+    name: str
+    rank: int
+    suites: Mapping[str, tuple[str, ...]]
+    make: Callable[..., list[Method]]
+    missing: Callable[[], str | None] = _nothing_missing
 
 
 def copy_all(sources: Iterable[Array], targets: Iterable[Array]) -> None:

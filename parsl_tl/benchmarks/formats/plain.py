@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from parsl_tl.benchmarks.formats.bench_model import Array, flat
-from parsl_tl.benchmarks.formats.operation import FileMethod, Reader, as_bytes
+from parsl_tl.benchmarks.formats.bench_model import PARTS, Array, flat
+from parsl_tl.benchmarks.formats.file_format import FileMethod
+from parsl_tl.benchmarks.formats.operation import ArrayFormat, as_bytes
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
@@ -19,63 +18,54 @@ class PlainFiles(FileMethod):
     """Written and read with one system call for many arrays."""
 
     name = "plain"
+    how_written = dict.fromkeys(PARTS, "writev")
 
-    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
+    def writer(self, part: str) -> Callable[[Path], Any]:
         """See ``FileMethod``."""
         sources = as_bytes(self.model.arrays(part))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        return lambda path: _transfer(os.writev, path, flags, 0, sources)
 
-        def write(path: Path) -> None:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            try:
-                _transfer(os.writev, descriptor, sources)
-            finally:
-                os.close(descriptor)
-
-        return "writev", write
-
-    def readers(self, part: str) -> list[Reader]:
+    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
         """See ``FileMethod``."""
         targets = flat(self.model.of(self.out, part))
-        buffers = as_bytes(targets)
-        # The tenth are the last layers, so their bytes end the file.
-        start = self.model.num_bytes() - self.model.num_bytes(part)
+        buffers, num_bytes = as_bytes(targets), self.model.num_bytes(part)
 
         def read(path: Path) -> list[Array]:
-            _read_from(path, start, buffers)
+            # The tenth are the last layers, so their bytes end the file.
+            _transfer(os.readv, path, os.O_RDONLY, num_bytes, buffers)
             return targets
 
-        return [("readv into", read)]
-
-    def written(self, path: Path, part: str) -> list[Array]:
-        """See ``FileMethod``."""
-        arrays = [np.empty_like(array) for array in self.model.arrays(part)]
-        _read_from(path, 0, as_bytes(arrays))
-        return arrays
+        return {"readv into": read}
 
 
-def _read_from(path: Path, start: int, buffers: list[memoryview]) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _transfer(
+    call: Callable[[int, Any], int],
+    path: Path,
+    flags: int,
+    from_end: int,
+    buffers: list[memoryview],
+) -> None:
+    """Calls ``writev`` or ``readv`` until all bytes have gone."""
+    descriptor = os.open(path, flags, 0o644)
     try:
-        os.lseek(descriptor, start, os.SEEK_SET)
-        _transfer(os.readv, descriptor, buffers)
+        # Of a file that is cut off, what is there is read.
+        os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - from_end), os.SEEK_SET)
+        # One call carries at most 2 GiB, and may carry less than it is given.
+        left = list(buffers)
+        while left:
+            done = call(descriptor, left[:_IOV_MAX])
+            if done == 0:
+                raise EOFError("the file ends before the last array")
+            gone = 0
+            while gone < len(left) and done >= len(left[gone]):
+                done -= len(left[gone])
+                gone += 1
+            del left[:gone]
+            if done:
+                left[0] = left[0][done:]
     finally:
         os.close(descriptor)
 
 
-def _transfer(
-    call: Callable[[int, Sequence[Any]], int], descriptor: int, buffers: list[memoryview]
-) -> None:
-    """Calls ``writev`` or ``readv`` until all bytes have gone."""
-    # One call carries at most 2 GiB, and may carry less than it is given.
-    left = list(buffers)
-    while left:
-        done = call(descriptor, left[:_IOV_MAX])
-        if done == 0:
-            raise EOFError("the file ends before the last array")
-        gone = 0
-        while gone < len(left) and done >= len(left[gone]):
-            done -= len(left[gone])
-            gone += 1
-        del left[:gone]
-        if done:
-            left[0] = left[0][done:]
+FORMAT = ArrayFormat("plain", 2, {"store": ()}, lambda *given: [PlainFiles(*given)])

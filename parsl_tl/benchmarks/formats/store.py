@@ -8,13 +8,17 @@ of the model, as one has that trains with it: the store unmaps a segment that no
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
+import numpy as np
+
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.core.queries import ask_engine
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.formats.bench_model import (
+    PARTS,
     TENTH,
     WHOLE,
     Array,
@@ -22,11 +26,13 @@ from parsl_tl.benchmarks.formats.bench_model import (
     LayerWeights,
     flat,
 )
+from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays
 from parsl_tl.benchmarks.formats.operation import (
     FRESH,
     INTO,
-    READ,
-    WRITE,
+    ArrayFormat,
+    Case,
+    KeptModels,
     Method,
     Operation,
     copy_all,
@@ -36,182 +42,213 @@ from parsl_tl.store import open_store
 
 VIEWS: Final = "views"
 COPY: Final = "views+copy"
-FIRST: Final = "first"
-REPEAT: Final = "repeat"
 NETWORK: Final = "network"
 MAPPED: Final = "mapped"
+# Ids of one process, in a store that a case has for itself; and on servers, which cases share.
+_IDS_PER_WORKER = 1 << 40
+_IDS_PER_CASE = 1 << 32
+_MOST_CLIENTS = 1 << 10
+_MODEL_ID = 1  # of a store with one model
 
 
-def checksum_word(checksums: bool) -> str:
-    """Returns how ``how`` tells whether checksums are on."""
-    return f"checksums {'on' if checksums else 'off'}"
+class EmbeddedModels(KeptModels):
+    """Models of one process in a store in a folder, as servers are compared with it."""
 
+    name = "embedded"
+    folder = "embedded"
+    how_written = dict.fromkeys(PARTS, "put")
 
-class ReadWay(NamedTuple):
-    """One way to read: what ``how`` says, what is read, from which store; None: a new one."""
-
-    how: str
-    what: str
-    store: Any
-
-
-class StoredModels(Method):
-    """Models of one process in a store."""
-
-    def __init__(
-        self,
-        name: str,
-        model: BenchModel,
-        out: LayerWeights,
-        parts: Sequence[str],
-        base: int,
-        open_new: Callable[[], Any],
-    ) -> None:
-        """Opens the store.
-
-        Args:
-            name: what the format is called in results.
-            model: what is put.
-            out: arrays to read into.
-            parts: of the model.
-            base: the id of the model that is read; the next ones are for puts.
-            open_new: opens the store, here and for every first read.
-        """
-        self._name, self._model, self._out, self._parts = name, model, out, parts
-        self._base, self._numbers = base, itertools.count(base + 1)
-        self._open = open_new
-        self.store = open_new()
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Opens the store, which all processes have in common, as a node, or a server, has one."""
+        super().__init__(case, model, out, index)
+        self.base = index * _IDS_PER_WORKER
+        self.store = self.open()
         self.writer: Any = self.store
-        self.put_how = "put"
-        self.ways: list[ReadWay] = []
-        self._fresh: Any = None
+        self._opened: Any = None
         self._held: Any = None
+
+    def open(self) -> Any:
+        """Opens the store once more."""
+        return open_store(f"embedded:{self.case.folder / self.folder}")
+
+    def write(self, number: int, part: str) -> None:
+        """See ``KeptModels``."""
+        donor = self.base if part == TENTH else None
+        layers = self.model.layers(part)
+        self.writer.put(self.base + number, self.model.graph, layers, quality=0.5, donor=donor)
 
     def operations(self) -> list[Operation]:
         """See ``Method``."""
-        self._put(self._base, WHOLE)
-        self._held = self.store.read(self._base)
-        return [
-            op
-            for part in self._parts
-            for op in (self._put_op(part), *(self._read_op(part, way) for way in self.ways))
-        ]
+        found = super().operations()
+        self._held = self.store.read(self.base)
+        return found
+
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        return [self.read_model(part, INTO, INTO, self.store)]
+
+    def stored(self, number: int, part: str) -> list[Array]:
+        """See ``KeptModels``."""
+        with self.open() as store:
+            whole = flat(cast(LayerWeights, store.read(self.base + number)))
+            # A child is whole: what it inherits must be there too.
+            is_whole = len(whole) == len(self.model.arrays(WHOLE))
+            found = whole[-len(self.model.arrays(part)) :] if is_whole else []
+            return [array.copy() for array in found]
+
+    def delete(self, number: int) -> None:
+        """See ``KeptModels``."""
+        self.writer.retire(self.base + number)
 
     def close(self) -> None:
         """Removes the model and closes the store."""
         self._held = None
-        self._close_fresh()
-        self.writer.retire(self._base)
+        self._close_again()
+        self.delete(0)
         for store in {id(store): store for store in (self.store, self.writer)}.values():
             store.close()
 
-    def _put(self, model_id: int, part: str) -> None:
-        self.writer.put(
-            model_id,
-            self._model.graph,
-            self._model.layers(part),
-            quality=0.5,
-            donor=self._base if part == TENTH else None,
-        )
-
-    def _put_op(self, part: str) -> Operation:
-        model_id = self._base
-
-        def before() -> None:
-            nonlocal model_id
-            model_id = next(self._numbers)
-
-        def written(_: Any) -> list[Array]:
-            with self._open() as store:
-                whole = flat(cast(LayerWeights, store.read(model_id)))
-                # A child is whole: what it inherits must be there too.
-                is_whole = len(whole) == len(self._model.arrays(WHOLE))
-                found = whole[-len(self._model.arrays(part)) :] if is_whole else []
-                return [array.copy() for array in found]
-
-        return Operation(
-            *(self._name, WRITE, part, self.put_how),
-            run=lambda: self._put(model_id, part),
-            arrays=written,
-            before=before,
-            after=lambda: self.writer.retire(model_id),
-        )
-
-    def _read_op(self, part: str, way: ReadWay) -> Operation:
-        names = None if part == WHOLE else self._model.names(part)
-        targets = self._model.of(self._out, part)
+    def read_model(self, part: str, how: str, what: str, given: Any) -> Operation:
+        """Makes an operation that reads, from a store; from one that is opened for it if None."""
+        names = None if part == WHOLE else list(self.model.layers(part))
+        targets = self.model.of(self.out, part)
         arrays = flat(targets)
 
         def run() -> Any:
-            store = self._fresh if way.store is None else way.store
-            if way.what == INTO:
-                return store.read(self._base, names, out=targets)
-            views = store.read(self._base, names)
-            if way.what == COPY:
-                copy_all(flat(cast(LayerWeights, views)), arrays)
+            store = self._opened if given is None else given
+            if what == INTO:
+                return store.read(self.base, names, out=targets)
+            views = store.read(self.base, names)
+            if what == COPY:
+                copy_all(flat(views), arrays)
             return views
 
-        return Operation(
-            *(self._name, READ, part, way.how),
-            run=run,
-            arrays=lambda result: arrays if way.what in (INTO, COPY) else flat(result),
-            before=self._open_fresh if way.store is None else lambda: None,
-            after=self._close_fresh,
+        return self.read(
+            *(part, how, run),
+            arrays=lambda result: arrays if what in (INTO, COPY) else flat(result),
+            before=(lambda: None) if given is not None else self._open_again,
+            after=self._close_again,
         )
 
-    def _open_fresh(self) -> None:
-        self._fresh = self._open()
+    def _open_again(self) -> None:
+        self._opened = self.open()
 
-    def _close_fresh(self) -> None:
-        if self._fresh is not None:
-            self._fresh.close()
-            self._fresh = None
-
-
-def embedded(
-    model: BenchModel, out: LayerWeights, parts: Sequence[str], base: int, folder: Path, sums: bool
-) -> StoredModels:
-    """Returns a store in a folder, with every way to read; ``sums``: it has checksums."""
-    made = StoredModels(
-        *("store", model, out, parts, base),
-        lambda: open_store(f"embedded:{folder}", checksums=sums),
-    )
-    made.put_how = f"put, {checksum_word(sums)}"
-    made.ways = [
-        ReadWay(
-            f"{what}, {when}, {checksum_word(sums)}", what, made.store if when == REPEAT else None
-        )
-        for what in (VIEWS, COPY, INTO)
-        for when in (FIRST, REPEAT)
-    ]
-    return made
+    def _close_again(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
 
-def embedded_alone(
-    model: BenchModel, out: LayerWeights, parts: Sequence[str], base: int, folder: Path
-) -> StoredModels:
-    """Returns a store in a folder, as servers are compared with it."""
-    made = StoredModels(
-        "embedded", model, out, parts, base, lambda: open_store(f"embedded:{folder}")
-    )
-    made.ways = [ReadWay(INTO, INTO, made.store)]
-    return made
+class StoredModels(EmbeddedModels):
+    """The same with every way to read, and with checksums."""
+
+    name = "store"
+    folder = "store"
+    checksums = True
+
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Opens the store."""
+        super().__init__(case, model, out, index)
+        self._word = f"checksums {'on' if self.checksums else 'off'}"
+        self.how_written = dict.fromkeys(PARTS, f"put, {self._word}")
+
+    def open(self) -> Any:
+        """See ``EmbeddedModels``."""
+        return open_store(f"embedded:{self.case.folder / self.folder}", checksums=self.checksums)
+
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        return [
+            self.read_model(part, f"{what}, {when}, {self._word}", what, store)
+            for what in (VIEWS, COPY, INTO)
+            for when, store in (("first", None), ("repeat", self.store))
+        ]
 
 
-def served(
-    model: BenchModel, out: LayerWeights, parts: Sequence[str], base: int, servers: Sequence[str]
-) -> StoredModels:
-    """Returns a store on servers, which are on this machine, so that their files can be mapped.
+class UncheckedModels(StoredModels):
+    """The same without checksums."""
 
-    Raises:
-        BenchmarkError: they cannot.
-    """
-    made = StoredModels("store", model, out, parts, base, lambda: open_servers(servers))
-    if not all(made.store.is_mapped):
-        raise BenchmarkError("the servers' files cannot be mapped; choose another --folder")
-    made.writer = open_servers(servers, maps_segments=False)
-    made.put_how = NETWORK
-    stores = {NETWORK: made.writer, MAPPED: made.store}
-    ways = ((NETWORK, INTO), (NETWORK, FRESH), (MAPPED, INTO), (MAPPED, VIEWS))
-    made.ways = [ReadWay(f"{way}, {what}", what, stores[way]) for way, what in ways]
-    return made
+    folder = "store-unchecked"
+    checksums = False
+
+
+class ServedModels(EmbeddedModels):
+    """Models in a store on servers of this machine, so that their files can be mapped."""
+
+    name = "store"
+    how_written = dict.fromkeys(PARTS, NETWORK)
+
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Connects.
+
+        Raises:
+            BenchmarkError: the servers' files cannot be mapped.
+        """
+        super().__init__(case, model, out, index)
+        # Clients and puts take turns with the servers: those of a model follow from its id.
+        self.base = (case.number * _MOST_CLIENTS + index + 1) * _IDS_PER_CASE + index
+        if not all(self.store.is_mapped):
+            raise BenchmarkError("the servers' files cannot be mapped; choose another --folder")
+        self.writer = open_servers(case.servers, maps_segments=False)
+
+    def open(self) -> Any:
+        """See ``EmbeddedModels``."""
+        return open_servers(self.case.servers)
+
+    def operations(self) -> list[Operation]:
+        """See ``Method``."""
+        return [*super().operations(), *self.asked(NETWORK, ask_engine(self.writer))]
+
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        ways = ((NETWORK, INTO), (NETWORK, FRESH), (MAPPED, INTO), (MAPPED, VIEWS))
+        stores = {NETWORK: self.writer, MAPPED: self.store}
+        return [self.read_model(part, f"{way}, {what}", what, stores[way]) for way, what in ways]
+
+
+class StoreFolder(FileFormat):
+    """A store in a folder with one Keras model, under the names that its layers have there."""
+
+    name = "store"
+    rank = 4
+    is_file = False
+    suffix = ".store"
+
+    def save(self, model: Any, path: Path) -> None:
+        """See ``FileFormat``."""
+        from parsl_tl.transfer.weights import layers_with_weights, read_weights
+
+        graph = ArchitectureGraph.from_keras(model)
+        with open_store(f"embedded:{path}") as store:
+            weights = read_weights(layers_with_weights(model, graph))
+            store.put(_MODEL_ID, graph, weights, quality=0.5)
+
+    def keys(self, model: Any) -> Mapping[str, str]:
+        """See ``FileFormat``."""
+        from parsl_tl.transfer.weights import layers_with_weights
+
+        layers = layers_with_weights(model, ArchitectureGraph.from_keras(model))
+        return {layer.name: name for name, layer in layers.items()}
+
+    def read(
+        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
+    ) -> LayerArrays:
+        """See ``FileFormat``."""
+        names = {keys[name]: name for name in (keys if layers is None else layers)}
+        with open_store(f"embedded:{path}", read_only=True) as store:
+            shapes = store.shapes(_MODEL_ID, list(names))
+            out = {
+                name: [np.empty(shape, dtype) for shape, dtype in shapes[name]] for name in names
+            }
+            store.read(_MODEL_ID, list(names), out=out)
+        return {name: list(out[key]) for key, name in names.items()}
+
+
+def _methods(case: Case, *given: Any) -> list[Method]:
+    kinds = (ServedModels,) if case.scheme else (StoredModels, UncheckedModels)
+    return [kind(case, *given) for kind in kinds]
+
+
+EMBEDDED = ArrayFormat("embedded", 6, {"remote": ()}, lambda *given: [EmbeddedModels(*given)])
+STORE = ArrayFormat("store", 7, {"store": (), "remote": ()}, _methods)
+FOLDER = StoreFolder()

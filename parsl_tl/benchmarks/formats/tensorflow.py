@@ -20,6 +20,8 @@ _TF_VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 class TensorFlowCheckpoint(FileFormat):
     """One checkpoint for a Keras model."""
 
+    name = "tensorflow"
+    rank = 3
     suffix = ".ckpt"
 
     def save(self, model: Any, path: Path) -> None:
@@ -58,3 +60,6 @@ class TensorFlowCheckpoint(FileFormat):
                 for number, weight in enumerate(layer.weights)
             }
         )
+
+
+FORMAT = TensorFlowCheckpoint()

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
+import os
 import re
+import struct
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
-from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel, LayerWeights, flat
-from parsl_tl.benchmarks.formats.bench_model import Array as FloatArray
+from parsl_tl.benchmarks.formats.bench_model import (
+    PARTS,
+    TENTH,
+    WHOLE,
+    BenchModel,
+    LayerWeights,
+    flat,
+)
 from parsl_tl.benchmarks.formats.file_format import (
-    Array,
     FileFormat,
+    FileMethod,
     LayerArrays,
     refuse_missing,
 )
-from parsl_tl.benchmarks.formats.operation import FRESH, INTO, FileMethod, Reader
+from parsl_tl.benchmarks.formats.operation import FRESH, INTO, ArrayFormat, Case, Method, Operation
 from parsl_tl.errors import BenchmarkError
 
 _WEIGHTS: Final = "model.weights.h5"
@@ -29,6 +40,8 @@ _WEIGHTS: Final = "model.weights.h5"
 class WeightsHdf5(FileFormat):
     """Keras's ``model.save_weights``: HDF5."""
 
+    name = "weights.h5"
+    rank = 0
     suffix = ".weights.h5"
 
     def save(self, model: Any, path: Path) -> None:
@@ -40,6 +53,10 @@ class WeightsHdf5(FileFormat):
         model.load_weights(path)
         return model
 
+    def keys(self, model: Any) -> Mapping[str, str]:
+        """See ``FileFormat``."""
+        return keras_file_keys(model)
+
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
@@ -50,9 +67,11 @@ class WeightsHdf5(FileFormat):
             return _read_hdf5(file, layers, keys)
 
 
-class KerasFile(FileFormat):
+class KerasFile(WeightsHdf5):
     """Keras's ``model.save``: architecture and weights in a zip archive."""
 
+    name = "keras"
+    rank = 1
     suffix = ".keras"
 
     def save(self, model: Any, path: Path) -> None:
@@ -72,7 +91,7 @@ class KerasFile(FileFormat):
         import h5py
 
         # The archive is not compressed, so that HDF5 can read inside it, and only what it needs.
-        with path.open("rb") as whole, h5py.File(_StoredMember(whole, _WEIGHTS), "r") as file:
+        with _StoredMember(path, _WEIGHTS) as member, h5py.File(member, "r") as file:
             return _read_hdf5(file, layers, keys)
 
 
@@ -81,50 +100,40 @@ class Hdf5Files(FileMethod):
 
     name = "hdf5"
     suffix = ".weights.h5"
+    how_written: Mapping[str, str] = dict.fromkeys(PARTS, "h5py")
 
-    def __init__(
-        self, model: BenchModel, out: LayerWeights, folder: Path, parts: Sequence[str]
-    ) -> None:
+    def writer(self, part: str) -> Callable[[Path], Any]:
         """See ``FileMethod``."""
-        self._h5py = importlib.import_module("h5py")
-        # Keras names the groups by class and place, whatever the layers are called.
-        self._groups = {
-            name: "layers/dense" + (f"_{place}" if place else "")
-            for place, name in enumerate(model.weights)
-        }
-        super().__init__(model, out, folder, parts)
-
-    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
-        """See ``FileMethod``."""
-        places = self._places(self.model.weights, part)
+        h5py, places = importlib.import_module("h5py"), self._places(self.model.weights, part)
 
         def write(path: Path) -> None:
-            with self._h5py.File(path, "w") as file:
+            with h5py.File(path, "w") as file:
                 for place, array in places:
                     file[place] = array
 
-        return "h5py", write
+        return write
 
-    def readers(self, part: str) -> list[Reader]:
+    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
         """See ``FileMethod``."""
-        places = self._places(self.out, part)
+        h5py, places = importlib.import_module("h5py"), self._places(self.out, part)
+        targets = flat(self.model.of(self.out, part))
 
-        def into(path: Path) -> list[FloatArray]:
-            with self._h5py.File(path, "r") as file:
+        def fresh(path: Path) -> list[Any]:
+            with h5py.File(path, "r") as file:
+                return [file[place][()] for place, _ in places]
+
+        def into(path: Path) -> list[Any]:
+            with h5py.File(path, "r") as file:
                 for place, target in places:
                     file[place].read_direct(target)
-            return flat(self.model.of(self.out, part))
+            return targets
 
-        return [(FRESH, lambda path: self.written(path, part)), (INTO, into)]
+        return {FRESH: fresh, INTO: into}
 
-    def written(self, path: Path, part: str) -> list[FloatArray]:
-        """See ``FileMethod``."""
-        with self._h5py.File(path, "r") as file:
-            return [file[place][()] for place, _ in self._places(self.out, part)]
-
-    def _places(self, layers: LayerWeights, part: str) -> list[tuple[str, FloatArray]]:
+    def _places(self, layers: LayerWeights, part: str) -> list[tuple[str, Any]]:
+        keys = self.model.keras_keys
         return [
-            (f"{self._groups[name]}/vars/{index}", array)
+            (f"layers/{keys[name]}/vars/{index}", array)
             for name, arrays in self.model.of(layers, part).items()
             for index, array in enumerate(arrays)
         ]
@@ -133,44 +142,45 @@ class Hdf5Files(FileMethod):
 class KerasWeightsFiles(Hdf5Files):
     """The same, where Keras writes and reads whole models."""
 
-    def __init__(
-        self,
-        model: BenchModel,
-        out: LayerWeights,
-        folder: Path,
-        parts: Sequence[str],
-        keras_model: Any,
-    ) -> None:
-        """See ``FileMethod``; ``keras_model`` is the model's graph, with the same weights."""
-        self._keras_model = keras_model
-        super().__init__(model, out, folder, parts)
+    how_written = MappingProxyType({WHOLE: "save_weights", TENTH: "h5py"})
 
-    def operations(self) -> list[Any]:
+    def operations(self) -> list[Operation]:
         """See ``Method``."""
         found = super().operations()
         # Whether load_weights works shows only in a model that has other weights.
-        weights = self._keras_model.get_weights()
-        self._keras_model.set_weights([np.zeros_like(array) for array in weights])
-        self._keras_model.load_weights(self.file)
+        keras_model = _keras_model(self.model)
+        keras_model.set_weights([np.zeros_like(array) for array in keras_model.get_weights()])
+        keras_model.load_weights(self.path(0))
         return found
 
-    def writer(self, part: str) -> tuple[str, Callable[[Path], Any]]:
+    def writer(self, part: str) -> Callable[[Path], Any]:
         """See ``FileMethod``."""
-        return (
-            ("save_weights", self._keras_model.save_weights)
-            if part == WHOLE
-            else super().writer(part)
-        )
+        if part != WHOLE:
+            return super().writer(part)
+        save: Callable[[Path], Any] = _keras_model(self.model).save_weights
+        return save
 
-    def readers(self, part: str) -> list[Reader]:
-        """See ``FileMethod``."""
-        if part == WHOLE:
-            return [("load_weights", self._keras_model.load_weights)]
-        return [("h5py", lambda path: self.written(path, part))]
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        if part != WHOLE:
+            return [self.read(part, "h5py", partial(self.readers(part)[FRESH], self.path(0)))]
+        keras_model = _keras_model(self.model)
+        load = partial(keras_model.load_weights, self.path(0))
+        return [self.read(part, "load_weights", load, arrays=lambda _: keras_model.get_weights())]
 
-    def delivered(self, result: Any, part: str) -> list[FloatArray]:
-        """See ``FileMethod``."""
-        return list(self._keras_model.get_weights()) if part == WHOLE else list(result)
+
+@functools.lru_cache(maxsize=1)
+def _keras_model(model: BenchModel) -> Any:
+    """Builds the Keras model, with weights in the memory of the host, once for all cases."""
+    from parsl_tl.training.runtime import configure_threads
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # only to spare us a line about it
+    configure_threads()
+    keras_model = model.graph.to_keras()
+    for name, arrays in model.weights.items():
+        keras_model.get_layer(name).set_weights(arrays)
+    return keras_model
 
 
 def keras_file_keys(model: Any) -> dict[str, str]:
@@ -203,7 +213,7 @@ def _holds_weights(group: Any) -> bool:
     return any(True for _ in _datasets(group))
 
 
-def _arrays_below(group: Any) -> Iterator[Array]:
+def _arrays_below(group: Any) -> Iterator[Any]:
     for dataset in _datasets(group):
         # Straight into memory of its own, without a buffer in between.
         array = np.empty(dataset.shape, dataset.dtype)
@@ -221,43 +231,37 @@ def _datasets(group: Any) -> Iterator[Any]:
             yield from _datasets(group[name])
 
 
-class _StoredMember(io.RawIOBase):
+class _StoredMember(io.FileIO):
     """A member of a zip archive that is not compressed, as a file of its own."""
 
     _LOCAL_HEADER = 30
 
-    def __init__(self, archive: Any, name: str) -> None:
-        with zipfile.ZipFile(archive) as files:
-            try:
-                info = files.getinfo(name)
-            except KeyError:
-                raise BenchmarkError(f"{archive.name} holds no {name}") from None
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path)
+        with zipfile.ZipFile(path) as files:
+            if name not in files.namelist():
+                raise BenchmarkError(f"{path} holds no {name}")
+            info = files.getinfo(name)
         if info.compress_type != zipfile.ZIP_STORED:
-            raise BenchmarkError(f"{archive.name}: {name} is compressed; it is read only whole")
-        archive.seek(info.header_offset)
-        header = archive.read(self._LOCAL_HEADER)
+            raise BenchmarkError(f"{path}: {name} is compressed; it is read only whole")
+        super().seek(info.header_offset)
         # Name and extra field, of lengths that the local header tells, stand before the data.
-        lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        self._archive = archive
-        self._start = info.header_offset + self._LOCAL_HEADER + lengths
+        lengths: tuple[int, ...] = struct.unpack("<26x2H", super().read(self._LOCAL_HEADER))
+        self._start = info.header_offset + self._LOCAL_HEADER + sum(lengths)
         self._size = info.file_size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        return super().seek(self._start + base + offset) - self._start
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        count = max(0, min(len(view), self._size - self._position))
-        self._archive.seek(self._start + self._position)
-        read: int = self._archive.readinto(view[:count])
-        self._position += read
-        return read
+    def tell(self) -> int:
+        return super().tell() - self._start
+
+
+def _methods(case: Case, *given: Any) -> list[Method]:
+    # With Keras; beside servers, which have none, without.
+    return [(Hdf5Files if case.scheme else KerasWeightsFiles)(case, *given)]
+
+
+ARRAYS = ArrayFormat("hdf5", 3, {"store": ("h5py", "tensorflow"), "remote": ("h5py",)}, _methods)
+WEIGHTS, WHOLE_MODEL = WeightsHdf5(), KerasFile()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from parsl_tl.benchmarks.core.options import nested
@@ -35,17 +36,17 @@ def measure(settings: FreezeSettings, progress: Progress = silent) -> Tables:
     Returns:
         ``freeze_checks``: see ``Check``; ``freeze_steps``: see ``StepRow``.
     """
+    tasks = [*LESSONS, partial(measure_steps, settings.steps)]
+    names = [*(lesson.__name__ for lesson in LESSONS), LAST_LESSON]
+    calls = [(name.replace("_", " "), task, ()) for name, task in zip(names, tasks, strict=True)]
     checks: list[Check] = []
     steps: list[StepRow] = []
-    calls = [(lesson.__name__.replace("_", " "), lesson, ()) for lesson in LESSONS]
-    calls.append(("time of a training step", measure_steps, (settings.steps,)))  # type: ignore[arg-type]
-    names = [*(lesson.__name__ for lesson in LESSONS), LAST_LESSON]
     for name, result in zip(names, run_each(settings.where, calls, progress), strict=True):
         if isinstance(result, str):
             checks.append(Check(name, "the lesson runs to its end", False, result))
         elif name == LAST_LESSON:
             steps = result
-            checks += [Check(*found) for found in check_steps(steps)]
+            checks += check_steps(steps)
         else:
             checks += result
     return {
@@ -77,6 +78,7 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="freeze",
     label="lessons",
+    text="freezing and unfreezing layers in Keras 3, lesson by lesson",
     default=FreezeSettings(),
     check=lambda settings: settings,
     measure=measure,

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.suite import Frames
+from parsl_tl.benchmarks.suites.freezing_lessons import Check
+from parsl_tl.reporting.frame_plots import Plot
 
 INPUT_END: Final = "from the input"
 OUTPUT_END: Final = "below the output"
@@ -23,7 +24,7 @@ _WARM_UP: Final = 3
 
 @dataclass(frozen=True)
 class StepSettings:
-    """The network whose steps are measured.; a last layer, the output, always trains."""
+    """The network whose steps are measured; a last layer, the output, always trains."""
 
     layers: int = option(8, "dense layers that may be frozen", least=2)
     units: int = option(512, "of each of them, and inputs of the first", least=1)
@@ -60,9 +61,6 @@ def measure_steps(settings: StepSettings) -> list[StepRow]:
     trainable kernel, and one to carry the error through each layer above the lowest trainable
     one. Layers that are frozen from the input on save both; layers that are frozen further up
     save only the former, because the error has to pass them.
-
-    Args:
-        settings: the network.
 
     Returns:
         One row for each number of frozen layers, at either end.
@@ -148,27 +146,26 @@ def expected_products(row: StepRow) -> int:
     return row.layers + trainable + (row.layers - 1 - lowest)
 
 
-def check_steps(rows: Sequence[StepRow]) -> list[tuple[str, str, bool, str]]:
-    """Returns what the rows prove: lesson, statement, whether it holds, what was seen.
+def check_steps(rows: Sequence[StepRow]) -> list[Check]:
+    """Returns what the rows prove.
 
     Times are told, and not judged: they depend on what else the machine does.
     """
-    wrong = [row for row in rows if row.matrix_products != expected_products(row)]
+    right = all(row.matrix_products == expected_products(row) for row in rows)
     counts = ", ".join(str(row.matrix_products) for row in rows)
+    statement = "a step needs the matrix products that this leaves"
+    checks = [Check(LAST_LESSON, statement, right, counts)]
     none = next(row for row in rows if row.frozen_layers == 0)
-    half = {row.frozen_end: row for row in rows if row.frozen_layers == round(none.layers / 2)}
-    checks = [
-        (LAST_LESSON, "a step needs the matrix products that this leaves", not wrong, counts),
-    ]
+    half = [row for row in rows if row.frozen_layers == round(none.layers / 2)]
     if len(half) == 2:
-        low, high = half[INPUT_END], half[OUTPUT_END]
+        low, high = half
         seen = "; ".join(
             f"{what}: {row.matrix_products} products, {1e3 * row.step_sec:.1f} ms"
-            for what, row in (("none", none), (INPUT_END, low), (OUTPUT_END, high))
+            for what, row in (("none", none), *((row.frozen_end, row) for row in half))
         )
         saves_more = low.matrix_products < high.matrix_products < none.matrix_products
         statement = f"{low.frozen_layers} frozen layers save more at the input's end"
-        checks.append((LAST_LESSON, statement, saves_more, seen))
+        checks.append(Check(LAST_LESSON, statement, saves_more, seen))
     return checks
 
 
@@ -177,12 +174,10 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
     if "freeze_steps" not in frames:
         return []
     rows = frames["freeze_steps"]
+    share = rows.frozen_layers.astype(str) + " of " + rows.layers.astype(str)
     table = pd.DataFrame(
         {
-            "frozen": [
-                f"{row.frozen_layers} of {row.layers}, {row.frozen_end}"
-                for row in rows.itertuples()
-            ],
+            "frozen": share + ", " + rows.frozen_end,
             "parameters trained": rows.trainable_parameters,
             "optimizer, MB": rows.optimizer_bytes / 1e6,
             "matrix products": rows.matrix_products,

@@ -5,30 +5,24 @@ from __future__ import annotations
 import itertools
 import os
 import resource
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.report import Plot
-from parsl_tl.benchmarks.core.room import check_room
+from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.population import PopulationDescription, plan, write_part
 from parsl_tl.population.draws import random_sequences
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import TaskProcess
 
-# What is written, by the name of the way.
-WAYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "json": ("json",),
-    "json+parquet": ("json", "parquet"),
-    "parquet": ("parquet",),
-    "arrow": ("arrow",),
-}
+# What is written: formats, joined by "+".
+WAYS: Final = ("json", "json+parquet", "parquet", "arrow")
 _KERAS, _GRAPHS = "keras", "graph by graph"
 _JSON_BYTES = 45_000
 _LONGEST_SECONDS = 24 * 3600.0
@@ -47,13 +41,6 @@ class GenerateSettings:
     PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "quick": ("4,000 models, half a minute", {"size": 4_000, "keras_models": 20})
     }
-
-
-class _Measured(NamedTuple):
-    models: int
-    seconds: float
-    num_bytes: int
-    memory_bytes: int
 
 
 def check(settings: GenerateSettings) -> GenerateSettings:
@@ -85,53 +72,36 @@ def measure(settings: GenerateSettings, progress: Progress = silent) -> Tables:
     ways += list(itertools.product(WAYS, sizes))
     steps = list(itertools.product(settings.spaces, ways))
     rows: list[Row] = []
-    keras: dict[str, float] = {}
     for number, (space, (way, models)) in enumerate(steps):
         progress(number / len(steps), f"{space}, {way}, {models:,} models")
         description = PopulationDescription.of(models, space=space, seed=settings.seed)
         # In a fresh process, so that memory is that of this way alone.
-        with (
-            tempfile.TemporaryDirectory(dir=settings.folder, prefix="parsl-tl-generate-") as out,
-            TaskProcess() as process,
-        ):
-            given = (way, description, Path(out))
-            measured: _Measured = process.run(_measure, given, _LONGEST_SECONDS)
-        rate = measured.models / measured.seconds
-        keras.setdefault(space, rate)
-        rows.append(
-            {
-                "space": space,
-                "way": way,
-                "models": measured.models,
-                "seconds": measured.seconds,
-                "models_per_second": rate,
-                "times_keras": rate / keras[space],
-                "megabytes": measured.num_bytes / 1e6,
-                "memory_mb": measured.memory_bytes / 1e6,
-            }
-        )
+        with temporary_folder(settings.folder) as out, TaskProcess() as process:
+            measured = process.run(_measure, (way, description, out), _LONGEST_SECONDS)
+        rate = models / measured["seconds"]
+        row = {"space": space, "way": way, "models": models, "seconds": measured.pop("seconds")}
+        rows.append({**row, "models_per_second": rate, "times_keras": None, **measured})
+    for row in rows:
+        keras = next(one for one in rows if one["space"] == row["space"])
+        row["times_keras"] = row["models_per_second"] / keras["models_per_second"]
     progress(1.0, "done")
     return {"generate": rows}
 
 
-def _measure(way: str, description: PopulationDescription, out: Path) -> _Measured:
+def _measure(way: str, description: PopulationDescription, out: Path) -> Row:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if way == _KERAS:
-        work = _build_with_keras
-    elif way == _GRAPHS:
-        work = _build_graphs
-    else:
-        work = partial(_write, out, WAYS[way])
+    work = {_KERAS: _build_with_keras, _GRAPHS: _build_graphs}.get(way) or partial(_write, out, way)
     work(replace(description, size=2))  # libraries are loaded
     before = _peak_memory()
     start = time.perf_counter()
     num_bytes = work(description)
     seconds = time.perf_counter() - start
-    return _Measured(description.size, seconds, num_bytes, _peak_memory() - before)
+    memory = _peak_memory() - before
+    return {"seconds": seconds, "megabytes": num_bytes / 1e6, "memory_mb": memory / 1e6}
 
 
-def _write(out: Path, formats: Sequence[str], description: PopulationDescription) -> int:
-    return write_part(plan(description, out, formats), 0, 1).bytes
+def _write(out: Path, way: str, description: PopulationDescription) -> int:
+    return write_part(plan(description, out, way.split("+")), 0, 1).bytes
 
 
 def _graphs(description: PopulationDescription) -> Iterator[Any]:
@@ -154,11 +124,7 @@ def _peak_memory() -> int:
 
 
 def build_with_keras(graph: ArchitectureGraph) -> Any:
-    """Builds the ``keras.Model`` with the calls that a user writes; layers have stable names.
-
-    Args:
-        graph: every layer of it is called once.
-    """
+    """Builds the ``keras.Model`` with the calls that a user writes; layers have stable names."""
     import keras
 
     tensors: list[Any] = []
@@ -177,12 +143,8 @@ def build_with_keras(graph: ArchitectureGraph) -> Any:
 
 def summary(frames: Frames) -> list[tuple[str, Any]]:
     """Returns the rows as people read them."""
-    names = {
-        "models_per_second": "models/s",
-        "times_keras": "times Keras",
-        "megabytes": "MB",
-        "memory_mb": "memory, MB",
-    }
+    names = {"models_per_second": "models/s", "times_keras": "times Keras"}
+    names |= {"megabytes": "MB", "memory_mb": "memory, MB"}
     table = frames["generate"].round(2).rename(columns=names)
     return [("Models generated, one process", table)]
 
@@ -198,6 +160,9 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="generate",
     label="generate",
+    text="generating populations, beside building each model with Keras",
+    title="Generating populations",
+    small=("--quick",),
     default=GenerateSettings(),
     check=check,
     measure=measure,

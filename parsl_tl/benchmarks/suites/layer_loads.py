@@ -2,35 +2,82 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.networks import Networks
+from parsl_tl.benchmarks.core.file_cache import cached_share, drop_from_cache, file_system, sync
+from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
-from parsl_tl.benchmarks.core.report import Plot
-from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
-from parsl_tl.benchmarks.formats import format_of
-from parsl_tl.benchmarks.suites.layer_load_task import (
-    COLD,
-    EVERYTHING,
-    LOAD_FORMATS,
-    WARM,
-    Subset,
-    load_file_layers,
-    load_network_layers,
-    load_row,
+from parsl_tl.benchmarks.formats import LAYER_FORMATS, format_of
+from parsl_tl.benchmarks.formats.file_format import (
+    LayerArrays,
+    compare,
+    layer_arrays,
+    written_files,
 )
+from parsl_tl.benchmarks.suites.network_tasks import check_network_room, prepare_network
+from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
+from parsl_tl.task_process import reason_of
 
-_ROOM: Final = 1.2
-# The model, a copy to compare with, what is read, and the store's mapping.
-_COPIES: Final = 4
+COLD: Final = "cold"
+WARM: Final = "warm"
+EVERYTHING: Final = "everything"
+# Pages that a file shares with its neighbours, or that are read ahead, may stay.
+_COLD_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which layers are read.
+
+    Attributes:
+        names: these; no other attribute counts then.
+        count: the first so many of the model's layers with weights.
+        share: the first layers, this share of their number, rounded up; above 0, up to 1.
+    """
+
+    names: tuple[str, ...] = ()
+    count: int | None = None
+    share: float | None = None
+
+    @property
+    def label(self) -> str:
+        """How results name it."""
+        if self.names:
+            return f"by name: {' '.join(self.names)}"
+        if self.count is not None:
+            return f"first {self.count}"
+        return EVERYTHING if self.share in (None, 1.0) else f"first {self.share:.0%}"
+
+    def of(self, layers: Sequence[str]) -> list[str]:
+        """Returns the layers, in the model's order.
+
+        Raises:
+            BenchmarkError: there is no such layer, or there are fewer.
+        """
+        if self.names:
+            missing = [name for name in self.names if name not in layers]
+            if missing:
+                known = ", ".join(layers[:5]) + (" ..." if len(layers) > 5 else "")
+                raise BenchmarkError(f"there is no layer {missing[0]!r}; there are {known}")
+            return [name for name in layers if name in self.names]
+        count = math.ceil((self.share or 1.0) * len(layers)) if self.count is None else self.count
+        if count > len(layers):
+            raise BenchmarkError(f"there are {len(layers)} layers with weights, not {count}")
+        return list(layers[:count])
 
 
 @dataclass(frozen=True)
@@ -41,7 +88,7 @@ class LoadSettings:
         (), "read these, and no --model", metavar="FILE", may_be_empty=True
     )
     formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(LOAD_FORMATS)} (all)", choices=LOAD_FORMATS
+        None, f"of {', '.join(LAYER_FORMATS)} (all)", choices=tuple(LAYER_FORMATS)
     )
     layers: tuple[str, ...] = option((), "read these layers", may_be_empty=True)
     count: tuple[int, ...] = option((), "read the first N", least=1, may_be_empty=True)
@@ -68,16 +115,12 @@ def check(settings: LoadSettings) -> LoadSettings:
 
     Raises:
         InvalidValueError: a network that can never work.
-        BenchmarkError: the folder is missing, or it or the memory has not enough room; a file's
-            name tells no format.
+        BenchmarkError: a file's name tells no format; or see ``check_network_room``.
     """
     for path in settings.files:
         format_of(path)
     if not settings.files:
-        largest = settings.networks.check()
-        if settings.where.config is None:
-            advice = "a smaller --model or --scale"
-            check_room(settings.folder, largest * _ROOM, largest * _COPIES, advice)
+        check_network_room(settings)
     return settings
 
 
@@ -96,19 +139,139 @@ def measure(settings: LoadSettings, progress: Progress = silent) -> Tables:
     """
     how = (settings.subsets, settings.repeats, settings.drop_caches)
     folder = None if settings.folder is None else settings.folder.resolve()
-    steps: list[tuple[str, str, Callable[..., Any], tuple[Any, ...]]] = [
+    steps: list[tuple[str, str, Any, tuple[Any, ...]]] = [
+        (str(path), format_of(path), load_file_layers, (path.resolve(), *how))
+        for path in settings.files
+    ] or [
         (network.label, name, load_network_layers, (network, name, *how, folder))
-        for network in (() if settings.files else settings.networks.all)
+        for network in settings.networks.all
         for name in settings.formats or ()
     ]
-    for path in settings.files:
-        steps.append((str(path), format_of(path), load_file_layers, (path.resolve(), *how)))
     calls = [(f"{label}, {name}", *call) for label, name, *call in steps]
     rows: list[Row] = []
     for step, result in zip(steps, run_each(settings.where, calls, progress), strict=True):
         failed = isinstance(result, str)
         rows += [load_row(step[0], step[1], Subset(), COLD, 1, result=result)] if failed else result
     return {"load_single": rows}
+
+
+def load_row(model: str, name: str, subset: Subset, cache: str, repeat: int, **known: Any) -> Row:
+    """Returns the row of a read: of one that failed, unless it is known otherwise."""
+    row: Row = dict.fromkeys(("time_sec", "model", "format", "subset", "layers", "bytes", "cache"))
+    row |= {"successful": False, "result": "", "cached_share": None, "drop_method": None}
+    row |= {"file_system": "unknown", "repeat": repeat, "cache": cache}
+    return {**row, "model": model, "format": name, "subset": subset.label, **known}
+
+
+def load_network_layers(
+    network: Network,
+    name: str,
+    subsets: Sequence[Subset],
+    repeats: int,
+    system_wide: bool,
+    folder: Path | None,
+) -> list[Row]:
+    """Writes a network in one format, and reads subsets of its layers; runs in a task.
+
+    Args:
+        network: what is written.
+        name: of ``LAYER_FORMATS``.
+        subsets: what is read; everything is read in any case.
+        repeats: how often.
+        system_wide: throw out all caches of the machine before a cold read, if this user may.
+        folder: where a temporary folder is made; the system's if None.
+
+    Raises:
+        BenchmarkError: the network cannot be built.
+        OSError: it cannot be written.
+        StoreError: the store cannot be written.
+    """
+    model, file_format = prepare_network(network), LAYER_FORMATS[name]
+    with tempfile.TemporaryDirectory(dir=folder, prefix="parsl-tl-load-") as place:
+        path = Path(place) / f"model{file_format.suffix}"
+        file_format.save(model, path)
+        sync(Path(place))
+        read = partial(file_format.read, path, keys=file_format.keys(model))
+        row = load_row(network.label, name, Subset(), COLD, 1, file_system=file_system(path))
+        subsets = [*subsets, Subset()]
+        return list(
+            _read_subsets(row, path, read, layer_arrays(model), subsets, repeats, system_wide)
+        )
+
+
+def load_file_layers(
+    path: Path, subsets: Sequence[Subset], repeats: int, system_wide: bool
+) -> list[Row]:
+    """Reads subsets of the layers of a file that is there; runs in a task.
+
+    Args:
+        path: of a format that its suffix tells; of a TensorFlow checkpoint the name without
+            ``.index``. Layers have the names they have in the file, which for Keras weights are
+            in alphabetical order.
+        subsets: see ``load_network_layers``, as for the others.
+        repeats: how often.
+        system_wide: whether all caches go.
+
+    Raises:
+        BenchmarkError: the file is missing, or of no known format.
+        Exception: as the format has it, if the file is damaged.
+    """
+    name = format_of(path)
+    path = path.with_name(path.name.removesuffix(".index"))
+    if not [file for file in written_files(path) if file.exists()]:
+        raise BenchmarkError(f"{path} is missing")
+    read = partial(LAYER_FORMATS[name].read, path, keys={})
+    row = load_row(str(path), name, Subset(), COLD, 1, file_system=file_system(path))
+    subsets = [*subsets, Subset()]
+    return list(_read_subsets(row, path, read, read(None), subsets, repeats, system_wide))
+
+
+def _read_subsets(
+    row: Row,
+    path: Path,
+    read: Callable[[Any], LayerArrays],
+    expected: LayerArrays,
+    subsets: Sequence[Subset],
+    repeats: int,
+    system_wide: bool,
+) -> Iterator[Row]:
+    grid = itertools.product(range(1, repeats + 1), subsets, (COLD, WARM))
+    for repeat, subset, cache in grid:
+        known = {**row, "subset": subset.label, "cache": cache, "repeat": repeat}
+        try:
+            wanted = {name: expected[name] for name in subset.of(list(expected))}
+            if repeat == 1 and cache == COLD:
+                read(list(wanted))  # libraries are loaded
+            yield known | _read(path, read, wanted, cache == COLD, system_wide)
+        except Exception as error:  # whatever a format makes of a damaged file
+            yield known | {"result": reason_of(error)}
+
+
+def _read(
+    path: Path,
+    read: Callable[[Any], LayerArrays],
+    wanted: LayerArrays,
+    is_cold: bool,
+    system_wide: bool,
+) -> Row:
+    files, names = written_files(path), list(wanted)
+    way = drop_from_cache(files, system_wide) if is_cold else None
+    try:
+        share = cached_share(files)
+    except OSError:  # a system that does not tell
+        share = None
+    start = time.perf_counter()
+    arrays = read(names)
+    seconds = time.perf_counter() - start
+    compare(wanted, arrays)
+    result = "ok"
+    if is_cold and share is None:
+        result = "ok, but nothing tells whether the pages left memory"
+    elif is_cold and share is not None and share > _COLD_SHARE:
+        result = f"ok, but {share:.0%} of the pages stayed in memory ({file_system(path)})"
+    num_bytes = sum(array.nbytes for own in arrays.values() for array in own)
+    row: Row = {"time_sec": seconds, "layers": len(names), "bytes": num_bytes, "successful": True}
+    return {**row, "result": result, "cached_share": share, "drop_method": way}
 
 
 def summary(frames: Frames) -> list[tuple[str, Any]]:
@@ -121,21 +284,18 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
 
 
 def _table(rows: Any) -> Any:
-    groups = rows.groupby(["format", "subset"], sort=False)
-    times = rows.pivot_table(
-        index=["format", "subset"], columns="cache", values="time_sec", aggfunc="median"
-    ).reindex(index=groups.size().index, columns=[COLD, WARM])
+    keys = ["format", "subset"]
+    groups = rows.groupby(keys, sort=False)
+    times = rows.pivot_table("time_sec", keys, "cache", aggfunc="median", sort=False)
+    times = times.reindex(index=groups.size().index, columns=[COLD, WARM])
     whole = times.xs(EVERYTHING, level="subset").reindex(times.index.get_level_values("format"))
-    shares = times / whole.to_numpy()
+    shares = (times / whole.to_numpy()).map("{:.1%}".format, na_action="ignore")
     # What went wrong counts for more than what is only to be noted.
     notes = rows[rows.result != "ok"].sort_values("successful", kind="stable")
-    notes = notes.groupby(["format", "subset"]).result.first()
-    table = pd.DataFrame({"MB": groups.bytes.first() / 1e6})
-    for cache, title in ((COLD, "share of everything, cold"), (WARM, "warm")):
-        table[f"{cache}, s"] = times[cache]
-        table[title] = [f"{share:.1%}" if share == share else "" for share in shares[cache]]
-    table["result"] = notes.reindex(table.index).fillna("ok")
-    return table[["MB", "cold, s", "warm, s", "share of everything, cold", "warm", "result"]]
+    notes = notes.groupby(keys).result.first().reindex(times.index).fillna("ok")
+    columns = {"MB": groups.bytes.first() / 1e6, "cold, s": times[COLD], "warm, s": times[WARM]}
+    columns |= {"share of everything, cold": shares[COLD], "warm": shares[WARM], "result": notes}
+    return pd.DataFrame(columns)
 
 
 def remarks(frames: Frames) -> list[str]:
@@ -158,12 +318,9 @@ def plots(frames: Frames) -> list[Plot]:
     for model, own in rows[rows.successful].groupby("model", sort=False):
         name = re.sub(r"[^\w.-]+", "-", Path(str(model)).name).strip("-")
         own = own.assign(MB=own.bytes.astype(float) / 1e6)
-        frame = own.pivot_table(
-            index="MB", columns=["format", "cache"], values="time_sec", aggfunc="median"
-        )
+        frame = own.pivot_table("time_sec", "MB", ["format", "cache"], aggfunc="median")
         frame.columns = [", ".join(pair) for pair in frame.columns]
-        label = "seconds, median, opening included"
-        across = "MB of weights that are read"
+        label, across = "seconds, median, opening included", "MB of weights that are read"
         found.append(Plot(f"load-{name}", str(model), frame, label, "line", "xy", across, WARM))
     return found
 
@@ -177,6 +334,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="load",
     label="load",
+    text="reading some of a model's layers, from every format",
+    title="Reading some of the layers",
+    small=("--model", "dense:16x10"),
     default=LoadSettings(),
     check=check,
     measure=measure,

@@ -16,36 +16,35 @@ from typing import Any, ClassVar, Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.catalog import (
-    Catalog,
-    evolve_catalog,
-    mutated_queries,
-    random_queries,
-)
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.queries import Queries
-from parsl_tl.benchmarks.core.report import Plot, percentiles, short
 from parsl_tl.benchmarks.core.room import SHM, check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.suites.prefix_methods import (
     METHODS,
+    STORE,
+    WALK,
     Answers,
-    Store,
-    Walk,
     make_method,
     missing_methods,
 )
 from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
 from parsl_tl.benchmarks.suites.prefix_timing import Measured, compare_answers, time_method
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.population.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
+)
+from parsl_tl.reporting.frame_plots import Plot
+from parsl_tl.reporting.tables import percentiles, short
 
 RANDOM: Final = "random"
 MUTATED: Final = "mutated"
 _TITLES = {RANDOM: "random architectures", MUTATED: "children of the latest models"}
 _WINDOW = 1000  # the population of the search that left the catalog
 _PROCESS_QUERIES = 1000
-# About how long one query takes, in microseconds per model; only progress depends on it.
-_COSTS = {"walk": 1.5, "walk-arrays": 0.4, "networkx": 18.0, "redis": 6.0, "store": 0.0}
 # Log and snapshot take 1.5 kB per model; while a snapshot is written, the one before it is there.
 _FOLDER_BYTES = 2_500
 _CATALOG_BYTES = 1_000
@@ -86,12 +85,9 @@ class PrefixSettings:
         "quick": (
             "1,000 and 10,000 models, half a minute",
             {
-                "sizes": (1_000, 10_000),
-                "queries": 2_000,
-                "usual_agreement": 40,
-                "redis_up_to": 1_000,
-            }
-            | {"processes": (1, 2), "method_seconds": 0.2},
+                **{"sizes": (1_000, 10_000), "queries": 2_000, "usual_agreement": 40},
+                **{"redis_up_to": 1_000, "processes": (1, 2), "method_seconds": 0.2},
+            },
         )
     }
 
@@ -154,10 +150,12 @@ def measure(settings: PrefixSettings, progress: Progress = silent) -> Tables:
     Raises:
         BenchmarkError: two methods do not agree; a process or server failed.
     """
-    steps = _Steps(settings, progress)
+    has_store = STORE in (settings.methods or ())
+    count = 1 + sum(len(settings.methods_at(size)) + has_store for size in settings.sizes)
+    steps = _Steps(count + has_store, progress)
     tables: Tables = {"lcp": [], "openings": [], "processes": []}
     with temporary_folder(settings.folder) as root:
-        steps.next("evolve", settings.sizes[-1])
+        steps.next(f"evolve, {settings.sizes[-1]:,} models")
         largest = evolve_catalog(
             settings.sizes[-1], seed=settings.seed, window=_WINDOW, progress=steps.within
         )
@@ -168,16 +166,33 @@ def measure(settings: PrefixSettings, progress: Progress = silent) -> Tables:
             kinds = (random, Queries.of(MUTATED, children))
             folder = root / str(size)
             tables["lcp"] += _measure_catalog(settings, catalog, kinds, folder, steps)
-            if Store.name in (settings.methods or ()):
-                steps.next("opening", size)
+            if has_store:
+                steps.next(f"opening, {size:,} models")
                 tables["openings"].append(measure_opening(folder, random))
                 if size == settings.sizes[-1]:
-                    steps.next("processes", size)
+                    steps.next(f"processes, {size:,} models")
                     few = random.head(min(_PROCESS_QUERIES, len(random)))
                     tables["processes"] = measure_processes(folder, few, settings.processes)
                 shutil.rmtree(folder)
     progress(1.0, "done")
     return tables
+
+
+class _Steps:
+    """Tells the share of the work that is done."""
+
+    def __init__(self, count: int, progress: Progress) -> None:
+        self._count, self._progress = count, progress
+        self._number, self._text = -1, ""
+
+    def next(self, text: str) -> None:
+        """Tells that a step begins."""
+        self._number, self._text = self._number + 1, text
+        self.within(0.0)
+
+    def within(self, share: float) -> None:
+        """Tells how much of the step is done."""
+        self._progress((self._number + share) / self._count, self._text)
 
 
 def _measure_catalog(
@@ -192,18 +207,17 @@ def _measure_catalog(
     rows: list[Row] = []
     expected: dict[str, tuple[str, Answers]] = {}
     for name in settings.methods_at(size):
-        steps.next(name, size)
+        steps.next(f"{name}, {size:,} models")
         with make_method(name, folder) as method:
-            built = dict(
-                zip(("build_seconds", "bytes_per_model"), method.build(catalog), strict=True)
-            )
+            seconds, num_bytes = method.build(catalog)
+            built = {"build_seconds": seconds, "bytes_per_model": num_bytes}
             for place, queries in enumerate(kinds):
                 measured = time_method(method, queries, agreement, settings.method_seconds)
                 rows.append({**_row(catalog, name, queries.kind, measured), **built})
                 compare_answers(expected, name, queries.kind, size, measured)
                 steps.within((place + 1) / len(kinds))
     # What only all methods together tell; they agree, or there would be no rows.
-    walks = {row["queries"]: row["mean_us"] for row in rows if row["method"] == Walk.name}
+    walks = {row["queries"]: row["mean_us"] for row in rows if row["method"] == WALK}
     several = len({row["method"] for row in rows}) > 1
     for row in rows:
         walk = walks.get(row["queries"])
@@ -227,101 +241,60 @@ def _row(catalog: Catalog, name: str, kind: str, measured: Measured) -> Row:
     }
 
 
-class _Steps:
-    """Tells the share of the work that is done, by about how long each step takes."""
-
-    def __init__(self, settings: PrefixSettings, progress: Progress) -> None:
-        self._progress = progress
-        self._weights: dict[tuple[str, int], float] = {}
-        largest = max(settings.sizes)
-        self._weights["evolve", largest] = 2e-5 * largest
-        for size in settings.sizes:
-            for name in settings.methods_at(size):
-                seconds = (settings.agreement or 1) * _COSTS[name] * 1e-6 * size
-                timed = min(3 * settings.method_seconds, seconds)
-                self._weights[name, size] = 2 * (seconds + timed) + 2e-4 * size + 1
-            if Store.name in (settings.methods or ()):
-                self._weights["opening", size] = 1 + 1e-4 * size
-        self._weights["processes", largest] = 0.8 * sum(settings.processes)
-        self._total = sum(self._weights.values())
-        # Weights of what is done, and of what is being done.
-        self._done = self._now = 0.0
-        self._text = ""
-
-    def next(self, what: str, size: int) -> None:
-        """Tells that a step begins."""
-        self._done += self._now
-        self._now = self._weights[what, size]
-        self._text = f"{what}, {size:,} models"
-        self.within(0.0)
-
-    def within(self, share: float) -> None:
-        """Tells how much of the step is done."""
-        self._progress((self._done + share * self._now) / self._total, self._text)
-
-
 def summary(frames: Frames) -> list[tuple[str, Any]]:
     """Returns titles and tables that fit 100 columns."""
     rows = frames["lcp"]
-    walks = rows[rows.method == Walk.name].set_index(["catalog", "queries"]).p50_us
-    rows = rows.join(walks.rename("walk p50"), on=["catalog", "queries"])
-    store, others = rows[rows.method == Store.name], rows[rows.method != Store.name]
-    columns = {
-        **{"catalog": "models", "p50_us": "p50", "p99_us": "p99"},
-        **{"per_second_1": "q/s 1", "per_second_2": "q/s 2"},
-    }
-    speeds = [*columns, "walk p50", "speedup_vs_walk", "same_answers"]
-    sizes = {"layers_per_model": "layers /model", "build_seconds": "build s"}
-    singly = others[others.queries == RANDOM].set_index(["catalog", "method"])
-    mutated = others[others.queries == MUTATED].set_index(["catalog", "method"]).p50_us
-    singly = singly.assign(mutated=mutated).reset_index()
-    more = {"build_seconds": "build s", "bytes_per_model": "B/model"}
+    walks = rows.pivot_table("p50_us", ["catalog", "queries"], "method").reindex(columns=[WALK])
+    rows = rows.join(walks.set_axis(["walk p50"], axis=1), on=["catalog", "queries"])
+    kinds = rows.pivot_table("p50_us", ["catalog", "method"], "queries")
+    rows = rows.join(kinds[[MUTATED]], on=["catalog", "method"])
+    own, is_random = rows.method == STORE, rows.queries == RANDOM
     tables = [
         (
             "the store: microseconds per query, and queries/s with 1 and 2 threads\n"
             "faster: the mean of walking all graphs over the store's",
-            _shortened(
-                store,
-                {**dict(zip(speeds, speeds, strict=True)), **columns, "speedup_vs_walk": "faster"}
-                | {"same_answers": "same answers"},
-                "queries",
-            ),
+            _shown(rows[own], "queries", *_SPEEDS, "walk p50", "speedup_vs_walk", "same_answers"),
         ),
         (
             "the store: its catalogs",
-            _shortened(
-                store[store.queries == RANDOM],
-                {"catalog": "models", **sizes, "bytes_per_model": "index bytes /model"},
-            ),
+            _shown(rows[own & is_random], "layers_per_model", *_BUILT),
         ),
         (
             "other methods: as above for random queries, and p50 of mutated ones",
-            _shortened(singly, {**columns, **more, "mutated": "mutated"}, "method"),
+            _shown(rows[~own & is_random], "method", *_SPEEDS, *_BUILT, "mutated"),
         ),
     ]
     if "openings" in frames:
-        units = {"open": 1e3, "and answer": 1e3, "without snapshot": 1e3}
-        units |= {"log MB": 1e-6, "snapshot MB": 1e-6}
-        table = frames["openings"].set_axis(["models", *units], axis=1)
-        table = table.assign(**{name: table[name] * unit for name, unit in units.items()})
-        own = dict(zip(table, table, strict=True))
-        tables.append(("opening a store: milliseconds", _shortened(table, own)))
-        table = frames["processes"].drop(columns="queries")
-        table = table.assign(pss_growth_bytes=table.pss_growth_bytes / 1e6).rename(
-            columns={"catalog": "models", "pss_growth_bytes": "MB, all together"}
-        )
-        table = table.rename(columns={"ratio_to_first": "times the first"})
+        table = frames["openings"] * [1, 1e3, 1e3, 1e3, 1e-6, 1e-6]
+        tables.append(("opening a store: milliseconds", _shown(table, *table.columns[1:])))
+        table = frames["processes"].drop(columns="queries").rename(columns=_HEADS)
+        table["MB, all together"] /= 1e6
         tables.append(("processes with one store open: memory", table))
     return tables
 
 
-def _shortened(rows: Any, names: Mapping[str, str], text: str = "") -> Any:
-    """Returns columns by new names, with short numbers; one of text is behind the first."""
-    table = rows[list(names)].rename(columns=names).map(short)
-    table["models"] = rows["catalog"] if "catalog" in rows else rows["models"]
-    if text:
-        table.insert(1, text, rows[text])
-    return table
+# Headings of columns where people read them.
+_HEADS: Final = {
+    **{"catalog": "models", "p50_us": "p50", "p99_us": "p99", "per_second_1": "q/s 1"},
+    **{"per_second_2": "q/s 2", "speedup_vs_walk": "faster", "same_answers": "same answers"},
+    **{"layers_per_model": "layers /model", "build_seconds": "build s"},
+    **{"bytes_per_model": "B/model", "open_seconds": "open", "open_query_seconds": "and answer"},
+    **{
+        "replay_seconds": "without snapshot",
+        "bytes_log": "log MB",
+        "bytes_snapshot": "snapshot MB",
+    },
+    **{"pss_growth_bytes": "MB, all together", "ratio_to_first": "times the first"},
+}
+_SPEEDS: Final = ("p50_us", "p99_us", "per_second_1", "per_second_2")
+_BUILT: Final = ("build_seconds", "bytes_per_model")
+
+
+def _shown(rows: Any, *columns: str) -> Any:
+    """Returns columns behind that of the catalog, by their headings, with short numbers."""
+    table = rows[["catalog", *columns]]
+    shortened = {name: table[name].map(short) for name in columns if table[name].dtype.kind in "if"}
+    return table.assign(**shortened).rename(columns=_HEADS)
 
 
 def plots(frames: Frames) -> list[Plot]:
@@ -350,6 +323,9 @@ def _by_size(name: str, title: str, frame: pd.DataFrame, label: str) -> Plot:
 SUITE: Final = Suite(
     name="lcp",
     label="prefixes",
+    text="finding the longest common prefix, beside walking every graph",
+    title="Finding the donor",
+    small=("--quick",),
     default=PrefixSettings(),
     check=check,
     measure=measure,

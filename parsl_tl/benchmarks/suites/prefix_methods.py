@@ -5,7 +5,6 @@ Ties go to the higher quality, then to the model that was added last.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import time
@@ -13,23 +12,25 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
-from parsl_tl.benchmarks.core.catalog import Catalog
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import resident_bytes
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.population.catalog import Catalog
 from parsl_tl.store.embedded import EmbeddedStore
 
 Group = tuple[int, tuple[int, ...]]
 Ids = NDArray[np.uint64]
 # In front of a model's keys in Redis: its id and its quality, 8 bytes each.
 _HEADER_WORDS = 2
+# Models that are stored in Redis, or fetched from it, at once.
+_BATCH = 1000
 
 
 class Answers(NamedTuple):
@@ -45,14 +46,26 @@ class Answers(NamedTuple):
 
 
 class PrefixMethod(ABC):
-    """One way to find the longest common prefix; use it in a ``with``, then ``build`` once."""
+    """One way to find the longest common prefix; use it in a ``with``, then ``build`` once.
+
+    Attributes:
+        name: of the method.
+        threads: numbers of threads with which ``many`` can be called; none for one that takes one
+            query at a time.
+        ask: answers one query, with nothing around it.
+        arguments: gives for each query what ``ask`` takes, so that no clock sees it made.
+        answer: gives (model id, number of common layers) from what ``ask`` returned.
+    """
 
     name: ClassVar[str]
-    # With how many threads ``many`` can be called.
     threads: ClassVar[tuple[int, ...]] = ()
+    ask: Callable[..., Any]
+    arguments: Callable[[Queries], Sequence[tuple[Any, ...]]] = staticmethod(
+        Queries.graphs_one_by_one
+    )
+    answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
-    def __enter__(self) -> PrefixMethod:
-        """Starts what the method needs besides its models."""
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,11 +76,7 @@ class PrefixMethod(ABC):
         """Frees everything."""
 
     def build(self, catalog: Catalog) -> tuple[float, float]:
-        """Stores a catalog.
-
-        Returns:
-            Seconds, and bytes of memory per model.
-        """
+        """Stores a catalog; returns seconds, and bytes of memory per model."""
         before = self.held_bytes()
         start = time.perf_counter()
         self.add(catalog, catalog.ids)
@@ -82,70 +91,40 @@ class PrefixMethod(ABC):
     def add(self, catalog: Catalog, ids: Ids) -> None:
         """Stores models behind those that are there."""
 
-    @abstractmethod
-    def ask(self) -> Callable[..., Any]:
-        """Returns the function that answers one query, with nothing around it."""
-
-    def arguments(self, queries: Queries) -> Sequence[tuple[Any, ...]]:
-        """Returns for each query what the function takes, so that no clock sees it made."""
-        return queries.graphs_one_by_one()
-
-    def answer(self, found: Any) -> tuple[int, int]:
-        """Returns (model id, number of common layers) from what the function returned."""
-        return (0, 0) if found is None else (int(found[0]), int(found[1]))
-
     def many(self, queries: Queries, threads: int) -> Answers:
-        """Answers all queries in one call.
-
-        Args:
-            queries: what to ask.
-            threads: one of ``self.threads``.
-        """
+        """Answers all queries in one call, with one of ``self.threads``."""
         raise NotImplementedError(f"{self.name} takes one query at a time")
 
 
-class Store(PrefixMethod):
+class _Store(PrefixMethod):
     """The embedded store over a folder, with its catalog folded into the shared snapshot."""
 
     name = "store"
     threads = (1, 2)
+    arguments = staticmethod(Queries.one_by_one)
+    answer = staticmethod(first_answer)
 
     def __init__(self, folder: Path) -> None:
-        """Opens a store in a folder that does not exist yet."""
         self._store = EmbeddedStore(folder)
+        self.ask = ask_engine(self._store)
 
     def close(self) -> None:
-        """See ``PrefixMethod``."""
         self._store.close()
 
     def held_bytes(self) -> int:
-        """Returns the memory of the index that all processes of a node share."""
+        # Of the index that all processes of a node share.
         return self._store.stats()["bytes_index_shared"]
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
-        """See ``PrefixMethod``; the ids are the catalog's."""
-        put_catalog(self._store, catalog)
-
-    def ask(self) -> Callable[..., Any]:
-        """See ``PrefixMethod``."""
-        return ask_engine(self._store)
-
-    def arguments(self, queries: Queries) -> Sequence[tuple[Any, ...]]:
-        """See ``PrefixMethod``."""
-        return queries.one_by_one()
-
-    def answer(self, found: Any) -> tuple[int, int]:
-        """See ``PrefixMethod``."""
-        return first_answer(found)
+        put_catalog(self._store, catalog)  # under its own ids
 
     def many(self, queries: Queries, threads: int) -> Answers:
-        """See ``PrefixMethod``."""
         ask = ask_engine(self._store, threads)
         found, ids, scores, _ = ask(queries.keys, queries.models.layer_starts)
         return Answers(np.where(found, ids, 0), np.where(found, scores, 0.0).astype(np.int64))
 
 
-class Walk(PrefixMethod):
+class _Walk(PrefixMethod):
     """Walks every stored graph, kept in hash maps as in the way that was published."""
 
     name = "walk"
@@ -154,33 +133,27 @@ class Walk(PrefixMethod):
 
     def __init__(self) -> None:
         self._walk: Any = self.kind()
+        self.ask = self._walk.best
 
     def close(self) -> None:
-        """See ``PrefixMethod``."""
-        self._walk = None
+        del self._walk, self.ask
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
-        """See ``PrefixMethod``."""
         self._walk.add_many(ids, catalog.qualities, *catalog.graphs)
 
-    def ask(self) -> Callable[..., Any]:
-        """See ``PrefixMethod``."""
-        return self._walk.best  # type: ignore[no-any-return]
-
     def many(self, queries: Queries, threads: int) -> Answers:
-        """See ``PrefixMethod``."""
         ids, lengths = self._walk.best_many(*queries.models.graphs, threads=threads)
         return Answers(ids, lengths.astype(np.int64))
 
 
-class ArrayWalk(Walk):
+class _ArrayWalk(_Walk):
     """The same walk over arrays, to tell its own cost from that of the maps."""
 
     name = "walk-arrays"
     kind = ArrayGraphWalk
 
 
-class NetworkxWalk(PrefixMethod):
+class _NetworkxWalk(PrefixMethod):
     """Every stored graph as a ``networkx.DiGraph``, walked breadth-first together with the query.
 
     A layer joins the prefix when all of its in-edges come from the prefix and the layer agrees. It
@@ -190,46 +163,31 @@ class NetworkxWalk(PrefixMethod):
     name = "networkx"
 
     def __init__(self) -> None:
-        """Starts without models.
-
-        Raises:
-            BenchmarkError: networkx is not installed.
-        """
-        missing = networkx_missing()
-        if missing is not None:
-            raise BenchmarkError(missing)
+        _refuse_if(networkx_missing())
         self._networkx: Any = importlib.import_module("networkx")
         self._models: list[tuple[int, float, Any]] = []
 
     def close(self) -> None:
-        """See ``PrefixMethod``."""
         self._models = []
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
-        """See ``PrefixMethod``."""
         for index, model_id in enumerate(ids.tolist()):
             layers, edges = catalog.layers_of(index), catalog.edges_of(index)
             graph = self._graph(catalog.layer_digests[layers], catalog.edges[edges])
             self._models.append((model_id, float(catalog.qualities[index]), graph))
 
-    def ask(self) -> Callable[..., Any]:
-        """See ``PrefixMethod``."""
-        return self._best
-
-    def _best(
+    def ask(
         self, layer_digests: NDArray[np.uint64], edges: NDArray[np.uint32]
     ) -> tuple[int, int] | None:
         # A group: layers that are equal and have equal inputs, in order.
         groups: dict[Group, int] = {}
         query = self._graph(layer_digests, edges)
         wanted = Counter(_walk(query, lambda group: groups.setdefault(group, len(groups))))
-        found: tuple[int, float, int] | None = None
-        best_id = 0
+        best = (0, 0.0, 0, 0)
         for order, (model_id, quality, graph) in enumerate(self._models):
             common = (Counter(_walk(graph, groups.get)) & wanted).total()
-            if common and (found is None or (common, quality, order) > found):
-                found, best_id = (common, quality, order), model_id
-        return None if found is None else (best_id, found[0])
+            best = max(best, (common, quality, order, model_id))
+        return (best[3], best[0]) if best[0] else None
 
     def _graph(self, layer_digests: NDArray[np.uint64], edges: NDArray[np.uint32]) -> Any:
         graph = self._networkx.DiGraph()
@@ -261,7 +219,7 @@ def _walk(graph: Any, find: Callable[[Group], int | None]) -> Iterator[int]:
                 frontier.append(target)
 
 
-class RedisKeys(PrefixMethod):
+class _RedisKeys(PrefixMethod):
     """A Redis server that holds the keys, and a client that fetches and intersects them.
 
     Redis cannot search prefixes. A query fetches the layer keys of all models in batches, and the
@@ -270,84 +228,58 @@ class RedisKeys(PrefixMethod):
     """
 
     name = "redis"
+    arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
 
-    def __init__(self, batch: int = 1000) -> None:
-        """Nothing is started yet.
-
-        Args:
-            batch: models that are stored or fetched at once.
-
-        Raises:
-            BenchmarkError: redis-server or its Python package is not installed.
-        """
-        self._batch = batch
+    def __init__(self) -> None:
         self._server = RedisServer()
-        self._stack = contextlib.ExitStack()
         self._client: Any = None
 
-    def __enter__(self) -> PrefixMethod:
-        """Starts the server.
-
-        Raises:
-            BenchmarkError: it does not come up.
-        """
-        self._stack.enter_context(self._server)
+    def __enter__(self) -> Self:
+        self._server.__enter__()
         self._client = self._server.connect()
-        self._stack.callback(self._client.close)
         return self
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, or None when it does not run."""
         return self._server.pid
 
     def close(self) -> None:
-        """Ends the server and removes its folder."""
-        self._stack.close()
+        if self._client is not None:
+            self._client.close()
+        self._server.close()
 
     def held_bytes(self) -> int:
-        """Returns what the server says it uses."""
         return int(self._client.info("memory")["used_memory"])
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
-        """See ``PrefixMethod``."""
         layer_keys = catalog.layer_keys()
         headers = np.empty((len(catalog), _HEADER_WORDS), np.uint64)
         headers[:, 0] = ids
         headers[:, 1] = catalog.qualities.view(np.uint64)
         first = int(self._client.get("count") or 0)
-        for start in range(0, len(catalog), self._batch):
+        for start in range(0, len(catalog), _BATCH):
             values: dict[str, bytes] = {}
-            for index in range(start, min(start + self._batch, len(catalog))):
+            for index in range(start, min(start + _BATCH, len(catalog))):
                 keys = layer_keys[catalog.layers_of(index)]
                 values[f"keys:{first + index}"] = headers[index].tobytes() + keys.tobytes()
                 values[f"edges:{first + index}"] = catalog.edges[catalog.edges_of(index)].tobytes()
             self._client.mset(values)
         self._client.set("count", first + len(catalog))
 
-    def ask(self) -> Callable[..., Any]:
-        """See ``PrefixMethod``; the function takes layer keys, which are unique."""
-        return self._best
-
-    def arguments(self, queries: Queries) -> Sequence[tuple[Any, ...]]:
-        """See ``PrefixMethod``."""
-        return [(keys,) for keys, _ in queries.one_by_one()]
-
-    def _best(self, layer_keys: NDArray[np.uint64]) -> tuple[int, int] | None:
+    def ask(self, layer_keys: NDArray[np.uint64]) -> tuple[int, int] | None:
         query = np.sort(layer_keys)
-        found: tuple[int, float, int] | None = None
+        best = (0, 0.0, 0, 0)
         count = int(self._client.get("count") or 0)
-        for start in range(0, count, self._batch):
-            numbers = range(start, min(start + self._batch, count))
+        for start in range(0, count, _BATCH):
+            numbers = range(start, min(start + _BATCH, count))
             values = self._client.mget([f"keys:{number}" for number in numbers])
-            best_here = _best_of(values, query)
+            length, quality, model_id = _best_of(values, query)
             # A later batch wins where all is equal.
-            if best_here is not None and (found is None or best_here[:2] >= found[:2]):
-                found = best_here
-        return None if found is None else (found[2], found[0])
+            best = max(best, (length, quality, start, model_id))
+        return (best[3], best[0]) if best[0] else None
 
 
-def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, float, int] | None:
+def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, float, int]:
     """Returns (number of common layers, quality, model id) of the best of some models."""
     sizes = np.array([len(value) for value in values]) // 8
     starts = np.cumsum(sizes) - sizes
@@ -360,18 +292,23 @@ def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, f
     lengths = np.add.reduceat(common, starts, dtype=np.int64)
     qualities = words[starts + 1].view(np.float64)
     best = int(np.lexsort((np.arange(len(values)), qualities, lengths))[-1])
-    if lengths[best] == 0:
-        return None
     return int(lengths[best]), float(qualities[best]), int(words[starts[best]])
 
 
 # In the order in which they are asked: the first one's answers are what the others have to find.
-_KINDS: Final = {kind.name: kind for kind in (Walk, ArrayWalk, NetworkxWalk, RedisKeys)}
-METHODS: Final = (*_KINDS, Store.name)
+_KINDS: Final = {kind.name: kind for kind in (_Walk, _ArrayWalk, _NetworkxWalk, _RedisKeys)}
+STORE: Final = _Store.name
+WALK: Final = _Walk.name
+METHODS: Final = (*_KINDS, STORE)
+
+
+def _refuse_if(missing: str | None) -> None:
+    if missing is not None:
+        raise BenchmarkError(missing)
 
 
 def networkx_missing() -> str | None:
-    """Returns why ``NetworkxWalk`` cannot be used, in one line, or None."""
+    """Returns why ``networkx`` cannot be used, in one line, or None."""
     if importlib.util.find_spec("networkx") is None:
         return "networkx is not installed: pip install networkx"
     return None
@@ -379,15 +316,14 @@ def networkx_missing() -> str | None:
 
 def missing_methods(settings: Any = None) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    reasons = {NetworkxWalk.name: networkx_missing(), RedisKeys.name: redis_missing()}
+    reasons = {"networkx": networkx_missing(), "redis": redis_missing()}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def make_method(name: str, folder: Path) -> PrefixMethod:
-    """Returns a method without models.
+    """Returns a method of ``METHODS`` without models; the store goes into a new folder.
 
-    Args:
-        name: one of ``METHODS``.
-        folder: where the store goes; it does not exist yet.
+    Raises:
+        BenchmarkError: what it needs is not installed.
     """
-    return Store(folder) if name == Store.name else _KINDS[name]()
+    return _Store(folder) if name == STORE else _KINDS[name]()

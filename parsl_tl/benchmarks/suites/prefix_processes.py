@@ -21,12 +21,8 @@ _REPEATS = 5
 def measure_opening(folder: Path, queries: Queries) -> Row:
     """Opens a store whose catalog is folded, again and again; leaves it as it was.
 
-    The files are in memory (the page cache), as they are when another process has used the store
-    just before.
-
-    Args:
-        folder: of the store, which nobody has open.
-        queries: the first of them is asked.
+    Nobody else has the store open, and its files are in memory (the page cache), as they are when
+    another process has used it just before. The first of the queries is asked.
 
     Returns:
         ``catalog`` (models), ``open_seconds``, ``open_query_seconds`` (until the first query is
@@ -63,14 +59,9 @@ def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> 
     Memory is each process's proportional part of it (PSS), before it opens the store and when all
     have their answers and none has closed it. Pages that they share are counted once in the sum.
 
-    Args:
-        folder: of the store, which nobody else has open.
-        queries: what every process asks.
-        counts: numbers of processes; the first one is what the others are compared with.
-
     Returns:
         For each count ``catalog`` (models), ``processes``, ``queries`` (of each process),
-        ``pss_growth_bytes`` (all processes together), ``ratio_to_first``.
+        ``pss_growth_bytes`` (all processes together), ``ratio_to_first`` (of the counts).
 
     Raises:
         BenchmarkError: a process failed or was killed.

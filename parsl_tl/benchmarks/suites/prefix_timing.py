@@ -30,14 +30,13 @@ class Measured:
         seconds: of each query that was asked by itself, in the order of the queries.
         per_second: queries per second for each number of threads that the method can use; by
             itself where it takes one query at a time.
-        singly: answers to queries asked one by one, from the first on.
-        together: answers to queries asked in calls for many; empty where there is no such call.
+        answers: to queries asked one by one, and to those asked in calls for many, where there is
+            such a call; from the first query on.
     """
 
     seconds: list[float]
     per_second: dict[int, float]
-    singly: Answers
-    together: Answers
+    answers: list[Answers]
 
 
 def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: float) -> Measured:
@@ -49,22 +48,20 @@ def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: f
         agreement: how many have to be answered in any case, one by one or together.
         limit: seconds for single queries, and for each number of threads.
     """
-    ask, arguments = method.ask(), method.arguments(queries)
+    ask, arguments = method.ask, method.arguments(queries)
     # The last ones, which are the first to be left out when time is short.
     _ask_singly(ask, arguments[-_WARM_UP:][::-1], limit / 10)
     seconds, found = _ask_singly(ask, arguments, limit)
-    mean = sum(seconds) / len(seconds)
+    mean = statistics.fmean(seconds)
     if not method.threads:
         found += [ask(*given) for given in arguments[len(found) : agreement]]
-    singly = _answers([method.answer(one) for one in found])
+    ids, lengths = zip(*map(method.answer, found), strict=True)
+    singly = Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))
     if not method.threads:
-        return Measured(seconds, {1: 1 / mean}, singly, _answers([]))
-    fitting = min(len(queries), max(_FEWEST, int(limit / mean)))
-    per_second = {
-        threads: _rate(method, queries.head(fitting), threads, mean) for threads in method.threads
-    }
-    together = _ask_together(method, queries.head(agreement), mean)
-    return Measured(seconds, per_second, singly, together)
+        return Measured(seconds, {1: 1 / mean}, [singly])
+    fitting = queries.head(min(len(queries), max(_FEWEST, int(limit / mean))))
+    per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
+    return Measured(seconds, per_second, [singly, _ask_together(method, agreement, queries, mean)])
 
 
 def _ask_singly(
@@ -88,28 +85,21 @@ def _ask_singly(
 
 def _rate(method: PrefixMethod, queries: Queries, threads: int, mean: float) -> float:
     """Returns queries per second; the median of three runs where they are short."""
-    runs = _REPEATS if mean * len(queries) < _CALL_SECONDS else 1
     rates = []
-    for _ in range(runs):
+    for _ in range(_REPEATS if mean * len(queries) < _CALL_SECONDS else 1):
         start = time.perf_counter()
         method.many(queries, threads)
         rates.append(len(queries) / (time.perf_counter() - start))
     return statistics.median(rates)
 
 
-def _ask_together(method: PrefixMethod, queries: Queries, mean: float) -> Answers:
+def _ask_together(method: PrefixMethod, count: int, queries: Queries, mean: float) -> Answers:
     step = max(1, int(_CALL_SECONDS / mean))
-    threads = max(method.threads)
     parts = [
-        method.many(queries.part(first, min(first + step, len(queries))), threads)
-        for first in range(0, len(queries), step)
+        method.many(queries.part(first, min(first + step, count)), max(method.threads))
+        for first in range(0, count, step)
     ]
     return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _answers(found: Sequence[tuple[int, int]]) -> Answers:
-    ids, lengths = zip(*found, strict=True) if found else ((), ())
-    return Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))
 
 
 def compare_answers(
@@ -117,26 +107,18 @@ def compare_answers(
 ) -> None:
     """Holds a method's answers against those of the first method, which it becomes if it is that.
 
-    Args:
-        expected: for each kind of query, the first method and its answers.
-        name: the method.
-        kind: of the queries.
-        size: of the catalog.
-        measured: its answers.
+    ``expected`` has the first method and its answers for each kind of query.
 
     Raises:
         BenchmarkError: an answer is another one; the message names the query.
     """
-    singly, together = measured.singly, measured.together
-    longer = max(singly, together, key=lambda answers: len(answers.ids))
-    first, answers = expected.setdefault(kind, (name, longer))
-    for found in (singly, together):
+    longest = max(measured.answers, key=lambda answers: len(answers.ids))
+    first, answers = expected.setdefault(kind, (name, longest))
+    for found in measured.answers:
         count = min(len(found.ids), len(answers.ids))
-        differs = (found.ids[:count] != answers.ids[:count]) | (
-            found.lengths[:count] != answers.lengths[:count]
-        )
-        if differs.any():
-            query = int(np.argmax(differs))
+        same = [one[:count] == two[:count] for one, two in zip(found, answers, strict=True)]
+        if not np.all(same):
+            query = int(np.argmin(np.all(same, axis=0)))
             raise BenchmarkError(
                 f"catalog of {size:,} models, {kind} query {query}: {first} finds "
                 f"{_told(answers, query)}, {name} finds {_told(found, query)}; "

@@ -16,12 +16,6 @@ from typing import Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.catalog import (
-    Catalog,
-    evolve_catalog,
-    mutated_queries,
-    random_queries,
-)
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer
@@ -29,40 +23,17 @@ from parsl_tl.benchmarks.core.room import resident_bytes_of, temporary_folder
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
 from parsl_tl.benchmarks.core.suite import Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE
-from parsl_tl.benchmarks.formats.operation import QUERY
-from parsl_tl.benchmarks.suites.bandwidth import (
-    BandwidthWorker,
-    Case,
-    Measured,
-    measure_case,
-    ratio,
-)
-from parsl_tl.benchmarks.suites.remote_queries import (
-    MATCH,
-    WALK,
-    Asked,
-    QueryCase,
-    SmallTimes,
-    fill_walk,
-    latency_rows,
-    questions_of,
-    small_rows,
-    time_queries,
-    time_small,
-)
-from parsl_tl.benchmarks.suites.remote_report import (
-    BASELINES,
-    SIZES,
-    TOTALS,
-    plots,
-    summary,
-    target_rows,
-)
-from parsl_tl.benchmarks.suites.remote_settings import (
-    TRANSPORTS,
-    RemoteSettings,
-    check,
-    has_bare,
+from parsl_tl.benchmarks.formats.operation import QUERY, Case
+from parsl_tl.benchmarks.suites import bandwidth, remote_queries, remote_report
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Measured, ratio
+from parsl_tl.benchmarks.suites.remote_queries import Asked, QueryCase, questions_of
+from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
+from parsl_tl.benchmarks.suites.remote_settings import TRANSPORTS, RemoteSettings, check, has_bare
+from parsl_tl.population.catalog import (
+    Catalog,
+    evolve_catalog,
+    mutated_queries,
+    random_queries,
 )
 
 # Queries in one operation, whose total rate is measured.
@@ -122,7 +93,7 @@ def measure(settings: RemoteSettings, progress: Progress = silent) -> Tables:
                     done += weight
         progress(1.0, "done")
     frames = {name: pd.DataFrame(rows) for name, rows in run.tables.items()}
-    return {**run.tables, "remote_targets": target_rows(frames)}
+    return {**run.tables, "remote_targets": remote_report.target_rows(frames)}
 
 
 # What distinguishes a case from the others on the same servers: series, model_mb, clients.
@@ -141,11 +112,11 @@ def _count(number: int, what: str) -> str:
 class _RemoteWorker(BandwidthWorker):
     """A client."""
 
-    def latencies(self, case: QueryCase) -> dict[str, list[float]]:
-        return time_queries(case)
+    def latencies(self, case: QueryCase) -> remote_queries.Seconds:
+        return remote_queries.time_queries(case)
 
-    def small(self, case: QueryCase) -> SmallTimes:
-        return time_small(case, lambda: self.meet(case.clients))
+    def small(self, case: QueryCase) -> remote_queries.SmallTimes:
+        return remote_queries.time_small(case, lambda: self.meet(case.clients))
 
 
 class _Run:
@@ -218,16 +189,17 @@ class _Run:
         address = TRANSPORTS[scheme].format(folder)
         with StoreServers(address, folder, 1) as servers, BareServers(scheme, address, 1) as bare:
             _fill(servers.uris, catalog)
-            fill_walk(scheme, bare.addresses[0], catalog)
+            (uri,), (walker,) = servers.uris, bare.addresses
+            remote_queries.fill_walk(scheme, walker, catalog)
             for clients in sorted({1, *settings.clients}):
-                uri, walker = servers.uris[0], bare.addresses[0]
-                case = QueryCase(
-                    scheme, uri, walker, folder, questions, clients, settings.min_rounds
-                )
+                asked = (folder, questions, clients, settings.min_rounds)
+                case = QueryCase(scheme, uri, walker, *asked)
                 times = self._workers.ask(clients, "small", case)
-                memory = dict.fromkeys((MATCH, "query"), resident_bytes_of(servers.pids[0]) / 1e6)
-                memory[WALK] = resident_bytes_of(bare.pids[0]) / 1e6
-                self.tables["remote_small"] += small_rows(case, models, times, memory)
+                store, walk = (resident_bytes_of(one.pids[0]) / 1e6 for one in (servers, bare))
+                memory = {"match": store, "query": store, "walk": walk}
+                self.tables["remote_small"] += remote_queries.small_rows(
+                    case, models, times, memory
+                )
         shutil.rmtree(folder)
 
     def _measure_latencies(self, scheme: str, servers: StoreServers, bare: Sequence[str]) -> None:
@@ -235,7 +207,7 @@ class _Run:
         for kind, questions in self._queries.items():
             case = QueryCase(scheme, uri, bare[0] if bare else None, folder, questions)
             (times,) = self._workers.ask(1, "latencies", case)
-            rows = latency_rows(case, kind, len(self._catalog), times)
+            rows = remote_queries.latency_rows(case, kind, len(self._catalog), times)
             self.tables["remote_latency"] += rows
 
     def _measure_case(
@@ -243,8 +215,8 @@ class _Run:
         scheme: str,
         shape: _Shape,
         providers: int,
-        servers: tuple[str, ...],
-        bare: tuple[str, ...],
+        servers: Sequence[str],
+        bare: Sequence[str],
     ) -> None:
         series, model_mb, clients = shape
         number = next(self._numbers)
@@ -262,12 +234,12 @@ class _Run:
             parts=PARTS if series == SIZES else (WHOLE,),
             scheme=scheme,
             providers=providers,
-            servers=servers,
-            bare=bare,
+            servers=tuple(servers),
+            bare=tuple(bare),
             number=number,
             questions=tuple((one.keys, one.starts) for one in asked),
         )
-        found = measure_case(self._workers, case, self._settings)
+        found = bandwidth.measure_case(self._workers, case, self._settings)
         self.tables["remote"] += _rows(series, case, found)
         shutil.rmtree(folder)
 
@@ -281,65 +253,36 @@ def _rows(series: str, case: Case, found: Sequence[Measured]) -> list[Row]:
     """Returns a row for each operation of a case, with ratios to the others of it."""
     rows: list[Row] = []
     for one in found:
-        times, is_query = one.times, one.operation == QUERY
-        median, least = times.values()
+        times, is_query = bandwidth.times_of(one), one.names["operation"] == QUERY
         num_bytes = 0 if is_query else one.num_bytes
         items = case.processes * (len(case.questions) if is_query else 1)
-        rows.append(
-            {
-                "series": series,
-                "transport": case.scheme,
-                "providers": case.providers,
-                "clients": case.processes,
-                "method": one.method,
-                "operation": one.operation,
-                "part": one.part,
-                "how": one.how,
-                "model_mb": case.model_mb,
-                "layers": case.layers,
-                "bytes": num_bytes,
-                "items": items,
-                **times,
-                "gb_per_s": num_bytes / median / 1e9,
-                "gb_per_s_best": num_bytes / least / 1e9,
-                "items_per_s": items / median,
-                "items_per_s_best": items / least,
-                "repeats": len(one.spans),
-            }
-        )
+        row: Row = {"series": series, "transport": case.scheme, "providers": case.providers}
+        row |= {"clients": case.processes, **one.names}
+        row |= {"model_mb": case.model_mb, "layers": case.layers, "bytes": num_bytes}
+        row |= {"items": items, **times}
+        for name, amount in (("gb_per_s", num_bytes / 1e9), ("items_per_s", items)):
+            row[name] = amount / times["seconds_median"]
+            row[f"{name}_best"] = amount / times["seconds_min"]
+        rows.append({**row, "repeats": len(one.spans)})
     for row in rows:
         for method in BASELINES:
-            baseline = _baseline_of(row, rows, method)
-            row[f"ratio_to_{method}"] = ratio(row, baseline)
-            row[f"best_ratio_to_{method}"] = ratio(row, baseline, "seconds_min")
+            given = () if row["method"] in ("memcpy", method) else rows
+            row[f"ratio_to_{method}"] = ratio(row, given, method)
+            row[f"best_ratio_to_{method}"] = ratio(row, given, method, "seconds_min")
     return rows
-
-
-def _baseline_of(row: Row, rows: Sequence[Row], method: str) -> Row | None:
-    """Finds what another method took in the same case for the same operation.
-
-    Where it has two ways to read, the one that does as the row's: into arrays, or fresh ones.
-    """
-    same = ("operation", "part")
-    found = [
-        other
-        for other in rows
-        if other["method"] == method and all(other[name] == row[name] for name in same)
-    ]
-    if not found or row["method"] in ("memcpy", method):
-        return None
-    what = row["how"].rpartition(" ")[2]
-    return next((other for other in found if other["how"] == what), found[0])
 
 
 SUITE: Final = Suite(
     name="remote",
     label="servers",
+    text="a store on servers, beside the transport alone, Redis, HDF5",
+    title="A store on servers",
+    small=("--quick",),
     default=RemoteSettings(),
     check=check,
     measure=measure,
-    summary=summary,
-    plots=plots,
+    summary=remote_report.summary,
+    plots=remote_report.plots,
     description=(
         "Starts servers on this machine, puts and gets models over the network and by mapping\n"
         "the servers' files, asks for the longest common prefix, with one client and several,\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.catalog import Catalog
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
-from parsl_tl.benchmarks.core.report import percentiles
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.benchmarks.suites.bandwidth import Span
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
+from parsl_tl.population.catalog import Catalog
+from parsl_tl.reporting.tables import percentiles
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.embedded import EmbeddedStore
 from parsl_tl.store.transports import connect
 
-QUERY, MATCH, PING, RPC = "query", "match", "ping", "bare rpc"
+QUERY, MATCH, RPC = "query", "match", "bare rpc"
 ENGINE_QUERY, ENGINE_MATCH = "engine's query", "engine's match"
-HANDLER: Final = "server's own clock"
 WALK: Final = "walk"
-_SMALL_WAYS: Final = (MATCH, QUERY, WALK)
 _WARM_UP = 50
 _TIMEOUT_SECONDS = 30.0
 
@@ -49,7 +48,8 @@ class Asked(NamedTuple):
     edges: NDArray[np.uint32]
 
 
-Ways = Mapping[str, Callable[[Asked], Any]]
+Ways = dict[str, Callable[[Asked], Any]]
+Seconds = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class QueryCase:
 
 
 class SmallTimes(NamedTuple):
-    """By way: seconds of each question, and (start, end) of each round, of a clock for all."""
+    """By way: seconds of each question, and the span of each round, of a clock for all."""
 
-    seconds: dict[str, list[float]]
-    spans: dict[str, list[tuple[float, float]]]
+    seconds: Seconds
+    spans: dict[str, list[Span]]
 
 
 def questions_of(queries: Queries) -> tuple[Asked, ...]:
@@ -88,7 +88,7 @@ def questions_of(queries: Queries) -> tuple[Asked, ...]:
     return tuple(Asked(*keys, *graph) for keys, graph in both)
 
 
-def time_queries(case: QueryCase) -> dict[str, list[float]]:
+def time_queries(case: QueryCase) -> Seconds:
     """Asks every query in every way.
 
     Returns:
@@ -104,9 +104,9 @@ def time_queries(case: QueryCase) -> dict[str, list[float]]:
         remote = stack.enter_context(closing(open_servers([case.server], maps_segments=False)))
         local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
         connection = _connection(case.server)
-        ways: dict[str, Callable[[Asked], Any]] = {
+        ways = {
             **_store_ways(remote, QUERY, MATCH),
-            PING: lambda _: connection.ping(),
+            "ping": lambda _: connection.ping(),
             **_store_ways(local, ENGINE_QUERY, ENGINE_MATCH),
         }
         if case.bare is not None:
@@ -128,7 +128,7 @@ def _connection(uri: str) -> Any:
     return native.ServerConnection(connect(server), server.address, None, _TIMEOUT_SECONDS, 0.0)
 
 
-def _store_ways(store: Any, query: str, match: str) -> dict[str, Callable[[Asked], Any]]:
+def _store_ways(store: Any, query: str, match: str) -> Ways:
     ask, find = ask_engine(store), match_engine(store)
     return {
         query: lambda asked: ask(asked.keys, asked.starts),
@@ -136,14 +136,18 @@ def _store_ways(store: Any, query: str, match: str) -> dict[str, Callable[[Asked
     }
 
 
-def _take_turns(questions: Sequence[Asked], ways: Ways) -> dict[str, list[float]]:
-    clock, names = time.perf_counter, list(ways)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+def _in_turn(ways: Ways, turn: int) -> Iterator[tuple[str, Callable[[Asked], Any]]]:
+    """Yields all ways; none always comes after the same other one."""
+    names = list(ways)
+    shift = turn % len(names)
+    yield from ((name, ways[name]) for name in names[shift:] + names[:shift])
+
+
+def _take_turns(questions: Sequence[Asked], ways: Ways) -> Seconds:
+    clock = time.perf_counter
+    seconds: Seconds = {name: [] for name in ways}
     for number, asked in enumerate(questions):
-        # None always comes after the same other one.
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            ask = ways[name]
+        for name, ask in _in_turn(ways, number):
             start = clock()
             result = ask(asked)
             seconds[name].append(clock() - start)
@@ -151,9 +155,7 @@ def _take_turns(questions: Sequence[Asked], ways: Ways) -> dict[str, list[float]
     return seconds
 
 
-def latency_rows(
-    case: QueryCase, kind: str, models: int, times: dict[str, list[float]]
-) -> list[Row]:
+def latency_rows(case: QueryCase, kind: str, models: int, times: Seconds) -> list[Row]:
     """Returns a row for each way to ask.
 
     Args:
@@ -162,12 +164,11 @@ def latency_rows(
         models: in the population.
         times: of each way.
     """
-    found: dict[str, dict[str, float]] = {
-        way: {**percentiles(seconds), "min": min(seconds)} for way, seconds in times.items()
-    }
+    found = {way: {**percentiles(own), "min": min(own)} for way, own in times.items()}
     for request in _connection(case.server).status()["requests"]:
         if request["request"] == "best_ancestors":
-            found[HANDLER] = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
+            own = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
+            found["server's own clock"] = own
     rows = []
     for way, seconds in found.items():
         row: Row = {"transport": case.scheme, "kind": kind, "models": models}
@@ -208,30 +209,23 @@ def time_small(case: QueryCase, wait: Callable[[], Any]) -> SmallTimes:
     client = bare_transport(case.scheme).BareClient(case.bare)
     with closing(open_servers([case.server], maps_segments=False)) as store:
         own = _store_ways(store, QUERY, MATCH)
-        ways: Ways = {
-            MATCH: own[MATCH],
-            QUERY: own[QUERY],
-            WALK: lambda asked: client.walk(asked.digests, asked.edges),
-        }
+        ways = {MATCH: own[MATCH], QUERY: own[QUERY]}
+        ways[WALK] = lambda asked: client.walk(asked.digests, asked.edges)
         for asked in case.questions:
             _compare(asked, ways)
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        spans: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-        names = list(ways)
+        times = SmallTimes({way: [] for way in ways}, {way: [] for way in ways})
         for turn in range(case.rounds):
             if case.clients == 1:
                 for name, more in _take_turns(case.questions, ways).items():
-                    seconds[name] += more
+                    times.seconds[name] += more
             # All at once, one way after the other.
-            shift = turn % len(names)
-            for name in names[shift:] + names[:shift]:
-                ask = ways[name]
+            for name, ask in _in_turn(ways, turn):
                 wait()
                 start = time.perf_counter()
                 for asked in case.questions:
                     ask(asked)
-                spans[name].append((start, time.perf_counter()))
-        return SmallTimes(seconds, spans)
+                times.spans[name].append((start, time.perf_counter()))
+        return times
 
 
 def small_rows(
@@ -245,32 +239,24 @@ def small_rows(
         times: of each client.
         memory_mb: resident memory of the way's server.
     """
-    rates = {way: _rates(case, [one.spans[way] for one in times]) for way in _SMALL_WAYS}
+    rates = {way: _rates(case, [one.spans[way] for one in times]) for way in times[0].spans}
     rows = []
-    for way in _SMALL_WAYS:
-        pairs = zip(rates[way], rates[WALK], strict=True)
-        row: Row = {
-            "transport": case.scheme,
-            "models": models,
-            "clients": case.clients,
-            "way": way,
-            "queries": case.rounds * len(case.questions),
-            "queries_per_s": statistics.median(rates[way]),
-            "ratio_to_walk": statistics.median(own / walk for own, walk in pairs),
-            "p50_us": None,
-            "p99_us": None,
-            "server_mb": memory_mb[way],
-        }
+    for way, own in rates.items():
+        row: Row = {"transport": case.scheme, "models": models, "clients": case.clients, "way": way}
+        row["queries"] = case.rounds * len(case.questions)
+        row["queries_per_s"] = statistics.median(own)
+        row["ratio_to_walk"] = statistics.median(np.divide(own, rates[WALK]).tolist())
+        row |= {"p50_us": None, "p99_us": None, "server_mb": memory_mb[way]}
         if case.clients == 1:
-            found = percentiles(times[0].seconds[way])
+            found, walk = (percentiles(times[0].seconds[name]) for name in (way, WALK))
             row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
             # Of questions that took turns, which a busy machine disturbs less than whole rounds.
-            row["ratio_to_walk"] = percentiles(times[0].seconds[WALK])["p50"] / found["p50"]
+            row["ratio_to_walk"] = walk["p50"] / found["p50"]
         rows.append(row)
     return rows
 
 
-def _rates(case: QueryCase, by_client: Sequence[Sequence[tuple[float, float]]]) -> list[float]:
+def _rates(case: QueryCase, by_client: Sequence[Sequence[Span]]) -> list[float]:
     """Returns queries per second of all clients together, round by round."""
     asked = len(case.questions) * len(by_client)
     return [
@@ -280,7 +266,7 @@ def _rates(case: QueryCase, by_client: Sequence[Sequence[tuple[float, float]]]) 
 
 
 def _compare(asked: Asked, ways: Ways) -> None:
-    match, query, walk = ways[MATCH](asked), ways[QUERY](asked), ways[WALK](asked)
+    match, query, walk = (ways[way](asked) for way in (MATCH, QUERY, WALK))
     ours = theirs = None
     if match is not None:
         sizes = match.layer_bytes()

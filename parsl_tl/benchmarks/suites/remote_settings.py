@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,15 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
+from parsl_tl.benchmarks import formats
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.formats.bench_model import MB
 from parsl_tl.errors import NativeModuleError
 from parsl_tl.store.transports import transport_module
 
-METHODS: Final = ("memcpy", "bare", "redis", "hdf5", "embedded", "store")
+METHODS: Final = formats.measured_by("remote")
 # By scheme, where a server listens: all on this machine; {} is the folder, {{}} a server's name.
 TRANSPORTS: Final = {
     "grpc+tcp": "grpc+tcp://127.0.0.1:0",
@@ -56,17 +55,13 @@ def _module(scheme: str) -> ModuleType:
 
 def has_bare(scheme: str) -> bool:
     """Tells whether a transport can be measured by itself."""
+    _module(scheme)  # first, for what it sees to
     return hasattr(bare_transport(scheme), "BareServer")
 
 
 def missing_methods(settings: Any) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    missing: dict[str, str] = {}
-    if importlib.util.find_spec("h5py") is None:
-        missing["hdf5"] = "h5py is not installed: pip install h5py"
-    reason = redis_missing()
-    if reason is not None:
-        missing["redis"] = reason
+    missing = formats.missing_methods("remote")
     known = [scheme for scheme in TRANSPORTS if scheme not in missing_transports()]
     without = [s for s in settings.transports or known if s in known and not has_bare(s)]
     if without:

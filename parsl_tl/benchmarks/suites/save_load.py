@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from dataclasses import dataclass
@@ -9,26 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from parsl_tl.benchmarks.core.file_cache import sync, total_bytes
-from parsl_tl.benchmarks.core.networks import Network, Networks, build_network
+from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
-from parsl_tl.benchmarks.core.report import Plot
-from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 from parsl_tl.benchmarks.formats.file_format import (
+    FileFormat,
     LayerArrays,
     compare,
     layer_arrays,
     layers_with_weights,
     written_files,
 )
+from parsl_tl.benchmarks.suites.network_tasks import check_network_room, prepare_network
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 OK: Final = "ok"
-_ROOM: Final = 1.2
-# The model, a copy to compare with, the loaded model, and what loading takes for a moment.
-_COPIES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,8 @@ class SaveLoadSettings:
 
 
 def check(settings: SaveLoadSettings) -> SaveLoadSettings:
-    """Returns the settings, if they can be measured.
-
-    Raises:
-        InvalidValueError: a network that can never work.
-        BenchmarkError: the folder is missing, or it or the memory has not enough room.
-    """
-    largest = settings.networks.check()
-    if settings.where.config is None:
-        advice = "a smaller --model or --scale"
-        check_room(settings.folder, largest * _ROOM, largest * _COPIES, advice)
+    """Returns the settings, if they can be measured; see ``check_network_room``."""
+    check_network_room(settings)
     return settings
 
 
@@ -69,51 +60,30 @@ def measure(settings: SaveLoadSettings, progress: Progress = silent) -> Tables:
         what went wrong), ``format``, ``repeat`` (from 1), ``weight_bytes``.
     """
     folder = None if settings.folder is None else settings.folder.resolve()
-    steps = [(one, name) for one in settings.networks.all for name in settings.formats or ()]
-    calls = [
-        (
-            f"{one.label}, {name}",
-            save_and_load,
-            (one, name, settings.repeats, settings.sync, folder),
-        )
-        for one, name in steps
-    ]
+    grid = itertools.product(settings.networks.all, settings.formats or ())
+    how = (settings.repeats, settings.sync, folder)
+    calls = [(f"{one.label}, {name}", save_and_load, (one, name, *how)) for one, name in grid]
     rows: list[Row] = []
     results = run_each(settings.where, calls, progress)
-    for (network, name), result in zip(steps, results, strict=True):
+    for (_, _, (network, name, *_)), result in zip(calls, results, strict=True):
         if isinstance(result, str):
             repeats = range(1, settings.repeats + 1)
-            result = [_row(network, name, repeat, _Times(), result, None) for repeat in repeats]
+            result = [{**_row(network, name, repeat), "status": result} for repeat in repeats]
         rows += result
     return {"save_load": rows}
 
 
-def _row(
-    network: Network, name: str, repeat: int, times: _Times, status: str, size: int | None
-) -> Row:
-    return {
-        "model": network.label,
-        "savetime_sec": times.save,
-        "loadtime_sec": times.load,
-        "filesize_bytes": times.num_bytes,
-        "status": status,
-        "format": name,
-        "repeat": repeat,
-        "weight_bytes": size,
-    }
-
-
-@dataclass
-class _Times:
-    save: float | None = None
-    load: float | None = None
-    num_bytes: int | None = None
+def _row(network: Network, name: str, repeat: int, size: int | None = None) -> Row:
+    """Returns the row of a repeat of which nothing is known yet."""
+    columns = ("model", "savetime_sec", "loadtime_sec", "filesize_bytes")
+    row: Row = {**dict.fromkeys(columns), "model": network.label, "status": OK}
+    return {**row, "format": name, "repeat": repeat, "weight_bytes": size}
 
 
 def save_and_load(
     network: Network, name: str, repeats: int, synced: bool, folder: Path | None
 ) -> list[Row]:
-    """Saves and loads one network in one format, so many times; runs in a task.
+    """Saves and loads one network in one format; runs in a task.
 
     Args:
         network: what is saved.
@@ -126,66 +96,55 @@ def save_and_load(
         BenchmarkError: the network cannot be built.
         OSError: the temporary folder cannot be made.
     """
-    from parsl_tl.training.runtime import configure_threads
-
-    configure_threads()
-    model = build_network(network)
+    model = prepare_network(network)
     reference = layer_arrays(model)
     size = sum(array.nbytes for arrays in reference.values() for array in arrays)
-    rows = []
-    for repeat in range(1, repeats + 1):
-        times, status = _Times(), OK
+    rows = [_row(network, name, repeat, size) for repeat in range(1, repeats + 1)]
+    for row in rows:
         with tempfile.TemporaryDirectory(dir=folder, prefix="parsl-tl-save-") as place:
             try:
-                _once(model, reference, name, Path(place), synced, times)
+                _once(model, reference, FILE_FORMATS[name], Path(place), synced, row)
             except Exception as error:  # whatever a format makes of a full disk or a damaged file
-                status = reason_of(error)
-        rows.append(_row(network, name, repeat, times, status, size))
+                row["status"] = reason_of(error)
     return rows
 
 
 def _once(
-    model: Any, reference: LayerArrays, name: str, place: Path, synced: bool, times: _Times
+    model: Any, expected: LayerArrays, file_format: FileFormat, place: Path, synced: bool, row: Row
 ) -> None:
-    file_format = FILE_FORMATS[name]
     path = place / f"model{file_format.suffix}"
     start = time.perf_counter()
     file_format.save(model, path)
     if synced:
         sync(place)
-    times.save = time.perf_counter() - start
-    times.num_bytes = total_bytes(written_files(path))
+    row["savetime_sec"] = time.perf_counter() - start
+    row["filesize_bytes"] = total_bytes(written_files(path))
     # What is loaded must not be what was there before.
-    for layer in layers_with_weights(model):
-        for weight in layer.weights:
-            weight.assign(weight * 0 - 1)
+    for weight in model.weights:
+        weight.assign(weight * 0 - 1)
     try:
         start = time.perf_counter()
         loaded = file_format.load(model, path)
-        times.load = time.perf_counter() - start
-        compare(reference, layer_arrays(loaded))
+        row["loadtime_sec"] = time.perf_counter() - start
+        compare(expected, layer_arrays(loaded))
     finally:
         for layer in layers_with_weights(model):
-            layer.set_weights(reference[layer.name])
+            layer.set_weights(expected[layer.name])
 
 
 def _medians(frames: Frames) -> Any:
     """Returns medians over the repeats that went well, and what went wrong with others."""
     rows = frames["save_load"]
-    keys = ["model", "format"]
-    every, good = (own.groupby(keys, sort=False) for own in (rows, rows[rows.status == OK]))
-    columns = {"savetime_sec": ("save, s", 1.0), "loadtime_sec": ("load, s", 1.0)}
-    columns |= {"filesize_bytes": ("file, MB", 1e6), "weight_bytes": ("weights, MB", 1e6)}
-    table = good[list(columns)].median().reindex(every.size().index)
-    for column, (title, unit) in columns.items():
-        table[title] = table.pop(column) / unit
-    bad = rows[rows.status != OK].groupby(keys).status.agg(["size", "first"])
-    told = {
-        key: f"{count} of {every.size()[key]} failed: {reason}"
-        for key, count, reason in bad.itertuples()
-    }
-    table["status"] = [told.get(key, OK) for key in table.index]
-    return table
+    columns = {"savetime_sec": "save, s", "loadtime_sec": "load, s"}
+    columns |= {"filesize_bytes": "file, MB", "weight_bytes": "weights, MB"}
+    rows = rows.rename(columns=columns).replace({"status": {OK: None}})
+    titles = list(columns.values())
+    table = rows[titles].astype(float).where(rows.status.isna())
+    table[titles[2:]] /= 1e6
+    groups = table.groupby([rows.model, rows.format], sort=False)
+    bad = rows.status.groupby([rows.model, rows.format], sort=False).agg(["count", "size", "first"])
+    told = bad.apply("{0[count]} of {0[size]} failed: {0[first]}".format, axis=1)
+    return groups.median().assign(status=told.where(bad["count"] > 0, OK))
 
 
 def summary(frames: Frames) -> list[tuple[str, Any]]:
@@ -197,19 +156,20 @@ def plots(frames: Frames) -> list[Plot]:
     """Returns a plot of the median seconds of saving and loading."""
     table = _medians(frames)[["save, s", "load, s"]].dropna()
     table.index = [f"{model}, {name}" for model, name in table.index]
-    label = "seconds, median (less is better)"
-    return [Plot("save_load", "", table, label, "barh")]
+    return [Plot("save_load", "", table, "seconds, median (less is better)", "barh")]
 
 
 def failures(frames: Frames) -> list[str]:
     """Returns what went wrong."""
-    rows = frames["save_load"]
-    return sorted(set(rows.status[rows.status != OK]))
+    return sorted(set(frames["save_load"].status) - {OK})
 
 
 SUITE: Final = Suite(
     name="save",
     label="save and load",
+    text="saving and loading whole models in file formats",
+    title="Saving and loading whole models",
+    small=("--model", "dense:16x10"),
     default=SaveLoadSettings(),
     check=check,
     measure=measure,

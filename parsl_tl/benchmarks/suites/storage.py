@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core.catalog import evolve_catalog
-from parsl_tl.benchmarks.formats.bench_model import Array, LayerWeights
+from parsl_tl.benchmarks.formats.bench_model import LayerWeights, flat
+from parsl_tl.population.catalog import evolve_catalog
 from parsl_tl.spaces import DenseSkipSpace
-from parsl_tl.store import ModelStore, open_store
+from parsl_tl.store import open_store
 
 _NUM_LAYERS = 10
 _WINDOW = 100
@@ -21,29 +21,14 @@ _HEADER = 64
 _ALIGNMENT = 64
 
 
-@dataclass
-class _Count:
-    """Sums over the models; bytes of weights unless the name says otherwise."""
-
-    trained: int = 0
-    reported: int = 0
-    full: int = 0
-    padding: int = 0
-    segments: int = 0
-    tensors: int = 0
-
-
 def measure_storage(
-    folder: Path,
-    num_models: int = 1000,
-    seed: int = 0,
-    width_factor: int = 1,
+    folder: Path, num_models: int = 1000, seed: int = 0, width_factor: int = 1
 ) -> dict[str, Any]:
     """Stores evolved models with frozen prefixes, and looks at the files.
 
     The models are those of ``evolve_catalog`` with a population of 100. A child freezes the layers
-    that its donor has, and stores the others with weights of its own; the random models of
-    the first population store all.
+    that its donor has, and stores the others with weights of its own; the random models of the
+    first population store all.
 
     Args:
         folder: an empty one; the store stays there.
@@ -64,61 +49,48 @@ def measure_storage(
     units = (16 * width_factor, 96 * width_factor, 16 * width_factor)
     space = DenseSkipSpace(_NUM_LAYERS, units)
     rng = np.random.default_rng([seed, 4])
-    count = _Count()
+    count: Counter[str] = Counter()
     with open_store(f"embedded:{folder}") as store:
         for index in range(num_models):
             graph = space.build(catalog.arch_seqs[index].tolist(), (10,), (1,))
-            is_child = bool(catalog.parents[index] >= 0)
-            _store(store, index, graph, float(catalog.qualities[index]), is_child, rng, count)
+            shapes = weight_shapes(graph)
+            match = store.find_donor(graph) if catalog.parents[index] >= 0 else None
+            frozen, donor = (match.layer_names, match.model_id) if match else ((), None)
+            weights: LayerWeights = {
+                name: [rng.random(shape, np.float32) for shape in shapes[name]]
+                for name in shapes
+                if name not in frozen
+            }
+            quality = float(catalog.qualities[index])
+            put = store.put(index, graph, weights, quality=quality, parent=donor, donor=donor)
+            arrays = flat(weights)
+            count["trained"] += sum(array.nbytes for array in arrays)
+            count["stored"] += put.bytes_stored
+            count["full"] += sum(4 * int(np.prod(s)) for own in shapes.values() for s in own)
+            count["padding"] += sum(-array.nbytes % _ALIGNMENT for array in arrays)
+            count["tensors"] += len(arrays)
+            count["segments"] += bool(arrays)
         stats = store.stats()
-    in_files = sum(file.stat().st_size for file in _segment_files(folder))
-    headers = _HEADER * count.segments
+    in_files = sum(file.stat().st_size for file in folder.rglob("*") if _is_segment(file))
+    headers = _HEADER * count["segments"]
     return {
         "models": num_models,
         "units": f"{units[0]}-{units[1]}",
-        "tensors": count.tensors,
-        "bytes_trained": count.trained,
-        "bytes_stored": count.reported,
+        "tensors": count["tensors"],
+        "bytes_trained": count["trained"],
+        "bytes_stored": count["stored"],
         "bytes_live": stats["bytes_live"],
-        "tensor_overhead_percent": 100 * (count.reported / count.trained - 1),
-        "full_copies_bytes": count.full,
+        "tensor_overhead_percent": 100 * (count["stored"] / count["trained"] - 1),
+        "full_copies_bytes": count["full"],
         "bytes_in_segment_files": in_files,
-        "overhead_percent": 100 * (in_files / count.trained - 1),
+        "overhead_percent": 100 * (in_files / count["trained"] - 1),
         "bytes_headers": headers,
-        "bytes_padding": count.padding,
-        "bytes_directories": in_files - count.reported - headers - count.padding,
-        "segments": count.segments,
+        "bytes_padding": count["padding"],
+        "bytes_directories": in_files - count["stored"] - headers - count["padding"],
+        "segments": count["segments"],
         "bytes_log": stats["bytes_log"],
         "bytes_snapshot": stats["bytes_snapshot"],
     }
-
-
-def _store(
-    store: ModelStore,
-    model_id: int,
-    graph: ArchitectureGraph,
-    quality: float,
-    is_child: bool,
-    rng: np.random.Generator,
-    count: _Count,
-) -> None:
-    shapes = weight_shapes(graph)
-    match = store.find_donor(graph) if is_child else None
-    frozen = set(match.layer_names) if match is not None else set()
-    weights: LayerWeights = {
-        name: [rng.random(shape, np.float32) for shape in own]
-        for name, own in shapes.items()
-        if name not in frozen
-    }
-    donor = match.model_id if match is not None else None
-    result = store.put(model_id, graph, weights, quality=quality, parent=donor, donor=donor)
-    arrays: list[Array] = [array for own in weights.values() for array in own]
-    count.trained += sum(array.nbytes for array in arrays)
-    count.reported += result.bytes_stored
-    count.full += sum(4 * int(np.prod(shape)) for own in shapes.values() for shape in own)
-    count.padding += sum(-array.nbytes % _ALIGNMENT for array in arrays)
-    count.tensors += len(arrays)
-    count.segments += bool(arrays)
 
 
 def weight_shapes(graph: ArchitectureGraph) -> dict[str, list[tuple[int, ...]]]:
@@ -132,27 +104,23 @@ def weight_shapes(graph: ArchitectureGraph) -> dict[str, list[tuple[int, ...]]]:
     return found
 
 
-def _segment_files(folder: Path) -> list[Path]:
-    """Returns the files of weights; each begins with its format's name."""
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                if file.read(6) == b"PTLSEG":
-                    found.append(path)
-    return found
+def _is_segment(path: Path) -> bool:
+    """Tells whether a file holds weights: it begins with its format's name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(6) == b"PTLSEG"
 
 
 def storage_table(rows: Any) -> Any:
     """Returns the columns that tell most, in millions of bytes."""
-    table = rows[["models", "units"]].copy()
-    for title, column in (
-        ("trained", "bytes_trained"),
-        ("stored", "bytes_stored"),
-        ("full copies", "full_copies_bytes"),
-        ("in files", "bytes_in_segment_files"),
-        ("log", "bytes_log"),
-    ):
-        table[title] = rows[column] / 1e6
-    table["files over trained, %"] = rows["overhead_percent"]
-    return table
+    columns = {
+        "bytes_trained": "trained",
+        "bytes_stored": "stored",
+        "full_copies_bytes": "full copies",
+        "bytes_in_segment_files": "in files",
+        "bytes_log": "log",
+    }
+    sizes = (rows[list(columns)] / 1e6).rename(columns=columns)
+    overhead = rows["overhead_percent"].rename("files over trained, %")
+    return rows[["models", "units"]].join(sizes).join(overhead)

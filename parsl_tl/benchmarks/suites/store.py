@@ -10,7 +10,6 @@ processes, what takes less than a millisecond is mostly the time in which the la
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,45 +19,38 @@ from typing import Any, ClassVar, Final
 
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.processes import Processes
-from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
-from parsl_tl.benchmarks.core.report import Plot
+from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
-from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
-from parsl_tl.benchmarks.formats.operation import READ, WRITE
+from parsl_tl.benchmarks.formats import measured_by, missing_methods
+from parsl_tl.benchmarks.formats.bench_model import MB, PARTS
+from parsl_tl.benchmarks.formats.operation import READ, WRITE, Case
 from parsl_tl.benchmarks.suites.bandwidth import (
     BandwidthWorker,
-    Case,
     Measured,
+    cells,
     measure_case,
     ratio,
+    times_of,
 )
 from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
 
-METHODS: Final = ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
-_PARTS = {WHOLE: "whole models", "tenth": "a tenth of the layers"}
+METHODS: Final = measured_by("store")
+_PARTS: Final = {"whole": "whole models", "tenth": "a tenth of the layers"}
+_BASELINES: Final = {WRITE: "plain", READ: "memcpy"}
 # What of the store stands beside the other formats, by what `how` says.
-_SHOWN = {
+_SHOWN: Final = {
     "put, checksums on": "store",
     "put, checksums off": "unchecked",
     "into, repeat, checksums on": "store",
     "into, first, checksums on": "first",
 }
-_NOTES = {
+_NOTES: Final = {
     WRITE: "plain files\nstore: put with checksums; unchecked: without",
     READ: "memcpy\nstore: into arrays, once more; first: after opening, verified",
 }
-
-
-def missing_methods(settings: Any = None) -> dict[str, str]:
-    """Returns formats that cannot be measured here, with the reason of each in one line."""
-    missing: dict[str, str] = {}
-    for method, package in (("hdf5", "h5py"), ("hdf5", "tensorflow"), ("safetensors",) * 2):
-        if importlib.util.find_spec(package) is None:
-            missing[method] = f"{package} is not installed: pip install {package}"
-    reason = redis_missing()
-    return missing if reason is None else {**missing, "redis": reason}
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class StoreSettings:
         None,
         f"of {', '.join(METHODS)} (all that are installed)",
         choices=METHODS,
-        missing=missing_methods,
+        missing=lambda _: missing_methods("store"),
     )
     seed: int = option(0, "of weights and order", least=0)
     min_rounds: int = 5
@@ -103,7 +95,6 @@ def check(settings: StoreSettings) -> StoreSettings:
     Raises:
         BenchmarkError: two folders of one kind, or not enough room for the largest models.
     """
-    assert settings.methods is not None
     kinds = [folder_kind(folder, "--folders") for folder in settings.folders]
     if len(set(kinds)) < len(kinds):
         raise BenchmarkError(
@@ -114,7 +105,7 @@ def check(settings: StoreSettings) -> StoreSettings:
     for folder in settings.folders:
         # Each process keeps a model per method to read, two for the store, and one that it writes;
         # in memory arrays to write, to read into, in Keras, and what a library needs besides.
-        kept = moved * (len(settings.methods) + 2)
+        kept = moved * (len(settings.methods or ()) + 2)
         check_room(folder, kept, moved * 5, "smaller --sizes, fewer --processes", "--folders")
     return settings
 
@@ -138,27 +129,25 @@ def measure(settings: StoreSettings, progress: Progress = silent) -> Tables:
         BenchmarkError: a process or server failed; a format gave back other bytes than were
             written.
     """
-    assert settings.methods is not None
-    cases = list(
-        itertools.product(settings.sizes, settings.layers, settings.processes, settings.folders)
-    )
+    methods = settings.methods or ()
+    grid = (settings.sizes, settings.layers, settings.processes, settings.folders)
+    cases = list(itertools.product(*grid))
     # A round's time grows with the bytes, and each case has a part that does not.
     weights = [size * processes + 30 for size, _, processes, _ in cases]
     whole = sum(weights) * 1.1
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         roots = {f: stack.enter_context(temporary_folder(f)) for f in settings.folders}
-        redis = stack.enter_context(RedisServer()) if "redis" in settings.methods else None
+        redis = stack.enter_context(RedisServer()) if "redis" in methods else None
         workers = stack.enter_context(Processes(BandwidthWorker, settings.processes))
         for number, (size, layers, processes, folder) in enumerate(cases):
-            kind = folder_kind(folder)
-            many = "1 process" if processes == 1 else f"{processes} processes"
+            kind, many = folder_kind(folder), f"{processes} process{'es' * (processes > 1)}"
             text = f"{size:g} MB, {layers} layers, {many}, {kind}"
             progress(sum(weights[:number]) / whole, text)
             own = roots[folder] / str(number)
             own.mkdir()
             socket = redis.socket if redis is not None else None
-            case = Case(own, size, layers, processes, settings.methods, settings.seed, socket)
+            case = Case(own, size, layers, processes, methods, settings.seed, socket)
             rows += _rows(kind, case, measure_case(workers, case, settings))
             shutil.rmtree(own)
     storage = []
@@ -174,84 +163,48 @@ def measure(settings: StoreSettings, progress: Progress = silent) -> Tables:
 def _rows(kind: str, case: Case, found: Sequence[Measured]) -> list[Row]:
     rows: list[Row] = []
     for one in found:
-        times = one.times
-        rows.append(
-            {
-                "folder_kind": kind,
-                "method": one.method,
-                "operation": one.operation,
-                "part": one.part,
-                "how": one.how,
-                "model_mb": case.model_mb,
-                "layers": case.layers,
-                "processes": case.processes,
-                "bytes": one.num_bytes,
-                **times,
-                "gb_per_s": one.num_bytes / times["seconds_median"] / 1e9,
-                "ratio_to_baseline": None,
-                "repeats": len(one.spans),
-            }
-        )
-    baselines = {(row["method"], row["operation"], row["part"]): row for row in rows}
+        times = times_of(one)
+        shape = {"model_mb": case.model_mb, "layers": case.layers, "processes": case.processes}
+        row = {"folder_kind": kind, **one.names, **shape, "bytes": one.num_bytes, **times}
+        row["gb_per_s"] = one.num_bytes / times["seconds_median"] / 1e9
+        rows.append({**row, "ratio_to_baseline": None, "repeats": len(one.spans)})
     for row in rows:
-        method = "plain" if row["operation"] == WRITE else "memcpy"
-        baseline = baselines.get((method, row["operation"], row["part"]))
-        row["ratio_to_baseline"] = ratio(row, baseline)
+        row["ratio_to_baseline"] = ratio(row, rows, _BASELINES[row["operation"]])
     return rows
 
 
 def summary(frames: Frames) -> list[tuple[str, Any]]:
     """Returns titles and tables that fit 100 columns."""
-    shown = _shown(frames)
-    shown["cell"] = [
-        _cell(*two) for two in zip(shown.gb_per_s, shown.ratio_to_baseline, strict=True)
-    ]
-    tables = []
+    rows, tables = _named(frames["store"]), []
+    rows["cell"] = cells(rows, "ratio_to_baseline")
+    shown = rows[rows.name.notna()]
     for operation, part in itertools.product((WRITE, READ), PARTS):
-        for kind in shown.folder_kind.unique():
-            own = shown.query("operation == @operation and part == @part and folder_kind == @kind")
-            table = own.pivot(index=["MB x L", "P"], columns="name", values="cell")
-            title = f"{operation} {_PARTS[part]}, {kind}: GB/s, and times as fast as "
-            order = [name for name in own.name.unique() if name in table]
-            tables.append(
-                (title + _NOTES[operation], table[order].sort_index(level=0, sort_remaining=True))
+        for kind, own in shown.groupby("folder_kind", sort=False):
+            own = own[(own.operation == operation) & (own.part == part)]
+            table = own.pivot_table(
+                "cell", ["MB x L", "P"], "name", aggfunc="first", sort=False, observed=True
             )
-    views = frames["store"]
-    views = views[views.how.str.startswith("views, ")].copy()
-    if len(views):
-        views["how"] = views.part + " " + views.how.str.removeprefix("views, ")
-        views["how"] = views.how.str.replace(", checksums on", "").str.replace(
-            ", checksums off", " no sums"
-        )
-        views = views[~views.how.str.endswith("repeat no sums")]
-        sizes = zip(views.model_mb, views.layers, strict=True)
-        views["MB x L"] = [f"{size:g} x{layers}" for size, layers in sizes]
-        names = {"folder_kind": "folder", "processes": "P"}
-        index = ["folder", "MB x L", "P"]
-        own = views.rename(columns=names)
-        table = (own.pivot(index=index, columns="how", values="seconds_median") * 1e6).round()
-        tables.append(("views of the store's bytes, not touched: microseconds", table))
-    tables.append(
-        ("evolved models, frozen prefixes: millions of bytes", storage_table(frames["storage"]))
+            title = f"{operation} {_PARTS[part]}, {kind}: GB/s, and times as fast as "
+            tables.append((title + _NOTES[operation], table))
+    views = rows[rows.how.str.match("views, (first|repeat, checksums on)")]
+    what = (views.part + " " + views.how.str.removeprefix("views, ")).str
+    what = what.removesuffix(", checksums on").str.replace(", checksums off", " no sums")
+    views = views.assign(us=(views.seconds_median * 1e6).round(), what=what)
+    views = views.rename(columns={"folder_kind": "folder"})
+    table = views.pivot_table("us", ["folder", "MB x L", "P"], "what", sort=False)
+    tables.append(("views of the store's bytes, not touched: microseconds", table))
+    growth = storage_table(frames["storage"])
+    return [*tables, ("evolved models, frozen prefixes: millions of bytes", growth)]
+
+
+def _named(rows: Any) -> Any:
+    """Returns the rows with the name that each has in tables and plots, if it is there."""
+    sizes = zip(rows.model_mb, rows.layers, strict=True)
+    named = rows.assign(
+        name=rows.method.where(rows.method != "store", rows.how.map(_SHOWN)),
+        sizes=[f"{size:g} x{layers}" for size, layers in sizes],
     )
-    return tables
-
-
-def _shown(frames: Frames) -> Any:
-    """Returns the rows of tables and plots, with the name that each has there."""
-    rows = frames["store"]
-    names = rows.method.where(rows.method != "store", rows.how.map(_SHOWN))
-    shown = rows.assign(name=names)[names.notna()].copy()
-    sizes = zip(shown.model_mb, shown.layers, strict=True)
-    shown["MB x L"] = [f"{size:g} x{layers}" for size, layers in sizes]
-    return shown.rename(columns={"processes": "P"})
-
-
-def _cell(speed: float, ratio_to_baseline: float) -> str:
-    decimals = 0 if speed >= 99.5 else 1 if speed >= 0.95 else 2
-    shown = f"{speed:.{decimals}f}"
-    known = ratio_to_baseline == ratio_to_baseline and ratio_to_baseline != 1.0
-    return f"{shown} {ratio_to_baseline:.2f}" if known else shown
+    return named.rename(columns={"processes": "P", "sizes": "MB x L"})
 
 
 def plots(frames: Frames) -> list[Plot]:
@@ -259,14 +212,14 @@ def plots(frames: Frames) -> list[Plot]:
 
     They show the smallest number of processes, and 20 layers if those were measured.
     """
-    shown = _shown(frames)
+    shown = _named(frames["store"])
     layers = 20 if 20 in shown.layers.values else shown.layers.iloc[0]
     shown = shown[(shown.layers == layers) & (shown.P.min() == shown.P)]
     return [
         Plot(
             f"{operation}_{part}_{kind}",
             f"{operation} {_PARTS[part]}, {kind} ({layers} layers, processes: {own.P.iloc[0]})",
-            own.pivot(index="model_mb", columns="name", values="gb_per_s"),
+            own.pivot_table("gb_per_s", "model_mb", "name"),
             "GB/s",
             log="y",
             across="MB",
@@ -278,6 +231,9 @@ def plots(frames: Frames) -> list[Plot]:
 SUITE: Final = Suite(
     name="store",
     label="bandwidth",
+    text="writing and reading models, beside files, HDF5, safetensors, Redis",
+    title="Writing and reading weights",
+    small=("--quick",),
     default=StoreSettings(),
     check=check,
     measure=measure,

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pandas as pd
 
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
-from parsl_tl.benchmarks.core.report import Plot, percentiles
-from parsl_tl.benchmarks.core.room import folder_kind
-from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, StartBarrier
+from parsl_tl.benchmarks.core.room import folder_kind, temporary_folder
+from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.formats.transfer import REDIS, TransferPlace
@@ -32,11 +29,14 @@ from parsl_tl.benchmarks.suites.transfer_tasks import (
     store_donors,
 )
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
+from parsl_tl.reporting.tables import percentiles
 from parsl_tl.task_process import reason_of
 
 METHODS: Final = ("store", "safetensors", "hdf5", REDIS)
 _PACKAGES = {"safetensors": "safetensors", "hdf5": "h5py", REDIS: "redis"}
 _STEPS = {"standardize_sec": "naming", "transfer_sec": "transfer", "store_sec": "storing"}
+_TIMES = {**_STEPS, "copy_sec": "a copy", "first_use_sec": "first use"}
 
 
 def missing_methods(settings: Any) -> dict[str, str]:
@@ -95,12 +95,6 @@ def check(settings: TransferSettings) -> TransferSettings:
     return settings
 
 
-class _Rows(NamedTuple):
-    timings: list[TransferRow]
-    methods: list[Row]
-    rates: list[Row]
-
-
 def measure(settings: TransferSettings, progress: Progress = silent) -> Tables:
     """Measures every method, one after the other.
 
@@ -115,31 +109,30 @@ def measure(settings: TransferSettings, progress: Progress = silent) -> Tables:
     Raises:
         BenchmarkError: tasks cannot run where they should.
     """
-    rows = _Rows([], [], [])
+    tables: Tables = {"timings": [], "methods": [], "rates": []}
     methods = settings.transfer or ()
-    steps = len(methods) * (1 + len(settings.rates))
-    done = 0
+    steps, done = len(methods) * (1 + len(settings.rates)), 0
     with task_runner(settings.where, settings.workers) as runner:
         for method in methods:
             with _case(settings, method) as case:
                 progress(done / steps, f"{method}, {settings.workers} workers")
-                _measure_transfers(settings, runner, case, rows)
+                timings, totals = _measure_transfers(settings, runner, case)
+                tables["timings"] += [row._asdict() for row in timings]
+                tables["methods"].append({"method": method, **totals})
                 done += 1
                 for rate in settings.rates:
                     progress(done / steps, f"{method}, {rate:g} donors a second")
-                    rows.rates.append(_measure_rate(settings, runner, case, rate))
+                    tables["rates"].append(_measure_rate(settings, runner, case, rate))
                     done += 1
     progress(1.0, "done")
-    timings = [row._asdict() for row in rows.timings]
-    return {"timings": timings, "methods": rows.methods, "rates": rows.rates}
+    return tables
 
 
 @contextlib.contextmanager
 def _case(settings: TransferSettings, method: str) -> Iterator[TransferCase]:
     """Makes a method's place, and removes it with all that is in it."""
     with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(dir=settings.folder, prefix=f"parsl-tl-{method}-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(temporary_folder(settings.folder))
         url = settings.redis_url
         if method == REDIS and url is None:
             url = stack.enter_context(RedisServer()).url
@@ -148,49 +141,31 @@ def _case(settings: TransferSettings, method: str) -> Iterator[TransferCase]:
 
 
 def _measure_transfers(
-    settings: TransferSettings, runner: TaskRunner, case: TransferCase, rows: _Rows
-) -> None:
+    settings: TransferSettings, runner: TaskRunner, case: TransferCase
+) -> tuple[list[TransferRow], Row]:
+    nothing = TransferRow(case.method, case.family.kind, 0, 0)
     try:
         runner.submit(store_donors, case).result()
     except BenchmarkError as error:
-        failed = TransferRow(case.method, case.family.kind, 0, 0, failure=str(error))
-        rows.timings.append(failed)
-        rows.methods.append(_method_row(case, None, None))
-        return
-    results, seconds = _together(
-        settings,
-        runner,
-        lambda worker, address: (run_transfers, case, worker, settings.n_iter, address),
-    )
-    count = 0
+        return [nothing._replace(failure=str(error))], {"models_per_sec": None, "kept_bytes": None}
+    results, seconds = _together(settings, runner, run_transfers, case, settings.n_iter)
+    rows: list[TransferRow] = []
     for worker, result in enumerate(results):
         if isinstance(result, BaseException):
-            failed = TransferRow(case.method, case.family.kind, worker, 0)
-            rows.timings.append(failed._replace(failure=reason_of(result)))
-            continue
-        rows.timings.extend(result)
-        count += sum(not row.failure for row in result)
+            rows.append(nothing._replace(worker=worker, failure=reason_of(result)))
+        else:
+            rows += result
+    count = sum(not row.failure for row in rows)
     kept = _kept_bytes(case)
     # Every worker made one more model before the start.
-    models = case.donors + count + case.workers
-    per_model = None if kept is None else kept / models
-    rows.methods.append(_method_row(case, count / seconds if seconds else None, per_model))
-
-
-def _method_row(case: TransferCase, rate: float | None, kept: float | None) -> Row:
-    return {"method": case.method, "models_per_sec": rate, "kept_bytes": kept}
+    kept = kept and kept / (case.donors + count + case.workers)
+    return rows, {"models_per_sec": count / seconds if seconds else None, "kept_bytes": kept}
 
 
 def _measure_rate(
     settings: TransferSettings, runner: TaskRunner, case: TransferCase, rate: float
 ) -> Row:
-    results, _ = _together(
-        settings,
-        runner,
-        lambda worker, address: (
-            *(run_at_rate, case, worker, rate, settings.rate_seconds, address),
-        ),
-    )
+    results, _ = _together(settings, runner, run_at_rate, case, rate, settings.rate_seconds)
     arrivals = [result for result in results if isinstance(result, Arrivals)]
     errors = [reason_of(result) for result in results if isinstance(result, BaseException)]
     latencies = [value for own in arrivals for value in own.latencies]
@@ -211,15 +186,16 @@ def _measure_rate(
 
 
 def _together(
-    settings: TransferSettings,
-    runner: TaskRunner,
-    call: Callable[[int, BarrierAddress], tuple[Any, ...]],
-) -> tuple[Sequence[Any], float | None]:
-    """Runs one task per worker at the same time; gives results or errors, and the seconds."""
+    settings: TransferSettings, runner: TaskRunner, function: Callable[..., Any], *arguments: Any
+) -> tuple[list[Any], float | None]:
+    """Runs one task per worker at the same time; gives results or errors, and the seconds.
+
+    The function takes the arguments, the number of the task, and the address of the start.
+    """
     with StartBarrier(settings.workers, runner.addresses, settings.where.timeout) as barrier:
         futures: list[Future[Any]] = []
         for worker in range(settings.workers):
-            future = runner.submit(*call(worker, barrier.address))
+            future = runner.submit(function, *arguments, worker, barrier.address)
             future.add_done_callback(lambda _, worker=worker: barrier.leave(worker))  # type: ignore[misc]
             futures.append(future)
         results = [future.exception() or future.result() for future in futures]
@@ -251,11 +227,9 @@ def _by_method(frames: Frames) -> Any:
     table = pd.DataFrame({"models": good.groupby("method").size()}, rows.method.unique())
     table = table.rename_axis("method").fillna({"models": 0})
     table["failed"] = rows.groupby("method").size() - table.models
-    steps = {**_STEPS, "copy_sec": "a copy", "first_use_sec": "first use"}
-    times = good.astype(dict.fromkeys(steps, float)).groupby("method")[list(steps)]
+    times = good.astype(dict.fromkeys(_TIMES, float)).groupby("method")[list(_TIMES)]
     for suffix, share in (("", 0.5), (" p99", 0.99)):
-        found = times.quantile(share).mul(1e3)
-        table = table.join(found.rename(columns={old: new + suffix for old, new in steps.items()}))
+        table = table.join(times.quantile(share).mul(1e3).rename(columns=_TIMES).add_suffix(suffix))
     for title, column in (("MB over", "bytes_transferred"), ("MB stored", "bytes_stored")):
         table[title] = good.groupby("method")[column].mean() / 1e6
     methods = frames["methods"].set_index("method").astype(float)
@@ -274,12 +248,14 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
         ("How many times faster the store is, and its share of the bytes", against_store(table)),
     ]
     if "rates" in frames:
-        rates = frames["rates"].astype({"p50_sec": float, "p99_sec": float})
-        rates = rates.assign(p50_sec=rates.p50_sec * 1e3, p99_sec=rates.p99_sec * 1e3)
+        rates = frames["rates"]
+        milliseconds = rates[["p50_sec", "p99_sec"]].astype(float) * 1e3
+        shown = rates[["method", "asked_per_sec", "done_per_sec"]].assign(
+            **{"p50, ms": milliseconds.p50_sec, "p99, ms": milliseconds.p99_sec},
+            failed=rates.failed,
+        )
         names = {"asked_per_sec": "asked/s", "done_per_sec": "done/s"}
-        names |= {"p50_sec": "p50, ms", "p99_sec": "p99, ms"}
-        shown = rates[["method", *names, "failed"]].rename(columns=names)
-        tables.append(("At fixed rates", shown))
+        tables.append(("At fixed rates", shown.rename(columns=names)))
     return tables
 
 
@@ -289,14 +265,10 @@ def against_store(table: Any) -> Any:
     if "store" not in table.index or not table.models["store"]:
         return others[:0]
     store = table.loc["store"]
-    both = (others.transfer + others.storing) / (store.transfer + store.storing)
-    shares = {
-        "transfer": others.transfer / store.transfer,
-        "storing": others.storing / store.storing,
-        "both": both,
-        "bytes stored": store["MB stored"] / others["MB stored"],
-    }
-    return pd.DataFrame(shares).rename_axis("the store beside")
+    found = others[["transfer", "storing"]] / store[["transfer", "storing"]]
+    found["both"] = (others.transfer + others.storing) / (store.transfer + store.storing)
+    found["bytes stored"] = store["MB stored"] / others["MB stored"]
+    return found.rename_axis("the store beside")
 
 
 def plots(frames: Frames) -> list[Plot]:
@@ -321,6 +293,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="transfer",
     label="transfer",
+    text="every transfer method, with the same models, from many workers",
+    title="Transfer methods",
+    small=("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2"),
     default=TransferSettings(),
     check=check,
     measure=measure,

@@ -87,15 +87,13 @@ def store_donors(case: TransferCase) -> None:
 
 
 def run_transfers(
-    case: TransferCase, worker: int, iterations: int, address: BarrierAddress
+    case: TransferCase, iterations: int, worker: int, address: BarrierAddress
 ) -> list[TransferRow]:
     """Lets models take over and be stored, one after the other; all tasks start together."""
-    rows = []
     with Participant(address, worker) as participant:
         _one_transfer(case, worker, iterations)  # libraries are loaded, connections open
         participant.wait()
-        for iteration in range(iterations):
-            rows.append(_one_transfer(case, worker, iteration))
+        rows = [_one_transfer(case, worker, iteration) for iteration in range(iterations)]
         participant.done()
     return rows
 
@@ -171,20 +169,11 @@ class Arrivals(NamedTuple):
 
 
 def run_at_rate(
-    case: TransferCase,
-    worker: int,
-    rate: float,
-    seconds: float,
-    address: BarrierAddress,
+    case: TransferCase, rate: float, seconds: float, worker: int, address: BarrierAddress
 ) -> Arrivals:
     """Transfers at fixed times, whether the one before is done or not.
 
-    Args:
-        case: the method and its models.
-        worker: which task; they take turns.
-        rate: transfers per second of all tasks together.
-        seconds: for which transfers are due.
-        address: of the common start.
+    All tasks together transfer at a rate (1/s), and take turns; transfers are due for some seconds.
     """
     model_id = 2 * _FIRST_CHILD + worker
     graph = case.family.graph(case.donors + 1 + worker)

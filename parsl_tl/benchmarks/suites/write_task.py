@@ -14,19 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from parsl_tl.benchmarks.core.file_cache import (
-    file_system,
-    files_under,
-    is_in_memory,
-    sync,
-    total_bytes,
-)
-from parsl_tl.benchmarks.core.networks import Network, build_network
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.core.file_cache import file_system, is_in_memory, sync, total_bytes
+from parsl_tl.benchmarks.core.networks import Network
 from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 from parsl_tl.benchmarks.formats.file_format import layers_with_weights, written_files
 from parsl_tl.benchmarks.formats.transfer import PREFIX, TransferPlace, make_method
+from parsl_tl.benchmarks.suites.network_tasks import prepare_network
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.training.runtime import array_bytes
+from parsl_tl.transfer.weights import layers_with_weights as by_stable_name
 
 SETUP: Final = "with set-up"
 SYNCED: Final = "synced"
@@ -73,27 +71,29 @@ class WriteReport(NamedTuple):
         num_bytes: that it wrote.
         model_bytes: of the weights of its model.
         host: where it ran.
+        reason: why it failed, and all else is unknown.
     """
 
-    seconds: float
-    num_bytes: int
-    model_bytes: int
-    host: str
+    seconds: float | None = None
+    num_bytes: int = 0
+    model_bytes: int = 0
+    host: str | None = None
+    reason: str = ""
 
 
-class _Write(NamedTuple):
+class _Ready(NamedTuple):
     """A model that is ready to be written.
 
     Attributes:
         write: does it, and gives the bytes that the method says it wrote; None if files tell.
         path: file, or folder, that it goes to.
-        model_bytes: of the weights.
+        model: whose weights they are.
         clean: removes what was written; called when all processes are done.
     """
 
     write: Callable[[], int | None]
     path: Path
-    model_bytes: int
+    model: Any
     clean: Callable[[], None]
 
 
@@ -104,22 +104,16 @@ def prepare_donor(case: WriteCase) -> None:
         ParslTLError: it could not be stored.
     """
     model, graph = _network(case.network)
-    method = make_method(case.format.removeprefix(PREFIX), case.place)
-    trained = _names(model, graph)
-    try:
+    with contextlib.closing(_method(case)) as method:
+        trained = list(by_stable_name(model, graph))
         method.store(model, graph, trained, model_id=case.first_id, quality=_QUALITY)
-        sync_if_there(case.place.folder)
-    finally:
-        method.close()
+        _sync_if_there(case.place.folder)
 
 
 def retire_donor(case: WriteCase) -> None:
     """Takes the donor out of a server that outlives the case."""
-    method = make_method(case.format.removeprefix(PREFIX), case.place)
-    try:
+    with contextlib.closing(_method(case)) as method:
         method.retire(case.first_id)
-    finally:
-        method.close()
 
 
 def write_model(case: WriteCase, number: int, address: BarrierAddress) -> WriteReport:
@@ -135,39 +129,37 @@ def write_model(case: WriteCase, number: int, address: BarrierAddress) -> WriteR
         ParslTLError: as the format or the transfer method has it.
         OSError: the folder is full, or cannot be written.
     """
+    with_setup = case.measurement == SETUP
     with Participant(address, number) as participant:
-        if case.measurement == SETUP:
+        if with_setup:
             participant.wait()
-            start = time.perf_counter()
-            ready = _prepare(case, number)
-        else:
-            ready = _prepare(case, number)
+        start = time.perf_counter()
+        ready = _prepare(case, number)
+        if not with_setup:
             participant.wait()
             start = time.perf_counter()
         try:
             told = ready.write()
-            if case.measurement != SETUP:
-                sync_if_there(ready.path)
+            if not with_setup:
+                _sync_if_there(ready.path)
             seconds = time.perf_counter() - start
             participant.done()
-            num_bytes = _written(ready, told)
+            model_bytes = array_bytes(ready.model.weights)
+            num_bytes = _written(ready.path, told, model_bytes)
         finally:
-            everyone_left = participant.leave()
-            if everyone_left:
+            if participant.leave():
                 ready.clean()
-    return WriteReport(seconds, num_bytes, ready.model_bytes, socket.gethostname())
+    return WriteReport(seconds, num_bytes, model_bytes, socket.gethostname())
 
 
-def sync_if_there(path: Path) -> None:
+def _sync_if_there(path: Path) -> None:
     """Syncs what a format made of a path, or what is in a folder; a server has no such thing."""
-    for written in written_files(path):
+    for written in {*written_files(path), path}:
         if written.exists():
             sync(written)
-    if path.is_dir():
-        sync(path)
 
 
-def _prepare(case: WriteCase, number: int) -> _Write:
+def _prepare(case: WriteCase, number: int) -> _Ready:
     folder = case.place.folder
     folder.mkdir(parents=True, exist_ok=True)
     if case.measurement == MEMORY and not is_in_memory(folder):
@@ -178,26 +170,15 @@ def _prepare(case: WriteCase, number: int) -> _Write:
         return _prepare_method(case, number)
     model, _ = _network(case.network)
     _change(layers_with_weights(model)[case.num_changes :], case, number)
-    file_format = FILE_FORMATS[case.format]
-    own = folder / str(number)
+    file_format, own = FILE_FORMATS[case.format], folder / str(number)
     own.mkdir()
     path = own / f"model{file_format.suffix}"
-
-    def write() -> None:
-        file_format.save(model, path)
-
-    def clean() -> None:
-        shutil.rmtree(own, ignore_errors=True)
-
-    return _Write(write, path, _weight_bytes(model), clean)
+    clean = functools.partial(shutil.rmtree, own, ignore_errors=True)
+    return _Ready(lambda: file_format.save(model, path), path, model, clean)
 
 
-def _prepare_method(case: WriteCase, number: int) -> _Write:
-    from parsl_tl.transfer.weights import layers_with_weights as by_stable_name
-
-    name = case.format.removeprefix(PREFIX)
-    method = make_method(name, case.place)
-    model, graph = _network(case.network)
+def _prepare_method(case: WriteCase, number: int) -> _Ready:
+    method, (model, graph) = _method(case), _network(case.network)
     model_id = case.first_id + 1 + number
     layers = by_stable_name(model, graph)
     names = list(layers)
@@ -207,22 +188,17 @@ def _prepare_method(case: WriteCase, number: int) -> _Write:
     transferred = None
     if case.has_donor:
         transferred = method.transfer(model, graph, model_id=model_id)
-        if name != "none" and not set(frozen) <= set(transferred.layer_names):
+        keeps = case.format != f"{PREFIX}none"
+        if keeps and not set(frozen) <= set(transferred.layer_names):
             raise BenchmarkError(f"the first {case.num_changes} layers did not come over")
         transferred = replace(transferred, layer_names=tuple(frozen))
     _change([layers[layer] for layer in trained], case, number)
 
     def write() -> int:
-        stored = method.store(
-            model,
-            graph,
-            trained,
-            model_id=model_id,
-            quality=_QUALITY,
-            parent=case.first_id if case.has_donor else None,
-            transferred=transferred,
-        )
-        return stored.num_bytes
+        parent = case.first_id if case.has_donor else None
+        known = {"model_id": model_id, "quality": _QUALITY, "parent": parent}
+        stored = method.store(model, graph, trained, transferred=transferred, **known)
+        return int(stored.num_bytes)
 
     def clean() -> None:
         if case.outlives:
@@ -232,42 +208,34 @@ def _prepare_method(case: WriteCase, number: int) -> _Write:
         method.close()
         shutil.rmtree(case.place.folder, ignore_errors=True)
 
-    return _Write(write, case.place.folder, _weight_bytes(model), clean)
+    return _Ready(write, case.place.folder, model, clean)
 
 
-def _written(ready: _Write, told: int | None) -> int:
+def _method(case: WriteCase) -> Any:
+    return make_method(case.format.removeprefix(PREFIX), case.place)
+
+
+def _written(path: Path, told: int | None, model_bytes: int) -> int:
     """Returns how many bytes were written, after a look at the files.
 
     Raises:
         BenchmarkError: there is less than there should be.
     """
-    if told is None:
-        found = total_bytes(written_files(ready.path))
-        if found < ready.model_bytes:
-            raise BenchmarkError(f"{found:,} bytes were written of {ready.model_bytes:,}")
-        return found
-    files = files_under(ready.path) if ready.path.is_dir() else []
+    files = written_files(path)
+    found = total_bytes(files)
+    if told is None and found < model_bytes:
+        raise BenchmarkError(f"{found:,} bytes were written of {model_bytes:,}")
     # Where there are no files, a server has the model.
-    if files and (found := total_bytes(files)) < told:
+    if told is not None and path.is_dir() and files and found < told:
         raise BenchmarkError(f"{told:,} bytes should be written, but the folder holds {found:,}")
-    return told
+    return found if told is None else told
 
 
 @functools.lru_cache(maxsize=1)
 def _network(network: Network) -> tuple[Any, Any]:
-    """Builds the model, or takes that of the task before; GPU and framework are set up with it."""
-    from parsl_tl.architecture import ArchitectureGraph
-    from parsl_tl.training.runtime import configure_threads
-
-    configure_threads()
-    model = build_network(network)
+    """Builds the model, or takes that of the task before."""
+    model = prepare_network(network)
     return model, ArchitectureGraph.from_keras(model)
-
-
-def _names(model: Any, graph: Any) -> list[str]:
-    from parsl_tl.transfer.weights import layers_with_weights as by_stable_name
-
-    return list(by_stable_name(model, graph))
 
 
 def _change(layers: list[Any], case: WriteCase, number: int) -> None:
@@ -278,9 +246,3 @@ def _change(layers: list[Any], case: WriteCase, number: int) -> None:
             # As large as trained ones, and no easier to compress for a disk that does so.
             values = rng.random(tuple(weight.shape), np.float32)
             weight.assign((values - np.float32(0.5)) * np.float32(0.1))
-
-
-def _weight_bytes(model: Any) -> int:
-    from parsl_tl.training.runtime import array_bytes
-
-    return array_bytes(model.weights)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from parsl_tl.benchmarks.core.file_cache import file_system
 from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.core.report import Plot
 from parsl_tl.benchmarks.core.room import TMPFS, check_room, folder_kind
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -36,6 +36,7 @@ from parsl_tl.benchmarks.suites.write_task import (
     write_model,
 )
 from parsl_tl.errors import BenchmarkError, ParslTLError
+from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 FORMATS: Final = (*FILE_FORMATS, *transfer_formats())
@@ -132,7 +133,7 @@ def measure(settings: WriteSettings, progress: Progress = silent) -> Tables:
         ConfigError: the executor configuration cannot be loaded.
     """
     tables: Tables = {"writes": [], "write_tasks": []}
-    combinations = list(
+    grid = list(
         itertools.product(
             settings.networks.all,
             settings.measurements,
@@ -145,50 +146,42 @@ def measure(settings: WriteSettings, progress: Progress = silent) -> Tables:
     progress(0.0, "starting processes")
     with task_runner(settings.where, max(settings.num_procs)) as runner:
         runner.submit(time.time).result()  # workers may stand in a queue for long
-        for index, (network, measurement, procs, changes, name, repeat) in enumerate(combinations):
+        for index, (network, measurement, procs, changes, name, repeat) in enumerate(grid):
             step = f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
-            progress(index / len(combinations), f"{step} ({repeat}/{settings.repeats})")
-            with _case(settings, network, measurement, name, changes) as case:
+            progress(index / len(grid), f"{step} ({repeat}/{settings.repeats})")
+            case = _case(settings, network, measurement, name, changes)
+            try:
                 outcomes, seconds = _measure(settings, runner, case, procs)
-            _add_rows(tables, case, procs, repeat, outcomes, seconds)
+            finally:  # as far as the folder is seen from here
+                shutil.rmtree(case.place.folder, ignore_errors=True)
+            _add_rows(tables, case, repeat, outcomes, seconds)
     progress(1.0, "done")
     return tables
 
 
-@contextlib.contextmanager
 def _case(
     settings: WriteSettings, network: Network, measurement: str, name: str, num_changes: int
-) -> Iterator[WriteCase]:
-    """Gives a case with a folder of its own, which goes afterwards, as far as it is seen here."""
+) -> WriteCase:
+    """Returns a case with a folder of its own."""
     folder = settings.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
     place = TransferPlace(folder.resolve(), settings.store, settings.redis_url)
-    outlives = {"store": settings.store, REDIS: settings.redis_url}
-    case = WriteCase(
-        measurement=measurement,
-        network=network,
-        format=name,
-        num_changes=num_changes,
-        place=place,
-        first_id=secrets.randbits(40) << 20,
-        outlives=outlives.get(name.removeprefix(PREFIX)) is not None and name.startswith(PREFIX),
-    )
-    try:
-        yield case
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    stays = {f"{PREFIX}store": settings.store, f"{PREFIX}{REDIS}": settings.redis_url}
+    first_id, outlives = secrets.randbits(40) << 20, stays.get(name) is not None
+    return WriteCase(measurement, network, name, num_changes, place, first_id, outlives)
 
 
 def _measure(
     settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
-) -> tuple[list[WriteReport | str], float | None]:
+) -> tuple[list[WriteReport], float | None]:
     """Returns what each process did, or why it did not, and the time of all."""
     with contextlib.ExitStack() as stack:
         try:
-            case = _with_server(settings, case, stack)
+            if case.format == f"{PREFIX}{REDIS}" and settings.redis_url is None:
+                case = _with_server(case, stack)
             if case.has_donor:
                 runner.submit(prepare_donor, case).result()
         except Exception as error:  # whatever a worker, a server or a format comes up with
-            return [f"before the start: {reason_of(error)}"] * procs, None
+            return [WriteReport(reason=f"before the start: {reason_of(error)}")] * procs, None
         outcomes, seconds = _write_at_once(settings, runner, case, procs)
         if case.outlives and case.has_donor:
             # If the server is gone, each task has said so.
@@ -197,12 +190,7 @@ def _measure(
     return outcomes, seconds
 
 
-def _with_server(
-    settings: WriteSettings, case: WriteCase, stack: contextlib.ExitStack
-) -> WriteCase:
-    """Starts the Redis server, if the case needs one of ours."""
-    if case.format != f"{PREFIX}{REDIS}" or settings.redis_url is not None:
-        return case
+def _with_server(case: WriteCase, stack: contextlib.ExitStack) -> WriteCase:
     log = None
     if case.measurement != MEMORY:
         log = case.place.folder
@@ -213,91 +201,67 @@ def _with_server(
 
 def _write_at_once(
     settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
-) -> tuple[list[WriteReport | str], float | None]:
-    with_setup = case.measurement == SETUP
-    patience = settings.where.timeout * _PATIENCE
+) -> tuple[list[WriteReport], float | None]:
+    with_setup, patience = case.measurement == SETUP, settings.where.timeout * _PATIENCE
     with StartBarrier(procs, runner.addresses, patience, together=not with_setup) as barrier:
+
+        def leave_if_failed(number: int, future: Future[Any]) -> None:
+            if future.cancelled() or future.exception() is not None:
+                barrier.leave(number)
+
         futures = []
         for number in range(procs):
             future = runner.submit(write_model, case, number, barrier.address, fresh=with_setup)
-            future.add_done_callback(_leave_if_failed(barrier, number))
+            future.add_done_callback(functools.partial(leave_if_failed, number))
             futures.append(future)
         outcomes = [_outcome(future) for future in futures]
         return outcomes, barrier.seconds
 
 
-def _leave_if_failed(barrier: StartBarrier, number: int) -> Callable[[Future[Any]], None]:
-    def leave(future: Future[Any]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            barrier.leave(number)
-
-    return leave
-
-
-def _outcome(future: Future[Any]) -> WriteReport | str:
+def _outcome(future: Future[Any]) -> WriteReport:
     try:
         report: WriteReport = future.result()
     except Exception as error:  # whatever a task, or Parsl, comes up with
-        return reason_of(error)
+        return WriteReport(reason=reason_of(error))
     return report
 
 
 def _add_rows(
     tables: Tables,
     case: WriteCase,
-    procs: int,
     repeat: int,
-    outcomes: Sequence[WriteReport | str],
+    outcomes: Sequence[WriteReport],
     seconds: float | None,
 ) -> None:
-    reports = [outcome for outcome in outcomes if isinstance(outcome, WriteReport)]
-    size = max((report.model_bytes for report in reports), default=None)
+    sizes = [one.model_bytes for one in outcomes if not one.reason]
+    known: Row = {"measurement": case.measurement, "model": case.network.label}
+    known |= {"model_bytes": max(sizes, default=None), "repeat": repeat}
 
     def row(seconds: float | None, num_bytes: int, reason: str) -> Row:
-        return {
-            "time_sec": seconds,
-            "num_procs": procs,
-            "format": case.format,
-            "num_changes": case.num_changes,
-            "successful": not reason,
-            "result": reason or ("ok" if num_bytes else "ok, wrote nothing"),
-            "bytes": num_bytes,
-            "bandwidth_mb_per_sec": num_bytes / seconds / 1e6 if seconds and num_bytes else None,
-            "measurement": case.measurement,
-            "model": case.network.label,
-            "model_bytes": size,
-            "repeat": repeat,
-        }
+        row: Row = {"time_sec": seconds, "num_procs": len(outcomes), "format": case.format}
+        row |= {"num_changes": case.num_changes, "successful": not reason}
+        row |= {"result": reason or ("ok" if num_bytes else "ok, wrote nothing")}
+        speed = num_bytes / seconds / 1e6 if seconds and num_bytes else None
+        return {**row, "bytes": num_bytes, "bandwidth_mb_per_sec": speed, **known}
 
-    for number, outcome in enumerate(outcomes):
-        if isinstance(outcome, WriteReport):
-            own, host = row(outcome.seconds, outcome.num_bytes, ""), outcome.host
-        else:
-            own, host = row(None, 0, outcome), None
-        tables["write_tasks"].append({**own, "process": number, "host": host})
-    failed = [(n, outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, str)]
-    reason = ""
-    if failed:
-        reason = f"{len(failed)} of {procs} failed; process {failed[0][0]}: {failed[0][1]}"
-    total = sum(report.num_bytes for report in reports)
-    tables["writes"].append(row(seconds if reports else None, total, reason))
+    for number, one in enumerate(outcomes):
+        own = row(one.seconds, one.num_bytes, one.reason)
+        tables["write_tasks"].append({**own, "process": number, "host": one.host})
+    failed = [
+        f"process {number}: {one.reason}" for number, one in enumerate(outcomes) if one.reason
+    ]
+    reason = f"{len(failed)} of {len(outcomes)} failed; {failed[0]}" if failed else ""
+    total = sum(one.num_bytes for one in outcomes)
+    tables["writes"].append(row(seconds if sizes else None, total, reason))
 
 
 def summary(frames: Frames) -> list[tuple[str, Any]]:
     """Returns a title and a table of each network and measurement."""
-    names = {
-        "format": "format",
-        "num_procs": "processes",
-        "num_changes": "num_changes",
-        "time_sec": "seconds",
-        "MB": "MB",
-        "bandwidth_mb_per_sec": "MB/s",
-        "result": "result",
-    }
-    rows = frames["writes"]
-    rows = rows.assign(MB=rows.bytes / 1e6)
+    names = {"num_procs": "processes", "time_sec": "seconds", "bandwidth_mb_per_sec": "MB/s"}
+    rows = frames["writes"].rename(columns=names)
+    columns = ["format", "processes", "num_changes", "seconds", "MB", "MB/s", "result"]
     return [
-        (f"{model}, {_TITLES[measurement]}", own[list(names)].rename(columns=names))
+        (f"{model}, {_TITLES[measurement]}", own.assign(MB=own.bytes / 1e6)[columns])
         for (model, measurement), own in rows.groupby(["model", "measurement"], sort=False)
     ]
 
@@ -305,14 +269,12 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
 def plots(frames: Frames) -> list[Plot]:
     """Returns plots of the first network and the most processes; of repeats, the median."""
     rows = frames["writes"]
-    good = rows[rows.successful & rows.time_sec.notna()]
+    good = rows[rows.successful & rows.time_sec.notna()].astype({"time_sec": float})
     good = good[(good.model == rows.model[0]) & (good.num_procs == good.num_procs.max())]
     found = []
     for measurement, own in good.groupby("measurement", sort=False):
-        frame = own.astype({"time_sec": float}).pivot_table(
-            index="format", columns="num_changes", values="time_sec", aggfunc="median"
-        )
-        frame = frame.loc[own.format.unique()].rename(
+        frame = own.pivot_table("time_sec", "format", "num_changes", "median", sort=False)
+        frame = frame.sort_index(axis=1).rename(
             columns=lambda k: f"all but the first {k} changed" if k else "all layers changed"
         )
         title = f"{own.num_procs.iloc[0]} x {own.model.iloc[0]}, {_TITLES[str(measurement)]}"
@@ -331,6 +293,9 @@ def failures(frames: Frames) -> list[str]:
 SUITE: Final = Suite(
     name="writes",
     label="writes",
+    text="saving a model from many processes at once, in every format",
+    title="Writing from many processes",
+    small=("--model", "dense:16x10", "--num-changes", "0", "9"),
     default=WriteSettings(),
     check=check,
     measure=measure,

@@ -1,15 +1,18 @@
 """Populations of models without weights, and processes over them that the tests kill.
 
-Run as ``python population.py WHAT FOLDER FIRST_ID``; prints what was acknowledged.
+Run as ``python store_population.py WHAT FOLDER FIRST_ID``; prints what was acknowledged.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from parsl_tl import open_store
 
 LAYERS = 6
+SCRIPT = Path(__file__)
+REAL = 10**12  # ids of models with real graphs, which are none of a population's
 
 
 def hashes_of(model_id):
@@ -58,6 +61,21 @@ def oracle(living, hashes):
         if score > 0 and (best is None or rank > best[0]):
             best = (rank, model_id, score)
     return None if best is None else best[1:]
+
+
+def ids_of(store):
+    return store.models()["model_id"].to_pylist()
+
+
+def check_answers(store, living):
+    """The table, lookups and queries are what models in this order of storing give."""
+    assert ids_of(store) == living
+    known = [model_id for model_id in living if model_id < REAL]
+    for seed in range(1000, 1005):
+        hashes = hashes_of(seed)
+        assert ask(store, hashes) == oracle(known, hashes)
+    report = store.verify()
+    assert report.ok, report.problems
 
 
 def fill(store, model_id):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from parsl_tl.architecture import hash_graphs
-from parsl_tl.benchmarks.core.catalog import evolve_catalog, mutated_queries, random_queries
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.population.aging_evolution import SyntheticFitness, random_sequences
+from parsl_tl.population.catalog import evolve_catalog, mutated_queries, random_queries
 from parsl_tl.spaces import DenseSkipSpace
 
 

@@ -1,0 +1,72 @@
+"""Blocks that a scheduler says are running, and that do nothing; and executors without any."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+# How long an executor may have tasks and no block before it is given up. Parsl's strategies look
+# every few seconds whether blocks are wanted.
+_LONGEST_WITHOUT_BLOCKS = 300.0
+
+
+class BlockWatch:
+    """Looks after the blocks of one HighThroughputExecutor.
+
+    A node that hangs, or whose pool of workers does, holds its block without working: Parsl starts
+    no other one in its place. Such a block is cancelled when its pools have been missing for as
+    long again as the executor takes to miss them.
+    """
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self._seen: dict[str, float] = {}  # when a block's pools were connected last
+        self._had_block = time.monotonic()
+
+    def look(self, managers: Iterable[Mapping[str, Any]]) -> None:
+        """Cancels blocks whose pools are gone.
+
+        Args:
+            managers: the pools that are connected.
+        """
+        now = time.monotonic()
+        running = self._running_blocks()
+        self._seen.update((manager["block_id"], now) for manager in managers)
+        self._seen = {block: seen for block, seen in self._seen.items() if block in running}
+        for block, seen in list(self._seen.items()):
+            if now - seen > self._executor.heartbeat_threshold:
+                logger.warning(
+                    "block %s of executor %s runs without its workers, and is cancelled",
+                    block,
+                    self._executor.label,
+                )
+                del self._seen[block]
+                self._cancel(block)
+        if running or not self._executor.outstanding():
+            self._had_block = now
+
+    def why_given_up(self) -> str | None:
+        """Returns why no task of the executor will ever run, or None."""
+        if time.monotonic() - self._had_block <= _LONGEST_WITHOUT_BLOCKS:
+            return None
+        return (
+            f"it has had tasks and no block for {_LONGEST_WITHOUT_BLOCKS:g} seconds; with "
+            'strategy="simple" in the Parsl configuration, blocks that have ended are started anew'
+        )
+
+    def _running_blocks(self) -> set[str]:
+        return {
+            block
+            for block, status in dict(self._executor.status_facade).items()
+            if not status.terminal
+        }
+
+    def _cancel(self, block: str) -> None:
+        try:
+            self._executor.provider.cancel([self._executor.blocks_to_job_id[block]])
+        except Exception as error:  # whatever a scheduler's commands may come to
+            logger.warning("block %s cannot be cancelled: %s", block, error)

@@ -1,0 +1,69 @@
+"""What a campaign tells of its journal: results, curves, a summary, and the files of these."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parsl_tl.search.journal import Row, read_journal
+from parsl_tl.search.results import curves_frame, results_frame, write_results
+from parsl_tl.search.store_failures import StoreFailures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from parsl_tl.spaces import SearchSpace
+
+logger = logging.getLogger(__name__)
+
+
+class CampaignResults:
+    """The results of the campaign in a folder, as its journal has them whenever it is asked."""
+
+    def __init__(self, folder: Path, space: SearchSpace) -> None:
+        """Reads nothing yet.
+
+        Args:
+            folder: of the campaign.
+            space: what it searches.
+        """
+        self._folder = folder
+        self._space = space
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the finished evaluations; see ``results_frame``."""
+        return self._frame_of(self._rows())
+
+    def curves(self) -> pd.DataFrame:
+        """Returns all metrics of every epoch; see ``curves_frame``."""
+        return curves_frame(self._rows())
+
+    def summary(self) -> str:
+        """Says in one line how far the campaign is, and what it missed of its store."""
+        rows = self._rows()
+        results = self._frame_of(rows)
+        parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
+        if results["objective"].notna().any():
+            parts.append(f"best {results['objective'].max():.4f}")
+        failures = StoreFailures()
+        for row in rows:
+            failures.note(row["metadata"])
+        return ", ".join([*parts, str(failures)] if failures else parts)
+
+    def write(self) -> pd.DataFrame:
+        """Writes the tables, and returns ``frame``; files that cannot be written are no error."""
+        rows = self._rows()
+        results = self._frame_of(rows)
+        try:
+            write_results(results, self._folder, curves_frame(rows))
+        except OSError as error:  # the journal has it all
+            logger.warning("results in %s are not up to date: %s", self._folder, error)
+        return results
+
+    def _rows(self) -> list[Row]:
+        path = self._folder / "journal.jsonl"
+        return read_journal(path) if path.exists() else []
+
+    def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
+        return results_frame(rows, [choice.name for choice in self._space.choices()], self._space)

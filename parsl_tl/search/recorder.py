@@ -1,0 +1,69 @@
+"""What a campaign notes as evaluations start and end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.search.result_tables import ResultTables
+
+if TYPE_CHECKING:
+    from parsl_tl.search.campaign_results import CampaignResults
+    from parsl_tl.search.journal import Journal
+    from parsl_tl.search.progress import SearchProgress
+    from parsl_tl.search.retirement import Retirement
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """DeepHyper's callback: notes in the journal what starts and what ends."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        retirement: Retirement,
+        progress: SearchProgress,
+        results: CampaignResults,
+    ) -> None:
+        """Notes nothing yet.
+
+        Args:
+            journal: of the campaign.
+            retirement: learns which models are finished.
+            progress: the display.
+            results: whose tables are rewritten now and then.
+        """
+        self._journal = journal
+        self._retirement = retirement
+        self._progress = progress
+        self._tables = ResultTables(results.write)
+
+    def on_launch(self, job: Any) -> None:
+        """Notes a configuration before it is evaluated."""
+        self._journal.submitted(job.args)
+        self._progress.launched()
+
+    def on_done(self, job: Any) -> None:
+        """Notes a result."""
+        from deephyper.evaluator import JobStatus
+
+        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+            logger.info("evaluation %s was cancelled", job.args["job"])
+            return
+        row = self._journal.finish(job.args, job.objective, job.metadata)
+        logger.info(
+            "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
+        )
+        self._retirement.finished(row)
+        self._progress.finished(job.objective, job.metadata)
+        self._tables.write_when_due()
+
+    def on_done_other(self, job: Any) -> None:
+        """Part of DeepHyper's interface; only one process submits evaluations here."""
+
+    def on_gather(self, local_jobs: Any, other_jobs: Any) -> None:
+        """Part of DeepHyper's interface; results are noted one by one."""
+
+    def on_close(self) -> None:
+        """Part of DeepHyper's interface; the campaign writes its tables at the end."""

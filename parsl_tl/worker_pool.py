@@ -1,0 +1,142 @@
+"""Parsl's pool of workers on a node, which ends when it cannot work any more.
+
+``parsl-tl-worker-pool`` stands in for Parsl's ``process_worker_pool.py``. That one goes on telling
+the interchange that it lives when nothing is left that runs its tasks: the process that its workers
+share data through was killed or is stopped, a worker was killed while it held the lock of a queue,
+one of its threads has failed, the interchange went away before it answered for the first time. A
+search would wait for its evaluations for ever, or its processes would stay. Here the pool ends, as
+if it had been killed; that costs no evaluation.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import runpy
+import sys
+import threading
+import time
+from typing import Any
+
+import psutil
+import zmq
+
+logger = logging.getLogger(__name__)
+
+SHELL_VARIABLE = "PARSL_TL_BLOCK_SHELL"
+COMMAND = "parsl-tl-worker-pool"
+_PARSL_MODULE = "parsl.executors.high_throughput.process_worker_pool"
+_PARSL_COMMAND = "process_worker_pool.py"
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+# A part that works takes what it is given within milliseconds.
+_LONGEST_SILENCE = 60.0
+_THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
+
+
+def use_watched_pool(executor: Any) -> None:
+    """Has the blocks of an executor start this pool; a command of the user's own stays."""
+    command = getattr(executor, "launch_cmd", None)
+    if isinstance(command, str) and command.split()[0] == _PARSL_COMMAND:
+        executor.launch_cmd = command.replace(_PARSL_COMMAND, COMMAND, 1)
+
+
+class PoolPulse:
+    """Tells whether all parts of a pool answer, by asking each of them again and again.
+
+    Attributes:
+        error: why a part cannot work any more, None as long as all can.
+        beat: when all parts answered last, as ``time.monotonic`` says.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        """Begins to ask.
+
+        Args:
+            pool: Parsl's ``Manager`` of the pool.
+        """
+        self.error: Exception | None = None
+        self.beat = time.monotonic()
+        self._pool = pool
+        threading.Thread(target=self._ask, name="pool-pulse", daemon=True).start()
+
+    def _ask(self) -> None:
+        while self.error is None:
+            try:
+                if self._all_answer():
+                    self.beat = time.monotonic()
+            except Exception as error:  # whatever a connection to a process that ended raises
+                self.error = error
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _all_answer(self) -> bool:
+        pool = self._pool
+        # This asks the process that the workers share data through.
+        num_busy = len(pool._tasks_in_progress)
+        # Some are ready once they have started; one that was killed counts as ready for ever.
+        has_idle_workers = num_busy < pool.worker_count and pool.ready_worker_count.value > 0
+        results_pass = pool.pending_result_queue.qsize() == 0
+        if results_pass:
+            pool.pending_result_queue.put(None)  # whoever takes the results passes over it
+        return results_pass and not (has_idle_workers and pool.pending_task_queue.qsize())
+
+
+def _watch(parent: int | None) -> None:
+    """Ends this process when the pool that it runs cannot work, or has lost its block's shell."""
+    pulse = None
+    started: set[str] = set()
+    while True:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if parent is not None and os.getppid() != parent:
+            _end("the shell of its block has ended")
+        pool = getattr(sys.modules["__main__"], "manager", None)
+        if pool is None:  # it is still starting
+            continue
+        pulse = pulse or PoolPulse(pool)
+        threads = {thread.name for thread in threading.enumerate()}
+        started |= threads & _THREADS
+        is_ending = pool._stop_event.is_set()
+        if not is_ending and started - threads:
+            _end(f"its thread {min(started - threads)} has ended")
+        if not is_ending and pulse.error is not None:
+            _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
+        if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
+            _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
+
+
+def _limit_waits() -> None:
+    """Parsl waits without an end for the interchange's first answer; for others it polls."""
+    from parsl import curvezmq
+
+    make_socket = curvezmq.ClientContext.socket
+
+    def socket(context: Any, *args: Any, **kwargs: Any) -> Any:
+        made = make_socket(context, *args, **kwargs)
+        made.setsockopt(zmq.RCVTIMEO, round(1000 * _LONGEST_SILENCE))
+        return made
+
+    curvezmq.ClientContext.socket = socket
+
+
+def _end(why: str) -> None:
+    print(f"this pool of workers ends: {why}", file=sys.stderr, flush=True)
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            logger.debug("process %d has ended already", child.pid)
+    os._exit(1)
+
+
+def main() -> None:
+    """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``."""
+    shell = os.environ.get(SHELL_VARIABLE)
+    parent = os.getppid() if shell == str(os.getppid()) else None
+    threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
+    _limit_waits()
+    # Its workers start by the name of the main module, and import from it.
+    runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

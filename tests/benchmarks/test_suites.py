@@ -1,0 +1,47 @@
+"""A suite is one file: its command and its place in ``bench all`` follow from it."""
+
+import sys
+
+from parsl_tl.benchmarks import suites
+from parsl_tl.cli import main
+
+_SUITE = '''
+from dataclasses import dataclass
+
+from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.suite import Suite
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured."""
+
+    count: int = option(3, "rows", least=1)
+
+
+SUITE = Suite(
+    name="counting",
+    label="count",
+    text="how far it counts",
+    default=Settings(),
+    check=lambda settings: settings,
+    measure=lambda settings, progress: {
+        "counted": [{"number": number} for number in range(settings.count)]
+    },
+    summary=lambda frames: [("Numbers", frames["counted"])],
+)
+'''
+
+
+def test_a_file_is_a_command(tmp_path, monkeypatch, capsys):
+    (tmp_path / "counting_suite.py").write_text(_SUITE)
+    monkeypatch.setattr(suites, "__path__", [*suites.__path__, str(tmp_path)])
+    try:
+        out = str(tmp_path / "out")
+        assert main(["bench", "counting", "--count", "2", "--out", out]) == 0
+        assert "Numbers" in capsys.readouterr().out
+        assert (tmp_path / "out" / "counted.csv").read_text() == "number\n0\n1\n"
+        assert main(["bench", "counting", "--count", "0", "--out", out]) == 2
+        assert "count=0 must be at least 1" in capsys.readouterr().err
+    finally:
+        sys.modules.pop("parsl_tl.benchmarks.suites.counting_suite", None)
