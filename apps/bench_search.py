@@ -13,15 +13,15 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import ExitStack
 from operator import length_hint
-from typing import Any
 
 import parsl
 from deephyper.evaluator import Evaluator, HPOJob, ProcessPoolEvaluator
 from parsl.dataflow.dflow import DataFlowKernel
+from parsl.executors import HighThroughputExecutor
 
 from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.arguments import ArgumentParser, positive_int
@@ -75,7 +75,7 @@ def seconds_per_block(ways: dict[str, Step], blocks: int) -> Iterator[tuple[int,
         yield block * _BLOCK, seconds
 
 
-def sleep(job: Any) -> float:
+def sleep(job: Mapping[str, float]) -> float:
     """Takes as long as its executor's workers are told to."""
     import os
     import time
@@ -86,18 +86,19 @@ def sleep(job: Any) -> float:
 
 def print_rate_of_two_speeds(evaluations: int) -> None:
     """Prints the rate of two executors together as a share of the sum of their own rates."""
-    executors, ideal = [], 0.0
+    executors: list[HighThroughputExecutor] = []
+    ideal = 0.0
     for label, seconds in (("fast", 1), ("slow", 4)):
         (executor,) = load_config("local", max_workers=_WORKERS).executors
         executor.label = label
         executor.provider.worker_init += f"\nexport SECONDS_PER_EVALUATION={seconds}"
         executors.append(executor)
         ideal += _WORKERS / seconds
-    config = parsl.Config(
-        executors=executors, strategy="simple", run_dir=tempfile.mkdtemp(prefix="bench-search-")
-    )
-    with parsl.load(config):
-        evaluator = ParslEvaluator(sleep)
+    with stopping_in_order(), ExitStack() as stack:
+        run_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-search-"))
+        config = parsl.Config(executors=executors, strategy="simple", run_dir=run_dir)
+        kernel = stack.enter_context(parsl_kernel(config))
+        evaluator = ParslEvaluator(sleep, kernel=kernel)
         evaluator._job_class = HPOJob
         evaluator.submit([{"x": 0.5}] * evaluator.num_workers)
         ended: list[float] = []
@@ -126,7 +127,7 @@ def main() -> None:
         run_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-search-"))
         config = load_config("local", max_workers=_WORKERS, run_dir=run_dir)
         kernel = stack.enter_context(parsl_kernel(config))
-        ways: dict[str, Any] = {
+        ways = {
             "ParslEvaluator": steps_of(ParslEvaluator(length_hint)),
             "plain Parsl apps": steps_of_apps(kernel),
         }

@@ -14,7 +14,6 @@ using std::chrono::milliseconds;
 
 Arguments some_arguments() {
   Arguments arguments;
-  arguments.header.magic = kArgumentsMagic;
   arguments.header.call = 7;
   arguments.header.deadline = std::numeric_limits<std::int64_t>::max();
   arguments.header.request_size = 6;
@@ -53,6 +52,8 @@ CASE(messages_refuse_what_is_none) {
     return !decode_arguments(message_of(arguments, "upload"));
   };
   CHECK(is_refused([](Arguments& a) { a.header.magic ^= 1; }));
+  CHECK(is_refused([](Arguments& a) { a.header.version += 1; }));
+  CHECK(is_refused([](Arguments& a) { a.header.version = 0; }));
   CHECK(is_refused([](Arguments& a) { a.header.request_size = 1ULL << 60; }));
   CHECK(is_refused([](Arguments& a) { a.header.request_size = kMostMessageBytes + 1; }));
   CHECK(is_refused([](Arguments& a) { a.header.upload_pieces = 0xFFFFFFFF; }));
@@ -101,7 +102,6 @@ CASE(messages_with_a_list_of_pieces_elsewhere) {
 
 CASE(messages_with_the_beginning_of_a_request) {
   Arguments arguments;
-  arguments.header.magic = kArgumentsMagic;
   arguments.header.request_size = 5000;
   arguments.header.request_pieces = 1;
   arguments.request_memory = {{4096, 1, 0, 5000}};
@@ -156,7 +156,6 @@ void memory_that_is_not_there(const char* address) {
   for (const RemotePiece& lie : lies) {
     const auto arguments = [&](const std::string& request) {
       Arguments made;
-      made.header.magic = kArgumentsMagic;
       made.header.deadline = nanos(Clock::now() + milliseconds(20'000));
       made.header.request_size = request.size();
       return made;

@@ -16,7 +16,6 @@ constexpr RemotePiece kNowhere{4096, 1, 0, kMostMessageBytes};
 /// A call whose request, or the list of whose pieces, lies in memory.
 Arguments call_with_memory() {
   Arguments arguments;
-  arguments.header.magic = kArgumentsMagic;
   arguments.header.client = 1;
   arguments.header.call = 1;
   arguments.header.deadline = std::numeric_limits<std::int64_t>::max();
@@ -68,7 +67,6 @@ void long_messages_take_no_memory(const char* address) {
   RawThalliumClient raw(server.address());
   for (const std::string password : {"guess", "sesame"}) {
     Arguments arguments;
-    arguments.header.magic = kArgumentsMagic;
     arguments.header.deadline = std::numeric_limits<std::int64_t>::max();
     const std::string request = password + " echo " + std::string(15 << 20, 'x');
     arguments.header.request_size = request.size();

@@ -132,6 +132,9 @@ std::string ThalliumChannel::call(const Call& call) {
     }
     throw StoreException(ErrorCode::kUnreachable, "it was reached too late");
   } catch (const StoreException& error) {
+    if (error.code() == ErrorCode::kFormat) {
+      throw StoreException(error.code(), options_.address + ": " + error.what());
+    }
     if (error.code() != ErrorCode::kUnreachable && error.code() != ErrorCode::kIo) throw;
     throw StoreException(error.code(), options_.address + " cannot be reached: " + error.what());
   }

@@ -16,10 +16,14 @@ using TimePoint = Clock::time_point;
 /// Whether one thing has ended, and how.
 class Completion {
  public:
+  /// The caller keeps this alive until it returns.
   void set(hg_return_t result) {
-    const std::lock_guard guard(mutex_);
-    done_ = true;
-    result_ = result;
+    {
+      const std::lock_guard guard(mutex_);
+      done_ = true;
+      result_ = result;
+    }
+    // With the lock held, who wakes up would have to wait once more.
     changed_.notify_all();
   }
 

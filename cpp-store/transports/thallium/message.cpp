@@ -1,7 +1,11 @@
 #include "message.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <string>
+
+#include "errors.hpp"
 
 namespace parsl_tl::mochi {
 namespace {
@@ -74,6 +78,24 @@ bool has_list(const Arguments::Header& header) {
   return longest > 0 && longest <= kMostPieces;
 }
 
+void refuse_version(Bytes message) {
+  struct {
+    std::uint32_t magic;
+    Outcome outcome;
+    std::uint16_t version;
+  } beginning;
+  static_assert(sizeof beginning == offsetof(Answer::Header, now));
+  if (!Reader(message).take(beginning) || beginning.magic != kAnswerMagic ||
+      beginning.version == kMessageVersion) {
+    return;
+  }
+  throw StoreException(ErrorCode::kFormat,
+                       "the server speaks version " + std::to_string(beginning.version) +
+                           " of the messages over Thallium, this client version " +
+                           std::to_string(kMessageVersion) +
+                           "; install the same parsl_tl on both sides");
+}
+
 }  // namespace
 
 std::string encode_head(const Arguments& arguments) {
@@ -96,7 +118,7 @@ std::optional<Arguments> decode_arguments(Bytes message) {
   Reader reader(message);
   const auto& header = found.header;
   if (!reader.take(found.header) || header.magic != kArgumentsMagic ||
-      header.request_size > kMostMessageBytes) {
+      header.version != kMessageVersion || header.request_size > kMostMessageBytes) {
     return std::nullopt;
   }
   // What is to be in the answer has to fit there.
@@ -130,6 +152,7 @@ std::optional<Answer> decode_answer(Bytes message) {
   Answer found;
   Reader reader(message);
   const auto& header = found.header;
+  refuse_version(message);
   const bool is_whole =
       reader.take(found.header) && header.magic == kAnswerMagic &&
       reader.take(found.download, header.download_size) &&

@@ -7,6 +7,10 @@
 //                | upload, if it is in the message
 //   answer    := header | download, if it is in the message | reply, if it is in the message
 //
+// Both headers begin with a magic number and the version of this format, whatever follows: another
+// version is refused before anything else is read of it, with an answer that has as much of a
+// header, and whoever gets that names both versions.
+//
 // Neither is ever longer than what Mercury sends at once (see Instance::most_in_message): it would
 // fetch the rest, whatever its size, before anybody could look at the token in the beginning of the
 // request. So everything else lies in memory that the client lays open, and the server moves it
@@ -39,14 +43,20 @@ inline Bytes beginning_of(Bytes request) {
 
 /// The name of the only RPC.
 constexpr const char* kRpcName = "parsl_tl";
+/// Of this format. Messages of releases that had none say 0.
+constexpr std::uint16_t kMessageVersion = 1;
 /// More pieces of memory than this are no request of ours: small ones travel together.
 constexpr std::size_t kMostPieces = 1 << 18;
+
+constexpr std::uint32_t kArgumentsMagic = 0x41746C70;  // "pltA"
+constexpr std::uint32_t kAnswerMagic = 0x52746C70;     // "pltR"
 
 struct Arguments {
   /// The header, in the byte order of the machine: both sides are of one cluster.
   struct Header {
-    std::uint32_t magic = 0;
-    std::uint32_t flags = 0;
+    std::uint32_t magic = kArgumentsMagic;
+    std::uint16_t flags = 0;
+    std::uint16_t version = kMessageVersion;
     std::uint64_t call = 0;     // its number
     std::uint64_t client = 0;   // who counts the calls
     std::int64_t deadline = 0;  // of the call, in nanoseconds of the server's clock
@@ -75,13 +85,10 @@ struct Arguments {
 
 /// The flag of a message that is no call: it says that the call of this number is over, and is
 /// answered when no transfer of its memory is under way, nor will be.
-constexpr std::uint32_t kCloseRegion = 1;
+constexpr std::uint16_t kCloseRegion = 1;
 /// The flag of a call that is for the reply of the call of this number, which did not fit into the
 /// answer: the reply is its download.
-constexpr std::uint32_t kFetchReply = 2;
-
-constexpr std::uint32_t kArgumentsMagic = 0x41746C70;  // "pltA"
-constexpr std::uint32_t kAnswerMagic = 0x52746C70;     // "pltR"
+constexpr std::uint16_t kFetchReply = 2;
 
 /// Up to this size a download is a part of the answer.
 constexpr std::uint64_t kMostDownloadInAnswer = 2048;
@@ -95,7 +102,7 @@ std::optional<Arguments> decode_arguments(Bytes message);
 /// Takes in the pieces that were not in the message. False if these are none.
 bool decode_pieces(Bytes list, Arguments& arguments);
 
-enum class Outcome : std::uint32_t {
+enum class Outcome : std::uint16_t {
   kAnswered,
   kRefused,   // arguments that are none
   kStopping,  // the server is about to end
@@ -106,8 +113,9 @@ enum class Outcome : std::uint32_t {
 
 struct Answer {
   struct Header {
-    std::uint32_t magic = 0;
+    std::uint32_t magic = kAnswerMagic;
     Outcome outcome = Outcome::kAnswered;
+    std::uint16_t version = kMessageVersion;
     std::int64_t now = 0;             // by the server's clock
     std::uint64_t sent = 0;           // bytes that were written into the client's memory
     std::uint64_t download_size = 0;  // bytes in the message instead
@@ -121,6 +129,7 @@ struct Answer {
 };
 
 std::string encode_head(const Answer& answer);
+/// Throws kFormat for an answer of another version; nothing if it is no answer.
 std::optional<Answer> decode_answer(Bytes message);
 
 /// A message as Margo encodes it: these parts, one behind the other.

@@ -25,7 +25,6 @@ OneCall::OneCall(Target target, const Call& call, TimePoint deadline, std::uint6
       deadline_(deadline),
       memory_(target_.peer->instance().shared_from_this()),
       reply_memory_(target_.peer->instance().shared_from_this()) {
-  arguments_.header.magic = kArgumentsMagic;
   arguments_.header.client = client;
   arguments_.header.call = number;
 }
@@ -120,8 +119,7 @@ void OneCall::fetch_reply(std::uint64_t size) {
   const std::span<std::uint8_t> memory(reinterpret_cast<std::uint8_t*>(reply_->data()), size);
   const Bytes beginning = beginning_of(call_.request);
   Arguments fetch;
-  fetch.header = {.magic = kArgumentsMagic,
-                  .flags = kFetchReply,
+  fetch.header = {.flags = kFetchReply,
                   .call = arguments_.header.call,
                   .client = arguments_.header.client,
                   .request_size = beginning.size(),

@@ -48,7 +48,6 @@ void Responder::send(Handle handle, std::shared_ptr<Instance> use, const Answer:
                      Bytes download, Bytes reply, Due due) {
   Answer answer;
   answer.header = header;
-  answer.header.magic = kAnswerMagic;
   answer.header.now = nanos(Clock::now());
   answer.header.download_size = download.size();
   if (header.outcome != Outcome::kHeld) answer.header.reply_size = reply.size();

@@ -48,7 +48,7 @@ struct Server::Request {
   std::shared_ptr<RegionInUse> memory;
   TimePoint deadline;
 
-  bool has_flag(std::uint32_t flag) const { return (arguments->header.flags & flag) != 0; }
+  bool has_flag(std::uint16_t flag) const { return (arguments->header.flags & flag) != 0; }
   RegionsInUse::Call call() const { return {arguments->header.client, arguments->header.call}; }
 };
 

@@ -12,10 +12,13 @@ constexpr unsigned kMostThreads = 256;
 }  // namespace
 
 bool Workers::submit(std::function<void()> job) {
-  const std::lock_guard guard(mutex_);
-  if (is_ending_) return false;
-  jobs_.push_back(std::move(job));
-  start_if_due_locked();
+  {
+    const std::lock_guard guard(mutex_);
+    if (is_ending_) return false;
+    jobs_.push_back(std::move(job));
+    start_if_due_locked();
+  }
+  // With the lock held, the worker would wake up to wait once more.
   wanted_.notify_one();
   return true;
 }

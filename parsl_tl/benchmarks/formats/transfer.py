@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.transfer import TransferMethod, get_transfer_method, list_transfer_methods
+from parsl_tl.transfer.registry import find_transfer_method
 
 PREFIX: Final = "transfer:"
 REDIS: Final = "redis"
@@ -38,15 +39,12 @@ def method_arguments(name: str, place: TransferPlace) -> dict[str, Any]:
     Raises:
         BenchmarkError: the method needs a Redis server, and there is none.
     """
-    if name == "none":
-        return {}
-    if name == "store":
-        return {"uri": place.store_uri or f"embedded:{place.folder}"}
-    if name == REDIS:
-        if place.redis_url is None:
-            raise BenchmarkError("there is no Redis server; name one by its URL")
-        return {"url": place.redis_url}
-    return {"folder": str(place.folder)}
+    needs = getattr(find_transfer_method(name), "needs", "folder")
+    uri = place.store_uri or f"embedded:{place.folder}"
+    places = {None: "", "folder": str(place.folder), "uri": uri, "url": place.redis_url}
+    if places[needs] is None:
+        raise BenchmarkError("there is no Redis server; name one by its URL")
+    return {needs: places[needs]} if needs else {}
 
 
 def make_method(name: str, place: TransferPlace) -> TransferMethod:
