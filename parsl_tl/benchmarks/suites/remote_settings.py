@@ -55,6 +55,7 @@ def _module(scheme: str) -> ModuleType:
 
 def has_bare(scheme: str) -> bool:
     """Tells whether a transport can be measured by itself."""
+    _module(scheme)  # first, for what it sees to
     return hasattr(bare_transport(scheme), "BareServer")
 
 
