@@ -73,7 +73,7 @@ def print_summary(console: Console, transfers: Transfers, lives: pd.DataFrame) -
     for row in lives.head(FOLLOWED).itertuples(index=False):
         ages = (str(row.first_age), str(row.last_age))
         counts = (str(row.born), f"{row.transfers:,}", f"{row.share:.1%}", f"{row.layers:.1f}")
-        table.add_row(row.donor, *counts, *ages)
+        table.add_row(str(row.donor), *counts, *ages)
     console.print(table, markup=False)
 
 
