@@ -24,6 +24,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLook{5};
+// How often it looks while gRPC takes in somebody who has just come.
+constexpr std::chrono::microseconds kMoment{50};
+// The kernel's own bound of a window, which is below this, holds again.
+constexpr int kAnyWindow = 1 << 30;
 constexpr std::chrono::milliseconds kTidy{500};
 
 union Name {
@@ -79,9 +83,9 @@ std::optional<tcp_info> state_of(int fd) {
   return state;
 }
 
-/// Calls `visit` for each connection of this process to its own port. Descriptors are given from
-/// the lowest on, so that there are few gaps; asking the kernel for each is cheaper than reading
-/// /proc.
+/// Calls `visit` for each socket of this process that has this port of its own. Descriptors are
+/// given from the lowest on, so that there are few gaps; asking the kernel for each is cheaper than
+/// reading /proc.
 template <typename Visit>
 void for_each_socket(std::uint16_t port, Visit visit) {
   constexpr int kWidestGap = 64;
@@ -93,11 +97,29 @@ void for_each_socket(std::uint16_t port, Visit visit) {
       continue;
     }
     gap = 0;
-    Name peer{};
-    size = sizeof peer;
-    if (port_of(own) != port || ::getpeername(fd, &peer.any, &size) != 0) continue;
-    if (const auto inode = inode_of(fd)) visit(fd, *inode, text_of(peer));
+    if (port_of(own) == port) visit(fd);
   }
+}
+
+template <typename Visit>
+void for_each_connection(std::uint16_t port, Visit visit) {
+  for_each_socket(port, [&](int fd) {
+    Name peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, &peer.any, &size) != 0) return;
+    if (const auto inode = inode_of(fd)) visit(fd, *inode, text_of(peer));
+  });
+}
+
+bool is_listening(int fd) {
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+}
+
+/// How many bytes the kernel takes of the other end before they are read.
+void set_window(int fd, int bytes) {
+  ::setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes, sizeof bytes);  // gone already: no matter
 }
 
 void add(int poll, int fd, std::uint32_t events) {
@@ -136,10 +158,17 @@ bool Gate::is_let_in(const std::string& peer) {
   return let_in_.contains(peer);
 }
 
+void Gate::find_listeners() {
+  for_each_socket(port_, [this](int fd) {
+    if (is_listening(fd) && listeners_.insert(fd).second) add(poll_, fd, EPOLLIN | EPOLLET);
+  });
+}
+
 void Gate::find_strangers() {
-  for_each_socket(port_, [this](int fd, ::ino_t inode, const std::string& peer) {
+  for_each_connection(port_, [this](int fd, ::ino_t inode, const std::string& peer) {
     if (!seen_.insert(inode).second) return;
     strangers_[fd] = {inode, peer, Clock::now()};
+    set_window(fd, kStrangersWindow);
     add(poll_, fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
     look_at(fd);
   });
@@ -153,7 +182,7 @@ void Gate::forget_the_gone() {
   }
   std::unordered_set<::ino_t> living;
   std::unordered_set<std::string> peers;
-  for_each_socket(port_, [&](int, ::ino_t inode, const std::string& peer) {
+  for_each_connection(port_, [&](int, ::ino_t inode, const std::string& peer) {
     living.insert(inode);
     peers.insert(peer);
   });
@@ -176,10 +205,13 @@ void Gate::look_at(int fd) {
     strangers_.erase(found);
     return;
   }
+  if (is_let_in(found->second.peer)) {
+    set_window(fd, kAnyWindow);
+    return forget(fd);
+  }
   const auto state = state_of(fd);
-  if (!state) return forget(fd);
-  if (state->tcpi_bytes_received <= kMostBeforeToken) return;
-  if (!is_let_in(found->second.peer)) ::shutdown(fd, SHUT_RDWR);
+  if (state && state->tcpi_bytes_received <= kMostBeforeToken) return;
+  ::shutdown(fd, SHUT_RDWR);
   forget(fd);
 }
 
@@ -188,7 +220,10 @@ void Gate::cut_old() {
   std::vector<int> gone;
   std::vector<std::pair<Clock::time_point, int>> by_age;
   for (const auto& [fd, stranger] : strangers_) {
-    if (inode_of(fd) != stranger.inode || is_let_in(stranger.peer)) {
+    if (inode_of(fd) != stranger.inode) {
+      gone.push_back(fd);
+    } else if (is_let_in(stranger.peer)) {
+      set_window(fd, kAnyWindow);
       gone.push_back(fd);
     } else {
       by_age.emplace_back(stranger.since, fd);
@@ -205,17 +240,23 @@ void Gate::cut_old() {
 }
 
 void Gate::run() {
+  find_listeners();
   auto look = Clock::now();
   auto tidy = look + kTidy;
+  auto hurry = look;  // until then somebody who has come may not have been found yet
   for (;;) {
     epoll_event events[64];
-    const int count = ::epoll_wait(poll_, events, 64, static_cast<int>(kLook.count()));
+    const bool hurries = Clock::now() < hurry;
+    const int wait = hurries ? 0 : static_cast<int>(kLook.count());
+    const int count = ::epoll_wait(poll_, events, 64, wait);
     for (int i = 0; i < count; ++i) {
       if (events[i].data.fd == end_) return;
+      if (listeners_.contains(events[i].data.fd)) hurry = Clock::now() + kLook;
       look_at(events[i].data.fd);
     }
+    if (hurries && count == 0) std::this_thread::sleep_for(kMoment);
     const auto now = Clock::now();
-    if (now >= look) {
+    if (now >= look || now < hurry) {
       find_strangers();
       look = Clock::now() + kLook;
     }

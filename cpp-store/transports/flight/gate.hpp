@@ -3,9 +3,10 @@
 // gRPC takes a message in whole before anybody can look at it, however large it is, and knows no
 // limit that holds before. So the server watches its own connections: one that has brought more
 // than kMostBeforeToken bytes, or has been there for kMostSilence, without a request that was let
-// in, is cut. A client with more to say says first who it is; see kEnter in wire.hpp. Nothing tells
-// of a connection that gRPC has accepted, so the thread looks for new ones now and then; the kernel
-// wakes it when one of them brings something, and those that were let in cost nothing.
+// in, is cut. A client with more to say says first who it is; see kEnter in wire.hpp.
+// The kernel wakes the thread when somebody connects, and when a stranger brings something; those
+// that were let in cost nothing. gRPC reads on until the thread has looked, so strangers are also
+// slowed down: the kernel takes little of theirs at a time.
 #pragma once
 
 #include <sys/types.h>
@@ -22,6 +23,8 @@ namespace parsl_tl {
 
 constexpr std::uint64_t kMostBeforeToken = 64 << 10;
 constexpr std::chrono::seconds kMostSilence{30};
+/// What the kernel takes at a time on such a connection.
+constexpr int kStrangersWindow = 16 << 10;
 /// Connections at once on which nobody has shown the token.
 constexpr std::size_t kMostStrangers = 512;
 
@@ -45,6 +48,7 @@ class Gate {
   };
 
   void run();
+  void find_listeners();
   void find_strangers();
   void forget_the_gone();
   void look_at(int fd);
@@ -55,6 +59,7 @@ class Gate {
   std::uint16_t port_ = 0;
   int poll_ = -1;
   int end_ = -1;  // an eventfd
+  std::unordered_set<int> listeners_;
   std::unordered_map<int, Stranger> strangers_;
   std::unordered_set<::ino_t> seen_;
   std::mutex mutex_;  // guards the next
