@@ -30,8 +30,9 @@ LAYERS = (
     {"store", "spaces"},
     {"architecture"},
     # What runs tasks: Parsl, its processes and its configurations.
-    {"parsl_kernel", "configuration", "executor_watch", "block_watch", "worker_pool"},
-    {"block_errors", "block_launcher", "kernel_end", "loaded_kernel", "parsl_reuse"},
+    {"parsl_kernel", "configuration", "executor_watch"},
+    {"block_watch", "block_launcher"},
+    {"block_errors", "worker_pool", "kernel_end", "loaded_kernel", "parsl_reuse"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     # The ground.
     {"registry"},
