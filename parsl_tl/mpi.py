@@ -70,8 +70,9 @@ def load_mpi(error: type[ParslTLError] = ConfigError) -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as reason:
+        lines = "; ".join(str(reason).splitlines())  # one for each place that was looked at
         raise error(
-            f"mpi4py cannot be used ({reason}): pip install 'parsl-tl[mpi]', or, on a machine with "
+            f"mpi4py cannot be used ({lines}): pip install 'parsl-tl[mpi]', or, on a machine with "
             "an MPI of its own, load its module and pip install --no-binary mpi4py mpi4py"
         ) from reason
     return MPI

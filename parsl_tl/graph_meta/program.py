@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = _PROG) -> int:
     try:
         comm = load_mpi(GraphMetaError).COMM_WORLD
     except ParslTLError as error:
-        print(f"{_NAME}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:

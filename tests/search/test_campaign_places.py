@@ -7,7 +7,7 @@ from pathlib import Path
 import parsl
 import psutil
 import pytest
-from fault_runs import every_fault, wait_for
+from fault_runs import wait_for
 
 from parsl_tl import Campaign, load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
@@ -126,7 +126,7 @@ def test_what_cannot_be_copied_is_used_once_and_that_is_told(caplog):
     assert not place(config).can_start_again
 
 
-@every_fault
+@pytest.mark.full
 def test_executors_of_a_configuration_object_are_started_anew(tmp_path, monkeypatch):
     def sleep(job, **settings):
         import time

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 import zmq
-from fault_runs import FaultRun, every_fault
+from fault_runs import FaultRun
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_the_process_that_workers_share_data_through_is_killed(run):
     check(run, "helper", signal.SIGKILL)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize(
     "role", ["interchange", "submission", "shell", "manager", "tracker", "worker"]
 )
@@ -40,13 +40,13 @@ def test_any_other_process_is_killed(run, role):
     check(run, role, signal.SIGKILL)
 
 
-@every_fault
+@pytest.mark.full
 @pytest.mark.parametrize("role", ["interchange", "manager", "helper"])
 def test_a_process_is_silent(run, role):
     check(run, role, signal.SIGSTOP)
 
 
-@every_fault
+@pytest.mark.full
 def test_a_pool_whose_interchange_goes_away_at_its_start_ends(tmp_path):
     with zmq.Context() as context, context.socket(zmq.ROUTER) as interchange:
         port = interchange.bind_to_random_port("tcp://127.0.0.1")

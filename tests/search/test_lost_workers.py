@@ -4,7 +4,7 @@ import json
 
 import psutil
 import pytest
-from fault_runs import FaultRun, every_fault, wait_for
+from fault_runs import FaultRun, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_a_worker_that_is_killed(start):
     assert_complete(run, 30)
 
 
-@every_fault
+@pytest.mark.full
 def test_an_idle_worker_that_is_killed(start):
     """It may hold the lock of the queue of tasks, which the other workers wait for then."""
     run = start(40, "spare-worker")

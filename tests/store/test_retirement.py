@@ -1,18 +1,10 @@
 """Retirement is exact, and a population that stays as large as it was takes no more room."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+import store_population as population
 
 from parsl_tl import open_store
-
-_spec = importlib.util.spec_from_file_location(
-    "store_population", Path(__file__).with_name("population.py")
-)
-population = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(population)
 
 
 def files_of(folder):

@@ -14,15 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
-import pytest
 
 SUPPORT = Path(__file__).parent
 _MARK = "PARSL_TL_FAULT_RUN"
-
-every_fault = pytest.mark.skipif(
-    "PARSL_TL_ALL_FAULTS" not in os.environ, reason="PARSL_TL_ALL_FAULTS is not set"
-)
-"""Marks what takes long, and is much like what always runs."""
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
