@@ -32,7 +32,6 @@ from parsl_tl.store.transports import has_thallium
 pytestmark = [pytest.mark.slow, pytest.mark.redis]
 
 FLIGHT = "grpc+tcp"
-HAS_BARE = bench.has_bare(FLIGHT)
 BASELINES = ("bare", "memcpy", "redis", "hdf5", "embedded")
 MOVED_COLUMNS = [
     *("series", "transport", "providers", "clients", "method", "operation", "part", "how"),
@@ -101,8 +100,7 @@ def test_every_operation_has_a_row(everything):
     per_part = sum(OPERATIONS[method] for method in methods)
     sizes, totals = (found[found.series == series] for series in ("sizes", "totals"))
     assert len(sizes) == 2 * per_part
-    queries = 2 if HAS_BARE else 1
-    assert len(totals) == 2 * (per_part + queries)
+    assert len(totals) == 2 * (per_part + 2)
     assert set(found.method) == methods
     assert not found.duplicated(list(MOVED_COLUMNS[:9])).any()
     whole, tenth = (sizes[sizes.part == part].bytes.unique() for part in ("whole", "tenth"))
@@ -125,27 +123,25 @@ def test_figures_fit_each_other(everything):
         row = sizes.loc[("store", how)]
         assert row.ratio_to_memcpy == pytest.approx(copy.seconds_median / row.seconds_median)
         assert row.best_ratio_to_memcpy == pytest.approx(copy.seconds_min / row.seconds_min)
-    if HAS_BARE:
-        ratio = sizes.loc[("store", "network")].ratio_to_bare
-        puts = sizes.loc[[("bare", "put"), ("store", "network")]].seconds_median
-        assert ratio == pytest.approx(puts.iloc[0] / puts.iloc[1])
+    ratio = sizes.loc[("store", "network")].ratio_to_bare
+    puts = sizes.loc[[("bare", "put"), ("store", "network")]].seconds_median
+    assert ratio == pytest.approx(puts.iloc[0] / puts.iloc[1])
 
 
 def test_latencies_tell_what_is_the_engine_s(everything):
     found = pd.DataFrame(everything["remote_latency"])
     assert set(found.columns) - {"min_us"} == LATENCY_COLUMNS
     ways = {"query", "match", "ping", "engine's query", "engine's match", "server's own clock"}
-    ways |= {"bare rpc"} if HAS_BARE else set()
+    ways.add("bare rpc")
     for _, own in found.groupby("kind"):
         assert set(own.way) == ways
         medians = own.set_index("way").p50_us
         assert medians["query"] > medians["engine's query"] > 0
     assert set(found.kind) == {"random", "mutated"}
     assert (found.p50_us <= found.p99_us).all()
-    assert found.rpcs_beside_engine.notna().sum() == (2 if HAS_BARE else 0)
+    assert found.rpcs_beside_engine.notna().sum() == 2
 
 
-@pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
 def test_small_catalogs_are_asked_beside_a_walk(everything):
     # Whether all ways find the same model and the same layers, the benchmark itself compares.
     rows = pd.DataFrame(everything["remote_small"])
@@ -267,7 +263,6 @@ def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "parsl_tl.benchmarks.formats.redis.redis_missing", lambda: "no redis-server: fetch it"
     )
-    monkeypatch.setattr(bench, "has_bare", lambda scheme: False)
     transport_module = bench.transport_module
 
     def without_shared_memory(scheme):
@@ -279,12 +274,10 @@ def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     check = SUITE.checked
     settings = check(tiny(tmp_path))
     assert settings.methods is not None
-    assert not {"redis", "bare"} & set(settings.methods)
+    assert "redis" not in settings.methods
     assert check(settings) == settings
     with pytest.raises(BenchmarkError, match="'redis': no redis-server: fetch it"):
         check(tiny(tmp_path, methods=("redis",)))
-    with pytest.raises(BenchmarkError, match="'bare': parsl_tl was compiled without it"):
-        check(tiny(tmp_path, methods=("bare",)))
     with pytest.raises(BenchmarkError, match=r"'na.sm': no Thallium"):
         check(tiny(tmp_path, transports=("na+sm",)))
 
@@ -298,7 +291,6 @@ def test_a_server_that_does_not_start_tells_why(tmp_path):
     assert processes_left() == []
 
 
-@pytest.mark.skipif(not HAS_BARE, reason="compiled without the bare transport")
 def test_a_bare_server_that_does_not_start_tells_why():
     with (
         pytest.raises(BenchmarkError, match="listen: "),

@@ -28,7 +28,7 @@ from parsl_tl.benchmarks.suites import bandwidth, remote_queries, remote_report
 from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Measured, ratio
 from parsl_tl.benchmarks.suites.remote_queries import Asked, QueryCase, questions_of
 from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
-from parsl_tl.benchmarks.suites.remote_settings import TRANSPORTS, RemoteSettings, check, has_bare
+from parsl_tl.benchmarks.suites.remote_settings import TRANSPORTS, RemoteSettings, check
 from parsl_tl.population.catalog import (
     Catalog,
     evolve_catalog,
@@ -157,7 +157,7 @@ class _Run:
         """
         own = self._root / f"{scheme}-{count}"
         own.mkdir()
-        num_bare = count if "bare" in self._methods and has_bare(scheme) else 0
+        num_bare = count if "bare" in self._methods else 0
         num_stores = count if "store" in self._methods else 0
         if num_bare and num_stores and count == 1:
             for models in self._settings.catalogs:

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from parsl_tl.benchmarks import formats
-from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.benchmarks.formats.bench_model import MB
@@ -53,25 +52,6 @@ def _module(scheme: str) -> ModuleType:
     return transport_module(scheme)
 
 
-def has_bare(scheme: str) -> bool:
-    """Tells whether a transport can be measured by itself."""
-    _module(scheme)  # first, for what it sees to
-    return hasattr(bare_transport(scheme), "BareServer")
-
-
-def missing_methods(settings: Any) -> dict[str, str]:
-    """Returns methods that cannot be measured here, with the reason of each in one line."""
-    missing = formats.missing_methods("remote")
-    known = [scheme for scheme in TRANSPORTS if scheme not in missing_transports()]
-    without = [s for s in settings.transports or known if s in known and not has_bare(s)]
-    if without:
-        missing["bare"] = (
-            f"parsl_tl was compiled without it for {', '.join(without)}, so that nothing tells "
-            "what the store adds"
-        )
-    return missing
-
-
 @dataclass(frozen=True)
 class RemoteSettings:
     """What is measured."""
@@ -96,7 +76,7 @@ class RemoteSettings:
         None,
         f"of {', '.join(METHODS)} (all that are installed)",
         choices=METHODS,
-        missing=missing_methods,
+        missing=lambda _: formats.missing_methods("remote"),
     )
     models: int = option(10_000, "that are searched for prefixes", least=1)
     catalogs: tuple[int, ...] = option(
