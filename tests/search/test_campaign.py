@@ -157,16 +157,17 @@ def test_a_killed_search_is_carried_on_and_nothing_runs_twice(tmp_path):
 
 @pytest.mark.slow
 def test_time_being_over_leaves_a_campaign_to_carry_on(tmp_path):
-    campaign = Campaign(
-        "digits", "dense-skip", "local", out=tmp_path / "run", max_workers=1, **SETTINGS
-    )
-    first = campaign.search(500, max_seconds=30)
+    for seconds in (25, 100, 400):  # how many a busy machine needs for its first evaluation
+        out = tmp_path / f"run{seconds}"
+        campaign = Campaign("digits", "dense-skip", "local", out=out, max_workers=1, **SETTINGS)
+        first = campaign.search(500, max_seconds=seconds)
+        if len(first) > 0:
+            break
     assert 0 < len(first) < 500
     assert first["failure"].isna().all()
-    assert os.path.exists(tmp_path / "run" / "results.parquet")  # noqa: PTH110
-    assert len(Campaign.resume(tmp_path / "run", max_workers=1).search(len(first) + 1)) == (
-        len(first) + 1
-    )
+    assert os.path.exists(out / "results.parquet")  # noqa: PTH110
+    resumed = Campaign.resume(out, max_workers=1).search(len(first) + 1)
+    assert len(resumed) == len(first) + 1
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path):
