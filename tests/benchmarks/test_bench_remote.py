@@ -16,6 +16,7 @@ import pytest
 from processes_left import nothing_left, processes_left
 from rich.console import Console
 
+from parsl_tl.benchmarks import formats
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote_settings as bench
@@ -96,7 +97,7 @@ def everything(tmp_path_factory):
 def test_every_operation_has_a_row(everything):
     assert all(list(row) == MOVED_COLUMNS for row in everything["remote"])
     found = pd.DataFrame(everything["remote"])
-    methods = set(METHODS) - set(bench.missing_methods(tiny(None)))
+    methods = set(METHODS) - set(formats.missing_methods("remote"))
     per_part = sum(OPERATIONS[method] for method in methods)
     sizes, totals = (found[found.series == series] for series in ("sizes", "totals"))
     assert len(sizes) == 2 * per_part
