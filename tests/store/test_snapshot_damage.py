@@ -18,6 +18,20 @@ def sections(data):
     return [struct.unpack_from("<QQQ", data, HEADER + i * ENTRY) for i in range(SECTIONS)]
 
 
+def check_folding(store, folder, living):
+    """The store answers as before, and its next snapshot is whole."""
+    check_answers(store, living)
+    population.put_population(store, [5000])
+    store.fold()
+    store.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = open_store(f"embedded:{folder}")
+    with again:
+        assert again.stats()["changes_since_snapshot"] == 0
+        check_answers(again, [*living, 5000])
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("place", [*HEADER_BYTES, HEADER + 1, HEADER + 9, HEADER + 17])
 def test_a_damaged_head_is_passed_over(folded, place):
@@ -31,15 +45,7 @@ def test_a_damaged_head_is_passed_over(folded, place):
     with store:
         # One byte names another log: such a snapshot is none of ours, and no damage.
         assert bool(told) == (place not in range(8, 16))
-        check_answers(store, living)
-        population.put_population(store, [5000])
-        store.fold()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        assert store.stats()["changes_since_snapshot"] == 0
-        check_answers(store, [*living, 5000])
+        check_folding(store, folder, living)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -58,14 +64,7 @@ def test_a_damaged_section_is_passed_over(folded, section):
         warnings.simplefilter("always")
         store = open_store(f"embedded:{folder}")
     with store:
-        check_answers(store, living)
-        population.put_population(store, [5000])
-        store.fold()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        store = open_store(f"embedded:{folder}")
-    with store:
-        check_answers(store, [*living, 5000])
+        check_folding(store, folder, living)
 
 
 def test_damage_is_told(folded):
