@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from parsl_tl.benchmarks import formats
@@ -39,17 +37,10 @@ def missing_transports(settings: Any = None) -> dict[str, str]:
     missing: dict[str, str] = {}
     for scheme in TRANSPORTS:
         try:
-            _module(scheme)
+            transport_module(scheme)
         except (NativeModuleError, ModuleNotFoundError) as error:
             missing[scheme] = str(error)
     return missing
-
-
-def _module(scheme: str) -> ModuleType:
-    # Loaded with libfabric, libinfinipath takes over SIGINT and SIGTERM and ends the process on the
-    # spot, with servers and folders left behind, unless it is told not to. Children inherit this.
-    os.environ.setdefault("IPATH_NO_BACKTRACE", "1")
-    return transport_module(scheme)
 
 
 @dataclass(frozen=True)
