@@ -24,8 +24,8 @@ TRANSPORTS: Final = {
 }
 _MOST = 64
 # What a case takes per client in the folder, in models: one that is put and a child of it, and the
-# same as HDF5; three of the embedded store.
-_FOLDER_MODELS = 7
+# same in a plain file and as HDF5; three of the embedded store.
+_FOLDER_MODELS = 9
 # And in memory: arrays to put, to read into, and in one piece for the bare transport, fresh ones,
 # in the bare server, in Redis, and what is on its way.
 _MEMORY_MODELS = 9
