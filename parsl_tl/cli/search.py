@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDE = 100  # columns of a terminal
+_FRONT = 20  # rows at most
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 
 
@@ -140,10 +141,14 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     if best.empty:
         console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")
         return
-    table = Table(title="Best five")
+    title = "Best five"
+    if "pareto" in frame:
+        best = frame[frame["pareto"]].sort_values("objective", ascending=False).head(_FRONT)
+        title = "Pareto front: nothing found beats these in everything (column pareto)"
+    table = Table(title=title)
     table.add_column("model", no_wrap=True)
     # Of all columns, the network gets what room there is; narrow terminals show the first ones.
-    shown = 5 if console.width >= _WIDE else 3
+    shown = 5 if console.width >= _WIDE else 3 if "pareto" not in frame else 4
     for column in ("objective", "layers", "transferred", "parameters", "seconds")[:shown]:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold", min_width=20)

@@ -109,6 +109,8 @@ class TransferTrainer(BaseTrainer):
     def thaw_after(self) -> int | None:
         """Returns ``unfreeze_after`` if there is anything to thaw and an epoch left to train it."""
         after = self.config.unfreeze_after
+        if self.config.train_whole_matches and self.model and not self.model.trainable_variables:
+            after = 0
         if after is None or after >= self.config.epochs or not self._transferred.layer_names:
             return None
         return after
