@@ -84,17 +84,17 @@ def _itself(arch_seq: tuple[int, ...]) -> Hashable:
 
 def identify_graphs(
     space: SearchSpace, input_shape: Shapes, output_shape: Sequence[int]
-) -> Identify | None:
+) -> Identify:
     """Tells architectures apart by their graphs: many sequences may mean one and the same.
 
     Args:
-        space: what is searched; one that builds Keras models is left to its sequences, since
-            building them takes too long here.
+        space: what is searched; one that builds Keras models is left to its sequences, without
+            what is not active in them, since building takes too long here.
         input_shape: of the problem.
         output_shape: of the problem.
     """
     if space.builds_keras_models:
-        return None
+        return lambda arch_seq: tuple(space.canonical(arch_seq))
 
     def identify(arch_seq: tuple[int, ...]) -> Hashable:
         try:
