@@ -7,6 +7,7 @@ from typing import Any
 from parsl_tl.errors import SpaceError
 from parsl_tl.imports import make_object
 from parsl_tl.registry import Registry
+from parsl_tl.spaces.keras_function import KerasFunctionSpace, is_keras_function
 from parsl_tl.spaces.space import SearchSpace
 
 ENTRY_POINT_GROUP = "parsl_tl.spaces"
@@ -31,7 +32,8 @@ def get_space(name: str, **kwargs: Any) -> SearchSpace:
 
     Args:
         name: a name of ``list_spaces``, or ``module:attribute`` or ``file.py:attribute`` of a
-            ``SearchSpace`` class, or of a function that returns a space.
+            ``SearchSpace`` class, of a function that returns a space, or of one that builds Keras
+            models: ``build(hp, inputs, head)``, or a Keras Tuner hypermodel ``build_model(hp)``.
         **kwargs: its arguments, such as ``num_layers=10``.
 
     Raises:
@@ -40,7 +42,10 @@ def get_space(name: str, **kwargs: Any) -> SearchSpace:
     found = _REGISTRY.find(name)
     if not callable(found):
         raise SpaceError(f"{name!r} is {found!r}; it must be a SearchSpace class or make a space")
-    space = make_object(found, kwargs, f"search space {name!r}", SpaceError)
+    what = f"search space {name!r}"
+    if is_keras_function(found):
+        found, kwargs = KerasFunctionSpace, {"found": found, **kwargs}
+    space = make_object(found, kwargs, what, SpaceError)
     if not isinstance(space, SearchSpace):
         raise SpaceError(f"{name!r} gives a {type(space).__name__}, which is no SearchSpace")
     space.check_choices()
