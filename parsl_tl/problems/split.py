@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def _split_off(
 ) -> tuple[Array, Array]:
     from sklearn.model_selection import train_test_split
 
-    count = round(wanted)
+    count = math.ceil(wanted)  # as scikit-learn rounds
     least = 1 if classes is None else len(np.unique(classes[rows]))
     if not (count >= least and len(rows) - count >= least):
         one_each = f" with one of each of {least} classes" if least > 1 else ""
