@@ -32,6 +32,7 @@ LEAST_BYTES: Final = 1 << 20
 """Sources that are smaller together are read as fast as an entry would be."""
 CACHE_FOLDER: Final = ".parsl_tl_cache"
 
+_PIECE_BYTES: Final = 1 << 26
 _FACTS: Final = "facts.json"
 _LOCK: Final = "lock"
 _PARTIAL: Final = ".partial"
@@ -81,7 +82,7 @@ def cached_arrays(
     """
     states = [(str(path), path.stat()) for path in sources]
     if sum(state.st_size for _, state in states) < LEAST_BYTES:
-        return read()
+        return _in_memory(read())
     what = _digest([version, [path for path, _ in states], dict(arguments)])
     stamp = _digest([(state.st_size, state.st_mtime_ns) for _, state in states])
     name = f"{sources[0].name}-{what}-{stamp}"
@@ -97,13 +98,21 @@ def cached_arrays(
         except OSError as error:
             problems.append(f"{folder}: {error.strerror or error}")
             continue
-        return _open_entry(folder / name) or result
+        return _open_entry(folder / name) or _in_memory(result)
     warnings.warn(
         f"what was read from {sources[0]} cannot be kept ({'; '.join(problems)}), so that every "
         "process reads it anew; set PARSL_TL_DATA to a folder that can be written",
         stacklevel=2,
     )
-    return result
+    return _in_memory(result)
+
+
+def _in_memory(result: NamedArrays) -> NamedArrays:
+    arrays = {
+        name: array if isinstance(array, np.ndarray) else np.asarray(array[:], np.float32)
+        for name, array in result.arrays.items()
+    }
+    return NamedArrays(arrays, result.facts)
 
 
 def _digest(value: Any) -> str:
@@ -134,10 +143,7 @@ def _write_entry(folder: Path, name: str, prefix: str, content: NamedArrays) -> 
         with (partial / _LOCK).open("wb") as lock:
             _lock(lock)
             for key, array in content.arrays.items():
-                with (partial / f"{key}.npy").open("wb") as file:
-                    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write_array(partial / f"{key}.npy", array)
             described = {"arrays": sorted(content.arrays), "facts": dict(content.facts)}
             (partial / _FACTS).write_text(json.dumps(described))
             _put_in_place(partial, folder / name)
@@ -146,6 +152,21 @@ def _write_entry(folder: Path, name: str, prefix: str, content: NamedArrays) -> 
     for old in folder.glob(f"{glob.escape(prefix)}*"):
         if old.name != name and old.suffix != _PARTIAL:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_array(path: Path, array: Any) -> None:
+    """Writes an array; a data set of an HDF5 file is copied piece by piece, as float32."""
+    if isinstance(array, np.ndarray):
+        with path.open("wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+    else:
+        to = np.lib.format.open_memmap(path, "w+", np.dtype("f4"), array.shape)
+        rows = max(1, _PIECE_BYTES // max(1, to[:1].nbytes))
+        for first in range(0, len(to), rows):
+            to[first : first + rows] = array[first : first + rows]
+        to.flush()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _put_in_place(partial: Path, entry: Path) -> None:
