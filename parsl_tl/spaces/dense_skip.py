@@ -16,7 +16,9 @@ from parsl_tl.spaces.dense_choices import (
     check_num_layers,
     dense_labels,
 )
+from parsl_tl.spaces.head import Head, add_heads
 from parsl_tl.spaces.keras_layers import activation, add, dense
+from parsl_tl.spaces.old_assemble import takes_heads
 from parsl_tl.spaces.space import Choice, SearchSpace
 
 if TYPE_CHECKING:
@@ -100,16 +102,13 @@ class DenseSkipSpace(SearchSpace):
                 parts.append(f"{label} +{skips}" if skips else str(label))
         return ", ".join(parts) or "no hidden layer"
 
+    @takes_heads
     def assemble(
-        self,
-        labels: Sequence[str | int],
-        input_shapes: list[tuple[int, ...]],
-        units: int,
-        output_activation: str,
+        self, labels: Sequence[str | int], inputs: list[tuple[int, ...]], heads: Sequence[Head]
     ) -> ArchitectureGraph:
         """See ``SearchSpace.assemble``."""
         builder = GraphBuilder()
-        tensor = add_vector_inputs(builder, input_shapes, self.name)
+        tensor = add_vector_inputs(builder, inputs, self.name)
         anchors = deque([tensor], maxlen=self.max_anchors)
         remaining = iter(labels)
         for layer in range(self.num_layers):
@@ -122,7 +121,7 @@ class DenseSkipSpace(SearchSpace):
             ]
             tensor = _merge(builder, tensor, chosen)
             anchors.append(tensor)
-        return builder.build(dense(builder, tensor, units, output_activation))
+        return builder.build(add_heads(builder, tensor, heads))
 
 
 def _merge(builder: GraphBuilder, tensor: Tensor, anchors: Sequence[Tensor]) -> Tensor:
