@@ -49,6 +49,7 @@ void put(RemoteStore& store, std::uint64_t donor) {
   for (const std::uint64_t layer : {0, 1, 2, 3})
     model.add(testing::sample_hash(layer, 0), layer == 3);
   if (donor > 0) model.request.donor = donor;
+  model.request.fingerprint = 7;
   store.put(model.request);
 }
 

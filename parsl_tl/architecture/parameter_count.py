@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.layer import Layer
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture.graph import ArchitectureGraph
 
 _WITHOUT_WEIGHTS = frozenset(
     {
@@ -32,6 +35,14 @@ def parameter_count(layer: Layer) -> int | None:
     if count is None or not shape or not isinstance(shape[-1], int):
         return None
     return int(count(layer.config, shape[-1]))
+
+
+def count_parameters(graph: ArchitectureGraph) -> int:
+    """Returns how many numbers all weights of a model hold; builds it with Keras if it must."""
+    counts = [parameter_count(layer) for layer in graph.layers]
+    if None in counts:
+        return int(graph.to_keras().count_params())
+    return sum(count for count in counts if count is not None)
 
 
 def _dense(config: Any, channels: int) -> int:

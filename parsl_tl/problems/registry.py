@@ -9,16 +9,20 @@ from typing import Any, Final
 
 from parsl_tl.errors import ProblemError
 from parsl_tl.imports import make_object, resolve_import_name
-from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
-from parsl_tl.problems.synthetic import Synthetic
 from parsl_tl.registry import Registry
 
 ENTRY_POINT_GROUP: Final = "parsl_tl.problems"
 """Packages add problems under this entry point group: ``name = "module:attribute"``."""
 
 _REGISTRY: Final = Registry(
-    "problem", ENTRY_POINT_GROUP, ProblemError, {Digits.name: Digits, Synthetic.name: Synthetic}
+    "problem",
+    ENTRY_POINT_GROUP,
+    ProblemError,
+    {
+        "digits": "parsl_tl.problems.digits:Digits",
+        "synthetic": "parsl_tl.problems.synthetic:Synthetic",
+    },
 )
 
 _instances: dict[tuple[str, str], Problem] = {}
@@ -65,4 +69,5 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> Problem:
     if not isinstance(found, Problem):
         raise ProblemError(f"{name!r} made {found!r}, which is no parsl_tl.problems.Problem")
     found.check_declaration(name)
+    found.arguments = dict(kwargs)
     return found

@@ -32,6 +32,15 @@ def check_training(settings: CampaignSettings, problem: Problem) -> None:
     check_names(settings.training, KNOWN_TRAINING, "training", CampaignError)
     recipe = {name: value for name, value in settings.training.items() if name in TRAINING_KEYS}
     TrainingConfig.for_problem(problem, **read_training(recipe))
+    check_names(settings.hyperparameters, TRAINING_KEYS, "hyperparameters", CampaignError)
+    for name, values in settings.hyperparameters.items():
+        if name in settings.training:
+            raise CampaignError(
+                f"{name} is set to {settings.training[name]!r} for all candidates, and is to be "
+                "chosen; leave one of them out"
+            )
+        for value in values:
+            TrainingConfig.for_problem(problem, **read_training({**recipe, name: value}))
 
 
 def check_problem_data(

@@ -121,3 +121,10 @@ def _checked(name: str, values: Any) -> tuple[str | int | float, ...]:
             "numbers to choose from"
         )
     return tuple(values)
+
+
+def with_hyperparameters(
+    space: SearchSpace, hyperparameters: Mapping[str, Sequence[str | int | float]] | None
+) -> SearchSpace:
+    """Returns the space with these hyperparameters beside it, or itself if there are none."""
+    return WithHyperparameters(space, hyperparameters) if hyperparameters else space
