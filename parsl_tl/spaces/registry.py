@@ -16,8 +16,14 @@ _REGISTRY = Registry(
     ENTRY_POINT_GROUP,
     SpaceError,
     {
+        "conv-cells": "parsl_tl.spaces.conv_cells:ConvCellsSpace",
         "dense-skip": "parsl_tl.spaces.dense_skip:DenseSkipSpace",
         "feed-forward": "parsl_tl.spaces.feed_forward:FeedForwardSpace",
+        "lenet": "parsl_tl.spaces.lenet:LeNetSpace",
+        "nasbench201": "parsl_tl.spaces.nasbench201:NASBench201Space",
+        "nt3": "parsl_tl.spaces.nt3:NT3Space",
+        "one-layer": "parsl_tl.spaces.one_layer:OneLayerSpace",
+        "uno": "parsl_tl.spaces.uno:UnoSpace",
     },
 )
 
