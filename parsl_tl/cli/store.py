@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.cli.store_adopt import add_adopt_action
+from parsl_tl.cli.store_import import add_import_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
@@ -72,6 +73,7 @@ def add_store_command(subparsers: Any) -> None:
     export.add_argument("id", help="model id, or the start of one")
     export.add_argument("file", help="the file to write, ending in .keras")
     export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    add_import_action(actions, _WHERE, _open)
     add_serve_action(actions)
     add_server_actions(actions)
     add_adopt_action(actions)
