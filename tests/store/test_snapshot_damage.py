@@ -10,7 +10,7 @@ from store_population import check_answers
 
 from parsl_tl import open_store
 
-HEADER, ENTRY, SECTIONS, TERM_BYTES = 144, 24, 31, 28
+HEADER, ENTRY, SECTIONS, TERM_BYTES = 152, 24, 35, 30
 HEADER_BYTES = [0, 9, 17, 25, 33, 100, 120, 127]
 
 
