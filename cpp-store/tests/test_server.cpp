@@ -59,7 +59,9 @@ CASE(server_says_of_pings_that_they_are_quick_and_of_puts_that_they_are_not) {
   ServerFixture fixture;
   RawClient client(fixture.server);
   const auto is_quick = [&](RequestKind kind) {
-    const std::string request = start_request({.kind = kind});
+    RequestHeader header;
+    header.kind = kind;
+    const std::string request = start_request(header);
     return fixture.server.is_quick(as_bytes(request));
   };
   CHECK(!is_quick(RequestKind::kPing));  // nothing is known yet
