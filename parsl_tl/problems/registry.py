@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from parsl_tl.errors import ProblemError
@@ -20,8 +21,20 @@ _REGISTRY: Final = Registry(
     ENTRY_POINT_GROUP,
     ProblemError,
     {
+        "attn": "parsl_tl.problems.attn:Attn",
+        "cifar10": "parsl_tl.problems.cifar10:Cifar10",
+        "combo": "parsl_tl.problems.combo:Combo",
+        "csv": "parsl_tl.problems.csv_table:CsvTable",
         "digits": "parsl_tl.problems.digits:Digits",
+        "fashion-mnist": "parsl_tl.problems.idx_images:FashionMnist",
+        "images": "parsl_tl.problems.image_folder:ImageFolder",
+        "khan": "parsl_tl.problems.khan:Khan",
+        "mnist": "parsl_tl.problems.idx_images:Mnist",
+        "nasbench201": "parsl_tl.problems.nasbench201:NasBench201",
+        "npz": "parsl_tl.problems.npz:Npz",
+        "nt3": "parsl_tl.problems.nt3:NT3",
         "synthetic": "parsl_tl.problems.synthetic:Synthetic",
+        "uno": "parsl_tl.problems.uno:Uno",
     },
 )
 
@@ -32,6 +45,37 @@ _lock = threading.Lock()
 def list_problems() -> list[str]:
     """Returns the names of all problems that are built in or installed, sorted."""
     return _REGISTRY.names()
+
+
+def find_problem(name: str) -> Any:
+    """Returns what makes a problem, or is one, without making it: a class, most of the time.
+
+    Args:
+        name: see ``get_problem``.
+
+    Raises:
+        ProblemError: no such problem.
+    """
+    return _REGISTRY.find(resolve_import_name(name))
+
+
+def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes paths among a problem's arguments mean the same from every folder.
+
+    Args:
+        name: see ``get_problem``.
+        kwargs: arguments; those that the problem's ``paths`` names become absolute.
+
+    Raises:
+        ProblemError: no such problem.
+    """
+    paths = getattr(find_problem(name), "paths", ())
+    return {
+        key: str(Path(value).expanduser().absolute())
+        if key in paths and isinstance(value, str)
+        else value
+        for key, value in kwargs.items()
+    }
 
 
 def get_problem(name: str, **kwargs: Any) -> Problem:

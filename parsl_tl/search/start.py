@@ -37,12 +37,15 @@ def check_training(settings: CampaignSettings, problem: Problem) -> None:
 def check_problem_data(
     settings: CampaignSettings, problem: Problem, executors: Iterable[ParslExecutor]
 ) -> None:
-    """Loads the data where the workers would load it alike; built-in problems are known.
+    """Loads the data where the workers would load it alike; built-in problems without files do.
 
     Raises:
         ProblemError: it cannot be loaded, or does not fit.
     """
-    if settings.problem in list_problems() and type(problem).__module__.startswith("parsl_tl."):
+    if type(problem).look_up is not Problem.look_up:  # a table, which is there
+        return
+    built_in = settings.problem in list_problems()
+    if built_in and type(problem).__module__.startswith("parsl_tl.") and not problem.paths:
         return
     if run_here(executors):
         problem.load()
