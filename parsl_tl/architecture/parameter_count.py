@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _WITHOUT_WEIGHTS = frozenset(
     {
         *("InputLayer", "Activation", "ReLU", "Softmax", "Dropout", "Flatten", "Reshape"),
+        *("Rescaling", "MaxPooling3D", "AveragePooling3D", "GlobalAveragePooling3D"),
         *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
         *("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D"),
         *("GlobalMaxPooling1D", "GlobalMaxPooling2D"),
@@ -61,5 +62,6 @@ _COUNTS = {
     "Dense": _dense,
     "Conv1D": _convolution,
     "Conv2D": _convolution,
+    "Conv3D": _convolution,
     "BatchNormalization": _batch_normalization,
 }

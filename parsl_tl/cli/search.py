@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDE = 100  # columns of a terminal
+_FRONT = 20  # rows at most
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 
 
@@ -56,6 +57,7 @@ def _search(args: argparse.Namespace) -> int:
         )
     else:
         campaign = _new_campaign(args, settings)
+        _show_data(campaign)
     max_evals = args.max_evals or campaign.settings.max_evals or MAX_EVALS
     console = Console()
     console.print(
@@ -128,6 +130,16 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     )
 
 
+def _show_data(campaign: Any) -> None:
+    """Says what the data is and what becomes of it, for problems that tell."""
+    from parsl_tl.reporting.console import make_console
+    from parsl_tl.reporting.tables import print_table
+
+    table = campaign.problem.data_table()
+    if table is not None:
+        print_table("The data", table.to_pandas(), make_console())
+
+
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     """Prints the five best models and where everything is."""
     import pandas as pd
@@ -140,10 +152,14 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     if best.empty:
         console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")
         return
-    table = Table(title="Best five")
+    title = "Best five"
+    if "pareto" in frame:
+        best = frame[frame["pareto"]].sort_values("objective", ascending=False).head(_FRONT)
+        title = "Pareto front: nothing found beats these in everything (column pareto)"
+    table = Table(title=title)
     table.add_column("model", no_wrap=True)
     # Of all columns, the network gets what room there is; narrow terminals show the first ones.
-    shown = 5 if console.width >= _WIDE else 3
+    shown = 5 if console.width >= _WIDE else 3 if "pareto" not in frame else 4
     for column in ("objective", "layers", "transferred", "parameters", "seconds")[:shown]:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold", min_width=20)

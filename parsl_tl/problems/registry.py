@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parsl_tl.errors import ProblemError
 from parsl_tl.imports import make_object, resolve_import_name
@@ -47,16 +48,33 @@ def list_problems() -> list[str]:
     return _REGISTRY.names()
 
 
-def find_problem(name: str) -> Any:
-    """Returns what makes a problem, or is one, without making it: a class, most of the time.
+class ProblemDescription(NamedTuple):
+    """What a problem is, without making it.
 
-    Args:
-        name: see ``get_problem``.
+    Attributes:
+        summary: the first line of its docstring.
+        arguments: their names; those that must be given end in ``=``.
+    """
+
+    summary: str
+    arguments: tuple[str, ...]
+
+
+def describe_problem(name: str) -> ProblemDescription:
+    """Tells what a problem is; no data is looked for.
 
     Raises:
-        ProblemError: no such problem.
+        ProblemError: no such problem, or it cannot be imported.
     """
-    return _REGISTRY.find(resolve_import_name(name))
+    found = _REGISTRY.find(resolve_import_name(name))
+    summary = (inspect.getdoc(found) or "").partition("\n")[0]
+    if not callable(found):
+        return ProblemDescription(summary, ())
+    parameters = inspect.signature(found).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return ProblemDescription(
+        summary, tuple(p.name + ("=" if p.default is p.empty else "") for p in named)
+    )
 
 
 def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +87,7 @@ def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ProblemError: no such problem.
     """
-    paths = getattr(find_problem(name), "paths", ())
+    paths = getattr(_REGISTRY.find(resolve_import_name(name)), "paths", ())
     return {
         key: str(Path(value).expanduser().absolute())
         if key in paths and isinstance(value, str)

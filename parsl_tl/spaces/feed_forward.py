@@ -60,7 +60,10 @@ class FeedForwardSpace(SearchSpace):
 
     @takes_heads
     def assemble(
-        self, labels: Sequence[str | int], inputs: list[tuple[int, ...]], heads: Sequence[Head]
+        self,
+        labels: Sequence[str | int | float],
+        inputs: list[tuple[int, ...]],
+        heads: Sequence[Head],
     ) -> ArchitectureGraph:
         """See ``SearchSpace.assemble``."""
         builder = GraphBuilder()

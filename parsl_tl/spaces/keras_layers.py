@@ -224,6 +224,12 @@ def zero_padding(builder: GraphBuilder, tensor: Tensor, before: int, after: int)
     return builder.add(f"ZeroPadding{rank}D", config, tensor, (*shape, tensor.shape[-1]))
 
 
+def rescaling(builder: GraphBuilder, tensor: Tensor, scale: float) -> Tensor:
+    """Adds ``keras.layers.Rescaling(scale)``."""
+    config = {**_COMMON, "scale": scale, "offset": 0.0}
+    return builder.add("Rescaling", config, tensor, tensor.shape)
+
+
 def add(builder: GraphBuilder, tensors: Sequence[Tensor]) -> Tensor:
     """Adds ``keras.layers.Add()`` on tensors of one shape."""
     return builder.add("Add", _COMMON, tensors, tensors[0].shape)

@@ -31,7 +31,7 @@ def has_old_parameters(assemble: Assemble) -> bool:
 def assemble_with_old_parameters(
     assemble: Assemble,
     space: str,
-    labels: Sequence[str | int],
+    labels: Sequence[str | int | float],
     inputs: list[tuple[int, ...]],
     heads: Sequence[Head],
 ) -> Any:
@@ -70,7 +70,7 @@ def takes_heads(assemble: Assemble) -> Assemble:
     @functools.wraps(assemble)
     def call(
         self: Any,
-        labels: Sequence[str | int],
+        labels: Sequence[str | int | float],
         inputs: list[tuple[int, ...]],
         heads: Any,
         *old: str,

@@ -34,7 +34,7 @@ class Choice(NamedTuple):
     """
 
     name: str
-    values: tuple[str | int, ...]
+    values: tuple[str | int | float, ...]
 
 
 class SearchSpace(ABC):
@@ -56,7 +56,7 @@ class SearchSpace(ABC):
     @abstractmethod
     def assemble(
         self,
-        labels: Sequence[str | int],
+        labels: Sequence[str | int | float],
         inputs: list[tuple[int, ...]],
         heads: list[Head],
     ) -> ArchitectureGraph | keras.Model:
@@ -191,7 +191,7 @@ class SearchSpace(ABC):
             checked.append(value)
         return checked
 
-    def labels(self, arch_seq: Sequence[int]) -> list[str | int]:
+    def labels(self, arch_seq: Sequence[int]) -> list[str | int | float]:
         """Returns what was chosen, one label per choice.
 
         Raises:
@@ -206,8 +206,9 @@ class SearchSpace(ABC):
         Raises:
             SpaceError: a sequence that does not fit the space.
         """
-        named = zip(self._choices, self.labels(arch_seq), strict=True)
-        return ", ".join(f"{choice.name} {label}" for choice, label in named)
+        labels = self.labels(arch_seq)
+        named = zip(self._choices, labels, self.active(arch_seq), strict=True)
+        return ", ".join(f"{choice.name} {label}" for choice, label, active in named if active)
 
     def build(
         self,
@@ -243,7 +244,7 @@ class SearchSpace(ABC):
     def _assemble(
         self,
         arch_seq: Sequence[int],
-        labels: list[str | int],
+        labels: list[str | int | float],
         shapes: list[tuple[int, ...]],
         heads: list[Head],
     ) -> Any:

@@ -42,6 +42,9 @@ class TrainingConfig:
         unfreeze_after: epochs after which what was transferred is thawed (earlier, if training
             would stop early) and trained too; None keeps it frozen. The epochs without a better
             objective count anew from then on.
+        train_whole_matches: train a candidate of which everything came over, all layers, instead
+            of judging it as it is: where training itself is searched, it may differ from its donor
+            in that alone.
         from_scratch: True transfers nothing; the model is stored all the same.
         donors: whose weights may be taken over: ``"same"`` for models of the same data only,
             ``"any"``, or a list of fingerprints (``Problem.fingerprint``) beside its own.
@@ -67,6 +70,7 @@ class TrainingConfig:
     objective: str = ""
     early_stopping_patience: int | None = None
     unfreeze_after: int | None = None
+    train_whole_matches: bool = False
     from_scratch: bool = False
     donors: str | Sequence[int] = "same"
     seed: int = 0

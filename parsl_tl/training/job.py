@@ -164,6 +164,7 @@ class EvaluationJob:
             self.problem,
             # What is a choice of the space is chosen, whatever holds for all candidates.
             **{**read_training(self.keys.training), **self.space.training(self.arch_seq)},
+            train_whole_matches=bool(self.space.training(self.arch_seq)),
             donors=self.keys.values.get("donors"),
             from_scratch=self.keys.values.get("from_scratch"),
             seed=derive_seed(self._integer("seed") or 0, self.arch_seq),

@@ -55,12 +55,14 @@ LAYERS = [
     ),
     ((9, 2), own.global_average_pooling, (), {}, "GlobalAveragePooling1D", {}),
     ((9, 7, 2), own.global_average_pooling, (), {}, "GlobalAveragePooling2D", {}),
+    ((9, 7, 5, 2), own.global_average_pooling, (), {}, "GlobalAveragePooling3D", {}),
     ((9, 7, 2), own.batch_normalization, (), {}, "BatchNormalization", {}),
     ((9, 7, 2), own.dropout, (0.25,), {}, "Dropout", {"rate": 0.25}),
     ((9, 7, 2), own.flatten, (), {}, "Flatten", {}),
     ((9, 4), own.reshape, ((6, 6),), {}, "Reshape", {"target_shape": (6, 6)}),
     ((9, 2), own.zero_padding, (0, 3), {}, "ZeroPadding1D", {"padding": (0, 3)}),
     ((9, 7, 2), own.zero_padding, (1, 1), {}, "ZeroPadding2D", {"padding": 1}),
+    ((9, 7, 2), own.rescaling, (0.0,), {}, "Rescaling", {"scale": 0.0}),
     ((9, 2), own.activation, ("relu",), {}, "Activation", {"activation": "relu"}),
 ]
 
