@@ -115,7 +115,7 @@ class CsvTable(PreparedProblem):
         return self._recipe["output_activation"]
 
     @cached_property
-    def loss(self) -> Any:  # type: ignore[override]
+    def loss(self) -> Any:
         """Cross-entropy for classes, the mean squared error for numbers."""
         return self._recipe["loss"]
 

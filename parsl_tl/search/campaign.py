@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
+from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
@@ -106,7 +107,12 @@ class Campaign:
         if values.transfer == "none":
             warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 2)
         arguments = resolve_arguments(values.transfer, values.transfer_args)
-        values = replace(values, transfer_args=arguments)
+        add_import_folders(values.import_folders)
+        values = replace(
+            values,
+            transfer_args=arguments,
+            problem_args=resolve_paths(values.problem, values.problem_args),
+        )
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         self._set_up(folder, values, place)
         check_training(values, self._problem)
@@ -159,6 +165,9 @@ class Campaign:
             del wanted["transfer"]  # as it was called when the campaign was started
         if wanted.get("transfer_args"):
             wanted["transfer_args"] = resolve_arguments(settings.transfer, wanted["transfer_args"])
+        if wanted.get("problem_args"):
+            add_import_folders(settings.import_folders)
+            wanted["problem_args"] = resolve_paths(settings.problem, wanted["problem_args"])
         for name, (own, given) in settings.differences(wanted).items():
             raise CampaignError(
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
