@@ -60,8 +60,17 @@ void put_architectures(RemoteStore& store) {
   const std::vector<std::int64_t> starts{0, 1, 2, 3}, edge_starts(4);
   const std::vector<std::uint32_t> classes(3), edges;
   const std::vector<std::string> names{"Dense"};
-  store.put_architectures(
-      {ids, qualities, parents, has_parent, starts, hashes, classes, names, edge_starts, edges});
+  store.put_architectures({ids,
+                           qualities,
+                           parents,
+                           has_parent,
+                           starts,
+                           hashes,
+                           classes,
+                           names,
+                           edge_starts,
+                           edges,
+                           {}});
 }
 
 }  // namespace

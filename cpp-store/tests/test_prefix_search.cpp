@@ -94,7 +94,7 @@ CASE(prefix_search_for_rare_data) {
     for (Record& record : records) record.fingerprint = 1 + (step % 100 == 50 ? step : 0);
     apply(catalog, records, 16 + 8 * step);
   }
-  const Catalog snapshot = folded(catalog, scratch);
+  Catalog snapshot = folded(catalog, scratch);
   for (const Catalog* state : {&catalog, &snapshot}) {
     for (int i = 0; i < 300; ++i) {
       QueryOptions options;

@@ -94,7 +94,8 @@ def _retrain(args: argparse.Namespace) -> int:
         *write_table(work.curves, work.folder, "retrain_curves"),
     ]
     if not speedups.empty:
-        print_table("Until both starts had reached the same value", speedups, console)
+        compared = speedups.rename(columns=lambda name: name.replace("_", " "))
+        print_table("Until both starts had reached the same value", compared, console)
         median = speedups["times_faster"].median()
         console.print(f"Inherited weights got there {median:.2f} times as fast (median).")
         files += write_table(speedups, work.folder, "retrain_speedups")
@@ -121,7 +122,7 @@ def _plot(work: Retraining) -> Path:
             style = "-" if start == "inherited" else "--"
             label = f"{str(model_id)[:8]} {start}" if seed == work.seeds[0] else None
             axes.plot(curve["seconds"], curve[name], style, color=color, label=label, linewidth=1.2)
-        axes.set_xlabel("seconds of training")
+        axes.set_xlabel("seconds of training, from the first step")
         axes.set_ylabel(name)
         axes.set_title("The best models, trained fully", fontsize=10)
         axes.grid(alpha=0.4)

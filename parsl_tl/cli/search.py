@@ -57,6 +57,7 @@ def _search(args: argparse.Namespace) -> int:
         )
     else:
         campaign = _new_campaign(args, settings)
+        _show_data(campaign)
     max_evals = args.max_evals or campaign.settings.max_evals or MAX_EVALS
     console = Console()
     console.print(
@@ -127,6 +128,16 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
         max_evals=max_evals,
         **given,
     )
+
+
+def _show_data(campaign: Any) -> None:
+    """Says what the data is and what becomes of it, for problems that tell."""
+    from parsl_tl.reporting.console import make_console
+    from parsl_tl.reporting.tables import print_table
+
+    table = campaign.problem.data_table()
+    if table is not None:
+        print_table("The data", table.to_pandas(), make_console())
 
 
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:

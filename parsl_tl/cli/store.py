@@ -167,7 +167,7 @@ def _ls(args: argparse.Namespace) -> int:
         table.add_column(column, justify="right")
     has_data = any(models["fingerprint"].to_pylist())
     if has_data:
-        table.add_column("data", no_wrap=True, min_width=16)
+        table.add_column("data", no_wrap=True, min_width=8)
     for row in shown.to_pylist():
         table.add_row(
             format_model_id(row["model_id"]),
@@ -176,7 +176,7 @@ def _ls(args: argparse.Namespace) -> int:
             str(row["num_layers"]),
             show_bytes(row["bytes_owned"]),
             show_bytes(row["bytes_total"]),
-            *([format_fingerprint(row["fingerprint"])] if has_data else []),
+            *([format_fingerprint(row["fingerprint"])[:8]] if has_data else []),
         )
     Console().print(table)
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
-from parsl_tl.problems import get_problem
+from parsl_tl.problems import Problem, get_problem
 from parsl_tl.search.admission import Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
@@ -196,6 +196,11 @@ class Campaign:
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged)
+
+    @property
+    def problem(self) -> Problem:
+        """The campaign's problem."""
+        return self._problem
 
     @property
     def store_uri(self) -> str:

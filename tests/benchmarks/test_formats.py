@@ -53,7 +53,9 @@ def test_same_seed_same_weights():
 
 def test_formats_are_found_by_what_their_files_declare():
     assert measured_by("store") == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
-    assert measured_by("remote") == ("memcpy", "bare", "hdf5", "redis", "embedded", "store")
+    assert measured_by("remote") == (
+        *("memcpy", "bare", "plain", "hdf5", "redis", "embedded", "store"),
+    )
     assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
     assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")
 

@@ -1,4 +1,4 @@
-"""The arrays' bytes one after the other in a file: the baseline for writes."""
+"""The arrays' bytes one after the other in a file: the baseline for writes, and part of a put's."""
 
 from __future__ import annotations
 
@@ -68,4 +68,4 @@ def _transfer(
         os.close(descriptor)
 
 
-FORMAT = ArrayFormat("plain", 2, {"store": ()}, lambda *given: [PlainFiles(*given)])
+FORMAT = ArrayFormat("plain", 2, {"store": (), "remote": ()}, lambda *given: [PlainFiles(*given)])

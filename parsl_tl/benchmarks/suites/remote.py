@@ -286,8 +286,9 @@ SUITE: Final = Suite(
     description=(
         "Starts servers on this machine, puts and gets models over the network and by mapping\n"
         "the servers' files, asks for the longest common prefix, with one client and several,\n"
-        "one server and several; beside the same bytes by the transport alone, by Redis, as\n"
-        "HDF5, and by the store without a server. Takes some minutes for each transport."
+        "one server and several; beside the same bytes by the transport alone, in a new\n"
+        "file, by Redis, as HDF5, and by the store without a server. Takes some minutes for\n"
+        "each transport."
     ),
     examples=("--quick", "--transports ofi+tcp --sizes 256 --clients 1 --providers 1"),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Final
 
 from parsl_tl.benchmarks import formats
@@ -26,8 +24,8 @@ TRANSPORTS: Final = {
 }
 _MOST = 64
 # What a case takes per client in the folder, in models: one that is put and a child of it, and the
-# same as HDF5; three of the embedded store.
-_FOLDER_MODELS = 7
+# same in a plain file and as HDF5; three of the embedded store.
+_FOLDER_MODELS = 9
 # And in memory: arrays to put, to read into, and in one piece for the bare transport, fresh ones,
 # in the bare server, in Redis, and what is on its way.
 _MEMORY_MODELS = 9
@@ -39,17 +37,10 @@ def missing_transports(settings: Any = None) -> dict[str, str]:
     missing: dict[str, str] = {}
     for scheme in TRANSPORTS:
         try:
-            _module(scheme)
+            transport_module(scheme)
         except (NativeModuleError, ModuleNotFoundError) as error:
             missing[scheme] = str(error)
     return missing
-
-
-def _module(scheme: str) -> ModuleType:
-    # Loaded with libfabric, libinfinipath takes over SIGINT and SIGTERM and ends the process on the
-    # spot, with servers and folders left behind, unless it is told not to. Children inherit this.
-    os.environ.setdefault("IPATH_NO_BACKTRACE", "1")
-    return transport_module(scheme)
 
 
 @dataclass(frozen=True)
