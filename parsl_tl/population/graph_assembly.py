@@ -49,8 +49,8 @@ class GraphAssembler(Assembler):
         except ImpossibleArchitectureError as error:
             raise PopulationError(
                 f"architecture {arch_seq} of space {self._space.name!r} cannot exist with "
-                f"input shape {self._shapes[0]}: {error}; every member of a population must, so choose a "
-                "larger input_shape"
+                f"input shape {self._shapes[0]}: {error}; every member of a population must, so "
+                "choose a larger input_shape"
             ) from error
 
     def _flatten(self, graphs: Sequence[ArchitectureGraph]) -> FlatGraphs:
