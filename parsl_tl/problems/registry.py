@@ -67,7 +67,7 @@ def describe_problem(name: str) -> ProblemDescription:
         ProblemError: no such problem, or it cannot be imported.
     """
     found = _REGISTRY.find(resolve_import_name(name))
-    summary = (inspect.getdoc(found) or "").partition("\n")[0]
+    summary = (inspect.getdoc(found) or "").partition("\n")[0].replace("``", "")
     if not callable(found):
         return ProblemDescription(summary, ())
     parameters = inspect.signature(found).parameters.values()

@@ -33,8 +33,8 @@ from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resol
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
-from parsl_tl.spaces import get_space
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
+from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 
@@ -191,10 +191,11 @@ class Campaign:
         self._place = place
         # Both now, so that a wrong name is refused before anything is started.
         add_import_folders(settings.import_folders)
-        self._space = with_hyperparameters(
-            get_space(settings.space, **settings.space_args), settings.hyperparameters
-        )
         self._problem = problem = get_problem(settings.problem, **settings.problem_args)
+        space_args = arguments_for(settings.space, settings.space_args, problem.input_shape)
+        self._space = with_hyperparameters(
+            get_space(settings.space, **space_args), settings.hyperparameters
+        )
         self._admission = Admission(self._space, problem, settings.limits)
         self._minimize = check_measures(settings.minimize)
         first = [0] * len(self._space.choices())
@@ -204,7 +205,7 @@ class Campaign:
         self._results = CampaignResults(folder, self._space, self._minimize)
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
-        self.settings = replace(settings, import_folders=merged)
+        self.settings = replace(settings, import_folders=merged, space_args=space_args)
 
     @property
     def problem(self) -> Problem:

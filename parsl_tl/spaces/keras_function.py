@@ -50,6 +50,12 @@ def is_keras_function(found: Any) -> bool:
     return bool(names) and names[0] in _FIRST_PARAMETERS
 
 
+def takes_inputs(found: Any) -> bool:
+    """Returns whether such a function builds on the problem's inputs."""
+    function = found.build if _has_build(found) else found
+    return "inputs" in inspect.signature(function).parameters
+
+
 def _has_build(found: Any) -> bool:
     if isinstance(found, SearchSpace) or not hasattr(found, "build"):
         return False
@@ -66,7 +72,7 @@ class KerasFunctionSpace(SearchSpace):
 
     builds_keras_models = True
 
-    def __init__(self, found: Any, *, input_shape: Any = None, **kwargs: Any) -> None:
+    def __init__(self, found: Any, /, *, input_shape: Any = None, **kwargs: Any) -> None:
         """Makes a space of a function.
 
         Args:
@@ -82,7 +88,7 @@ class KerasFunctionSpace(SearchSpace):
         if isinstance(found, type):
             found, kwargs = make_object(found, kwargs, what, SpaceError), {}
         function = found.build if _has_build(found) else found
-        self.name = getattr(function, "__name__", "custom")
+        self.name = f"{function.__module__}:{function.__qualname__}"
         self._function, self._kwargs = function, kwargs
         self._stand_in = None if input_shape is None else input_shapes(input_shape)
         self._built: tuple[list[str | int | float], dict[str, Any]] | None = None

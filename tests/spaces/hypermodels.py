@@ -122,6 +122,12 @@ def fails(hp, inputs, head):
     raise KeyError(hp.Int("units", 4, 8))
 
 
+def fails_later(hp, inputs, head):
+    """Fails with one of its values."""
+    x = layers.LayerNormalization(axis=hp.Choice("axis", [-1, 7]))(inputs)
+    return head(layers.Dense(hp.Int("units", 4, 8))(x))
+
+
 def lists(hp, inputs, head):
     """Returns what it should not."""
     return {"units": hp.Int("units", 4, 8)}
