@@ -148,7 +148,7 @@ class CsvTable(PreparedProblem):
     def _prepare(self) -> NamedArrays:
         arguments = {
             "target": self.target,
-            "test": self.test if isinstance(self.test, float) else None,
+            "test": str(self.test),
             "validation": self.validation,
             "seed": self.seed,
             "task": self.task,
