@@ -152,6 +152,11 @@ def test_inputs_are_what_the_problem_has():
     graph = space.build([0], {"right": (4,), "left": (3,)}, [CLASSES, Head(shape=(1,), name="age")])
     assert graph.input_structure == {"left": 0, "right": 1}
     assert len(graph.outputs) == 2
+    space = space_of("two_ends")
+    graph = space.build([0, 1], (4,), [CLASSES, Head(shape=(1,), name="age")])
+    assert len(graph) == 5
+    with pytest.raises(SpaceError, match="gives 2 tensors for 3 heads"):
+        space.build([0, 1], (4,), [Head(shape=(1,), name=name) for name in "abc"])
     with pytest.raises(SpaceError, match="input_shape"):
         space_of("volumes")
     space = space_of("volumes", input_shape=(8, 8, 8, 1))
