@@ -153,6 +153,7 @@ class TestIdx:
             (gzip.compress(idx(np.zeros((3, 28, 28), np.uint8))[:-5]), "its header says 2352"),
             (gzip.compress(idx(np.zeros((3, 8, 8), np.uint8))), "images of 28 x 28"),
         ],
+        ids=["not packed", "no idx", "cut header", "cut rows", "other size"],  # packed with a time
     )
     def test_damaged_files(self, content: bytes, match: str, data: Path) -> None:
         write_idx(data / "mnist", packed=True)
