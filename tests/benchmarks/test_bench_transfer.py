@@ -11,8 +11,8 @@ import pytest
 from parsl_tl.architecture import longest_common_prefix
 from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.core.task_runner import Where
-from parsl_tl.benchmarks.suites.transfer import SUITE, TransferSettings, failures, summary
-from parsl_tl.benchmarks.suites.transfer_models import KINDS, ModelFamily
+from parsl_tl.benchmarks.suites.transfer import TransferSuite
+from parsl_tl.benchmarks.suites.transfer_tasks import KINDS, ModelFamily
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 APP = Path(__file__).parents[2] / "apps" / "bench_transfer.py"
@@ -62,25 +62,23 @@ def test_the_app(tmp_path):
 def test_a_method_that_fails_does_not_end_the_others(tmp_path):
     pytest.importorskip("redis")
     family = ModelFamily("small", 400, 5)
-    settings = SUITE.checked(
-        TransferSettings(
-            ("redis", "safetensors"),
-            family=family,
-            n_iter=1,
-            donors=1,
-            rates=(),
-            folder=tmp_path,
-            redis_url=f"unix://{tmp_path}/nobody.sock",
-            where=Where(workers=1),
-        )
+    suite = TransferSuite(
+        transfer=("redis", "safetensors"),
+        family=family,
+        n_iter=1,
+        donors=1,
+        rates=(),
+        folder=tmp_path,
+        redis_url=f"unix://{tmp_path}/nobody.sock",
+        where=Where(workers=1),
     )
-    tables = SUITE.measure(settings, lambda share, text: None)
+    tables = suite.checked().measure()
     failed = [row for row in tables["timings"] if row["failure"]]
     assert [row["method"] for row in failed] == ["redis"]
     assert "nobody.sock did not answer" in failed[0]["failure"]
     frames = {name: pd.DataFrame(rows) for name, rows in tables.items() if rows}
-    assert failures(frames) == [failed[0]["failure"]]
-    (_, _), (_, counts), (_, shares) = summary(frames)
+    assert suite.failures(frames) == [failed[0]["failure"]]
+    (_, _), (_, counts), (_, shares) = suite.summary(frames)
     assert counts.models.to_dict() == {"redis": 0, "safetensors": 1}
     assert len(shares) == 0
 
@@ -99,7 +97,7 @@ def test_a_method_that_fails_does_not_end_the_others(tmp_path):
 )
 def test_wrong_settings(changes, error, message):
     with pytest.raises(error, match=message):
-        SUITE.checked(TransferSettings(**{"transfer": ("store",), **changes}))
+        TransferSuite(**{"transfer": ("store",), **changes}).checked()
 
 
 def test_wrong_options_of_the_app(tmp_path):

@@ -4,14 +4,14 @@ import pandas as pd
 import pytest
 from app_runs import modules_of_help, refusal, run_app
 
-from parsl_tl.benchmarks.suites.freezing_lessons import LESSONS
-from parsl_tl.benchmarks.suites.freezing_steps import (
+from parsl_tl.benchmarks.suites.freezing import (
     INPUT_END,
     OUTPUT_END,
     StepSettings,
     check_steps,
     measure_steps,
 )
+from parsl_tl.benchmarks.suites.freezing_lessons import LESSONS, checks_of
 
 # Many processes, or much TensorFlow.
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__)
 def test_every_statement_holds(lesson):
     pytest.importorskip("tensorflow")
-    checks = lesson()
+    checks = checks_of(lesson)
     assert checks
     assert [check for check in checks if not check.holds] == []
     assert {check.lesson for check in checks} == {lesson.__name__}
@@ -59,13 +59,9 @@ def test_help_loads_no_framework():
     assert not {"tensorflow", "keras", "parsl"} & modules_of_help("keras_freeze.py")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "where", [pytest.param((), marks=pytest.mark.full), ("--config", "local", "--workers", "1")]
-)
-def test_the_tutorial(tmp_path, where):
+def test_the_tutorial(tmp_path):
     options = ("--layers", "3", "--units", "8", "--batch", "4", "--repeats", "2", "--out", "o")
-    ended = run_app("keras_freeze.py", *options, *where, cwd=tmp_path)
+    ended = run_app("keras_freeze.py", *options, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     assert "A frozen BatchNormalization runs in inference mode" in ended.stdout

@@ -5,7 +5,7 @@ import sys
 from parsl_tl.benchmarks import suites
 from parsl_tl.cli import main
 
-_SUITE = '''
+_SUITE = """
 from dataclasses import dataclass
 
 from parsl_tl.benchmarks.core.options import option
@@ -13,24 +13,19 @@ from parsl_tl.benchmarks.core.suite import Suite
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is measured."""
+class Counting(Suite):
+    name = "counting"
+    label = "count"
+    text = "how far it counts"
 
     count: int = option(3, "rows", least=1)
 
+    def measure(self, progress):
+        return {"counted": [{"number": number} for number in range(self.count)]}
 
-SUITE = Suite(
-    name="counting",
-    label="count",
-    text="how far it counts",
-    default=Settings(),
-    check=lambda settings: settings,
-    measure=lambda settings, progress: {
-        "counted": [{"number": number} for number in range(settings.count)]
-    },
-    summary=lambda frames: [("Numbers", frames["counted"])],
-)
-'''
+    def summary(self, frames):
+        return [("Numbers", frames["counted"])]
+"""
 
 
 def test_a_file_is_a_command(tmp_path, monkeypatch, capsys):
