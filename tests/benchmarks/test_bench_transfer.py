@@ -1,6 +1,5 @@
 """apps/bench_transfer.py: every method on small models, and what goes wrong on the way."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 
 from parsl_tl.architecture import longest_common_prefix
+from parsl_tl.benchmarks.core.options import left_out
 from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.core.task_runner import Where
 from parsl_tl.benchmarks.suites.transfer import TransferSuite
@@ -108,22 +108,14 @@ def test_wrong_options_of_the_app(tmp_path):
     assert "/nowhere is no folder" in done.stderr
 
 
-@pytest.mark.slow
-def test_what_is_not_installed_is_left_out_and_told(tmp_path):
+def test_what_is_not_installed_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     """A PATH without redis-server, as on a machine where it was never installed."""
-    command = [sys.executable, APP, "--out", tmp_path / "out", "--n-iter", "1", "--rates"]
-    command += ["--max-layer-size", "400", "--max-layers", "5", "--workers", "1"]
-    env = {**os.environ, "PATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if line.startswith("without ")]
-    assert len(told) == 1
-    assert told[0].startswith("without redis: redis-server is not installed")
-    methods = pd.read_csv(tmp_path / "out" / "timings.csv").method.unique()
-    assert sorted(methods) == ["hdf5", "safetensors", "store"]
-    asked = subprocess.run(
-        [*command, "--transfer", "redis"], capture_output=True, text=True, env=env
-    )
-    assert asked.returncode == 2
-    assert "redis-server is not installed" in asked.stderr
-    assert asked.stderr.count("\n") == 1
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = dict(left_out(TransferSuite()))
+    assert told.keys() == {"redis"}
+    assert told["redis"].startswith("redis-server is not installed")
+    assert TransferSuite().checked().transfer == ("store", "safetensors", "hdf5")
+    with pytest.raises(BenchmarkError, match="redis-server is not installed"):
+        TransferSuite(transfer=("redis",)).checked()
+    own = TransferSuite(transfer=("redis",), redis_url="unix:///x").checked()
+    assert own.transfer == ("redis",)

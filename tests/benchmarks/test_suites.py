@@ -19,6 +19,9 @@ class Counting(Suite):
     text = "how far it counts"
 
     count: int = option(3, "rows", least=1)
+    ways: tuple[str, ...] | None = option(
+        None, "of counting", choices=("up", "down"), missing=lambda given: {"down": "no stairs"}
+    )
 
     def measure(self, progress):
         return {"counted": [{"number": number} for number in range(self.count)]}
@@ -34,7 +37,9 @@ def test_a_file_is_a_command(tmp_path, monkeypatch, capsys):
     try:
         out = str(tmp_path / "out")
         assert main(["bench", "counting", "--count", "2", "--out", out]) == 0
-        assert "Numbers" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "Numbers" in printed
+        assert "without down: no stairs" in printed
         assert (tmp_path / "out" / "counted.csv").read_text() == "number\n0\n1\n"
         assert main(["bench", "counting", "--count", "0", "--out", out]) == 2
         assert "count=0 must be at least 1" in capsys.readouterr().err

@@ -61,7 +61,13 @@ class Suite(ABC):
 
     @abstractmethod
     def measure(self, progress: Progress = silent) -> Tables:
-        """Measures everything, of checked settings; leaves nothing behind, whatever happens."""
+        """Measures everything, of checked settings; leaves nothing behind, whatever happens.
+
+        Raises:
+            BenchmarkError: a process or server failed; formats gave back other bytes than were
+                written, or methods other answers than each other; tasks cannot run where they
+                should.
+        """
 
     @abstractmethod
     def summary(self, frames: Frames) -> Sequence[tuple[str, Any]]:

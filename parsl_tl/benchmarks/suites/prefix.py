@@ -136,11 +136,7 @@ class PrefixSuite(Suite):
         return replace(self, sizes=sizes, agreement=agreement, folder=folder)
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``lcp``, and if the store takes part ``openings`` and ``processes``.
-
-        Raises:
-            BenchmarkError: two methods do not agree; a process or server failed.
-        """
+        """Gives ``lcp``, and if the store takes part ``openings`` and ``processes``."""
         has_store = STORE in (self.methods or ())
         count = 1 + sum(len(self.methods_at(size)) + has_store for size in self.sizes) + has_store
         steps = iter(range(count))

@@ -171,12 +171,7 @@ class RemoteSuite(Suite):
         return replace(self, **in_order)
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``remote``, ``remote_latency``, ``remote_small`` and ``remote_targets``.
-
-        Raises:
-            BenchmarkError: a process or server failed; a method gave back other bytes than were
-                put, or another answer than the engine.
-        """
+        """Gives ``remote``, ``remote_latency``, ``remote_small`` and ``remote_targets``."""
         progress(0.0, f"evolve {self.models:,} models")
         # Bandwidth by size, and latencies, are those of one server.
         groups = itertools.product(self.transports or (), sorted({1, *self.providers}))

@@ -110,12 +110,7 @@ class StoreSuite(Suite):
         return self
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``store``, and of a search ``storage``.
-
-        Raises:
-            BenchmarkError: a process or server failed; a format gave back other bytes than were
-                written.
-        """
+        """Gives ``store``, and of a search ``storage``."""
         cases = list(itertools.product(self.sizes, self.layers, self.processes, self.folders))
         # A round's time grows with the bytes, and each case has a part that does not.
         weights = [size * processes + 30 for size, _, processes, _ in cases]

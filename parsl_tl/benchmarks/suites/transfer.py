@@ -90,11 +90,7 @@ class TransferSuite(Suite):
         return self
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``timings``, of each model; ``methods``, with what they keep; and ``rates``.
-
-        Raises:
-            BenchmarkError: tasks cannot run where they should.
-        """
+        """Gives ``timings``, of each model; ``methods``, with what they keep; and ``rates``."""
         tables: Tables = {"timings": [], "methods": [], "rates": []}
         methods, workers = self.transfer or (), self.where.workers or 1
         steps, done = len(methods) * (1 + len(self.rates)), 0

@@ -117,10 +117,6 @@ class WritesSuite(Suite):
         """Gives ``writes`` and, of each process, ``write_tasks``.
 
         What fails becomes a row with its reason.
-
-        Raises:
-            BenchmarkError: there are too few workers.
-            ConfigError: the executor configuration cannot be loaded.
         """
         tables: Tables = {"writes": [], "write_tasks": []}
         axes = (self.networks.all, self.measurements, self.num_procs, self.num_changes)
