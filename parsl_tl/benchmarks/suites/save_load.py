@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.file_cache import (
-    cached_share,
-    drop_from_cache,
-    file_system,
-    sync,
-    total_bytes,
-)
+from parsl_tl.benchmarks.core import file_cache
 from parsl_tl.benchmarks.core.networks import Network, Networks, build_network, check_network_room
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
@@ -35,7 +29,6 @@ from parsl_tl.benchmarks.formats.file_format import (
     LayerArrays,
     compare,
     layer_arrays,
-    layers_with_weights,
     written_files,
 )
 from parsl_tl.errors import BenchmarkError
@@ -43,8 +36,7 @@ from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
 
 OK: Final = "ok"
-COLD: Final = "cold"
-WARM: Final = "warm"
+COLD, WARM = "cold", "warm"
 EVERYTHING: Final = "everything"
 # Pages that a file shares with its neighbours, or that are read ahead, may stay.
 _COLD_SHARE: Final = 0.02
@@ -82,8 +74,9 @@ class SaveSuite(Suite):
         grid = list(itertools.product(self.networks.all, self.formats or ()))
         calls = [(f"{one.label}, {name}", save_and_load, (one, name, *how)) for one, name in grid]
         rows: list[Row] = []
-        results = run_each(self.where, calls, progress)
-        for (network, name), result in zip(grid, results, strict=True):
+        for (network, name), result in zip(
+            grid, run_each(self.where, calls, progress), strict=True
+        ):
             if isinstance(result, str):
                 empty = _save_row(network.label, name) | {"status": result}
                 result = [{**empty, "repeat": repeat + 1} for repeat in range(self.repeats)]
@@ -123,11 +116,7 @@ class Subset:
         return EVERYTHING if self.share in (None, 1.0) else f"first {self.share:.0%}"
 
     def of(self, layers: Sequence[str]) -> list[str]:
-        """Returns the layers, in the model's order.
-
-        Raises:
-            BenchmarkError: there is no such layer, or there are fewer.
-        """
+        """Returns the layers, in the model's order; refuses if there are not so many, or one."""
         if self.names:
             if missing := [name for name in self.names if name not in layers]:
                 known = ", ".join(layers[:5]) + (" ..." if len(layers) > 5 else "")
@@ -284,9 +273,9 @@ def _save_once(
     start = time.perf_counter()
     file_format.save(model, path)
     if synced:
-        sync(place)
+        file_cache.sync(place)
     row["savetime_sec"] = time.perf_counter() - start
-    row["filesize_bytes"] = total_bytes(written_files(path))
+    row["filesize_bytes"] = file_cache.total_bytes(written_files(path))
     # What is loaded must not be what was there before.
     for weight in model.weights:
         weight.assign(weight * 0 - 1)
@@ -296,8 +285,7 @@ def _save_once(
         row["loadtime_sec"] = time.perf_counter() - start
         compare(expected, layer_arrays(loaded))
     finally:
-        for layer in layers_with_weights(model):
-            layer.set_weights(expected[layer.name])
+        model.set_weights([array for arrays in expected.values() for array in arrays])
 
 
 class Reads(NamedTuple):
@@ -316,10 +304,9 @@ def load_network_layers(
     with temporary_folder(folder) as place:
         path = place / f"model{file_format.suffix}"
         file_format.save(model, path)
-        sync(place)
-        read = partial(file_format.read, path, keys=file_format.keys(model))
-        row = _load_row(network.label, name)
-        return list(_read_subsets(row, path, read, layer_arrays(model), reads))
+        file_cache.sync(place)
+        known, keys = _load_row(network.label, name), file_format.keys(model)
+        return _read_subsets(known, path, layer_arrays(model), keys, reads)
 
 
 def load_file_layers(path: Path, reads: Reads) -> list[Row]:
@@ -336,47 +323,50 @@ def load_file_layers(path: Path, reads: Reads) -> list[Row]:
     path = path.with_name(path.name.removesuffix(".index"))
     if not [file for file in written_files(path) if file.exists()]:
         raise BenchmarkError(f"{path} is missing")
-    read = partial(LAYER_FORMATS[name].read, path, keys={})
-    return list(_read_subsets(_load_row(str(path), name), path, read, read(None), reads))
+    expected = LAYER_FORMATS[name].read(path, None, {})
+    return _read_subsets(_load_row(str(path), name), path, expected, {}, reads)
 
 
 def _read_subsets(
-    row: Row, path: Path, read: Callable[[Any], LayerArrays], expected: LayerArrays, reads: Reads
-) -> Iterator[Row]:
-    row = {**row, "file_system": file_system(path)}
-    repeats = range(1, reads.repeats + 1)
+    known: Row, path: Path, expected: LayerArrays, keys: Mapping[str, str], reads: Reads
+) -> list[Row]:
+    read = partial(LAYER_FORMATS[known["format"]].read, path, keys=keys)
+    repeats, rows = range(1, reads.repeats + 1), []
     for repeat, subset, cache in itertools.product(repeats, reads.subsets, (COLD, WARM)):
-        known = {**row, "subset": subset.label, "cache": cache, "repeat": repeat}
+        row = {**known, "subset": subset.label, "cache": cache, "repeat": repeat}
+        row["file_system"] = file_cache.file_system(path)
         try:
             wanted = {name: expected[name] for name in subset.of(list(expected))}
             if repeat == 1 and cache == COLD:
                 read(list(wanted))  # libraries are loaded
             files = written_files(path)
-            way = drop_from_cache(files, reads.system_wide) if cache == COLD else None
-            yield known | _read(files, read, wanted, way)
+            way = file_cache.drop_from_cache(files, reads.system_wide) if cache == COLD else None
+            row |= _read(files, read, wanted, way)
         except Exception as error:  # whatever a format makes of a damaged file
-            yield known | {"result": reason_of(error)}
+            row["result"] = reason_of(error)
+        rows.append(row)
+    return rows
 
 
 def _read(
     files: Sequence[Path], read: Callable[[Any], LayerArrays], wanted: LayerArrays, way: str | None
 ) -> Row:
-    names = list(wanted)
     try:
-        share = cached_share(files)
+        share = file_cache.cached_share(files)
     except OSError:  # a system that does not tell
         share = None
     start = time.perf_counter()
-    arrays = read(names)
+    arrays = read(list(wanted))
     seconds = time.perf_counter() - start
     compare(wanted, arrays)
     result = OK
     if way and share is None:
         result = "ok, but nothing tells whether the pages left memory"
     elif way and share is not None and share > _COLD_SHARE:
-        result = f"ok, but {share:.0%} of the pages stayed in memory ({file_system(files[0])})"
+        kind = file_cache.file_system(files[0])
+        result = f"ok, but {share:.0%} of the pages stayed in memory ({kind})"
     num_bytes = sum(array.nbytes for own in arrays.values() for array in own)
-    row: Row = {"time_sec": seconds, "layers": len(names), "bytes": num_bytes, "successful": True}
+    row: Row = {"time_sec": seconds, "layers": len(wanted), "bytes": num_bytes, "successful": True}
     return {**row, "result": result, "cached_share": share, "drop_method": way}
 
 
