@@ -62,10 +62,15 @@ class PrefixIndex:
         keys: ArrayLike,
         qualities: ArrayLike,
         sequences: ArrayLike,
+        fingerprints: ArrayLike,
     ) -> None: ...
     def remove(self, model_id: int) -> None: ...
     def best(
-        self, layer_starts: ArrayLike, keys: ArrayLike, threads: int
+        self,
+        layer_starts: ArrayLike,
+        keys: ArrayLike,
+        fingerprints: set[int] | None,
+        threads: int,
     ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64], NDArray[np.uint64]]: ...
     def num_bytes(self) -> int: ...
 
@@ -121,6 +126,7 @@ class _ModelDescription(TypedDict):
     quality: float
     parent: int | None
     donor: int | None
+    fingerprint: int
     created_ns: int
     layers: list[tuple[str, int, int]]
     bytes_owned: int
@@ -136,6 +142,7 @@ class _Store:
         quality: float,
         parent: int | None,
         donor: int | None,
+        fingerprint: int,
         layer_keys: ArrayLike,
         layer_names: Sequence[str],
         edges: ArrayLike,
@@ -157,6 +164,7 @@ class _Store:
         class_names: Sequence[str],
         edge_starts: ArrayLike,
         edges: ArrayLike,
+        fingerprints: ArrayLike,
     ) -> None: ...
     def find_donor(
         self,
@@ -166,6 +174,7 @@ class _Store:
         quality_rate: float,
         min_quality: float | None,
         exclude: set[int],
+        fingerprints: set[int] | None,
     ) -> PinnedModel | RemoteModel | None: ...
     def find_donors(
         self,
@@ -176,6 +185,7 @@ class _Store:
         quality_rate: float,
         min_quality: float | None,
         exclude: set[int],
+        fingerprints: set[int] | None,
         threads: int,
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64]]: ...
     def compact(self) -> CompactReport: ...

@@ -26,6 +26,18 @@ class SpaceError(ParslTLError):
     """A search space is unknown, or an architecture sequence does not fit it."""
 
 
+class ImpossibleArchitectureError(SpaceError):
+    """An architecture of a space cannot exist, such as one that pools more than there is.
+
+    Attributes:
+        reason: the same for all architectures that fail alike, so that it can be counted.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class PopulationError(ParslTLError):
     """A population cannot be generated, written or read; files from before are untouched."""
 

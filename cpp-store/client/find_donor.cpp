@@ -21,6 +21,7 @@ FindDonorsRequest request_of(std::span<const RemoteQuery> queries, const QueryOp
   request.quality_rate = options.quality_rate;
   request.min_quality = options.min_quality;
   request.exclude = options.exclude.values();
+  if (options.fingerprints) request.fingerprints = options.fingerprints->values();
   request.with_times = with_times;
   return request;
 }

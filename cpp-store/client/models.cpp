@@ -22,6 +22,7 @@ Model RemoteStore::model(std::uint64_t id) {
   model.quality = reply.quality;
   model.parent = reply.parent;
   model.donor = reply.donor;
+  model.fingerprint = reply.fingerprint;
   model.created_ns = reply.created_ns;
   model.bytes_owned = reply.bytes_owned;
   model.bytes_total = reply.bytes_total;

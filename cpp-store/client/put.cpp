@@ -29,6 +29,7 @@ PutMessage message_of(const PutRequest& request,
   message.quality = request.quality;
   message.parent = request.parent;
   message.donor = request.donor;
+  message.fingerprint = request.fingerprint;
   message.layer_keys = request.layer_keys;
   message.layer_names = request.layer_names;
   message.edges = request.edges;
@@ -78,7 +79,8 @@ bool RemoteStore::is_stored_already(const PutRequest& request) {
   if (!contains(request.model_id)) return false;
   const Model stored = model(request.model_id);
   if (stored.quality != request.quality || stored.parent != request.parent ||
-      stored.donor != request.donor || stored.attributes != request.attributes ||
+      stored.donor != request.donor || stored.fingerprint != request.fingerprint ||
+      stored.attributes != request.attributes ||
       stored.layers.size() != request.layer_keys.size()) {
     return false;
   }
@@ -183,7 +185,9 @@ void RemoteStore::put_architectures(const FlatModels& models) {
   check_starts(models.layer_starts, count, models.prefix_hashes.size());
   check_starts(models.edge_starts, count, models.edges.size() / 2);
   if (models.qualities.size() != count || models.parents.size() != count ||
-      models.has_parent.size() != count || models.class_ids.size() != models.prefix_hashes.size()) {
+      models.has_parent.size() != count ||
+      (!models.fingerprints.empty() && models.fingerprints.size() != count) ||
+      models.class_ids.size() != models.prefix_hashes.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "one value for each model, and each layer");
   }
   const auto append = [](auto& to, const auto& from, std::int64_t begin, std::int64_t end) {
@@ -197,6 +201,7 @@ void RemoteStore::put_architectures(const FlatModels& models) {
     part.qualities.push_back(models.qualities[i]);
     part.parents.push_back(models.parents[i]);
     part.has_parent.push_back(models.has_parent[i]);
+    if (!models.fingerprints.empty()) part.fingerprints.push_back(models.fingerprints[i]);
     append(part.prefix_hashes, models.prefix_hashes, models.layer_starts[i],
            models.layer_starts[i + 1]);
     append(part.class_ids, models.class_ids, models.layer_starts[i], models.layer_starts[i + 1]);

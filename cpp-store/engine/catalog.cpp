@@ -45,6 +45,7 @@ Catalog::Change Catalog::prepare(Record record, RecordPlace place, std::uint64_t
   model->quality = from.quality;
   model->parent = from.parent;
   model->donor = from.donor;
+  model->fingerprint = from.fingerprint;
   model->layers = std::move(from.layers);
   model->place = place;
   model->attributes = std::move(from.attributes);
@@ -212,7 +213,7 @@ RetireResult Catalog::put(std::shared_ptr<const Model> model, std::uint64_t segm
   if (is_hold) {
     ++num_holds_;
   } else {
-    index_.add(id, model->quality, model->sequence, entries);
+    index_.add({id, model->quality, model->sequence, model->fingerprint}, entries);
     parent_of_[id] = model->parent;
   }
   models_[id] = std::move(model);

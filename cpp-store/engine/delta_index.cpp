@@ -18,9 +18,9 @@ struct DeltaView {
 
   const DeltaIndex& index;
 
-  std::uint64_t id(std::uint32_t slot) const { return index.slots_[slot].model_id; }
-  double quality(std::uint32_t slot) const { return index.slots_[slot].quality; }
-  std::uint64_t sequence(std::uint32_t slot) const { return index.slots_[slot].sequence; }
+  std::uint64_t id(std::uint32_t slot) const { return index.slots_[slot].model.model_id; }
+  double quality(std::uint32_t slot) const { return index.slots_[slot].model.quality; }
+  std::uint64_t sequence(std::uint32_t slot) const { return index.slots_[slot].model.sequence; }
   bool is_alive(std::uint32_t) const { return true; }
   double max_quality() const { return std::numeric_limits<double>::max(); }
   std::uint64_t score(std::uint32_t slot, const TokenWeights& weights) const {
@@ -35,11 +35,43 @@ struct DeltaView {
     }
     return sum;
   }
+  bool shares(std::uint32_t slot, const TokenWeights& weights) const {
+    const auto& layers = index.slots_[slot].layers;
+    return std::any_of(layers.begin(), layers.end(),
+                       [&](const auto& layer) { return weights.contains(layer.key); });
+  }
+};
+
+class AllowedInDelta {
+ public:
+  AllowedInDelta(const DeltaIndex& index, const IdSet& fingerprints)
+      : index_(index), fingerprints_(fingerprints) {
+    for (const std::uint64_t fingerprint : fingerprints.values()) {
+      const auto found = index.of_data_.find(fingerprint);
+      if (found == index.of_data_.end()) continue;
+      slots_.emplace_back(found->second);
+      size_ += found->second.size();
+    }
+  }
+
+  bool contains(std::uint32_t slot) const {
+    return fingerprints_.contains(index_.slots_[slot].model.fingerprint);
+  }
+  std::size_t size() const { return size_; }
+  void for_each(auto&& visit) const {
+    for (const auto& slots : slots_) std::for_each(slots.begin(), slots.end(), visit);
+  }
+
+ private:
+  const DeltaIndex& index_;
+  const IdSet& fingerprints_;
+  std::vector<std::span<const std::uint32_t>> slots_;
+  std::size_t size_ = 0;
 };
 
 bool DeltaIndex::is_better(std::uint32_t a, std::uint32_t b) const {
-  return std::tuple(slots_[a].quality, slots_[a].sequence) >
-         std::tuple(slots_[b].quality, slots_[b].sequence);
+  return std::tuple(slots_[a].model.quality, slots_[a].model.sequence) >
+         std::tuple(slots_[b].model.quality, slots_[b].model.sequence);
 }
 
 void DeltaIndex::rank_recent(Posting& posting) {
@@ -59,8 +91,7 @@ void DeltaIndex::erase(Posting& posting, std::uint32_t slot) {
                        [this](std::uint32_t a, std::uint32_t b) { return is_better(a, b); }));
 }
 
-void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t sequence,
-                     std::span<const Entry> layers) {
+void DeltaIndex::add(const Item& model, std::span<const Entry> layers) {
   std::uint32_t index;
   if (free_slots_.empty()) {
     index = static_cast<std::uint32_t>(slots_.size());
@@ -69,8 +100,9 @@ void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t seque
     index = free_slots_.back();
     free_slots_.pop_back();
   }
-  Slot& slot = slots_[index];
-  slot = {model_id, quality, sequence, {layers.begin(), layers.end()}};
+  Slots& same_data = of_data_[model.fingerprint];
+  slots_[index] = {model, {layers.begin(), layers.end()}, same_data.size()};
+  same_data.push_back(index);
   for (const Entry& layer : layers) {
     Posting& posting = postings_[layer.key];
     posting.bytes = std::max(posting.bytes, layer.bytes);
@@ -78,7 +110,7 @@ void DeltaIndex::add(std::uint64_t model_id, double quality, std::uint64_t seque
     if (posting.recent.size() > most_recent(posting.ranked.size())) rank_recent(posting);
   }
   num_postings_ += layers.size();
-  slot_of_[model_id] = index;
+  slot_of_[model.model_id] = index;
 }
 
 void DeltaIndex::remove(std::uint64_t model_id) {
@@ -91,6 +123,12 @@ void DeltaIndex::remove(std::uint64_t model_id) {
     if (posting->second.ranked.empty() && posting->second.recent.empty()) postings_.erase(posting);
   }
   num_postings_ -= slots_[index].layers.size();
+  const auto same_data = of_data_.find(slots_[index].model.fingerprint);
+  const std::uint32_t last = same_data->second.back();
+  same_data->second[slots_[index].place] = last;
+  slots_[last].place = slots_[index].place;
+  same_data->second.pop_back();
+  if (same_data->second.empty()) of_data_.erase(same_data);
   slots_[index] = {};
   free_slots_.push_back(index);
   slot_of_.erase(found);
@@ -105,7 +143,12 @@ void DeltaIndex::search(const Query& query, Donor& donor) const {
     terms.push_back({key.key, query.weight(key, posting->second.bytes), posting->second.ranked,
                      posting->second.recent});
   }
-  if (!terms.empty()) parsl_tl::search(DeltaView{*this}, terms, query, donor);
+  if (terms.empty()) return;
+  const DeltaView view{*this};
+  const auto& fingerprints = query.options().fingerprints;
+  if (!fingerprints) return parsl_tl::search(view, terms, query, donor);
+  const AllowedInDelta allowed(*this, *fingerprints);
+  if (allowed.size() > 0) parsl_tl::search(view, terms, query, donor, allowed);
 }
 
 std::size_t DeltaIndex::num_bytes() const noexcept {
@@ -114,7 +157,8 @@ std::size_t DeltaIndex::num_bytes() const noexcept {
   return postings_.size() * (sizeof(std::uint64_t) + sizeof(Posting) + kNode) +
          num_postings_ * (sizeof(std::uint32_t) + sizeof(Entry)) +
          slots_.capacity() * (sizeof(Slot) + kNode) +
-         slot_of_.size() * (2 * sizeof(std::uint64_t) + kNode);
+         slot_of_.size() * (2 * sizeof(std::uint64_t) + sizeof(std::uint32_t) + kNode) +
+         of_data_.size() * (sizeof(std::uint64_t) + sizeof(Slots) + kNode);
 }
 
 }  // namespace parsl_tl

@@ -17,8 +17,14 @@ class DeltaIndex {
     std::uint64_t bytes;  // size of the layer's tensors
   };
 
-  void add(std::uint64_t model_id, double quality, std::uint64_t sequence,
-           std::span<const Entry> layers);
+  struct Item {
+    std::uint64_t model_id = 0;
+    double quality = 0.0;
+    std::uint64_t sequence = 0;
+    std::uint64_t fingerprint = 0;  // of the model's data
+  };
+
+  void add(const Item& model, std::span<const Entry> layers);
   /// Leaves no trace of the model: lists that become empty go, the slot is used again.
   void remove(std::uint64_t model_id);
 
@@ -33,11 +39,11 @@ class DeltaIndex {
 
  private:
   friend struct DeltaView;
+  friend class AllowedInDelta;
   struct Slot {
-    std::uint64_t model_id = 0;
-    double quality = 0.0;
-    std::uint64_t sequence = 0;
+    Item model;
     std::vector<Entry> layers;
+    std::size_t place = 0;  // among the slots of its fingerprint
   };
   using Slots = std::vector<std::uint32_t>;
   struct Posting {
@@ -54,6 +60,7 @@ class DeltaIndex {
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<std::uint64_t, std::uint32_t> slot_of_;
+  std::unordered_map<std::uint64_t, Slots> of_data_;  // by fingerprint, in any order
   std::size_t num_postings_ = 0;
 };
 

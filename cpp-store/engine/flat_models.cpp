@@ -25,7 +25,9 @@ void check_starts(std::span<const std::int64_t> starts, std::size_t things, std:
 std::vector<PutRequest> requests_of(const FlatModels& models) {
   const std::size_t count = models.model_ids.size();
   if (models.qualities.size() != count || models.parents.size() != count ||
-      models.has_parent.size() != count || models.class_ids.size() != models.prefix_hashes.size()) {
+      models.has_parent.size() != count ||
+      (!models.fingerprints.empty() && models.fingerprints.size() != count) ||
+      models.class_ids.size() != models.prefix_hashes.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "one value for each model, and each layer");
   }
   check_starts(models.layer_starts, count, models.prefix_hashes.size());
@@ -50,6 +52,7 @@ std::vector<PutRequest> requests_of(const FlatModels& models) {
     request.quality = models.qualities[i];
     if (models.has_parent[i] != 0) request.parent = models.parents[i];
     request.attributes = "{}";
+    if (!models.fingerprints.empty()) request.fingerprint = models.fingerprints[i];
     std::unordered_map<std::uint64_t, std::uint64_t> twins;
     const auto end = static_cast<std::size_t>(models.layer_starts[i + 1]);
     for (auto layer = static_cast<std::size_t>(models.layer_starts[i]); layer < end; ++layer) {

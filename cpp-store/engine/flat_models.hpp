@@ -20,7 +20,8 @@ struct FlatModels {
   std::span<const std::uint32_t> class_ids;      // likewise, into class_names
   std::span<const std::string> class_names;
   std::span<const std::int64_t> edge_starts;
-  std::span<const std::uint32_t> edges;  // source, target, counted within the model
+  std::span<const std::uint32_t> edges;         // source, target, counted within the model
+  std::span<const std::uint64_t> fingerprints;  // of the models' data; none for no model
 };
 
 /// Throws kInvalidValue for arrays that do not fit each other.

@@ -22,6 +22,7 @@ struct Model {
   std::uint64_t bytes_total = 0;
   RecordPlace place;  // edges and architecture are read from there
   std::string attributes;
+  std::uint64_t fingerprint = 0;  // of the data, 0 if none was said
 };
 
 /// A layer with tensors that living models hold.

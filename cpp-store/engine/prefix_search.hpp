@@ -6,6 +6,10 @@
 // and J. Flood, "Query evaluation: strategies and optimizations", 1995). Lists are ordered by
 // quality, then by recency: the order in which ties are decided. Within a list, the search
 // therefore ends at the first model that scores all that its list allows. Exact, ties included.
+//
+// A query may allow only models of some data, by its fingerprints. Those of other data are passed
+// over in the lists: where many models are allowed, the search ends as early as without. Where few
+// are, it would not: after as many looks as those few are worth, it goes through them instead.
 #pragma once
 
 #include <algorithm>
@@ -53,6 +57,7 @@ struct QueryOptions {
   double quality_rate = 0.0;  // what one unit of quality is worth, in units of the score; >= 0
   std::optional<double> min_quality;
   IdSet exclude;
+  std::optional<IdSet> fingerprints;  // of the data of models that may be found; nothing: of any
 };
 
 /// What is asked for: distinct keys, ascending, each with its weight (kWeights only).
@@ -128,11 +133,10 @@ class TokenWeights {
     }
   }
   std::uint64_t operator[](std::uint64_t token) const noexcept {
-    for (std::size_t i = place(token); slots_[i].used; i = (i + 1) & mask_) {
-      if (slots_[i].token == token) return slots_[i].weight;
-    }
-    return 0;
+    const Slot* slot = find(token);
+    return slot != nullptr ? slot->weight : 0;
   }
+  bool contains(std::uint64_t token) const noexcept { return find(token) != nullptr; }
 
  private:
   struct Slot {
@@ -140,6 +144,12 @@ class TokenWeights {
     std::uint64_t weight = 0;
     bool used = false;
   };
+  const Slot* find(std::uint64_t token) const noexcept {
+    for (std::size_t i = place(token); slots_[i].used; i = (i + 1) & mask_) {
+      if (slots_[i].token == token) return &slots_[i];
+    }
+    return nullptr;
+  }
   std::size_t place(std::uint64_t token) const noexcept {
     return ((token * 0x9E3779B97F4A7C15U) >> 32) & mask_;
   }
@@ -238,46 +248,103 @@ class Contest {
 };
 
 /// Improves `donor` by the models of one index. `View` gives, for a slot: id, quality, sequence,
-/// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), and max_quality() over all
-/// slots. By bytes, a term's weight is the most that its layer takes in any model. `kRanked` tells
-/// that slots are ranks, best first, by which lists are sorted; such a view also gives
-/// place_of(donor), the first slot that ranks no higher, and num_at_least(quality).
-template <typename View>
-void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Donor& donor) {
-  std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
-    return a.size() != b.size() ? a.size() < b.size() : a.token < b.token;
-  });
-  const QueryOptions& options = query.options();
-  const TokenWeights weights(terms);
-  Contest contest(view, query, donor);
-  std::uint64_t bound = 0;  // the most that a model first met in the current list can score
-  for (const QueryTerm& term : terms) bound += term.weight;
-  // False if the model, and so every one that ranks lower, cannot win.
-  const auto try_model = [&](std::uint32_t slot, LongListFilter* filter) {
-    if (!contest.is_good_enough(slot) || !contest.wins(slot, bound)) return false;
-    const auto wins = [&](std::uint64_t score) { return contest.wins(slot, score); };
-    if (filter != nullptr && !filter->passes(slot, wins)) return true;
-    if (!view.is_alive(slot)) return true;
-    if (!options.exclude.empty() && options.exclude.contains(view.id(slot))) return true;
-    // Weights by bytes are bounds: the bytes that count are those of the model itself.
-    contest.enter(slot, options.by == ScoreBy::kBytes ? view.bytes(slot, weights)
-                                                      : view.score(slot, weights));
-    return true;
-  };
-  for (std::size_t i = 0; i < terms.size(); ++i) {
-    const QueryTerm& term = terms[i];
-    // On equality the search goes on: such a model could win by its quality.
-    if (donor.found && query.total(bound, view.max_quality()) < donor.total) return;
-    for (const std::uint32_t slot : term.recent) try_model(slot, nullptr);
-    std::optional<LongListFilter> filter;
-    if (View::kRanked && donor.found && term.slots.size() >= kLongList) {
-      filter.emplace(std::span(terms).subspan(i + 1), bound);
-    }
-    for (const std::uint32_t slot : term.slots) {
-      if (!try_model(slot, filter ? &*filter : nullptr)) break;
-    }
-    bound -= term.weight;
+/// is_alive, score(slot, TokenWeights), bytes(slot, TokenWeights), shares(slot, TokenWeights), and
+/// max_quality() over all slots. By bytes, a term's weight is the most that its layer takes in any
+/// model. `kRanked` tells that slots are ranks, best first, by which lists are sorted; such a view
+/// also gives place_of(donor), the first slot that ranks no higher, and num_at_least(quality).
+///
+/// `Allowed` tells which models may be found: contains(slot), size(), and for_each(visit).
+template <typename View, typename Allowed>
+class Search {
+ public:
+  Search(const View& view, std::vector<QueryTerm>& terms, const Query& query,
+         const Allowed& allowed, Donor& donor)
+      : view_(view),
+        terms_(terms),
+        query_(query),
+        allowed_(allowed),
+        donor_(donor),
+        weights_(terms),
+        contest_(view, query, donor),
+        looks_left_(kLooksForOne * allowed.size()) {
+    std::sort(terms.begin(), terms.end(), [](const QueryTerm& a, const QueryTerm& b) {
+      return a.size() != b.size() ? a.size() < b.size() : a.token < b.token;
+    });
+    for (const QueryTerm& term : terms) bound_ += term.weight;
   }
+
+  void run() {
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      const QueryTerm& term = terms_[i];
+      // On equality the search goes on: such a model could win by its quality.
+      if (donor_.found && query_.total(bound_, view_.max_quality()) < donor_.total) return;
+      for (const std::uint32_t slot : term.recent) try_model(slot, nullptr);
+      std::optional<LongListFilter> filter;
+      if (View::kRanked && donor_.found && term.slots.size() >= kLongList) {
+        filter.emplace(std::span(terms_).subspan(i + 1), bound_);
+      }
+      for (const std::uint32_t slot : term.slots) {
+        if (!try_model(slot, filter ? &*filter : nullptr)) break;
+        if (looks_left_ == 0) return try_all_allowed();
+      }
+      bound_ -= term.weight;
+    }
+  }
+
+ private:
+  // What it costs to score a model, in looks at whether one is allowed.
+  static constexpr std::size_t kLooksForOne = 16;
+
+  /// False if the model, and so every one that ranks lower, cannot win.
+  bool try_model(std::uint32_t slot, LongListFilter* filter) {
+    if (!contest_.is_good_enough(slot) || !contest_.wins(slot, bound_)) return false;
+    if (!allowed_.contains(slot)) {
+      if (looks_left_ > 0) --looks_left_;
+      return true;
+    }
+    const auto wins = [&](std::uint64_t score) { return contest_.wins(slot, score); };
+    if (filter == nullptr || filter->passes(slot, wins)) enter(slot);
+    return true;
+  }
+  void try_all_allowed() {
+    allowed_.for_each([this](std::uint32_t slot) {
+      if (contest_.is_good_enough(slot) && contest_.wins(slot, bound_) &&
+          view_.shares(slot, weights_)) {
+        enter(slot);
+      }
+    });
+  }
+  void enter(std::uint32_t slot) {
+    if (!view_.is_alive(slot)) return;
+    const QueryOptions& options = query_.options();
+    if (!options.exclude.empty() && options.exclude.contains(view_.id(slot))) return;
+    // Weights by bytes are bounds: the bytes that count are those of the model itself.
+    contest_.enter(slot, options.by == ScoreBy::kBytes ? view_.bytes(slot, weights_)
+                                                       : view_.score(slot, weights_));
+  }
+
+  const View& view_;
+  std::vector<QueryTerm>& terms_;
+  const Query& query_;
+  const Allowed& allowed_;
+  Donor& donor_;
+  const TokenWeights weights_;
+  Contest<View> contest_;
+  std::uint64_t bound_ = 0;  // the most that a model first met in the current list can score
+  std::size_t looks_left_;
+};
+
+/// All models of an index.
+struct AnyModel {
+  static constexpr bool contains(std::uint32_t) { return true; }
+  static constexpr std::size_t size() { return 1; }
+  static void for_each(auto&&) {}
+};
+
+template <typename View, typename Allowed = AnyModel>
+void search(const View& view, std::vector<QueryTerm>& terms, const Query& query, Donor& donor,
+            const Allowed& allowed = {}) {
+  Search<View, Allowed>(view, terms, query, allowed, donor).run();
 }
 
 }  // namespace parsl_tl

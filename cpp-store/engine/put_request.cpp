@@ -161,6 +161,7 @@ Record make_record(const PutRequest& request, std::int64_t created_ns) {
   record.quality = request.quality;
   record.parent = request.parent;
   record.donor = request.donor;
+  record.fingerprint = request.fingerprint;
   record.edges = request.edges;
   record.architecture = request.architecture;
   record.attributes = request.attributes;

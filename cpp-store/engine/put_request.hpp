@@ -36,6 +36,7 @@ struct PutRequest {
   double quality = 0.0;
   std::optional<std::uint64_t> parent;
   std::optional<std::uint64_t> donor;
+  std::uint64_t fingerprint = 0;  // of the data that the model was trained on, 0 for none
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
   std::vector<std::uint32_t> edges;

@@ -5,7 +5,9 @@
 #include <arrow/ipc/api.h>
 #include <arrow/memory_pool.h>
 #include <arrow/util/compression.h>
+#include <arrow/util/key_value_metadata.h>
 
+#include <charconv>
 #include <cmath>
 #include <string_view>
 
@@ -25,6 +27,9 @@ T check(arrow::Result<T> result) {
 }
 
 constexpr std::size_t kManyRecords = 8;
+// How many columns a message has that does not tell, and where one does.
+constexpr int kFirstColumns = 16;
+constexpr char kColumnsKey[] = "columns";
 
 [[noreturn]] void refuse(const std::string& why) {
   throw StoreException(ErrorCode::kCorrupt, "record: " + why);
@@ -104,6 +109,12 @@ const ArrayType& column(const arrow::RecordBatch& batch, const char* name) {
   return dynamic_cast<const ArrayType&>(*batch.GetColumnByName(name));
 }
 
+/// Null where the batch is of a release that did not have it.
+template <typename ArrayType>
+const ArrayType* optional_column(const arrow::RecordBatch& batch, const char* name) {
+  return dynamic_cast<const ArrayType*>(batch.GetColumnByName(name).get());
+}
+
 /// A column of lists; `size` and `value` count within one row.
 template <typename ArrayType>
 class Lists {
@@ -148,7 +159,8 @@ class RowReader {
         edges_(batch, "edges"),
         architecture_(column<arrow::BinaryArray>(batch, "architecture")),
         attributes_(column<arrow::StringArray>(batch, "attributes")),
-        owner_stores_(batch, "owner_stores") {}
+        owner_stores_(batch, "owner_stores"),
+        fingerprint_(optional_column<arrow::UInt64Array>(batch, "fingerprint")) {}
 
   Record read(std::int64_t row) const {
     Record record;
@@ -177,6 +189,7 @@ class RowReader {
     for (std::size_t i = 0; i < owner_stores_.size(row); ++i) {
       record.owner_stores.emplace_back(owner_stores_.value(row, i));
     }
+    if (fingerprint_ != nullptr) record.fingerprint = fingerprint_->Value(row);
     return record;
   }
 
@@ -224,7 +237,42 @@ class RowReader {
   const arrow::BinaryArray& architecture_;
   const arrow::StringArray& attributes_;
   Lists<arrow::StringArray> owner_stores_;
+  const arrow::UInt64Array* fingerprint_;
 };
+
+std::shared_ptr<arrow::Buffer> serialize(const arrow::RecordBatch& batch,
+                                         const arrow::ipc::IpcWriteOptions& options) {
+  const auto columns =
+      arrow::key_value_metadata({kColumnsKey}, {std::to_string(batch.num_columns())});
+  arrow::ipc::IpcPayload payload;
+  check(arrow::ipc::GetRecordBatchPayload(batch, columns, options, &payload));
+  const auto out = check(arrow::io::BufferOutputStream::Create());
+  std::int32_t head = 0;
+  check(arrow::ipc::WriteIpcPayload(payload, options, out.get(), &head));
+  return check(out->Finish());
+}
+
+int num_columns(const arrow::ipc::Message& message) {
+  const auto& metadata = message.custom_metadata();
+  if (metadata == nullptr || !metadata->Contains(kColumnsKey)) return kFirstColumns;
+  const std::string text = check(metadata->Get(kColumnsKey));
+  int columns = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), columns);
+  if (error != std::errc() || end != text.data() + text.size() || columns < kFirstColumns) {
+    refuse("an unknown number of columns, " + text);
+  }
+  return columns;
+}
+
+/// The schema of messages that have so many columns; of a later release's, those known here.
+std::shared_ptr<arrow::Schema> schema_of(int columns) {
+  static const std::shared_ptr<arrow::Schema> first = [] {
+    auto fields = record_schema()->fields();
+    fields.resize(kFirstColumns);
+    return arrow::schema(std::move(fields));
+  }();
+  return columns == kFirstColumns ? first : record_schema();
+}
 
 /// Arrow leaves it to the reader whether a field that is not nullable has nulls after all.
 void refuse_nulls(const arrow::RecordBatch& batch) {
@@ -257,6 +305,7 @@ const std::shared_ptr<arrow::Schema>& record_schema() {
       field("architecture", binary(), false),
       field("attributes", utf8(), false),
       field("owner_stores", list(utf8()), false),
+      field("fingerprint", uint64(), false),
   });
   return schema;
 }
@@ -288,6 +337,7 @@ std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
   columns.list<arrow::StringBuilder>([](auto& values, const Record& r) {
     for (const std::string& store : r.owner_stores) check(values.Append(store));
   });
+  columns.scalar<arrow::UInt64Builder>([](const Record& r) { return r.fingerprint; });
   auto options = arrow::ipc::IpcWriteOptions::Defaults();
   options.use_threads = false;
   // Keras JSON repeats itself: compressed, a record takes about a fifth (a tenth by Zstandard,
@@ -295,7 +345,7 @@ std::shared_ptr<arrow::Buffer> encode(std::span<const Record> records) {
   const bool are_many = records.size() >= kManyRecords;
   options.codec = check(arrow::util::Codec::Create(are_many ? arrow::Compression::ZSTD
                                                             : arrow::Compression::LZ4_FRAME));
-  return check(arrow::ipc::SerializeRecordBatch(*columns.batch(), options));
+  return serialize(*columns.batch(), options);
 }
 
 std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message) {
@@ -306,8 +356,10 @@ std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message) {
   arrow::ProxyMemoryPool counted(arrow::default_memory_pool());  // of this message alone
   arrow::CappedMemoryPool pool(&counted, kLeastLimit + message->size() * kMostExpansion);
   options.memory_pool = &pool;
-  const auto batch =
-      check(arrow::ipc::ReadRecordBatch(record_schema(), &no_dictionaries, options, &stream));
+  const auto parts = check(arrow::ipc::ReadMessage(&stream, &pool));
+  if (parts == nullptr) refuse("an empty message");
+  const auto batch = check(arrow::ipc::ReadRecordBatch(*parts, schema_of(num_columns(*parts)),
+                                                       &no_dictionaries, options));
   check(batch->ValidateFull());
   if (batch->num_rows() < 1) refuse("a batch without rows");
   refuse_nulls(*batch);

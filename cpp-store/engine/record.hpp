@@ -20,6 +20,11 @@
 //   architecture    binary             Keras JSON
 //   attributes      utf8               JSON object; of a hold, see holds.cpp
 //   owner_stores    list<utf8>         the identities of the other servers that owners live on
+//   fingerprint     uint64             of the data that the model was trained on, 0 if none was
+//   said
+//
+// The message's metadata tells how many columns it has. Without that, it is of a release that knew
+// of no fingerprint; such releases read today's messages up to the columns that they know.
 #pragma once
 
 #include <arrow/type_fwd.h>
@@ -62,6 +67,7 @@ struct Record {
   std::string architecture;
   std::string attributes;
   std::vector<std::string> owner_stores;
+  std::uint64_t fingerprint = 0;
 };
 
 /// Where a record lies in the log.

@@ -28,7 +28,7 @@ void append_optional(arrow::UInt64Builder& builder, const std::optional<std::uin
 
 std::shared_ptr<arrow::RecordBatch> Engine::models() {
   const auto time_type = arrow::timestamp(arrow::TimeUnit::NANO, "UTC");
-  arrow::UInt64Builder ids, parents, donors, owned, total;
+  arrow::UInt64Builder ids, parents, donors, owned, total, fingerprints;
   arrow::UInt32Builder num_layers;
   arrow::DoubleBuilder quality;
   arrow::TimestampBuilder created(time_type, arrow::default_memory_pool());
@@ -43,6 +43,7 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
     check(total.Append(model.bytes_total));
     check(created.Append(model.created_ns));
     check(attributes.Append(model.attributes));
+    check(fingerprints.Append(model.fingerprint));
   });
   const auto schema = arrow::schema(
       {arrow::field("model_id", arrow::uint64(), false), arrow::field("parent", arrow::uint64()),
@@ -50,13 +51,13 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
        arrow::field("num_layers", arrow::uint32(), false),
        arrow::field("bytes_owned", arrow::uint64(), false),
        arrow::field("bytes_total", arrow::uint64(), false),
-       arrow::field("created", time_type, false),
-       arrow::field("attributes", arrow::utf8(), false)});
+       arrow::field("created", time_type, false), arrow::field("attributes", arrow::utf8(), false),
+       arrow::field("fingerprint", arrow::uint64(), false)});
   const std::int64_t rows = ids.length();
   return arrow::RecordBatch::Make(
       schema, rows,
       {finish(ids), finish(parents), finish(donors), finish(quality), finish(num_layers),
-       finish(owned), finish(total), finish(created), finish(attributes)});
+       finish(owned), finish(total), finish(created), finish(attributes), finish(fingerprints)});
 }
 
 std::map<std::string, std::uint64_t> Engine::stats() {

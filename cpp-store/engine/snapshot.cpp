@@ -64,7 +64,48 @@ struct SnapshotView {
     }
     return sum;
   }
+  bool shares(std::uint32_t slot, const TokenWeights& weights) const {
+    return std::any_of(share_terms.begin() + static_cast<std::ptrdiff_t>(share_starts[slot]),
+                       share_terms.begin() + static_cast<std::ptrdiff_t>(share_starts[slot + 1]),
+                       [&](std::uint32_t term) { return weights.contains(term); });
+  }
 };
+
+/// Which models are of one of some data sets.
+class AllowedInSnapshot {
+ public:
+  AllowedInSnapshot(const Snapshot& snapshot, const IdSet& fingerprints)
+      : data_of_(snapshot.section<std::uint32_t>(Section::kModelData)),
+        is_allowed_(snapshot.header().fingerprints) {
+    const auto starts = snapshot.section<std::uint64_t>(Section::kDataStarts);
+    const auto models = snapshot.section<std::uint32_t>(Section::kDataModels);
+    for (const std::uint64_t fingerprint : fingerprints.values()) {
+      const auto data = snapshot.find_fingerprint(fingerprint);
+      if (!data) continue;
+      is_allowed_[*data] = 1;
+      slots_.push_back(models.subspan(starts[*data], starts[*data + 1] - starts[*data]));
+      size_ += slots_.back().size();
+    }
+  }
+
+  bool contains(std::uint32_t slot) const { return is_allowed_[data_of_[slot]] != 0; }
+  std::size_t size() const { return size_; }
+  void for_each(auto&& visit) const {
+    for (const auto& slots : slots_) std::for_each(slots.begin(), slots.end(), visit);
+  }
+
+ private:
+  std::span<const std::uint32_t> data_of_;
+  std::vector<std::uint8_t> is_allowed_;  // by the number of the fingerprint
+  std::vector<std::span<const std::uint32_t>> slots_;
+  std::size_t size_ = 0;
+};
+
+/// Whether it begins as the snapshot of a release before or after this one.
+bool is_of_other_release(const char* magic) {
+  return std::memcmp(magic, kSnapshotMagic, sizeof kSnapshotMagic - 1) == 0 &&
+         magic[sizeof kSnapshotMagic - 1] != kSnapshotMagic[sizeof kSnapshotMagic - 1];
+}
 
 template <typename T>
 std::optional<std::uint32_t> find_sorted(std::span<const T> values, T value) {
@@ -79,6 +120,9 @@ std::shared_ptr<const Snapshot> Snapshot::open(const std::string& path, std::uin
   std::shared_ptr<const Snapshot> snapshot;
   try {
     const File file(path, O_RDONLY);
+    char magic[sizeof kSnapshotMagic] = {};
+    file.read_at(0, magic, sizeof magic);
+    if (is_of_other_release(magic)) return nullptr;
     snapshot.reset(new Snapshot(file, path));
   } catch (const StoreException& error) {
     if (error.code() == ErrorCode::kNotFound) return nullptr;
@@ -107,8 +151,9 @@ void Snapshot::damaged(const std::string& why) const {
 std::uint64_t Snapshot::index_bytes() const noexcept {
   using enum Section;
   std::uint64_t bytes = 0;
-  for (const Section which : {kIds, kQualities, kSequences, kShareStarts, kShareTerms, kTermKeys,
-                              kBuckets, kTermBytes, kPostingStarts, kPostings}) {
+  for (const Section which :
+       {kIds, kQualities, kSequences, kShareStarts, kShareTerms, kTermKeys, kBuckets, kTermBytes,
+        kPostingStarts, kPostings, kModelData, kFingerprints, kDataStarts, kDataModels}) {
     bytes += table_[static_cast<std::size_t>(which)].size;
   }
   return bytes;
@@ -126,6 +171,10 @@ std::optional<Snapshot::Used> Snapshot::find_used(std::uint64_t id) const {
 
 std::optional<std::uint32_t> Snapshot::find_owner(std::uint64_t id) const {
   return find_sorted(section<std::uint64_t>(Section::kOwnerIds), id);
+}
+
+std::optional<std::uint32_t> Snapshot::find_fingerprint(std::uint64_t fingerprint) const {
+  return find_sorted(section<std::uint64_t>(Section::kFingerprints), fingerprint);
 }
 
 std::optional<std::uint32_t> Snapshot::find_term(std::uint64_t key) const {
@@ -180,6 +229,8 @@ Model Snapshot::model(std::uint32_t slot, bool with_names) const {
   if (section<std::uint8_t>(Section::kHasDonor)[slot] != 0) {
     model.donor = section<std::uint64_t>(Section::kDonors)[slot];
   }
+  model.fingerprint = section<std::uint64_t>(
+      Section::kFingerprints)[section<std::uint32_t>(Section::kModelData)[slot]];
   model.place = {section<std::uint64_t>(Section::kFrames)[slot],
                  section<std::uint32_t>(Section::kRows)[slot]};
   const auto texts = section<std::uint64_t>(Section::kAttributeStarts);
@@ -227,7 +278,11 @@ void Snapshot::search(const Query& query, const RetiredBits& retired, Donor& don
       section<std::uint64_t>(Section::kSequences),  section<std::uint64_t>(Section::kShareStarts),
       section<std::uint32_t>(Section::kShareTerms), section<std::uint32_t>(Section::kShareLayers),
       section<std::uint64_t>(Section::kLayerBytes), retired};
-  parsl_tl::search(view, terms, query, donor);
+  const auto& fingerprints = query.options().fingerprints;
+  if (!fingerprints) return parsl_tl::search(view, terms, query, donor);
+  const AllowedInSnapshot allowed(*this, *fingerprints);
+  if (allowed.size() == num_models()) return parsl_tl::search(view, terms, query, donor);
+  if (allowed.size() > 0) parsl_tl::search(view, terms, query, donor, allowed);
 }
 
 }  // namespace parsl_tl

@@ -5,7 +5,7 @@
 // that it touches. The file is immutable and replaced by rename.
 //
 //   snapshot := header | section table | sections, each aligned to 64 bytes
-//   header   := "PTLSNAP2" | the log's stamp: generation, position, and offset and checksum of the
+//   header   := "PTLSNAP3" | the log's stamp: generation, position, and offset and checksum of the
 //               frame that ends there | sequence of the next model | counts and sums (see
 //               SnapshotHeader) | XXH3-64 of all this and the table
 //   table    := (offset | size | XXH3-64 of the section)*, in the order of `Section`
@@ -43,6 +43,7 @@ enum class Section : std::uint32_t {
   kShareStarts,      // u64
   kAttributeStarts,  // u64
   kAttributes,       // the JSON texts
+  kModelData,        // u32, which of the fingerprints is that of its data
   // One per layer of a model, in topological order:
   kShareTerms,   // u32
   kShareLayers,  // u32, the owned layer; kNone without tensors
@@ -65,15 +66,19 @@ enum class Section : std::uint32_t {
   kBuckets,     // u32: where in kTermKeys keys with given first bits begin
   kNameStarts,  // u64: class names, then the odd names
   kNames,       // their texts
+  // Of the data that models were trained on:
+  kFingerprints,  // u64, ascending
   // What only the search reads, verified when it is first asked:
   kTermBytes,      // u64, one per term
   kPostingStarts,  // u64
   kPostings,       // u32: models that hold the term, ascending, so best first
+  kDataStarts,     // u64, one per fingerprint
+  kDataModels,     // u32: models of that data, ascending
 };
-constexpr std::size_t kNumSections = static_cast<std::size_t>(Section::kPostings) + 1;
+constexpr std::size_t kNumSections = static_cast<std::size_t>(Section::kDataModels) + 1;
 constexpr std::size_t kFirstSearchSection = static_cast<std::size_t>(Section::kTermBytes);
 
-constexpr char kSnapshotMagic[8] = {'P', 'T', 'L', 'S', 'N', 'A', 'P', '2'};
+constexpr char kSnapshotMagic[8] = {'P', 'T', 'L', 'S', 'N', 'A', 'P', '3'};
 constexpr std::uint64_t kSnapshotAlignment = 64;
 constexpr std::uint32_t kNone = 0xFFFFFFFF;
 constexpr std::uint32_t kOddName = 0x80000000;
@@ -88,6 +93,7 @@ struct SnapshotHeader {
   std::uint64_t layers;
   std::uint64_t used;
   std::uint64_t terms;
+  std::uint64_t fingerprints;
   std::uint64_t postings;
   std::uint64_t num_names;
   std::uint64_t num_classes;
@@ -95,7 +101,7 @@ struct SnapshotHeader {
   std::uint64_t bytes_segments;
   std::uint64_t table_checksum;
 };
-static_assert(sizeof(SnapshotHeader) == 144);
+static_assert(sizeof(SnapshotHeader) == 152);
 
 struct SectionEntry {
   std::uint64_t offset;
@@ -110,7 +116,7 @@ class Snapshot {
  public:
   /// Maps the file and verifies the catalog's sections: their checksums, and that every number in
   /// them names something that is there. Nothing if there is no such file, or it is
-  /// of another generation of the log. Throws kCorrupt if it is damaged.
+  /// of another generation of the log, or of another release. Throws kCorrupt if it is damaged.
   static std::shared_ptr<const Snapshot> open(const std::string& path, std::uint64_t generation);
 
   const SnapshotHeader& header() const noexcept { return header_; }
@@ -133,6 +139,7 @@ class Snapshot {
   std::optional<Used> find_used(std::uint64_t id) const;
   std::optional<std::uint32_t> find_owner(std::uint64_t id) const;
   std::optional<std::uint32_t> find_term(std::uint64_t key) const;
+  std::optional<std::uint32_t> find_fingerprint(std::uint64_t fingerprint) const;
   /// The row of an owned layer.
   std::optional<std::uint32_t> find_layer(std::uint32_t owner, std::uint64_t key) const;
   std::uint32_t owner_of_layer(std::uint32_t layer) const;
@@ -158,6 +165,7 @@ class Snapshot {
   void check_used() const;
   void check_terms() const;
   void check_postings() const;
+  void check_data() const;
   [[noreturn]] void damaged(const std::string& why) const;
 
   std::string path_;

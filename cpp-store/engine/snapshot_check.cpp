@@ -75,6 +75,7 @@ void Snapshot::verify_catalog() const {
   check_owners();
   check_used();
   check_terms();
+  check_data();
 }
 
 void Snapshot::verify_index() const {
@@ -101,8 +102,8 @@ void Snapshot::check_table() const {
 void Snapshot::check_counts() const {
   const SnapshotHeader& n = header_;
   // Everything takes a byte at the least. Behind this, no count times a width can wrap.
-  for (const std::uint64_t count :
-       {n.models, n.shares, n.owners, n.layers, n.used, n.terms, n.postings, n.num_names}) {
+  for (const std::uint64_t count : {n.models, n.shares, n.owners, n.layers, n.used, n.terms,
+                                    n.fingerprints, n.postings, n.num_names}) {
     if (count > mapping_.size()) damaged("counts more than it holds");
   }
   if (n.models >= kNone || n.layers >= kNone || n.terms >= kNone || n.num_classes > n.num_names ||
@@ -122,7 +123,7 @@ void Snapshot::check_sizes() const {
   using enum Section;
   const SnapshotHeader& n = header_;
   expect(n.models, 8, kIds, kCreated, kDonors, kFrames, kQualities, kSequences);
-  expect(n.models, 4, kRows);
+  expect(n.models, 4, kRows, kModelData, kDataModels);
   expect(n.models, 1, kHasDonor);
   expect(n.models + 1, 8, kShareStarts, kAttributeStarts);
   expect(n.shares, 4, kShareLayers, kShareTerms);
@@ -138,6 +139,8 @@ void Snapshot::check_sizes() const {
   expect(n.terms + 1, 8, kPostingStarts);
   expect(n.postings, 4, kPostings);
   expect(n.num_names + 1, 8, kNameStarts);
+  expect(n.fingerprints, 8, kFingerprints);
+  expect(n.fingerprints + 1, 8, kDataStarts);
 }
 
 void Snapshot::check_section(std::size_t which) const {
@@ -202,9 +205,18 @@ void Snapshot::check_terms() const {
   if (!named) damaged("has layers with names that are not there");
 }
 
+void Snapshot::check_data() const {
+  if (!is_ascending(section<std::uint64_t>(Section::kFingerprints)) ||
+      !are_below(section<std::uint32_t>(Section::kModelData), header_.fingerprints)) {
+    damaged("has models of data that is not there");
+  }
+}
+
 void Snapshot::check_postings() const {
   if (!are_starts(section<std::uint64_t>(Section::kPostingStarts), header_.postings) ||
-      !are_below(section<std::uint32_t>(Section::kPostings), header_.models)) {
+      !are_below(section<std::uint32_t>(Section::kPostings), header_.models) ||
+      !are_starts(section<std::uint64_t>(Section::kDataStarts), header_.models) ||
+      !are_below(section<std::uint32_t>(Section::kDataModels), header_.models)) {
     damaged("has an index of models that are not there");
   }
 }

@@ -5,6 +5,17 @@
 #include "snapshot_merge.hpp"
 
 namespace parsl_tl {
+namespace {
+
+/// Where the items of each group begin, as in CSR.
+std::vector<std::uint64_t> starts_of(const std::vector<std::uint32_t>& groups, std::size_t count) {
+  std::vector<std::uint64_t> starts(count + 1, 0);
+  for (const std::uint32_t group : groups) ++starts[group + 1];
+  for (std::size_t group = 0; group < count; ++group) starts[group + 1] += starts[group];
+  return starts;
+}
+
+}  // namespace
 
 void SnapshotWriter::write_owners() {
   struct Layer {
@@ -142,9 +153,7 @@ void SnapshotWriter::write_shares() {
 }
 
 void SnapshotWriter::write_postings() {
-  std::vector<std::uint64_t> starts(terms_.keys().size() + 1, 0);
-  for (const std::uint32_t term : share_terms_) ++starts[term + 1];
-  for (std::size_t term = 0; term + 1 < starts.size(); ++term) starts[term + 1] += starts[term];
+  std::vector<std::uint64_t> starts = starts_of(share_terms_, terms_.keys().size());
   put(Section::kPostingStarts, starts);
   std::vector<std::uint32_t> postings(share_terms_.size());
   for (std::uint32_t slot = 0; slot < sources_.size(); ++slot) {
@@ -154,6 +163,16 @@ void SnapshotWriter::write_postings() {
   }
   header_.postings = postings.size();
   put(Section::kPostings, postings);
+}
+
+void SnapshotWriter::write_data() {
+  std::vector<std::uint64_t> starts = starts_of(model_data_, header_.fingerprints);
+  put(Section::kDataStarts, starts);
+  std::vector<std::uint32_t> models(model_data_.size());
+  for (std::uint32_t slot = 0; slot < models.size(); ++slot) {
+    models[starts[model_data_[slot]]++] = slot;
+  }
+  put(Section::kDataModels, models);
 }
 
 }  // namespace parsl_tl

@@ -59,11 +59,13 @@ class SnapshotWriter {
   void collect_terms();
   void write_terms();
   void write_models();
+  void write_fingerprints();
   void write_used();
   // In snapshot_layers.cpp:
   void write_owners();
   void write_shares();
   void write_postings();
+  void write_data();
 
   const Catalog& catalog_;
   const Snapshot* base_;
@@ -81,6 +83,7 @@ class SnapshotWriter {
   std::vector<std::uint64_t> share_starts_;
   std::vector<std::uint32_t> share_terms_;
   std::vector<std::uint64_t> term_bytes_;
+  std::vector<std::uint32_t> model_data_;  // by rank, see Section::kModelData
 };
 
 }  // namespace parsl_tl

@@ -32,10 +32,11 @@ bool SnapshotWriter::write(const std::atomic<bool>& stop) {
   // Or damage there would go into the new snapshot, under a checksum that is right.
   if (base_ != nullptr) base_->verify_index();
   using Step = void (SnapshotWriter::*)();
-  for (const Step step :
-       {&SnapshotWriter::rank_models, &SnapshotWriter::collect_terms, &SnapshotWriter::write_terms,
-        &SnapshotWriter::write_owners, &SnapshotWriter::write_models, &SnapshotWriter::write_used,
-        &SnapshotWriter::write_shares, &SnapshotWriter::write_postings}) {
+  for (const Step step : {&SnapshotWriter::rank_models, &SnapshotWriter::collect_terms,
+                          &SnapshotWriter::write_terms, &SnapshotWriter::write_owners,
+                          &SnapshotWriter::write_models, &SnapshotWriter::write_fingerprints,
+                          &SnapshotWriter::write_used, &SnapshotWriter::write_shares,
+                          &SnapshotWriter::write_postings, &SnapshotWriter::write_data}) {
     if (stop) return false;
     (this->*step)();
   }
@@ -155,6 +156,28 @@ void SnapshotWriter::write_models() {
   }
   put(kAttributeStarts, starts);
   put(kAttributes, texts);
+}
+
+void SnapshotWriter::write_fingerprints() {
+  const auto old_data = old<std::uint32_t>(Section::kModelData);
+  const auto old_fingerprints = old<std::uint64_t>(Section::kFingerprints);
+  std::vector<std::uint64_t> of_models;
+  of_models.reserve(sources_.size());
+  for (const Source& source : sources_) {
+    of_models.push_back(source.model != nullptr ? source.model->fingerprint
+                                                : old_fingerprints[old_data[source.old_slot]]);
+  }
+  std::vector<std::uint64_t> fingerprints = of_models;
+  std::sort(fingerprints.begin(), fingerprints.end());
+  fingerprints.erase(std::unique(fingerprints.begin(), fingerprints.end()), fingerprints.end());
+  header_.fingerprints = fingerprints.size();
+  model_data_.reserve(of_models.size());
+  for (const std::uint64_t fingerprint : of_models) {
+    const auto found = std::lower_bound(fingerprints.begin(), fingerprints.end(), fingerprint);
+    model_data_.push_back(static_cast<std::uint32_t>(found - fingerprints.begin()));
+  }
+  put(Section::kModelData, model_data_);
+  put(Section::kFingerprints, fingerprints);
 }
 
 void SnapshotWriter::write_used() {

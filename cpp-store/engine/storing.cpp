@@ -109,7 +109,7 @@ std::vector<std::uint32_t> Engine::layers_in_need(const PutRequest& request) {
   for (const std::uint32_t layer : request.weighted->certain) {
     if (!given.contains(layer)) in_need.push_back(layer);
   }
-  const QueryOptions by_bytes{ScoreBy::kBytes, 0.0, std::nullopt, {}};
+  const QueryOptions by_bytes{ScoreBy::kBytes, 0.0, std::nullopt, {}, {}};
   std::vector<std::uint32_t> unsure;
   std::vector<Query> queries;
   for (const std::uint32_t layer : request.weighted->possible) {

@@ -49,6 +49,7 @@ void put(RemoteStore& store, std::uint64_t donor) {
   for (const std::uint64_t layer : {0, 1, 2, 3})
     model.add(testing::sample_hash(layer, 0), layer == 3);
   if (donor > 0) model.request.donor = donor;
+  model.request.fingerprint = 7;
   store.put(model.request);
 }
 
@@ -59,8 +60,17 @@ void put_architectures(RemoteStore& store) {
   const std::vector<std::int64_t> starts{0, 1, 2, 3}, edge_starts(4);
   const std::vector<std::uint32_t> classes(3), edges;
   const std::vector<std::string> names{"Dense"};
-  store.put_architectures(
-      {ids, qualities, parents, has_parent, starts, hashes, classes, names, edge_starts, edges});
+  store.put_architectures({ids,
+                           qualities,
+                           parents,
+                           has_parent,
+                           starts,
+                           hashes,
+                           classes,
+                           names,
+                           edge_starts,
+                           edges,
+                           {}});
 }
 
 }  // namespace

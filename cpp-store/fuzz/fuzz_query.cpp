@@ -33,7 +33,7 @@ struct World {
   testing::History history{{.seed = 7, .num_layers = 24}};
   Catalog delta;  // everything since the beginning
   Catalog mixed;  // half of it in a snapshot
-  std::vector<std::uint64_t> keys, ids;
+  std::vector<std::uint64_t> keys, ids, fingerprints;
 
   World() {
     const testing::Scratch scratch;
@@ -48,6 +48,7 @@ struct World {
     }
     delta.for_each_model(false, [this](const Model& model) {
       ids.push_back(model.id);
+      fingerprints.push_back(model.fingerprint);
       for (const LayerRecord& layer : model.layers) keys.push_back(layer.key);
     });
   }
@@ -78,6 +79,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (flags & 2) options.min_quality = reader.take<double>();
   for (int i = flags >> 2 & 7; i > 0; --i) {
     options.exclude.insert(world.ids[reader.take<std::uint8_t>() % world.ids.size()]);
+  }
+  if (flags & 64) {
+    options.fingerprints.emplace();
+    for (int i = flags & 7; i > 0; --i) {
+      options.fingerprints->insert(
+          world.fingerprints[reader.take<std::uint8_t>() % world.fingerprints.size()]);
+    }
   }
   std::vector<std::uint64_t> keys;
   std::vector<double> weights;

@@ -10,13 +10,16 @@
 namespace parsl_tl::fuzz {
 namespace {
 
-void ask(const Catalog& catalog, const std::vector<std::uint64_t>& keys) {
+void ask(const Catalog& catalog, const std::vector<std::uint64_t>& keys,
+         std::uint64_t fingerprint) {
   for (const ScoreBy by : {ScoreBy::kLayers, ScoreBy::kBytes}) {
     QueryOptions options;
     options.by = by;
     options.quality_rate = by == ScoreBy::kBytes ? 1.5 : 0.0;
     catalog.best(Query(keys, {}, options));
     options.min_quality = 0.25;
+    catalog.best(Query(keys, {}, options));
+    options.fingerprints = IdSet({fingerprint});
     catalog.best(Query(keys, {}, options));
   }
 }
@@ -35,8 +38,10 @@ void use(Catalog catalog) {
   if (ids.empty()) return;
   catalog.ancestors(ids.front());
   descendants_in(catalog.links_below(ids), ids.front());
-  ask(catalog, keys);
-  ask(catalog, {keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(keys.size() / 3)});
+  const std::uint64_t fingerprint = catalog.get(ids.back())->fingerprint;
+  ask(catalog, keys, fingerprint);
+  ask(catalog, {keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(keys.size() / 3)},
+      fingerprint);
 
   // A child of the first model, and every other model retired.
   Record child;
@@ -49,7 +54,7 @@ void use(Catalog catalog) {
     gone.model_id = ids[i];
     answer([&] { catalog.apply(Catalog::prepare(gone, {72, 0}, 0)); });
   }
-  ask(catalog, keys);
+  ask(catalog, keys, fingerprint);
   static const testing::Scratch scratch;
   const std::atomic<bool> stop{false};
   try {

@@ -153,7 +153,8 @@ void add_request_seeds(const AddSeed& add) {
                                            {0, 0, 0},
                                            {"Dense"},
                                            {0, 0, 1},
-                                           {0, 1}});
+                                           {0, 1},
+                                           {7, 8}});
   seed("retire-living", RetireRequest{10}, {}, 2);
   const std::string name = format_layer_name("Dense", sample_hash(0, 0), 0);
   seed("hold-one", HoldMessage{5, {sample_key(0)}, {name}, {1}, 9, made_up_store(2).text()}, {}, 2);
@@ -170,6 +171,7 @@ void add_request_seeds(const AddSeed& add) {
                                  0.5,
                                  0.25,
                                  {1},
+                                 {{0, 7}},
                                  true,
                                  false,
                                  0,
@@ -182,6 +184,7 @@ void add_request_seeds(const AddSeed& add) {
                                        0.0,
                                        std::nullopt,
                                        {},
+                                       std::nullopt,
                                        false,
                                        true,
                                        7,

@@ -101,6 +101,8 @@ void add_small_ones(const Corpus& corpus) {
   corpus.add("query", "quality",
              Bytes{1,    7,    0, 0, 0, 0, 0, 0,   0xF0, 0x3F, 0, 0, 0, 0, 0, 0,
                    0xD0, 0x3F, 3, 9, 8, 7, 6, 255, 1,    1,    1, 1, 1, 1, 1, 1});
+  corpus.add("query", "data", Bytes{1, 67, 0,    0,    0, 0, 0, 0, 0xF0, 0x3F, 0, 0, 0, 0,
+                                    0, 0,  0xD0, 0x3F, 3, 9, 8, 7, 6,    5,    1, 2, 3, 4});
   corpus.add("query", "weights", Bytes{2, 0, 1, 0, 0, 128, 63, 2, 0, 0, 0, 64, 1, 0, 0, 0, 0});
 }
 

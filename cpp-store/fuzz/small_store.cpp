@@ -16,6 +16,7 @@ std::unique_ptr<testing::SampleModel> model(std::uint64_t id, std::uint64_t dono
   for (std::uint64_t layer = 0; layer < layers; ++layer) {
     made->add(testing::sample_hash(layer, 0), layer + 1 == layers);
   }
+  made->request.fingerprint = id % 2 == 0 ? 7 : 0;
   if (donor > 0) made->request.donor = made->request.parent = donor;
   return made;
 }

@@ -29,7 +29,7 @@
 
 namespace parsl_tl {
 
-constexpr std::uint16_t kProtocolVersion = 2;
+constexpr std::uint16_t kProtocolVersion = 3;
 
 /// Numbers are for good: a request that is given up leaves a gap.
 enum class RequestKind : std::uint16_t {

@@ -86,6 +86,11 @@ class Handler {
   /// Whether who sends what begins like this is let in; a transport keeps others' messages small.
   virtual bool admits(std::span<const std::uint8_t> /*beginning*/) const noexcept { return true; }
   virtual bool admits_everybody() const noexcept { return true; }
+  /// Whether a request that begins like this, and has no bulk data, is answered in microseconds and
+  /// waits for nobody: the thread that received it may handle it, which saves a change of threads.
+  virtual bool is_quick(std::span<const std::uint8_t> /*beginning*/) const noexcept {
+    return false;
+  }
 };
 
 struct ListenOptions {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <mutex>
 #include <shared_mutex>
+#include <unordered_set>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -23,15 +24,17 @@ class PrefixIndex {
  public:
   void add(const Array<std::uint64_t>& ids, const Array<std::int64_t>& starts,
            const Array<std::uint64_t>& keys, const Array<double>& qualities,
-           const Array<std::uint64_t>& sequences) {
+           const Array<std::uint64_t>& sequences, const Array<std::uint64_t>& fingerprints) {
     const auto id = view(ids);
     const auto start = view(starts);
     const auto quality = view(qualities);
     const auto sequence = view(sequences);
+    const auto fingerprint = view(fingerprints);
     check_starts(start, id.size(), view(keys).size());
-    if (quality.size() != id.size() || sequence.size() != id.size()) {
+    if (quality.size() != id.size() || sequence.size() != id.size() ||
+        fingerprint.size() != id.size()) {
       throw StoreException(ErrorCode::kInvalidValue,
-                           "one quality and one sequence is needed for each model");
+                           "one quality, sequence and fingerprint is needed for each model");
     }
     const py::gil_scoped_release release;
     const std::lock_guard guard(mutex_);
@@ -49,7 +52,7 @@ class PrefixIndex {
         layers.push_back({view(keys)[static_cast<std::size_t>(at)], 0});
       }
       check_distinct(id[i], layers);
-      index_.add(id[i], quality[i], sequence[i], layers);
+      index_.add({id[i], quality[i], sequence[i], fingerprint[i]}, layers);
     }
   }
 
@@ -65,18 +68,21 @@ class PrefixIndex {
   /// One row per query: the model's id, the number of common layers (0 if there is no model), its
   /// quality, and its sequence.
   py::tuple best(const Array<std::int64_t>& starts, const Array<std::uint64_t>& keys,
+                 const std::optional<std::unordered_set<std::uint64_t>>& fingerprints,
                  unsigned threads) const {
     const auto start = view(starts);
     const std::size_t count = start.empty() ? 0 : start.size() - 1;
     check_starts(start, count, view(keys).size());
     std::vector<Donor> donors(count);
+    QueryOptions options;
+    if (fingerprints) options.fingerprints = IdSet(*fingerprints);
     {
       const py::gil_scoped_release release;
       const std::shared_lock guard(mutex_);
       parallel_for(donors.size(), threads, [&](std::size_t i) {
         const auto first = static_cast<std::size_t>(start[i]);
         const auto size = static_cast<std::size_t>(start[i + 1]) - first;
-        index_.search(Query(view(keys).subspan(first, size), {}, {}), donors[i]);
+        index_.search(Query(view(keys).subspan(first, size), {}, options), donors[i]);
       });
     }
     std::vector<std::uint64_t> ids;
@@ -124,9 +130,10 @@ void bind_prefix_index(py::module_& module) {
                           "Which model shares the most layers? In memory; see delta_index.hpp.")
       .def(py::init<>())
       .def("add", &PrefixIndex::add, py::arg("ids"), py::arg("layer_starts"), py::arg("keys"),
-           py::arg("qualities"), py::arg("sequences"))
+           py::arg("qualities"), py::arg("sequences"), py::arg("fingerprints"))
       .def("remove", &PrefixIndex::remove, py::arg("model_id"))
-      .def("best", &PrefixIndex::best, py::arg("layer_starts"), py::arg("keys"), py::arg("threads"))
+      .def("best", &PrefixIndex::best, py::arg("layer_starts"), py::arg("keys"),
+           py::arg("fingerprints"), py::arg("threads"))
       .def("num_bytes", &PrefixIndex::num_bytes)
       .def("__len__", &PrefixIndex::size);
 }

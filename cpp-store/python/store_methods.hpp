@@ -33,14 +33,16 @@ std::vector<T> to_vector(const Array<T>& array) {
 template <typename Store>
 PutResult put(Store& store, std::uint64_t model_id, double quality,
               std::optional<std::uint64_t> parent, std::optional<std::uint64_t> donor,
-              const Array<std::uint64_t>& keys, std::vector<std::string> names,
-              const Array<std::uint32_t>& edges, std::string architecture, std::string attributes,
+              std::uint64_t fingerprint, const Array<std::uint64_t>& keys,
+              std::vector<std::string> names, const Array<std::uint32_t>& edges,
+              std::string architecture, std::string attributes,
               const std::vector<TensorTuple>& tensors,
               const std::optional<WeightedLayers>& weighted) {
   PutRequest request{model_id,
                      quality,
                      parent,
                      donor,
+                     fingerprint,
                      to_vector(keys),
                      std::move(names),
                      to_vector(edges),
@@ -65,20 +67,24 @@ void put_architectures(Store& store, const Array<std::uint64_t>& model_ids,
                        const Array<std::uint64_t>& prefix_hashes,
                        const Array<std::uint32_t>& class_ids,
                        const std::vector<std::string>& class_names,
-                       const Array<std::int64_t>& edge_starts, const Array<std::uint32_t>& edges) {
-  const FlatModels models{
-      view(model_ids),     view(qualities), view(parents), view(has_parent),  view(layer_starts),
-      view(prefix_hashes), view(class_ids), class_names,   view(edge_starts), view(edges)};
+                       const Array<std::int64_t>& edge_starts, const Array<std::uint32_t>& edges,
+                       const Array<std::uint64_t>& fingerprints) {
+  const FlatModels models{view(model_ids),  view(qualities),    view(parents),
+                          view(has_parent), view(layer_starts), view(prefix_hashes),
+                          view(class_ids),  class_names,        view(edge_starts),
+                          view(edges),      view(fingerprints)};
   const py::gil_scoped_release release;
   store.put_architectures(models);
 }
 
+using IdArgument = std::unordered_set<std::uint64_t>;
+
 inline QueryOptions query_options(const std::string& by, double quality_rate,
-                                  std::optional<double> min_quality,
-                                  std::unordered_set<std::uint64_t> exclude) {
+                                  std::optional<double> min_quality, IdArgument exclude,
+                                  std::optional<IdArgument> fingerprints) {
   static const std::map<std::string, ScoreBy> kNames{
       {"layers", ScoreBy::kLayers}, {"bytes", ScoreBy::kBytes}, {"weights", ScoreBy::kWeights}};
-  return {kNames.at(by), quality_rate, min_quality, std::move(exclude)};
+  return {kNames.at(by), quality_rate, min_quality, std::move(exclude), std::move(fingerprints)};
 }
 
 /// The best model for each query, and what its prefix scores.
@@ -121,10 +127,11 @@ template <typename Store>
 py::tuple find_donors(Store& store, const Array<std::uint64_t>& keys,
                       const Array<std::int64_t>& starts, const Array<double>& weights,
                       const std::string& by, double quality_rate, std::optional<double> min_quality,
-                      const std::unordered_set<std::uint64_t>& exclude, unsigned threads) {
+                      const IdArgument& exclude, const std::optional<IdArgument>& fingerprints,
+                      unsigned threads) {
   const std::size_t count = starts.size() > 0 ? static_cast<std::size_t>(starts.size()) - 1 : 0;
   check_starts(view(starts), count, static_cast<std::size_t>(keys.size()));
-  const QueryOptions options = query_options(by, quality_rate, min_quality, exclude);
+  const QueryOptions options = query_options(by, quality_rate, min_quality, exclude, fingerprints);
   if (options.by == ScoreBy::kWeights && weights.size() != keys.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "each layer has a weight, or none has");
   }
@@ -164,12 +171,12 @@ inline py::dict describe(const Model& model) {
   for (const LayerRecord& layer : model.layers) {
     layers.append(py::make_tuple(layer.name, layer.key, layer.owner));
   }
-  return py::dict(py::arg("model_id") = model.id, py::arg("quality") = model.quality,
-                  py::arg("parent") = model.parent, py::arg("donor") = model.donor,
-                  py::arg("created_ns") = model.created_ns, py::arg("layers") = layers,
-                  py::arg("bytes_owned") = model.bytes_owned,
-                  py::arg("bytes_total") = model.bytes_total,
-                  py::arg("attributes") = model.attributes);
+  return py::dict(
+      py::arg("model_id") = model.id, py::arg("quality") = model.quality,
+      py::arg("parent") = model.parent, py::arg("donor") = model.donor,
+      py::arg("fingerprint") = model.fingerprint, py::arg("created_ns") = model.created_ns,
+      py::arg("layers") = layers, py::arg("bytes_owned") = model.bytes_owned,
+      py::arg("bytes_total") = model.bytes_total, py::arg("attributes") = model.attributes);
 }
 
 /// A list of batches; see arrow_capsules.hpp.
@@ -196,30 +203,30 @@ void bind_store_methods(py::class_<Store, std::shared_ptr<Store>>& bound) {
   using Release = py::call_guard<py::gil_scoped_release>;
   bound
       .def("put", &put<Store>, py::arg("model_id"), py::arg("quality"), py::arg("parent"),
-           py::arg("donor"), py::arg("layer_keys"), py::arg("layer_names"), py::arg("edges"),
-           py::arg("architecture"), py::arg("attributes"), py::arg("tensors"),
+           py::arg("donor"), py::arg("fingerprint"), py::arg("layer_keys"), py::arg("layer_names"),
+           py::arg("edges"), py::arg("architecture"), py::arg("attributes"), py::arg("tensors"),
            py::arg("weighted") = std::nullopt)
       .def("retire", &Store::retire, py::arg("model_id"), Release())
       .def("put_architectures", &put_architectures<Store>, py::arg("model_ids"),
            py::arg("qualities"), py::arg("parents"), py::arg("has_parent"), py::arg("layer_starts"),
            py::arg("prefix_hashes"), py::arg("class_ids"), py::arg("class_names"),
-           py::arg("edge_starts"), py::arg("edges"))
+           py::arg("edge_starts"), py::arg("edges"), py::arg("fingerprints"))
       .def(
           "find_donor",
           [](Store& store, const Array<std::uint64_t>& keys, const Array<double>& weights,
              const std::string& by, double quality_rate, std::optional<double> min_quality,
-             std::unordered_set<std::uint64_t> exclude) {
-            const QueryOptions options =
-                query_options(by, quality_rate, min_quality, std::move(exclude));
+             IdArgument exclude, std::optional<IdArgument> fingerprints) {
+            const QueryOptions options = query_options(by, quality_rate, min_quality,
+                                                       std::move(exclude), std::move(fingerprints));
             const RemoteQuery query{view(keys), view(weights)};
             const py::gil_scoped_release release;
             return find_donor(store, query, options);
           },
           py::arg("layer_keys"), py::arg("weights"), py::arg("by"), py::arg("quality_rate"),
-          py::arg("min_quality"), py::arg("exclude"))
+          py::arg("min_quality"), py::arg("exclude"), py::arg("fingerprints"))
       .def("find_donors", &find_donors<Store>, py::arg("layer_keys"), py::arg("starts"),
            py::arg("weights"), py::arg("by"), py::arg("quality_rate"), py::arg("min_quality"),
-           py::arg("exclude"), py::arg("threads"))
+           py::arg("exclude"), py::arg("fingerprints"), py::arg("threads"))
       .def("compact", &Store::compact, Release())
       .def("fold", &Store::fold, Release())
       .def("num_models", &Store::num_models, Release())

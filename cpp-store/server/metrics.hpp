@@ -34,6 +34,26 @@ class LatencyHistogram {
   std::atomic<std::uint64_t> max_ns_ = 0;
 };
 
+/// What something took lately: a mean in which the last ones count most.
+class RecentMean {
+ public:
+  explicit RecentMean(std::chrono::nanoseconds at_first = std::chrono::milliseconds(1))
+      : mean_ns_(at_first.count()) {}
+
+  void add(std::chrono::nanoseconds duration) noexcept {
+    // Of two at once one may be lost, which matters little.
+    const std::int64_t mean = mean_ns_.load(std::memory_order_relaxed);
+    mean_ns_.store(mean + (duration.count() - mean) / kWeight, std::memory_order_relaxed);
+  }
+  std::chrono::nanoseconds get() const noexcept {
+    return std::chrono::nanoseconds(mean_ns_.load(std::memory_order_relaxed));
+  }
+
+ private:
+  static constexpr std::int64_t kWeight = 8;
+  std::atomic<std::int64_t> mean_ns_;
+};
+
 /// Events in the last seconds.
 class RateMeter {
  public:

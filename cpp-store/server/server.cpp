@@ -12,6 +12,9 @@
 namespace parsl_tl {
 namespace {
 
+// As long as it takes to hand a request over to another thread.
+constexpr std::chrono::microseconds kQuick{10};
+
 std::uint64_t random_number() {
   std::random_device random;
   return (std::uint64_t{random()} << 32) | random();
@@ -41,6 +44,18 @@ bool Server::admits(std::span<const std::uint8_t> beginning) const noexcept {
   }
 }
 
+bool Server::is_quick(std::span<const std::uint8_t> beginning) const noexcept {
+  try {
+    const RequestKind kind = parse_request(beginning).kind;
+    // What is in memory, and was found fast lately: a large catalog, or a file that was mapped,
+    // takes too long for a thread that others wait for.
+    return (kind == RequestKind::kPing || kind == RequestKind::kFindDonors) &&
+           lately_[find_request(kind).place].get() < kQuick;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 std::string Server::answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange) {
   try {
     return answer(request, exchange);
@@ -66,7 +81,11 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   const auto begin = Clock::now();
   bool failed = true;
   std::string reply;
-  const auto note = [&] { latencies_[entry.place].add(Clock::now() - begin, failed); };
+  const auto note = [&] {
+    const auto duration = Clock::now() - begin;
+    latencies_[entry.place].add(duration, failed);
+    lately_[entry.place].add(duration);
+  };
   try {
     const auto client = clients_.heard_from(header.client);
     const Clients::Flight flight = clients_.admit(client, header.bulk_bytes);

@@ -41,6 +41,7 @@ class Server final : public Handler {
   std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept override;
   bool admits(std::span<const std::uint8_t> beginning) const noexcept override;
   bool admits_everybody() const noexcept override { return !options_.token; }
+  bool is_quick(std::span<const std::uint8_t> beginning) const noexcept override;
 
   /// What `stop` asks for, and what a signal handler may ask for too.
   void request_stop();
@@ -81,6 +82,7 @@ class Server final : public Handler {
   const Clock::time_point started_ = Clock::now();
   const std::uint64_t instance_;
   std::array<LatencyHistogram, kMostRequests> latencies_;
+  std::array<RecentMean, kMostRequests> lately_;  // what requests took
   RateMeter rate_;
   IdleMemory idle_memory_;
   std::atomic<std::uint64_t> bytes_received_ = 0;

@@ -49,6 +49,10 @@ bool ContractHandler::admits(std::span<const std::uint8_t> beginning) const noex
          std::equal(pass_.begin(), pass_.end(), beginning.begin());
 }
 
+bool ContractHandler::is_quick(std::span<const std::uint8_t> beginning) const noexcept {
+  return admits(beginning) && to_text(beginning.subspan(pass_.size())).starts_with("quick");
+}
+
 std::string ContractHandler::handle(std::span<const std::uint8_t> request,
                                     Exchange& exchange) noexcept {
   if (!admits(request)) return "denied";
@@ -73,11 +77,11 @@ std::string ContractHandler::handle(std::span<const std::uint8_t> request,
 
 std::string ContractHandler::answer(const std::string& word, std::span<const std::uint8_t> rest,
                                     Exchange& exchange) {
-  if (word == "echo") return to_text(rest);
+  if (word == "echo" || word == "quick") return to_text(rest);
   if (word == "download") return download(rest, exchange);
   if (word == "wait") return wait();
   if (word == "refuse-download") return "refused";
-  if (word == "upload") {
+  if (word == "upload" || word == "quick-upload") {
     StreamSum sum;
     for (auto part = exchange.take(); !part.empty(); part = exchange.take()) sum.add(part);
     if (!exchange.take().empty()) return "there is something behind the end";

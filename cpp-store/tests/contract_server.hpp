@@ -16,7 +16,9 @@ namespace parsl_tl::testing {
 
 /// Requests are words, and some have numbers behind them:
 ///   echo <bytes>              replies with these bytes
+///   quick <bytes>             the same, said to be quick
 ///   upload                    takes everything, replies with size and sum
+///   quick-upload              the same, said to be quick
 ///   upload-some N R           takes N bytes at least, replies with R bytes
 ///   download S SIZE...        sends pieces of these sizes with the bytes of stream S
 ///   refuse-download           replies without sending anything
@@ -32,6 +34,7 @@ class ContractHandler final : public Handler {
   std::string handle(std::span<const std::uint8_t> request, Exchange& exchange) noexcept override;
   bool admits(std::span<const std::uint8_t> beginning) const noexcept override;
   bool admits_everybody() const noexcept override { return pass_.empty(); }
+  bool is_quick(std::span<const std::uint8_t> beginning) const noexcept override;
 
   void release();
   int waiting() const noexcept { return waiting_; }

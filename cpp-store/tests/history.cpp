@@ -63,6 +63,7 @@ Record History::make(std::uint64_t id, const std::vector<Layer>& layers, const C
   record.quality = static_cast<double>(random_.below(4)) / 4.0 - 0.25;
   if (!used_.empty() && random_.chance(0.7)) record.parent = random_.pick(used_);
   if (!living_.empty() && random_.chance(0.3)) record.donor = random_.pick(living_);
+  record.fingerprint = random_fingerprint();
   if (random_.chance(0.3)) record.attributes = "{\"n\": " + std::to_string(random_.below(9)) + "}";
   bool owns = false;
   for (const Layer& layer : layers) {
@@ -128,6 +129,11 @@ std::vector<Record> History::next(const Catalog& catalog) {
   return {record ? *record : put(catalog)};
 }
 
+std::uint64_t History::random_fingerprint() {
+  constexpr std::uint64_t kFingerprints[] = {0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, ~0ULL};
+  return kFingerprints[random_.below(std::size(kFingerprints))];
+}
+
 std::vector<std::uint64_t> History::query_keys() {
   std::vector<std::uint64_t> keys;
   for (const Layer& layer : choose_layers()) keys.push_back(layer.key);
@@ -151,8 +157,9 @@ std::string shown(const std::optional<std::uint64_t>& value) {
 void describe_model(const Model& model, std::ostream& out) {
   out << "model " << model.id << " #" << model.sequence << " at " << model.created_ns << " quality "
       << model.quality << " parent " << shown(model.parent) << " donor " << shown(model.donor)
-      << " owned " << model.bytes_owned << " of " << model.bytes_total << " place "
-      << model.place.offset << ":" << model.place.row << " " << model.attributes << "\n";
+      << " of data " << model.fingerprint << " owned " << model.bytes_owned << " of "
+      << model.bytes_total << " place " << model.place.offset << ":" << model.place.row << " "
+      << model.attributes << "\n";
   for (const LayerRecord& layer : model.layers) {
     out << "  " << layer.name << " " << layer.key << " of " << layer.owner << " bytes "
         << layer.bytes << (layer.has_weights ? "" : " bare") << "\n";
@@ -203,6 +210,7 @@ Donor brute_force(const Catalog& catalog, const History& history, const Query& q
   catalog.for_each_model(false, [&](const Model& model) {
     if (options.min_quality && model.quality < *options.min_quality) return;
     if (options.exclude.contains(model.id)) return;
+    if (options.fingerprints && !options.fingerprints->contains(model.fingerprint)) return;
     std::uint64_t score = 0;
     bool shares = false;
     for (const LayerRecord& layer : model.layers) {

@@ -59,6 +59,7 @@ std::unique_ptr<SampleModel> random_sample_model(std::uint64_t id,
   if (!living.empty() && random.chance(0.6)) request.donor = random.pick(living);
   if (!used.empty() && random.chance(0.7)) request.parent = random.pick(used);
   if (random.chance(0.3)) request.attributes = "{\"n\": " + std::to_string(random.below(9)) + "}";
+  request.fingerprint = random.below(3);
   const bool has_source = request.donor || request.parent;
   const std::uint64_t layers = 1 + random.below(kSampleLayers);
   const std::uint64_t form = random.below(kForms);

@@ -28,7 +28,7 @@ CASE(delta_index_removal_leaves_nothing) {
   std::vector<std::vector<DeltaIndex::Entry>> layers(200);
   for (auto& entries : layers) entries = random_layers(random);
   const auto add = [&](std::uint64_t id) {
-    index.add(id, static_cast<double>(id % 4), id, layers[id]);
+    index.add({id, static_cast<double>(id % 4), id}, layers[id]);
   };
   // Up to its size once, so that the slots' memory is there.
   for (std::uint64_t id = 0; id < layers.size(); ++id) add(id);
@@ -61,14 +61,14 @@ CASE(delta_index_removal_leaves_nothing) {
 CASE(delta_index_orders_ties) {
   DeltaIndex index;
   const std::vector<DeltaIndex::Entry> layers{{1, 10}, {2, 10}};
-  index.add(100, 0.5, 0, layers);
-  index.add(101, 0.5, 1, layers);
-  index.add(102, 0.7, 2, std::span(layers).first(1));
+  index.add({100, 0.5, 0}, layers);
+  index.add({101, 0.5, 1}, layers);
+  index.add({102, 0.7, 2}, std::span(layers).first(1));
   CHECK_EQ(best(index, {1, 2}).model_id, 101U);  // the longer prefix, then the later one
   CHECK_EQ(best(index, {1}).model_id, 102U);     // the better one
   index.remove(101);
   CHECK_EQ(best(index, {1, 2}).model_id, 100U);
-  index.add(103, 0.5, 3, layers);  // in the slot that became free
+  index.add({103, 0.5, 3}, layers);  // in the slot that became free
   CHECK_EQ(best(index, {1, 2}).model_id, 103U);
   CHECK(!best(index, {3}).found);
   CHECK(!best(index, {}).found);

@@ -185,7 +185,7 @@ CASE(a_spread_store_is_as_one_in_a_single_folder) {
       }
       std::sort(keys.begin(), keys.end());
       const ScoreBy by = random.chance(0.5) ? ScoreBy::kLayers : ScoreBy::kBytes;
-      const std::vector<Query> query{Query(keys, {}, {by, 0.0, {}, {}})};
+      const std::vector<Query> query{Query(keys, {}, {by, 0.0, {}, {}, {}})};
       const Donor expected = whole.find_donors(query, 1).front();
       const Donor found = spread.best(query);
       CHECK_EQ(found.found, expected.found);

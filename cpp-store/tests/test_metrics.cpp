@@ -96,5 +96,16 @@ CASE(rate_of_the_last_seconds) {
   CHECK(rate.per_second() < after_one);
 }
 
+CASE(recent_mean_follows_what_is_usual) {
+  using std::chrono::microseconds;
+  RecentMean mean(microseconds(1000));
+  for (int i = 0; i < 60; ++i) mean.add(microseconds(5));
+  CHECK(mean.get() >= microseconds(4) && mean.get() < microseconds(6));
+  mean.add(microseconds(1000));
+  CHECK(mean.get() > microseconds(100));
+  for (int i = 0; i < 60; ++i) mean.add(microseconds(5));
+  CHECK(mean.get() < microseconds(6));
+}
+
 }  // namespace
 }  // namespace parsl_tl::testing

@@ -25,6 +25,12 @@ Query random_query(History& history, const Catalog& catalog) {
   const double rates[] = {0.0, 0.0, 0.1, 3.0, 100.0};
   options.quality_rate = rates[random.below(5)];
   if (random.chance(0.3)) options.min_quality = static_cast<double>(random.below(6)) / 4.0 - 0.5;
+  if (random.chance(0.6)) {
+    std::unordered_set<std::uint64_t> allowed;
+    while (random.chance(0.6)) allowed.insert(history.random_fingerprint());
+    if (random.chance(0.2)) allowed.insert(random());  // which no model has
+    options.fingerprints = IdSet(std::move(allowed));
+  }
   while (random.chance(0.5)) {
     const Donor donor = catalog.best(Query(keys, weights, options));
     if (!donor.found) break;
@@ -33,17 +39,20 @@ Query random_query(History& history, const Catalog& catalog) {
   return Query(keys, weights, options);
 }
 
+void check_query(const History& history, const Catalog& catalog, const Query& query) {
+  const Donor expected = brute_force(catalog, history, query);
+  const Donor donor = catalog.best(query);
+  CHECK_EQ(donor.found, expected.found);
+  CHECK_EQ(donor.model_id, expected.model_id);
+  CHECK_EQ(donor.score, expected.score);
+  CHECK_EQ(donor.total, expected.total);
+  CHECK_EQ(donor.quality, expected.quality);
+  CHECK_EQ(donor.sequence, expected.sequence);
+}
+
 void check_queries(History& history, const Catalog& catalog, int count) {
   for (int i = 0; i < count; ++i) {
-    const Query query = random_query(history, catalog);
-    const Donor expected = brute_force(catalog, history, query);
-    const Donor donor = catalog.best(query);
-    CHECK_EQ(donor.found, expected.found);
-    CHECK_EQ(donor.model_id, expected.model_id);
-    CHECK_EQ(donor.score, expected.score);
-    CHECK_EQ(donor.total, expected.total);
-    CHECK_EQ(donor.quality, expected.quality);
-    CHECK_EQ(donor.sequence, expected.sequence);
+    check_query(history, catalog, random_query(history, catalog));
   }
 }
 
@@ -70,6 +79,30 @@ CASE(prefix_search_is_exact) {
         apply(catalog, history.next(catalog), 16 + 8 * step);
         if (step % 8 == 7) check_queries(history, catalog, 20);
       }
+    }
+  }
+}
+
+/// So few models are allowed among so many that the search leaves the lists and looks at them
+/// alone.
+CASE(prefix_search_for_rare_data) {
+  const Scratch scratch;
+  History history({.seed = 60, .num_layers = 12, .retire = 0.05});
+  Catalog catalog;
+  for (std::uint64_t step = 0; step < 500; ++step) {
+    std::vector<Record> records = history.next(catalog);
+    for (Record& record : records) record.fingerprint = 1 + (step % 100 == 50 ? step : 0);
+    apply(catalog, records, 16 + 8 * step);
+  }
+  Catalog snapshot = folded(catalog, scratch);
+  for (const Catalog* state : {&catalog, &snapshot}) {
+    for (int i = 0; i < 300; ++i) {
+      QueryOptions options;
+      options.by = static_cast<ScoreBy>(history.random().below(2));
+      options.fingerprints = IdSet({51 + 100 * history.random().below(6)});
+      if (history.random().chance(0.5)) options.quality_rate = 1.0;
+      const Query query(history.query_keys(), {}, options);
+      check_query(history, *state, query);
     }
   }
 }

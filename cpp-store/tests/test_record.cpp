@@ -19,7 +19,8 @@ static bool operator==(const Record& a, const Record& b) {
   return a.operation == b.operation && a.model_id == b.model_id && a.created_ns == b.created_ns &&
          a.quality == b.quality && a.parent == b.parent && a.donor == b.donor &&
          a.layers == b.layers && a.segment_bytes == b.segment_bytes && a.edges == b.edges &&
-         a.architecture == b.architecture && a.attributes == b.attributes;
+         a.architecture == b.architecture && a.attributes == b.attributes &&
+         a.fingerprint == b.fingerprint;
 }
 
 namespace testing {
@@ -56,6 +57,7 @@ Record random_record(Random& random) {
   }
   record.architecture = random_text(random, 300);
   record.attributes = random_text(random, 300);
+  record.fingerprint = random.chance(0.5) ? random() : 0;
   return record;
 }
 

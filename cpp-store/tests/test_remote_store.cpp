@@ -245,8 +245,8 @@ class Twins {
     const auto facts = [&](auto& store) {
       return outcome_of([&] {
         const Model model = store.model(id);
-        return std::tuple(model.quality, model.parent, model.donor, model.bytes_owned,
-                          model.bytes_total, model.attributes, layers_of(model));
+        return std::tuple(model.quality, model.parent, model.donor, model.fingerprint,
+                          model.bytes_owned, model.bytes_total, model.attributes, layers_of(model));
       });
     };
     check_same(facts(*reader_), facts(whole_), "model");
@@ -341,6 +341,7 @@ class Twins {
                                        : ScoreBy::kBytes;
     if (random_.chance(0.3)) options.quality_rate = 0.5;
     if (random_.chance(0.3)) options.min_quality = 1.0;
+    if (random_.chance(0.3)) options.fingerprints = IdSet({random_.below(3), random_.below(5)});
     while (!used_.empty() && random_.chance(0.3)) options.exclude.insert(random_.pick(used_));
     return options;
   }

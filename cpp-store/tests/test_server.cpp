@@ -55,6 +55,20 @@ CASE(server_lets_nobody_in_without_the_token) {
   CHECK_EQ(status.models, 1U);
 }
 
+CASE(server_says_of_pings_that_they_are_quick_and_of_puts_that_they_are_not) {
+  ServerFixture fixture;
+  RawClient client(fixture.server);
+  const auto is_quick = [&](RequestKind kind) {
+    const std::string request = start_request({.kind = kind});
+    return fixture.server.is_quick(as_bytes(request));
+  };
+  CHECK(!is_quick(RequestKind::kPing));  // nothing is known yet
+  for (int i = 0; i < 1'000'000 && !is_quick(RequestKind::kPing); ++i) client.ask(PingRequest{});
+  CHECK(is_quick(RequestKind::kPing));
+  CHECK(!is_quick(RequestKind::kPut));
+  CHECK(!fixture.server.is_quick({}));
+}
+
 CASE(server_without_a_token_lets_everybody_in) {
   ServerFixture fixture;
   RawClient client(fixture.server);
@@ -101,8 +115,8 @@ CASE(server_limits_the_layers_of_a_model) {
   CHECK_THROWS(
       client.ask(HoldMessage{1, model->request.layer_keys, model->request.layer_names, {3, 3, 3}}),
       ErrorCode::kInvalidValue);
-  PutArchitecturesRequest many{{1, 2},       {0, 0},       {0, 0},    {0, 0},    {0, 1, 4},
-                               {1, 2, 3, 4}, {0, 0, 0, 0}, {"Dense"}, {0, 0, 0}, {}};
+  PutArchitecturesRequest many{{1, 2},       {0, 0},    {0, 0},    {0, 0}, {0, 1, 4}, {1, 2, 3, 4},
+                               {0, 0, 0, 0}, {"Dense"}, {0, 0, 0}, {},     {}};
   CHECK_THROWS(client.ask(many), ErrorCode::kInvalidValue);
   many.layer_starts = {0, 2, 4};
   client.ask(many);
@@ -127,7 +141,7 @@ CASE(server_refuses_texts_that_are_no_utf8) {
   wrong.layer_names[2] = name;
   CHECK_THROWS(put(client, wrong), ErrorCode::kInvalidValue);
   CHECK_THROWS(client.ask(PutArchitecturesRequest{
-                   {1}, {0}, {0}, {0}, {0, 1}, {1}, {0}, {"D\xFF"}, {0, 0}, {}}),
+                   {1}, {0}, {0}, {0}, {0, 1}, {1}, {0}, {"D\xFF"}, {0, 0}, {}, {}}),
                ErrorCode::kInvalidValue);
   put(client, model->request);
   CHECK_EQ(fixture.engine->verify().problems.size(), 0U);

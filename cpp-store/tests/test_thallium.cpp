@@ -13,26 +13,13 @@ using std::chrono::milliseconds;
 Transport over_tcp() { return over_thallium("ofi+tcp://127.0.0.1:0"); }
 Transport over_sm() { return over_thallium("na+sm://"); }
 
-// All that the contract asks of a transport that writes into the caller's memory: one that never
-// offers parts to keep cannot be stalled by them.
-#define THALLIUM_CONTRACT(name, make)           \
-  TRANSPORT_CASE(name, echo, make)              \
-  TRANSPORT_CASE(name, uploads, make)           \
-  TRANSPORT_CASE(name, downloads, make)         \
-  TRANSPORT_CASE(name, threads, make)           \
-  TRANSPORT_CASE(name, untaken_uploads, make)   \
-  TRANSPORT_CASE(name, unsent_downloads, make)  \
-  TRANSPORT_CASE(name, too_large_request, make) \
-  TRANSPORT_CASE(name, work_is_bounded, make)   \
-  TRANSPORT_CASE(name, timeout, make)           \
-  TRANSPORT_CASE(name, nobody_there, make)      \
-  TRANSPORT_CASE(name, server_frozen, make)     \
-  TRANSPORT_CASE(name, many_channels, make)     \
-  TRANSPORT_CASE(name, strangers_take_no_memory, make)
-
-THALLIUM_CONTRACT(tcp, over_tcp)
+// Thallium writes into the caller's memory and never offers parts to keep, so that nothing can be
+// stalled by them.
+TRANSPORT_CONTRACT_OF_ALL(tcp, over_tcp)
+TRANSPORT_CASE(tcp, strangers_take_no_memory, over_tcp)
 TRANSPORT_CASE(tcp, restart, over_tcp)
-THALLIUM_CONTRACT(sm, over_sm)
+TRANSPORT_CONTRACT_OF_ALL(sm, over_sm)
+TRANSPORT_CASE(sm, strangers_take_no_memory, over_sm)
 
 /// Around the size up to which a message travels alone, and up to the largest.
 void sizes_of_messages(const Transport& transport) {
@@ -56,6 +43,36 @@ void sizes_of_messages(const Transport& transport) {
   CHECK_EQ(upload(*channel, "upload", many), whole_upload(500 * 20'000));
   check_download(*channel, 3, many);
 }
+
+/// The receiving thread answers them itself, unless bulk data has to be moved.
+void quick_requests(const Transport& transport) {
+  const Ends ends(transport, 1);
+  const auto channel = ends.connect();
+  {
+    std::jthread waiting([&] { CHECK_EQ(ask(*ends.connect(), "wait"), "released"); });
+    while (ends.handler->waiting() == 0) std::this_thread::sleep_for(milliseconds(5));
+    for (const std::size_t size : {0, 1, 2000}) {  // while the only worker is at work
+      CHECK_EQ(ask(*channel, "quick " + std::string(size, 'q')), std::string(size, 'q'));
+      CHECK_EQ(upload(*channel, "quick-upload", {size}), whole_upload(size));
+    }
+    CHECK_THROWS(upload(*channel, "quick-upload", {5 << 20}, milliseconds(300)),
+                 ErrorCode::kUnreachable);
+    ends.handler->release();
+  }
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int call = 0; call < 100; ++call) {
+        CHECK_EQ(ask(*channel, "quick 1"), "1");
+        CHECK_EQ(ask(*channel, "echo 2"), "2");
+        CHECK_EQ(upload(*channel, "quick-upload", {5000}), whole_upload(5000));
+      }
+    });
+  }
+}
+
+CASE(tcp_quick_requests) { quick_requests(over_tcp()); }
+CASE(sm_quick_requests) { quick_requests(over_sm()); }
 
 CASE(tcp_sizes_of_messages) { sizes_of_messages(over_tcp()); }
 CASE(sm_sizes_of_messages) { sizes_of_messages(over_sm()); }

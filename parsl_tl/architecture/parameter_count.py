@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.layer import Layer
+
+if TYPE_CHECKING:
+    from parsl_tl.architecture.graph import ArchitectureGraph
 
 _WITHOUT_WEIGHTS = frozenset(
     {
         *("InputLayer", "Activation", "ReLU", "Softmax", "Dropout", "Flatten", "Reshape"),
+        *("Rescaling", "MaxPooling3D", "AveragePooling3D", "GlobalAveragePooling3D"),
         *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
         *("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D"),
         *("GlobalMaxPooling1D", "GlobalMaxPooling2D"),
@@ -33,6 +37,14 @@ def parameter_count(layer: Layer) -> int | None:
     return int(count(layer.config, shape[-1]))
 
 
+def count_parameters(graph: ArchitectureGraph) -> int:
+    """Returns how many numbers all weights of a model hold; builds it with Keras if it must."""
+    counts = [parameter_count(layer) for layer in graph.layers]
+    if None in counts:
+        return int(graph.to_keras().count_params())
+    return sum(count for count in counts if count is not None)
+
+
 def _dense(config: Any, channels: int) -> int:
     return int(config["units"] * (channels + bool(config["use_bias"])))
 
@@ -50,5 +62,6 @@ _COUNTS = {
     "Dense": _dense,
     "Conv1D": _convolution,
     "Conv2D": _convolution,
+    "Conv3D": _convolution,
     "BatchNormalization": _batch_normalization,
 }

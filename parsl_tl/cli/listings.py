@@ -58,18 +58,13 @@ def _problems(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from parsl_tl.problems import get_problem, list_problems
+    from parsl_tl.problems import describe_problem, list_problems
 
-    table = Table("problem", "input", "output", "loss", "objective", title="Problems")
+    table = Table("problem", "arguments", title="Problems")
+    table.add_column("what it is", overflow="fold")
     for name in list_problems():
-        problem = get_problem(name)
-        table.add_row(
-            name,
-            str(problem.input_shape),
-            f"{problem.output_shape} {problem.output_activation}",
-            problem.loss,
-            problem.objective,
-        )
+        about = describe_problem(name)
+        table.add_row(name, ", ".join(about.arguments), about.summary)
     Console().print(table)
     return 0
 

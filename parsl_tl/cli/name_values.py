@@ -20,8 +20,27 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InvalidValueError(f"{pair!r} must have the form name=value")
-        try:
-            values[name.replace("-", "_")] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            values[name.replace("-", "_")] = text  # a plain word
+        values[name.replace("-", "_")] = _literal(text)
     return values
+
+
+def parse_choices(pairs: Sequence[str]) -> dict[str, list[Any]]:
+    """Reads ``name=value,value,...`` arguments; each value is a Python literal, or else a text.
+
+    Raises:
+        InvalidValueError: there is no ``=``, or no value.
+    """
+    choices: dict[str, list[Any]] = {}
+    for name, value in parse_pairs(pairs).items():
+        listed = list(value) if isinstance(value, list | tuple) else str(value).split(",")
+        choices[name] = [_literal(one.strip()) if isinstance(one, str) else one for one in listed]
+        if "" in choices[name]:
+            raise InvalidValueError(f"{name} lacks values; write {name}=first,second")
+    return choices
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # a plain word

@@ -12,6 +12,7 @@ from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
 from parsl_tl.cli.listings import add_listing_commands
+from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
 from parsl_tl.exit_codes import run_program
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"parsl-tl {parsl_tl.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
+    add_retrain_commands(commands)
     add_store_command(commands)
     add_generate_command(commands)
     add_analyze_command(commands)

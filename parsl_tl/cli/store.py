@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.cli.store_adopt import add_adopt_action
+from parsl_tl.cli.store_import import add_import_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
@@ -72,6 +73,7 @@ def add_store_command(subparsers: Any) -> None:
     export.add_argument("id", help="model id, or the start of one")
     export.add_argument("file", help="the file to write, ending in .keras")
     export.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    add_import_action(actions, _WHERE, _open)
     add_serve_action(actions)
     add_server_actions(actions)
     add_adopt_action(actions)
@@ -142,6 +144,7 @@ def _ls(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from parsl_tl.store import format_model_id
+    from parsl_tl.store.fingerprint import format_fingerprint
 
     with _open(args.where, damaged=args.damaged) as store:
         models = store.models()
@@ -162,6 +165,9 @@ def _ls(args: argparse.Namespace) -> int:
         table.add_column(column, no_wrap=True, min_width=16)
     for column in ("quality", "layers", "owned", "total"):
         table.add_column(column, justify="right")
+    has_data = any(models["fingerprint"].to_pylist())
+    if has_data:
+        table.add_column("data", no_wrap=True, min_width=8)
     for row in shown.to_pylist():
         table.add_row(
             format_model_id(row["model_id"]),
@@ -170,6 +176,7 @@ def _ls(args: argparse.Namespace) -> int:
             str(row["num_layers"]),
             show_bytes(row["bytes_owned"]),
             show_bytes(row["bytes_total"]),
+            *([format_fingerprint(row["fingerprint"])[:8]] if has_data else []),
         )
     Console().print(table)
     return 0
@@ -180,6 +187,7 @@ def _show(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from parsl_tl.store import format_model_id
+    from parsl_tl.store.fingerprint import format_fingerprint
 
     console = Console()
     with _open(args.where, damaged=args.damaged) as store:
@@ -191,6 +199,7 @@ def _show(args: argparse.Namespace) -> int:
     for name in ("model_id", "parent", "donor"):
         shown = "-" if info[name] is None else format_model_id(info[name])
         console.print(f"{name:12}{shown}", highlight=False)
+    console.print(f"{'data':12}{format_fingerprint(info['fingerprint']) or '-'}", highlight=False)
     console.print(f"{'quality':12}{info['quality']:.6g}", highlight=False)
     console.print(
         f"{'bytes':12}{show_bytes(info['bytes_total'])}, "

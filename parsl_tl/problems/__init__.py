@@ -3,7 +3,12 @@
 from parsl_tl.problems.data import Array, Arrays, Data
 from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
-from parsl_tl.problems.registry import ENTRY_POINT_GROUP, get_problem, list_problems
+from parsl_tl.problems.registry import (
+    ENTRY_POINT_GROUP,
+    describe_problem,
+    get_problem,
+    list_problems,
+)
 from parsl_tl.problems.synthetic import Synthetic
 
 __all__ = [
@@ -14,6 +19,7 @@ __all__ = [
     "Digits",
     "Problem",
     "Synthetic",
+    "describe_problem",
     "get_problem",
     "list_problems",
 ]

@@ -6,18 +6,24 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from parsl_tl.errors import ProblemError
-from parsl_tl.problems.data import Data, as_tuple
+from parsl_tl.problems.data import PARTS, Data, is_stream, leaves
+from parsl_tl.problems.fingerprint import fingerprint
+from parsl_tl.problems.metrics import build_metric
 from parsl_tl.problems.targets import check_targets
+from parsl_tl.spaces.head import Head
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from parsl_tl.spaces import SearchSpace
 
 Shape: TypeAlias = tuple[int, ...]
-
-_METRICS: Mapping[str, str] = {"r2": "R2Score"}
-"""Metrics whose short name here is not one that Keras knows by itself."""
+InputShape: TypeAlias = Shape | list[Shape] | dict[str, Shape]
 
 
 class Problem(ABC):
@@ -27,36 +33,61 @@ class Problem(ABC):
     same ``Data`` every time: it is read once per instance, and ``get_problem`` gives out one
     instance per process for the same name and arguments.
 
+    Networks of it have one output, which ``output_shape`` and its like describe, or several, which
+    ``heads`` lists.
+
     Attributes:
         name: what users call it.
-        input_shape: shape of one sample without the batch axis; a list of such for several inputs.
+        input_shape: shape of one sample without the batch axis; for several inputs a list of
+            shapes, or a dict of them by name.
         output_shape: shape of one prediction.
         output_activation: activation of the output layer, as Keras names it.
-        loss: a Keras loss name.
-        metrics: names of metrics: any that Keras knows, or ``"r2"``.
+        loss: a Keras loss, or its name.
+        metrics: any that Keras knows by name, ``"r2"``, ``"auroc"`` or ``"auc_pr"``; or metrics.
+        heads: the outputs, in place of these four; the history calls the metrics of several
+            ``"<head>_<metric>"``.
         objective: entry of the training history that a search maximizes, such as
             ``"val_accuracy"``; with a leading ``-`` the entry is minimized (``"-val_loss"``).
         epochs: passes over the training data at most.
         batch_size: samples per step.
         learning_rate: of the optimizer.
         optimizer: a Keras optimizer name.
+        optimizer_args: further arguments of the optimizer, such as ``{"momentum": 0.9}``.
+        clip_norm: norm that the gradient of each weight is clipped to; None clips nothing.
+        schedule: how the learning rate changes: see ``parsl_tl.training.schedules``.
+        early_stopping_patience: epochs without a better objective after which training stops.
+        dtype_policy: a Keras dtype policy, such as ``"mixed_bfloat16"``, for all layers but the
+            last ones; None computes in float32.
+        data_version: another text for other data under the same name and arguments: models of one
+            are no donors for the other.
     """
 
     name: ClassVar[str]
 
-    input_shape: Shape | list[Shape]
+    input_shape: InputShape
     output_shape: Shape
     output_activation: str = "linear"
-    loss: str = "mse"
-    metrics: Sequence[str] = ()
+    loss: Any = "mse"
+    metrics: Sequence[Any] = ()
+    heads: Sequence[Head] = ()
     objective: str = "-val_loss"
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = 1e-3
     optimizer: str = "adam"
+    optimizer_args: Mapping[str, Any] = {}
+    clip_norm: float | None = None
+    schedule: str | Mapping[str, Any] | None = None
+    early_stopping_patience: int | None = None
+    dtype_policy: str | None = None
+    data_version: str = ""
+
+    arguments: Mapping[str, Any] = {}
+    """What ``get_problem`` was asked to make it with."""
 
     def __init__(self) -> None:
         self._data: Data | None = None
+        self._fingerprint: int | None = None
         self._lock = threading.Lock()
 
     def load(self) -> Data:
@@ -82,7 +113,7 @@ class Problem(ABC):
                         "_load must return parsl_tl.problems.Data"
                     )
                 self._check(data)
-                check_targets(self.name, self.loss, tuple(self.output_shape), data)
+                check_targets(self.name, self.output_heads(), data)
                 self._data = data
             return self._data
 
@@ -97,34 +128,100 @@ class Problem(ABC):
         """
         if not hasattr(self, "_lock"):
             raise ProblemError(f"the __init__ of problem {name!r} must call super().__init__()")
-        for attribute in ("name", "input_shape", "output_shape"):
+        needed = ("name", "input_shape") if self.heads else ("name", "input_shape", "output_shape")
+        for attribute in needed:
             if not hasattr(self, attribute):
                 raise ProblemError(
                     f"problem {name!r} has no {attribute}; its class, or its __init__, must set it"
                 )
-        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
-        for attribute, shape in (
-            *(("input_shape", shape) for shape in shapes or [()]),
-            ("output_shape", self.output_shape),
-        ):
-            if not _is_shape(shape):
-                raise ProblemError(
-                    f"{attribute} of problem {name!r} is {getattr(self, attribute)!r}; it must be "
-                    "a tuple of sizes without the batch axis, such as (64,)"
-                )
+        for shape in self.input_shapes() or [()]:
+            _check_shape("input_shape", shape, self.input_shape, name)
+        for head in self.output_heads():
+            what = "output_shape" if not self.heads else f"the shape of head {head.name!r}"
+            _check_shape(what, head.shape, head.shape, name)
+        names = [head.name for head in self.output_heads()]
+        if len(set(names)) != len(names):
+            raise ProblemError(f"the heads of problem {name!r} are called {names}; name each once")
+
+    def input_shapes(self) -> list[Shape]:
+        """Returns the shape of each input, in order."""
+        shape = self.input_shape
+        if isinstance(shape, dict):
+            return list(shape.values())
+        return list(shape) if isinstance(shape, list) else [shape]
+
+    def output_heads(self) -> list[Head]:
+        """Returns ``heads``, or the one output that ``output_shape`` and its like describe."""
+        if self.heads:
+            return list(self.heads)
+        return [
+            Head(
+                shape=self.output_shape,
+                activation=self.output_activation,
+                loss=self.loss,
+                metrics=tuple(self.metrics),
+            )
+        ]
+
+    def fingerprint(self) -> int:
+        """Returns what tells its data from others', an unsigned 64-bit integer other than 0.
+
+        It follows from the problem's name, ``data_version`` and the rows of the training and the
+        validation part: another split of the same data has another one, since a model of one has
+        seen rows that the other validates on. The data is loaded for it.
+
+        Raises:
+            ProblemError: the data cannot be loaded.
+        """
+        data = self.load()
+        with self._lock:
+            if self._fingerprint is None:
+                said: dict[str, Any] = {"name": self.name, "data_version": self.data_version}
+                if is_stream(data.x_train):  # whose rows nobody has seen
+                    said["arguments"] = dict(self.arguments)
+                self._fingerprint = fingerprint(said, data)
+            return self._fingerprint
 
     @abstractmethod
     def _load(self) -> Data:
         """Reads or makes the data; called once."""
 
-    def build_metrics(self) -> list[Any]:
-        """Makes what ``keras.Model.compile`` takes as ``metrics``."""
-        import keras
+    def augmentation(self) -> Sequence[Any] | Mapping[str, Sequence[Any]]:
+        """Returns Keras layers that change the inputs of training batches, such as random flips.
 
-        return [
-            getattr(keras.metrics, _METRICS[name])(name=name) if name in _METRICS else name
-            for name in self.metrics
+        Validation and test samples stay as they are. For several inputs, a dict of lists by name
+        (by ``"0"``, ``"1"``, ... where inputs have no names).
+        """
+        return ()
+
+    def callbacks(self) -> Sequence[Any]:
+        """Returns Keras callbacks of one's own for one training."""
+        return ()
+
+    def data_table(self) -> pa.Table | None:
+        """Returns what the data is, for people, as a search shows it first; None shows nothing."""
+        return None
+
+    def look_up(self, space: SearchSpace, arch_seq: Sequence[int]) -> Mapping[str, Any] | None:
+        """Returns a result that is known without training; None trains.
+
+        Args:
+            space: the search space.
+            arch_seq: the architecture.
+
+        Returns:
+            ``"objective"``, ``"seconds"`` that the training took where the table was made, and
+            whatever else is to be kept with the result.
+        """
+        return None
+
+    def build_metrics(self) -> list[Any]:
+        """Makes what ``keras.Model.compile`` takes as ``metrics``: a list for each of the heads."""
+        made = [
+            [build_metric(metric, head.shape[-1]) for metric in head.metrics]
+            for head in self.output_heads()
         ]
+        return made[0] if len(made) == 1 else made
 
     def score(self, logs: Mapping[str, float]) -> float:
         """Reads the objective from one epoch's history; larger is better.
@@ -132,35 +229,65 @@ class Problem(ABC):
         Raises:
             ProblemError: the history has no such entry.
         """
-        key = self.objective.removeprefix("-")
-        if key not in logs:
-            raise ProblemError(
-                f"the objective of problem {self.name!r} is {key!r}, but training reports "
-                f"{sorted(logs)}; choose one of these, or add the metric"
-            )
-        value = float(logs[key])
-        return -value if self.objective.startswith("-") else value
+        return read_objective(self.objective, logs, self.name)
 
     def _check(self, data: Data) -> None:
-        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
-        for part, x in (("train", data.x_train), ("valid", data.x_valid)):
-            found = [array.shape[1:] for array in as_tuple(x)]
-            if found != [tuple(shape) for shape in shapes]:
+        expected = [tuple(shape) for shape in self.input_shapes()]
+        for part in PARTS:
+            x = getattr(data, f"x_{part}")
+            if x is None or is_stream(x):
+                continue
+            if isinstance(x, dict) and isinstance(self.input_shape, dict):
+                if x.keys() != self.input_shape.keys():
+                    raise ProblemError(
+                        f"the inputs of problem {self.name!r} ({part}) are called {sorted(x)}, "
+                        f"its input_shape says {sorted(self.input_shape)}"
+                    )
+                x = {name: x[name] for name in self.input_shape}
+            found = [array.shape[1:] for array in leaves(x)]
+            if found != expected:
                 raise ProblemError(
                     f"samples of problem {self.name!r} ({part}) have the shapes {found}, "
-                    f"its input_shape says {shapes}"
+                    f"its input_shape says {expected}"
                 )
 
     def __repr__(self) -> str:
-        return f"<Problem {self.name}: {self.input_shape} -> {self.output_shape}>"
+        shapes = [head.shape for head in self.output_heads()]
+        return f"<Problem {self.name}: {self.input_shape} -> {shapes if self.heads else shapes[0]}>"
 
 
-def _is_shape(shape: Any) -> bool:
-    return (
+def _check_shape(what: str, shape: Any, said: Any, problem: str) -> None:
+    is_shape = (
         isinstance(shape, tuple)
         and len(shape) > 0
         and all(isinstance(size, int | np.integer) and size > 0 for size in shape)
     )
+    if not is_shape:
+        raise ProblemError(
+            f"{what} of problem {problem!r} is {said!r}; it must be a tuple of sizes without the "
+            "batch axis, such as (64,)"
+        )
+
+
+def read_objective(objective: str, logs: Mapping[str, float], problem: str) -> float:
+    """Reads an objective from one epoch's history; larger is better.
+
+    Args:
+        objective: an entry of the history, or ``-`` and one that is to be small.
+        logs: the history's entries of the epoch.
+        problem: name of the problem, for messages.
+
+    Raises:
+        ProblemError: the history has no such entry.
+    """
+    key = objective.removeprefix("-")
+    if key not in logs:
+        raise ProblemError(
+            f"the objective of problem {problem!r} is {key!r}, but training reports "
+            f"{sorted(logs)}; choose one of these, or add the metric"
+        )
+    value = float(logs[key])
+    return -value if objective.startswith("-") else value
 
 
 def check_fraction(name: str, value: float) -> float:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parsl_tl.errors import ProblemError
 from parsl_tl.imports import make_object, resolve_import_name
-from parsl_tl.problems.digits import Digits
 from parsl_tl.problems.problem import Problem
-from parsl_tl.problems.synthetic import Synthetic
 from parsl_tl.registry import Registry
 
 ENTRY_POINT_GROUP: Final = "parsl_tl.problems"
 """Packages add problems under this entry point group: ``name = "module:attribute"``."""
 
 _REGISTRY: Final = Registry(
-    "problem", ENTRY_POINT_GROUP, ProblemError, {Digits.name: Digits, Synthetic.name: Synthetic}
+    "problem",
+    ENTRY_POINT_GROUP,
+    ProblemError,
+    {
+        "digits": "parsl_tl.problems.digits:Digits",
+        "synthetic": "parsl_tl.problems.synthetic:Synthetic",
+    },
 )
 
 _instances: dict[tuple[str, str], Problem] = {}
@@ -28,6 +33,35 @@ _lock = threading.Lock()
 def list_problems() -> list[str]:
     """Returns the names of all problems that are built in or installed, sorted."""
     return _REGISTRY.names()
+
+
+class ProblemDescription(NamedTuple):
+    """What a problem is, without making it.
+
+    Attributes:
+        summary: the first line of its docstring.
+        arguments: their names; those that must be given end in ``=``.
+    """
+
+    summary: str
+    arguments: tuple[str, ...]
+
+
+def describe_problem(name: str) -> ProblemDescription:
+    """Tells what a problem is; no data is looked for.
+
+    Raises:
+        ProblemError: no such problem, or it cannot be imported.
+    """
+    found = _REGISTRY.find(resolve_import_name(name))
+    summary = (inspect.getdoc(found) or "").partition("\n")[0]
+    if not callable(found):
+        return ProblemDescription(summary, ())
+    parameters = inspect.signature(found).parameters.values()
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return ProblemDescription(
+        summary, tuple(p.name + ("=" if p.default is p.empty else "") for p in named)
+    )
 
 
 def get_problem(name: str, **kwargs: Any) -> Problem:
@@ -65,4 +99,5 @@ def _make(name: str, kwargs: Mapping[str, Any]) -> Problem:
     if not isinstance(found, Problem):
         raise ProblemError(f"{name!r} made {found!r}, which is no parsl_tl.problems.Problem")
     found.check_declaration(name)
+    found.arguments = dict(kwargs)
     return found

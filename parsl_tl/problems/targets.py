@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from parsl_tl.errors import ProblemError
-from parsl_tl.problems.data import Array, Data
+from parsl_tl.problems.data import PARTS, Array, Data, is_stream, leaves
+from parsl_tl.spaces.head import Head
 
 # Losses whose targets are known; those of other losses are their own affair.
 _CLASS_NUMBERS: Final = "sparse_categorical_crossentropy"
@@ -20,24 +22,49 @@ _LIKE_PREDICTIONS: Final = frozenset(
 )
 
 
-def check_targets(name: str, loss: str, output_shape: tuple[int, ...], data: Data) -> None:
+def check_targets(name: str, heads: Sequence[Head], data: Data) -> None:
     """Compares targets with the declared predictions.
 
     Args:
         name: the problem's.
-        loss: a Keras loss name.
-        output_shape: of one prediction.
+        heads: its outputs.
         data: the problem's.
 
     Raises:
         ProblemError: they do not fit.
     """
-    for part, y in (("train", data.y_train), ("valid", data.y_valid)):
-        where = f"y_{part} of problem {name!r}"
-        if loss == _CLASS_NUMBERS:
-            _check_class_numbers(where, y, loss, output_shape)
-        elif loss in _ONE_HOT | _LIKE_PREDICTIONS:
-            _check_shape(where, y, loss, output_shape)
+    for part in PARTS:
+        x, targets = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        if x is None or is_stream(x):
+            continue
+        _check_number(f"y_{part} of problem {name!r}", targets, heads)
+        for head, y in zip(heads, targets_of(targets, heads), strict=True):
+            where = f"y_{part} of problem {name!r}"
+            if len(heads) > 1:
+                where = f"{head.name!r} in {where}"
+            if head.loss == _CLASS_NUMBERS:
+                _check_class_numbers(where, y, head.loss, head.shape)
+            elif head.loss in _ONE_HOT | _LIKE_PREDICTIONS:
+                _check_shape(where, y, head.loss, head.shape)
+
+
+def targets_of(targets: Any, heads: Sequence[Head]) -> tuple[Array, ...]:
+    """Returns the targets of each head, in the heads' order."""
+    if isinstance(targets, dict):
+        return tuple(targets[head.name] for head in heads)
+    return leaves(targets)
+
+
+def _check_number(where: str, targets: Any, heads: Sequence[Head]) -> None:
+    names = [head.name for head in heads]
+    if isinstance(targets, dict):
+        if sorted(targets) != sorted(names):
+            raise ProblemError(f"{where} has targets {sorted(targets)}, but the heads are {names}")
+    elif len(leaves(targets)) != len(heads):
+        raise ProblemError(
+            f"{where} holds {len(leaves(targets))} arrays for {len(heads)} heads; give a tuple in "
+            "the heads' order, or a dict by their names"
+        )
 
 
 def _check_class_numbers(where: str, y: Array, loss: str, output_shape: tuple[int, ...]) -> None:

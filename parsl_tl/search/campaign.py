@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
-from parsl_tl.problems import get_problem
+from parsl_tl.problems import Problem, get_problem
+from parsl_tl.search.admission import Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_results import CampaignResults
-from parsl_tl.search.evaluated import NOTHING_LEFT, identify_graphs
+from parsl_tl.search.evaluated import NOTHING_LEFT
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal
 from parsl_tl.search.limits import SearchLimits
@@ -32,6 +33,7 @@ from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
 from parsl_tl.spaces import get_space
+from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 
@@ -180,15 +182,25 @@ class Campaign:
         self._place = place
         # Both now, so that a wrong name is refused before anything is started.
         add_import_folders(settings.import_folders)
-        self._space = get_space(settings.space, **settings.space_args)
+        self._space = with_hyperparameters(
+            get_space(settings.space, **settings.space_args), settings.hyperparameters
+        )
         self._problem = problem = get_problem(settings.problem, **settings.problem_args)
+        self._admission = Admission(self._space, problem, settings.limits)
+        self._minimize = check_measures(settings.minimize)
         first = [0] * len(self._space.choices())
-        self._space.build(first, problem.input_shape, problem.output_shape)
+        with contextlib.suppress(ImpossibleArchitectureError):  # others are possible
+            self._space.build(first, problem.input_shape, problem.output_heads())
         self._storage = storage_for(settings, folder)
-        self._results = CampaignResults(folder, self._space)
+        self._results = CampaignResults(folder, self._space, self._minimize)
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged)
+
+    @property
+    def problem(self) -> Problem:
+        """The campaign's problem."""
+        return self._problem
 
     @property
     def store_uri(self) -> str:
@@ -299,9 +311,10 @@ class Campaign:
             on_expire=retirement.expire,
             allow_repeats=settings.allow_repeats,
             from_scratch=settings.from_scratch,
-            identify=identify_graphs(
-                self._space, self._problem.input_shape, self._problem.output_shape
-            ),
+            random_transfer=settings.random_transfer,
+            identify=self._admission.identity,
+            refuse=self._admission.refuse,
+            costs=self._costs if self._minimize else None,
             log_dir=str(self.folder),
             keep_history=False,  # the journal does
         )
@@ -348,8 +361,13 @@ class Campaign:
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last.
         retirement.keep_newest(settings.population_size)
+        if self._admission.refused:
+            progress.note(self._admission.summary())
         left = retirement.finish()
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
+
+    def _costs(self, arch_seq: Sequence[int]) -> tuple[int, ...]:
+        return self._admission.measure(arch_seq, self._minimize)
 
     def _replace_settings(self, **values: Any) -> None:
         self.settings = replace(self.settings, **values)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from parsl_tl.search.journal import Row, read_journal
+from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.results import curves_frame, results_frame, write_results
 from parsl_tl.search.store_failures import StoreFailures
+
+_COLUMNS: Final = {"parameters": "parameters_total", "bytes": "bytes_total", "layers": "layers"}
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,13 +27,15 @@ logger = logging.getLogger(__name__)
 class CampaignResults:
     """The results of the campaign in a folder, as its journal has them whenever it is asked."""
 
-    def __init__(self, folder: Path, space: SearchSpace) -> None:
+    def __init__(self, folder: Path, space: SearchSpace, minimize: Sequence[str] = ()) -> None:
         """Reads nothing yet.
 
         Args:
             folder: of the campaign.
             space: what it searches.
+            minimize: what is kept small beside the objective; see ``MEASURES``.
         """
+        self._minimize = minimize
         self._folder = folder
         self._space = space
 
@@ -66,4 +74,11 @@ class CampaignResults:
         return read_journal(path) if path.exists() else []
 
     def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
-        return results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
+        frame = results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
+        if self._minimize and not frame.empty:
+            costs = frame[[_COLUMNS[name] for name in self._minimize]]
+            points = np.column_stack([frame["objective"], -costs.to_numpy(np.float64)])
+            frame.insert(
+                list(frame.columns).index("objective") + 1, "pareto", pareto_optimal(points)
+            )
+        return frame

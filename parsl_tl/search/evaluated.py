@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 
-from parsl_tl.errors import ParslTLError
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import random_arch_seq
-from parsl_tl.spaces.space import Shapes
 
 Identify = Callable[[tuple[int, ...]], Hashable]
 
@@ -34,8 +31,7 @@ class EvaluatedArchitectures:
 
     def __init__(self, space: SearchSpace, identify: Identify | None = None) -> None:
         self._space = space
-        # Neighbours are met again and again, and a graph takes a millisecond.
-        self._identity: Identify = lru_cache(2 * _MAX_ENUMERATED)(identify or _itself)
+        self._identity: Identify = identify or _itself
         self._known: set[Hashable] = set()
 
     def add(self, arch_seq: Sequence[int]) -> None:
@@ -80,27 +76,3 @@ class EvaluatedArchitectures:
 
 def _itself(arch_seq: tuple[int, ...]) -> Hashable:
     return arch_seq
-
-
-def identify_graphs(
-    space: SearchSpace, input_shape: Shapes, output_shape: Sequence[int]
-) -> Identify | None:
-    """Tells architectures apart by their graphs: many sequences may mean one and the same.
-
-    Args:
-        space: what is searched; one that builds Keras models is left to its sequences, since
-            building them takes too long here.
-        input_shape: of the problem.
-        output_shape: of the problem.
-    """
-    if space.builds_keras_models:
-        return None
-
-    def identify(arch_seq: tuple[int, ...]) -> Hashable:
-        try:
-            graph = space.build(arch_seq, input_shape, output_shape)
-        except ParslTLError:  # its evaluation will tell
-            return arch_seq
-        return np.sort(graph.prefix_hashes).tobytes()
-
-    return identify

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parsl_tl.errors import InvalidValueError
+from parsl_tl.errors import InvalidValueError, SpaceError
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
+from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
@@ -65,7 +66,10 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         on_expire: Callable[[int], None] | None = None,
         allow_repeats: bool = False,
         from_scratch: bool = False,
+        random_transfer: bool = False,
         identify: Identify | None = None,
+        refuse: Callable[[Sequence[int]], bool] | None = None,
+        costs: Callable[[Sequence[int]], Sequence[float]] | None = None,
         log_dir: str = ".",
         keep_history: bool = True,
     ) -> None:
@@ -82,8 +86,12 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             on_expire: called with the model id of a member that left the population.
             allow_repeats: ask for an architecture again whenever it comes up again.
             from_scratch: train children from scratch, too, as candidates without a parent are.
+            random_transfer: let random candidates transfer, too, as children do.
             identify: gives equal things for sequences of equal architectures; by default they are
                 compared themselves.
+            refuse: tells whether an architecture is not to be evaluated, so that another is drawn.
+            costs: gives what is minimized beside the objective; the best of a tournament is then
+                drawn among its members that no other one beats in everything.
             log_dir: required by DeepHyper, which writes nothing there.
             keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
                 has the last ones only, and memory does not grow with the search.
@@ -118,6 +126,9 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._again: deque[dict[str, Any]] = deque()
         self._allow_repeats = allow_repeats
         self._from_scratch = from_scratch
+        self._random_transfer = random_transfer
+        self._refuse = refuse or (lambda arch_seq: False)
+        self._costs = costs
         self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
@@ -170,8 +181,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._next_job += 1
         rng = np.random.default_rng([self._base_seed, job])
         parent, arch_seq = self._propose(rng)
-        if not self._allow_repeats:
-            parent, arch_seq = self._something_new(parent, arch_seq, rng)
+        parent, arch_seq = self._something_acceptable(parent, arch_seq, rng)
         self._evaluated.add(arch_seq)
         return candidate_config(
             self._names,
@@ -179,7 +189,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             job=job,
             model_id=self._model_id(job),
             parent=parent,
-            from_scratch=self._from_scratch or parent is None,
+            from_scratch=self._from_scratch or (parent is None and not self._random_transfer),
         )
 
     def _propose(self, rng: np.random.Generator) -> tuple[int | None, list[int]]:
@@ -187,20 +197,48 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         if len(self._population) < self.population_size:
             return None, random_arch_seq(self._space, rng)
         drawn = rng.choice(len(self._population), size=self.sample_size, replace=False)
-        winner = max((self._population[i] for i in drawn), key=lambda m: m.objective)
+        winner = self._best([self._population[i] for i in drawn], rng)
         return winner.model_id, mutate(winner.arch_seq, self._space, rng, self._weights)
 
-    def _something_new(
+    def _best(self, members: Sequence[Member], rng: np.random.Generator) -> Member:
+        """Returns the winner of a tournament."""
+        if self._costs is None:
+            return max(members, key=lambda member: member.objective)
+        costs = [self._costs(member.arch_seq) for member in members]
+        points = np.column_stack([[member.objective for member in members], -np.array(costs)])
+        front = np.flatnonzero(pareto_optimal(points))
+        return members[int(rng.choice(front))]
+
+    def _something_acceptable(
         self, parent: int | None, arch_seq: list[int], rng: np.random.Generator
     ) -> tuple[int | None, list[int]]:
-        """Returns the proposal, or others until one was not asked for before."""
+        """Returns the proposal, or others until one may be evaluated and was not asked for before.
+
+        Raises:
+            SpaceError: no architecture may be evaluated, wherever in the space it was looked for.
+        """
+        first = (parent, arch_seq)
         for _ in range(_PROPOSALS):
-            if arch_seq not in self._evaluated:
+            if self._is_new(arch_seq) and not self._refuse(arch_seq):
                 return parent, arch_seq
             parent, arch_seq = self._propose(rng)
-        # All around the population is known: something from elsewhere, which has no parent.
-        elsewhere = self._evaluated.draw(rng)
-        return (parent, arch_seq) if elsewhere is None else (None, elsewhere)
+        # All around the population is known, or refused: something from elsewhere, which has no
+        # parent.
+        for _ in range(_PROPOSALS):
+            elsewhere = self._evaluated.draw(rng)
+            if elsewhere is None:
+                break
+            if not self._refuse(elsewhere):
+                return None, elsewhere
+        if self._refuse(first[1]):
+            raise SpaceError(
+                f"space {self._space.name!r} gave no architecture that can be evaluated in "
+                f"{2 * _PROPOSALS} attempts; raise the limits, or give the space smaller choices"
+            )
+        return first  # everything was evaluated before
+
+    def _is_new(self, arch_seq: Sequence[int]) -> bool:
+        return self._allow_repeats or arch_seq not in self._evaluated
 
     def _tell(self, results: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
         for config, objective in results:

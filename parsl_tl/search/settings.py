@@ -62,6 +62,14 @@ class CampaignSettings:
         beta: weight of late choices in mutation; None draws choices uniformly.
         keep_best: best models that stay in the store after they left the population.
         max_failed_share: share of failed evaluations up to which the search is a success.
+        donors: whose weights children may take over: ``"same"`` for models of the same data only
+            (what ``Problem.fingerprint`` tells), ``"any"``, or a list of further fingerprints.
+        random_transfer: let random candidates take over weights, too, such as those of a
+            pretrained model that was imported into the store.
+        hyperparameters: values by name of a training key that are chosen beside the architecture.
+        limits: most ``parameters``, ``bytes`` or ``layers`` of an architecture; larger ones are
+            drawn again instead of trained.
+        minimize: ``parameters``, ``bytes`` or ``layers`` to keep small beside the objective.
         problem_args: arguments of the problem.
         space_args: arguments of the space.
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
@@ -86,6 +94,11 @@ class CampaignSettings:
     beta: float | None = None
     keep_best: int = 5
     max_failed_share: float = 0.5
+    donors: str | list[int] = "same"
+    random_transfer: bool = False
+    hyperparameters: dict[str, list[Any]] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    minimize: list[str] = field(default_factory=list)
     problem_args: dict[str, Any] = field(default_factory=dict)
     space_args: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -163,5 +176,7 @@ def _as_now(values: dict[str, Any]) -> dict[str, Any]:
     """Returns settings that an earlier release wrote as this one would write them."""
     if "from_scratch" not in values and values.get("transfer") == "none":
         values = {**values, "transfer": "store", "from_scratch": True}
+    if "donors" not in values:  # whose models do not say whose data they are of
+        values = {**values, "donors": "any"}
     training = renamed_keys(values.get("training", {}), OLD_TRAINING_KEYS, warns=False)
     return {**values, "training": training}

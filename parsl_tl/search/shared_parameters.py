@@ -30,6 +30,8 @@ def shared_parameters(settings: CampaignSettings, storage: ModelStorage) -> dict
         "problem_args": settings.problem_args,
         "space": settings.space,
         "space_args": settings.space_args,
+        "hyperparameters": settings.hyperparameters,
+        "donors": settings.donors,
         "import_folders": settings.import_folders,
         "seed": settings.seed,
         **storage.parameters,

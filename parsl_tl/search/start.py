@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsl_tl.errors import CampaignError
-from parsl_tl.problems import Problem, list_problems
+from parsl_tl.problems import Digits, Problem, Synthetic
 from parsl_tl.problems.check import check_data
 from parsl_tl.search.shared_parameters import KNOWN_TRAINING
 from parsl_tl.suggestions import check_names
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from parsl_tl.search.settings import CampaignSettings
 
 
+_ALWAYS_THERE = (Digits, Synthetic)
+
+
 def check_training(settings: CampaignSettings, problem: Problem) -> None:
     """Refuses a recipe that no candidate can be trained by.
 
@@ -32,17 +35,26 @@ def check_training(settings: CampaignSettings, problem: Problem) -> None:
     check_names(settings.training, KNOWN_TRAINING, "training", CampaignError)
     recipe = {name: value for name, value in settings.training.items() if name in TRAINING_KEYS}
     TrainingConfig.for_problem(problem, **read_training(recipe))
+    check_names(settings.hyperparameters, TRAINING_KEYS, "hyperparameters", CampaignError)
+    for name, values in settings.hyperparameters.items():
+        if name in settings.training:
+            raise CampaignError(
+                f"{name} is set to {settings.training[name]!r} for all candidates, and is to be "
+                "chosen; leave one of them out"
+            )
+        for value in values:
+            TrainingConfig.for_problem(problem, **read_training({**recipe, name: value}))
 
 
 def check_problem_data(
     settings: CampaignSettings, problem: Problem, executors: Iterable[ParslExecutor]
 ) -> None:
-    """Loads the data where the workers would load it alike; built-in problems are known.
+    """Loads the data where the workers would load it alike, unless it is always there.
 
     Raises:
         ProblemError: it cannot be loaded, or does not fit.
     """
-    if settings.problem in list_problems() and type(problem).__module__.startswith("parsl_tl."):
+    if isinstance(problem, _ALWAYS_THERE):
         return
     if run_here(executors):
         problem.load()

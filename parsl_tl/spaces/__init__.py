@@ -2,6 +2,8 @@
 
 from parsl_tl.spaces.dense_skip import DenseSkipSpace
 from parsl_tl.spaces.feed_forward import FeedForwardSpace
+from parsl_tl.spaces.head import Head, add_head, add_heads, apply_head, apply_heads
+from parsl_tl.spaces.hyperparameters import WithHyperparameters
 from parsl_tl.spaces.registry import get_space, list_spaces
 from parsl_tl.spaces.space import Choice, SearchSpace, Shapes
 
@@ -9,8 +11,14 @@ __all__ = [
     "Choice",
     "DenseSkipSpace",
     "FeedForwardSpace",
+    "Head",
     "SearchSpace",
     "Shapes",
+    "WithHyperparameters",
+    "add_head",
+    "add_heads",
+    "apply_head",
+    "apply_heads",
     "get_space",
     "list_spaces",
 ]

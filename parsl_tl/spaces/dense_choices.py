@@ -44,12 +44,12 @@ def dense_labels(
     return (IDENTITY, *(f"{width} {item}" for width in widths for item in activations))
 
 
-def describe_layers(labels: Sequence[str | int]) -> str:
+def describe_layers(labels: Sequence[str | int | float]) -> str:
     """Returns the layers that labels stand for, without those that are left out."""
     return ", ".join(str(label) for label in labels if label != IDENTITY) or "no hidden layer"
 
 
-def apply_dense(builder: GraphBuilder, tensor: Tensor, label: str | int) -> Tensor:
+def apply_dense(builder: GraphBuilder, tensor: Tensor, label: str | int | float) -> Tensor:
     """Adds the dense layer that a label stands for; nothing for ``identity``."""
     if label == IDENTITY:
         return tensor

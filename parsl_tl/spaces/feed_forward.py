@@ -14,7 +14,8 @@ from parsl_tl.spaces.dense_choices import (
     dense_labels,
     describe_layers,
 )
-from parsl_tl.spaces.keras_layers import dense
+from parsl_tl.spaces.head import Head, add_heads
+from parsl_tl.spaces.old_assemble import takes_heads
 from parsl_tl.spaces.space import Choice, SearchSpace
 
 if TYPE_CHECKING:
@@ -57,16 +58,16 @@ class FeedForwardSpace(SearchSpace):
         """Returns the dense layers that there are, such as ``32 relu, 64 tanh``."""
         return describe_layers(self.labels(arch_seq))
 
+    @takes_heads
     def assemble(
         self,
-        labels: Sequence[str | int],
-        input_shapes: list[tuple[int, ...]],
-        units: int,
-        output_activation: str,
+        labels: Sequence[str | int | float],
+        inputs: list[tuple[int, ...]],
+        heads: Sequence[Head],
     ) -> ArchitectureGraph:
         """See ``SearchSpace.assemble``."""
         builder = GraphBuilder()
-        tensor = add_vector_inputs(builder, input_shapes, self.name)
+        tensor = add_vector_inputs(builder, inputs, self.name)
         for label in labels:
             tensor = apply_dense(builder, tensor, label)
-        return builder.build(dense(builder, tensor, units, output_activation))
+        return builder.build(add_heads(builder, tensor, heads))

@@ -66,15 +66,27 @@ def mutate(
     rng: np.random.Generator,
     weights: NDArray[np.float64],
 ) -> list[int]:
-    """Returns a copy in which one choice has another value.
+    """Returns a copy in which one choice that is active in it has another value.
 
     Args:
         arch_seq: the parent.
         space: its search space.
         rng: source of randomness.
         weights: probability of each choice, from ``choice_weights``.
+
+    Raises:
+        SpaceError: no active choice has another value.
     """
     child = list(arch_seq)
+    active = np.array(space.active(child))
+    if not active.all():
+        weights = np.where(active, weights, 0.0)
+        if not weights.any():
+            raise SpaceError(
+                f"nothing can change in {child} of space {space.name!r}: none of its active "
+                "choices has another value"
+            )
+        weights = weights / weights.sum()
     index = int(rng.choice(len(child), p=weights))
     # Drawn among the others, so that the child never equals its parent.
     value = int(rng.integers(len(space.choices()[index].values) - 1))

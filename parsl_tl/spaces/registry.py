@@ -7,6 +7,7 @@ from typing import Any
 from parsl_tl.errors import SpaceError
 from parsl_tl.imports import make_object
 from parsl_tl.registry import Registry
+from parsl_tl.spaces.keras_function import KerasFunctionSpace, is_keras_function
 from parsl_tl.spaces.space import SearchSpace
 
 ENTRY_POINT_GROUP = "parsl_tl.spaces"
@@ -15,8 +16,14 @@ _REGISTRY = Registry(
     ENTRY_POINT_GROUP,
     SpaceError,
     {
+        "conv-cells": "parsl_tl.spaces.conv_cells:ConvCellsSpace",
         "dense-skip": "parsl_tl.spaces.dense_skip:DenseSkipSpace",
         "feed-forward": "parsl_tl.spaces.feed_forward:FeedForwardSpace",
+        "lenet": "parsl_tl.spaces.lenet:LeNetSpace",
+        "nasbench201": "parsl_tl.spaces.nasbench201:NASBench201Space",
+        "nt3": "parsl_tl.spaces.nt3:NT3Space",
+        "one-layer": "parsl_tl.spaces.one_layer:OneLayerSpace",
+        "uno": "parsl_tl.spaces.uno:UnoSpace",
     },
 )
 
@@ -31,7 +38,8 @@ def get_space(name: str, **kwargs: Any) -> SearchSpace:
 
     Args:
         name: a name of ``list_spaces``, or ``module:attribute`` or ``file.py:attribute`` of a
-            ``SearchSpace`` class, or of a function that returns a space.
+            ``SearchSpace`` class, of a function that returns a space, or of one that builds Keras
+            models: ``build(hp, inputs, head)``, or a Keras Tuner hypermodel ``build_model(hp)``.
         **kwargs: its arguments, such as ``num_layers=10``.
 
     Raises:
@@ -40,7 +48,10 @@ def get_space(name: str, **kwargs: Any) -> SearchSpace:
     found = _REGISTRY.find(name)
     if not callable(found):
         raise SpaceError(f"{name!r} is {found!r}; it must be a SearchSpace class or make a space")
-    space = make_object(found, kwargs, f"search space {name!r}", SpaceError)
+    what = f"search space {name!r}"
+    if is_keras_function(found):
+        found, kwargs = KerasFunctionSpace, {"found": found, **kwargs}
+    space = make_object(found, kwargs, what, SpaceError)
     if not isinstance(space, SearchSpace):
         raise SpaceError(f"{name!r} gives a {type(space).__name__}, which is no SearchSpace")
     space.check_choices()

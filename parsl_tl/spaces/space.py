@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 import operator
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parsl_tl.errors import ParslTLError, SpaceError
+from parsl_tl.errors import ImpossibleArchitectureError, ParslTLError, SpaceError
 from parsl_tl.mpi import mpi_left_alone
+from parsl_tl.spaces.built import read_graph, reason_of_keras, with_input_names
+from parsl_tl.spaces.head import Head, read_heads
+from parsl_tl.spaces.invalidation import count_invalidated
+from parsl_tl.spaces.old_assemble import assemble_with_old_parameters, has_old_parameters
+from parsl_tl.spaces.shapes import Shapes, input_names, input_shapes
 
 if TYPE_CHECKING:
+    import keras
+
     from parsl_tl.architecture import ArchitectureGraph
 
-Shapes = Sequence[int] | Sequence[Sequence[int]]
+__all__ = ["Choice", "SearchSpace", "Shapes", "input_shapes"]
 
 
 class Choice(NamedTuple):
@@ -28,18 +34,20 @@ class Choice(NamedTuple):
     """
 
     name: str
-    values: tuple[str | int, ...]
+    values: tuple[str | int | float, ...]
 
 
 class SearchSpace(ABC):
     """A list of choices. An architecture is one index per choice, its ``arch_seq``.
 
-    Subclasses define ``choices``, ``assemble`` and ``invalidated``.
+    Subclasses define ``choices`` and ``assemble``. Where some choices have a meaning only with
+    certain values of others, they define ``active``, too.
     """
 
     name: str = "custom"
     builds_keras_models: bool = False
     """Whether ``assemble`` was seen to give Keras models, which takes much longer than graphs."""
+    _last_shapes: tuple[Shapes, list[Head]] | None = None
 
     @abstractmethod
     def choices(self) -> list[Choice]:
@@ -48,19 +56,75 @@ class SearchSpace(ABC):
     @abstractmethod
     def assemble(
         self,
-        labels: Sequence[str | int],
-        input_shapes: list[tuple[int, ...]],
-        units: int,
-        output_activation: str,
-    ) -> ArchitectureGraph:
-        """Builds the graph of the chosen labels, one per choice; called with checked arguments.
+        labels: Sequence[str | int | float],
+        inputs: list[tuple[int, ...]],
+        heads: list[Head],
+    ) -> ArchitectureGraph | keras.Model:
+        """Builds the graph of the chosen labels; called with checked arguments.
 
-        A ``keras.Model`` is as good: its graph is read from it.
+        Args:
+            labels: one per choice.
+            inputs: a shape for each input, without the batch dimension. Inputs with names come in
+                the order of their sorted names.
+            heads: the outputs; ``add_heads`` adds their layers, ``apply_heads`` does with Keras.
+
+        Returns:
+            The graph; a ``keras.Model`` is as good, as its graph is read from it.
+
+        Raises:
+            ImpossibleArchitectureError: no network can be made of these labels.
         """
 
-    @abstractmethod
     def invalidated(self, choice_index: int) -> int:
-        """Returns how many later choices lose their trained layers when this one changes."""
+        """Returns how many later choices lose their trained layers when this one changes.
+
+        By default, it is counted on the graphs of a few architectures, for the shapes that
+        ``build`` was called with last; all later choices, if it was never called.
+        """
+        if self._last_shapes is None:
+            return len(self._choices) - 1 - choice_index
+        key = repr(self._last_shapes)
+        if key not in self._invalidated:
+            shapes, heads = self._last_shapes
+            sizes = [len(choice.values) for choice in self._choices]
+            few = 2 if self.builds_keras_models else 8
+            counts = count_invalidated(sizes, lambda seq: self.build(seq, shapes, heads), few)
+            self._invalidated = {key: counts}
+        return self._invalidated[key][choice_index]
+
+    def active(self, arch_seq: Sequence[int]) -> list[bool]:
+        """Returns, for each choice, whether the architecture depends on it; all do by default."""
+        return [True] * len(arch_seq)
+
+    def canonical(self, arch_seq: Sequence[int]) -> list[int]:
+        """Returns the sequence with inactive choices set to 0: equal for equal architectures.
+
+        Raises:
+            SpaceError: a sequence that does not fit the space.
+        """
+        checked = self.check(arch_seq)
+        return [
+            index if active else 0
+            for index, active in zip(checked, self.active(checked), strict=True)
+        ]
+
+    def training(self, arch_seq: Sequence[int]) -> dict[str, Any]:
+        """Returns what the choices say of how the architecture is trained.
+
+        Returns:
+            Values by the names of a job's training keys, such as ``learning_rate``; none by
+            default.
+        """
+        return {}
+
+    @cached_property
+    def _takes_old_parameters(self) -> bool:
+        return has_old_parameters(self.assemble)
+
+    @cached_property
+    def _invalidated(self) -> dict[str, list[int]]:
+        """For the shapes of the last count, one number per choice."""
+        return {}
 
     @cached_property
     def _choices(self) -> list[Choice]:
@@ -127,7 +191,7 @@ class SearchSpace(ABC):
             checked.append(value)
         return checked
 
-    def labels(self, arch_seq: Sequence[int]) -> list[str | int]:
+    def labels(self, arch_seq: Sequence[int]) -> list[str | int | float]:
         """Returns what was chosen, one label per choice.
 
         Raises:
@@ -142,43 +206,62 @@ class SearchSpace(ABC):
         Raises:
             SpaceError: a sequence that does not fit the space.
         """
-        named = zip(self._choices, self.labels(arch_seq), strict=True)
-        return ", ".join(f"{choice.name} {label}" for choice, label in named)
+        labels = self.labels(arch_seq)
+        named = zip(self._choices, labels, self.active(arch_seq), strict=True)
+        return ", ".join(f"{choice.name} {label}" for choice, label, active in named if active)
 
     def build(
         self,
         arch_seq: Sequence[int],
         input_shape: Shapes,
-        output_shape: Sequence[int],
+        heads: Sequence[int] | Head | Sequence[Head],
         output_activation: str = "linear",
     ) -> ArchitectureGraph:
-        """Builds the graph of an architecture; neither Keras nor weights are involved.
+        """Builds the graph of an architecture; no weights are involved.
 
         Args:
             arch_seq: one index per choice.
-            input_shape: without the batch dimension; a list of shapes for several inputs.
-            output_shape: ``(units,)`` of the output layer.
-            output_activation: ``softmax`` for classes, ``linear`` for regression.
+            input_shape: without the batch dimension; a list of shapes for several inputs, or a
+                mapping of their names to shapes.
+            heads: the outputs: a ``Head``, a list of those, or ``(units,)`` of one output layer.
+            output_activation: of the output layer, where only its units are given: ``softmax`` for
+                classes, ``linear`` for regression.
 
         Raises:
+            ImpossibleArchitectureError: there is no network of these choices.
             SpaceError: a sequence or a shape that does not fit the space, or ``assemble`` fails.
         """
         labels = self.labels(arch_seq)
-        if len(output_shape) != 1 or not _is_shape(output_shape):
-            raise SpaceError(f"output shape {output_shape!r} must be (units,), units at least 1")
+        outputs = read_heads(heads, output_activation)
         shapes = input_shapes(input_shape)
+        built = self._assemble(arch_seq, labels, shapes, outputs)
+        graph = read_graph(built, self.name, shapes, outputs)
+        self.builds_keras_models = graph is not built
+        self._last_shapes = (input_shape, outputs)
+        names = input_names(input_shape)
+        return graph if names is None else with_input_names(graph, names)
+
+    def _assemble(
+        self,
+        arch_seq: Sequence[int],
+        labels: list[str | int | float],
+        shapes: list[tuple[int, ...]],
+        heads: list[Head],
+    ) -> Any:
         try:
-            built = self.assemble(labels, shapes, int(output_shape[0]), output_activation)
+            if self._takes_old_parameters:
+                return assemble_with_old_parameters(self.assemble, self.name, labels, shapes, heads)
+            return self.assemble(labels, shapes, heads)
         except (ParslTLError, MemoryError):
             raise
         except Exception as error:  # whatever a user's space may raise
+            reason = reason_of_keras(error)
+            if reason is not None:
+                raise ImpossibleArchitectureError(reason) from error
             raise SpaceError(
                 f"space {self.name!r} cannot build {list(arch_seq)}: {type(error).__name__}: "
                 f"{error}"
             ) from error
-        graph = _as_graph(built, self.name)
-        self.builds_keras_models = graph is not built
-        return graph
 
     def problem(self) -> Any:
         """Returns DeepHyper's ``HpProblem`` with one hyperparameter per choice, an index."""
@@ -191,42 +274,3 @@ class SearchSpace(ABC):
             # A range needs two ends that differ.
             problem.add_hyperparameter((0, count - 1) if count > 1 else [0], choice.name)
         return problem
-
-
-def _as_graph(built: Any, name: str) -> ArchitectureGraph:
-    """Reads what a space has built: a graph, or a Keras model.
-
-    Raises:
-        SpaceError: it is neither.
-    """
-    from parsl_tl.architecture import ArchitectureGraph
-
-    if isinstance(built, ArchitectureGraph):
-        return built
-    keras = sys.modules.get("keras")  # who made a model has loaded it
-    if keras is not None and isinstance(built, keras.Model):
-        return ArchitectureGraph.from_keras(built)
-    raise SpaceError(
-        f"assemble of space {name!r} gives a {type(built).__name__}; it must return an "
-        "ArchitectureGraph (GraphBuilder.build makes one) or a keras.Model"
-    )
-
-
-def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, list | tuple) and all(
-        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
-    )
-
-
-def input_shapes(shape: Any) -> list[tuple[int, ...]]:
-    """Returns the shapes of a model's inputs, from one shape or a list of shapes.
-
-    Raises:
-        SpaceError: it is neither.
-    """
-    shapes = [shape] if _is_shape(shape) and shape else shape
-    if not isinstance(shapes, list | tuple) or not shapes or not all(map(_is_shape, shapes)):
-        raise SpaceError(
-            f"input shape {shape!r} must be a tuple of sizes, such as (64,), or a list of those"
-        )
-    return [tuple(item) for item in shapes]

@@ -31,6 +31,7 @@ class DonorQueries:
         quality_rate: float = 0.0,
         min_quality: float | None = None,
         exclude: Collection[int] = (),
+        fingerprints: Collection[int] | None = None,
     ) -> Match | None:
         """Finds the stored model with the longest common prefix.
 
@@ -46,14 +47,17 @@ class DonorQueries:
                 quality only decides between equally long prefixes.
             min_quality: leaves out models below it.
             exclude: ids to leave out (the candidate's own, say).
+            fingerprints: of the data of models that may be found, as ``put`` was told them; 0
+                stands for models of which nothing was said. Any model when None.
 
         Returns:
             The match, or None if no model shares a layer.
 
         Raises:
-            InvalidValueError: a negative rate or weight, NaN, an unknown ``by``.
+            InvalidValueError: a negative rate or weight, NaN, an unknown ``by``, a fingerprint that
+                is no unsigned 64-bit integer.
         """
-        how = query_options(by, quality_rate, min_quality, exclude)
+        how = query_options(by, quality_rate, min_quality, exclude, fingerprints)
         pinned = self._engine.find_donor(graph.layer_keys, class_weights([graph], by), **how)
         if pinned is None:
             return None
@@ -79,16 +83,18 @@ class DonorQueries:
         quality_rate: float = 0.0,
         min_quality: float | None = None,
         exclude: Collection[int] = (),
+        fingerprints: Collection[int] | None = None,
         threads: int | None = None,
     ) -> FoundDonors:
         """Answers many queries in one call, on several threads.
 
         Args:
             graphs: the candidates' architectures.
-            by: see ``find_donor``, as are the next three.
+            by: see ``find_donor``, as are the next four.
             quality_rate: see there.
             min_quality: see there.
             exclude: see there.
+            fingerprints: see there.
             threads: how many; all cores when None.
 
         Returns:
@@ -98,7 +104,7 @@ class DonorQueries:
         keys = [graph.layer_keys for graph in graphs]
         starts = np.cumsum([0, *(len(own) for own in keys)], dtype=np.int64)
         flat = np.concatenate(keys) if keys else np.empty(0, np.uint64)
-        how = query_options(by, quality_rate, min_quality, exclude)
+        how = query_options(by, quality_rate, min_quality, exclude, fingerprints)
         count = threads if threads is not None else len(os.sched_getaffinity(0))
         if count < 1:
             raise InvalidValueError(f"threads={threads!r} must be at least 1")

@@ -73,6 +73,7 @@ class ModelStore(DonorQueries, ABC):
         parent: int | None = None,
         donor: int | None = None,
         attributes: Mapping[str, Any] | None = None,
+        fingerprint: int = 0,
         wait: Literal[True] = True,
     ) -> PutResult: ...
 
@@ -87,6 +88,7 @@ class ModelStore(DonorQueries, ABC):
         parent: int | None = None,
         donor: int | None = None,
         attributes: Mapping[str, Any] | None = None,
+        fingerprint: int = 0,
         wait: Literal[False],
     ) -> Future[PutResult]: ...
 
@@ -100,6 +102,7 @@ class ModelStore(DonorQueries, ABC):
         parent: int | None = None,
         donor: int | None = None,
         attributes: Mapping[str, Any] | None = None,
+        fingerprint: int = 0,
         wait: bool = True,
     ) -> PutResult | Future[PutResult]:
         """Stores a model; once this returns, the model survives the death of any process.
@@ -116,14 +119,16 @@ class ModelStore(DonorQueries, ABC):
                 lineage alone, and nothing is shared with it.
             donor: the model whose prefix came over.
             attributes: anything JSON can hold, kept with the model.
+            fingerprint: of the data that the model was trained on, unsigned 64-bit; 0 says none.
+                Queries may allow donors of some data only.
             wait: False stores the model in the background, in the order of the calls, and gives a
                 future at once. The arrays must stay as they are until it is done, and it is the
                 future that tells what went wrong. ``close`` waits for all of them.
 
         Raises:
-            InvalidValueError: a NaN quality, an id out of range, weights for an unknown layer;
-                with a parent or donor, a layer that has weights (as classes of Keras tell, or
-                other models of the store) and gets none, neither from here nor from them.
+            InvalidValueError: a NaN quality, an id or fingerprint out of range, weights for an
+                unknown layer; with a parent or donor, a layer that has weights (as classes of Keras
+                tell, or other models of the store) and gets none, neither from here nor from them.
             ArchitectureError: the graph was read from a model in which a layer keeps more than
                 config and weights.
             ModelExistsError: the id was used before, by a living or retired model.
@@ -133,7 +138,9 @@ class ModelStore(DonorQueries, ABC):
             StoreFullError: no space is left; the store is as before.
             StorePermissionError: the store is read-only.
         """
-        request = put_request(model_id, graph, weights, quality, parent, donor, attributes)
+        request = put_request(
+            model_id, graph, weights, quality, parent, donor, attributes, fingerprint
+        )
         if wait:
             return self._put(request)
         return self._background().submit(self._put, request)
@@ -147,7 +154,7 @@ class ModelStore(DonorQueries, ABC):
         result = self._engine.put(*stated, tensors, None if is_alone else weighted)  # type: ignore[call-arg]
         self._pass_on_warnings()
         given = {layer for layer, *_ in tensors}
-        names = stated[5]
+        names = stated[6]
         return PutResult(
             result.bytes_stored,
             result.layers_stored,
@@ -174,6 +181,7 @@ class ModelStore(DonorQueries, ABC):
         edge_starts: NDArray[np.int64],
         edges: NDArray[np.uint32],
         parents: NDArray[np.int64] | None = None,
+        fingerprints: NDArray[np.uint64] | None = None,
     ) -> None:
         """Stores many models without weights, from flat arrays: populations, for load tests.
 
@@ -190,6 +198,7 @@ class ModelStore(DonorQueries, ABC):
             edge_starts: [n + 1], as ``layer_starts``.
             edges: [m, 2], source and target, counted within the model.
             parents: [n], the position of the parent in these arrays; -1 for none.
+            fingerprints: [n], of the data of each model; 0 says none, as does None for all.
 
         Raises:
             InvalidValueError: arrays that do not fit each other.
@@ -215,6 +224,7 @@ class ModelStore(DonorQueries, ABC):
             list(class_names),
             edge_starts,
             np.asarray(edges, np.uint32).reshape(-1),
+            np.empty(0, np.uint64) if fingerprints is None else fingerprints,
         )
         self._pass_on_warnings()
 
@@ -288,7 +298,11 @@ class ModelStore(DonorQueries, ABC):
         return ArchitectureGraph.from_json(self._engine.architecture(check_model_id(model_id)))
 
     def info(self, model_id: int) -> dict[str, Any]:
-        """Returns quality, parent, donor, created (ns since 1970), bytes, layers, attributes."""
+        """Returns what is known of the model.
+
+        ``quality``, ``parent``, ``donor``, ``fingerprint`` (of its data, 0 if none was said),
+        ``created_ns`` (since 1970), ``bytes_owned``, ``bytes_total``, ``layers``, ``attributes``.
+        """
         info: dict[str, Any] = {**self._engine.model(check_model_id(model_id))}
         info["layers"] = [name for name, _, _ in info["layers"]]
         info["attributes"] = json.loads(info["attributes"])
@@ -299,7 +313,8 @@ class ModelStore(DonorQueries, ABC):
 
         Columns: ``model_id``, ``parent``, ``donor`` (uint64), ``quality`` (float64),
         ``num_layers`` (uint32, all layers of the graph), ``bytes_owned``, ``bytes_total`` (uint64),
-        ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text). Ids stay exact in pandas.
+        ``created`` (timestamp[ns, UTC]), ``attributes`` (JSON text), ``fingerprint`` (uint64, of
+        the data, 0 if none was said). Ids stay exact in pandas.
         """
         return table_of(self._engine.models())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.native import native
+from parsl_tl.store.fingerprint import check_fingerprints
 
 
 class Best(NamedTuple):
@@ -51,6 +53,7 @@ class PrefixIndex:
         keys: NDArray[np.uint64],
         qualities: NDArray[np.float64] | None = None,
         sequences: NDArray[np.uint64] | None = None,
+        fingerprints: NDArray[np.uint64] | None = None,
     ) -> None:
         """Adds models.
 
@@ -61,6 +64,7 @@ class PrefixIndex:
             qualities: [n], finite; 0 by default.
             sequences: [n], what decides between equal prefixes of equal quality: the larger
                 one wins. By default in the order of adding.
+            fingerprints: [n], of the data of each model; 0 by default.
 
         Raises:
             InvalidValueError: arrays that do not fit each other, a key that a model has twice, or
@@ -73,7 +77,9 @@ class PrefixIndex:
         if sequences is None:
             first = self._next_sequence
             sequences = np.arange(first, first + count, dtype=np.uint64)
-        self._index.add(ids, layer_starts, keys, qualities, sequences)
+        if fingerprints is None:
+            fingerprints = np.zeros(count, np.uint64)
+        self._index.add(ids, layer_starts, keys, qualities, sequences, fingerprints)
         if count:
             self._next_sequence = max(self._next_sequence, int(sequences.max()) + 1)
 
@@ -86,16 +92,23 @@ class PrefixIndex:
         self._index.remove(model_id)
 
     def best(
-        self, layer_starts: NDArray[np.int64], keys: NDArray[np.uint64], *, threads: int = 1
+        self,
+        layer_starts: NDArray[np.int64],
+        keys: NDArray[np.uint64],
+        *,
+        fingerprints: Collection[int] | None = None,
+        threads: int = 1,
     ) -> Best:
         """Finds the model with the longest common prefix, for each of many queries.
 
         Args:
             layer_starts: [q + 1]; the keys of query i stand from ``layer_starts[i]`` on.
             keys: one per layer.
+            fingerprints: of the data of models that may be found; any when None.
             threads: that share the queries.
 
         Raises:
-            InvalidValueError: arrays that do not fit each other.
+            InvalidValueError: arrays that do not fit each other, a fingerprint out of range.
         """
-        return Best(*self._index.best(layer_starts, keys, max(1, threads)))
+        allowed = check_fingerprints(fingerprints)
+        return Best(*self._index.best(layer_starts, keys, allowed, max(1, threads)))

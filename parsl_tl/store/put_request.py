@@ -10,6 +10,7 @@ import numpy as np
 
 from parsl_tl.architecture.keras_state import check_graph
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.fingerprint import check_fingerprint
 from parsl_tl.store.model_id import check_model_id
 from parsl_tl.store.pinned_reading import Weights
 from parsl_tl.store.tensors import dtype_name, to_bytes
@@ -27,6 +28,7 @@ def put_request(
     parent: int | None,
     donor: int | None,
     attributes: Mapping[str, Any] | None,
+    fingerprint: int,
 ) -> tuple[Any, ...]:
     """Returns the arguments of the native call, checked; see ``ModelStore.put``."""
     check_graph(graph)
@@ -48,6 +50,7 @@ def put_request(
         float(quality),
         None if parent is None else check_model_id(parent),
         None if donor is None else check_model_id(donor),
+        check_fingerprint(fingerprint),
         graph.layer_keys,
         names,
         graph.edges.reshape(-1),

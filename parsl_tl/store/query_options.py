@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.store.fingerprint import check_fingerprints
 from parsl_tl.store.model_id import check_model_id
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ _MOST_WEIGHT = 1e6
 
 
 def query_options(
-    by: ScoreBy, quality_rate: float, min_quality: float | None, exclude: Collection[int]
+    by: ScoreBy,
+    quality_rate: float,
+    min_quality: float | None,
+    exclude: Collection[int],
+    fingerprints: Collection[int] | None,
 ) -> dict[str, Any]:
     """Returns the options of a query as the engine takes them."""
     if not isinstance(by, Mapping) and by not in ("layers", "bytes"):
@@ -46,6 +51,7 @@ def query_options(
         "quality_rate": float(quality_rate),
         "min_quality": min_quality,
         "exclude": {check_model_id(model_id) for model_id in exclude},
+        "fingerprints": check_fingerprints(fingerprints),
     }
 
 

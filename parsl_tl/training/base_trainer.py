@@ -7,14 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.errors import ArchitectureError, InvalidValueError, NaNLossError
+from parsl_tl.errors import ArchitectureError, NaNLossError
 from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
+from parsl_tl.training.compiling import compile_model, judge
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.datasets import batches, validation_batch_size
+from parsl_tl.training.datasets import judging_batches, training_batches
 from parsl_tl.training.freezing import may_change
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
+from parsl_tl.training.schedules import schedule_callback
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -95,6 +97,10 @@ class BaseTrainer:
     def prepare(self, model: keras.Model) -> None:
         """Does what comes between building and training; nothing here."""
 
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks of each ``fit``, in order: the problem's."""
+        return list(self.config.problem.callbacks())
+
     def thaw_after(self) -> int | None:
         """Returns the number of epochs after which ``thaw`` is called; None never calls it."""
         return None
@@ -111,24 +117,29 @@ class BaseTrainer:
         if self.model is None:
             self.model = self.graph.to_keras()
         model = self.model
-        expected = tuple(self.config.problem.output_shape)
-        if model.output_shape != (None, *expected):
-            raise ArchitectureError(
-                f"the model's output has the shape {model.output_shape}, problem "
-                f"{self.config.problem.name!r} needs {(None, *expected)}"
-            )
+        self._check_outputs(model)
         self.report.parameters_total = int(model.count_params())
         self.report.bytes_total = array_bytes(model.weights)
         self.report.layers = len(self.graph)
         self.report.layers_total = len(layers_with_weights(model, self.graph))
         return model
 
+    def _check_outputs(self, model: keras.Model) -> None:
+        problem = self.config.problem
+        found = [tuple(tensor.shape) for tensor in model.outputs]
+        expected = [(None, *head.shape) for head in problem.output_heads()]
+        if found != expected:
+            raise ArchitectureError(
+                f"the model's output has the shape {found[0] if len(found) == 1 else found}, "
+                f"problem {problem.name!r} needs {expected[0] if len(expected) == 1 else expected}"
+            )
+
     def _train(self, model: keras.Model, data: Data) -> BestEpoch:
         config, thaw_after = self.config, self.thaw_after()
         frozen_epochs = 0 if thaw_after is None else min(thaw_after, config.epochs)
         best = BestEpoch(
             model,
-            config.problem.score,
+            config.score,
             # What is thawed later changes too, so its present values belong to the snapshot.
             lambda: model.weights if thaw_after is not None else _changing_weights(model),
             last_epoch=config.epochs - 1,
@@ -153,63 +164,37 @@ class BaseTrainer:
 
     def _fit(self, model: keras.Model, data: Data, best: BestEpoch, *, until: int) -> None:
         """Trains up to an epoch, or until it would stop early."""
-        config = self.config
-        self._compile(model, data)
-        valid_size = validation_batch_size(data.x_valid, config.batch_size)
+        config, problem = self.config, self.config.problem
+        compile_model(model, config, data)
+        callbacks = [*self.callbacks(), best.callback()]
+        if config.schedule is not None:
+            callbacks.insert(
+                0,
+                schedule_callback(
+                    config.schedule, config.learning_rate, config.epochs, config.objective
+                ),
+            )
         model.fit(
-            batches(data.x_train, data.y_train, config.batch_size, seed=config.seed),
-            validation_data=batches(data.x_valid, data.y_valid, valid_size),
+            training_batches(model, problem, data, config.batch_size, config.seed),
+            validation_data=judging_batches(model, problem, data, config.batch_size),
             initial_epoch=best.epochs,
             epochs=until,
             shuffle=False,  # the dataset does it
             verbose=0,
-            callbacks=[best.callback()],
+            callbacks=callbacks,
         )
         best.check()
 
     def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:
         """Judges a model that has nothing to train: all of it came from its donor."""
-        self._compile(model, data)
-        valid_size = validation_batch_size(data.x_valid, self.config.batch_size)
-        logs = model.evaluate(
-            batches(data.x_valid, data.y_valid, valid_size), verbose=0, return_dict=True
-        )
-        best.history.append({f"val_{name}": float(logs[name]) for name in logs})
-        best.value = self.config.problem.score(best.history[-1])
+        config = self.config
+        compile_model(model, config, data)
+        logs = judge(model, config.problem, data, config.batch_size)
+        best.history.append({f"val_{name}": value for name, value in logs.items()})
+        best.value = config.score(best.history[-1])
         if not math.isfinite(best.value):
             raise NaNLossError("the objective of a wholly transferred model is NaN or infinite")
         return best
-
-    def _compile(self, model: keras.Model, data: Data) -> None:
-        """Compiles the model, with a new optimizer.
-
-        Adam corrects its moments by one count of steps for all variables; variables that join
-        later, at a thaw, would make steps three times too large. So moments start anew.
-        """
-        import keras
-
-        config = self.config
-        try:
-            optimizer = keras.optimizers.get(config.optimizer)
-        except ValueError as error:
-            raise InvalidValueError(
-                f"optimizer is {config.optimizer!r}, which Keras does not have: {error}"
-            ) from error
-        optimizer.learning_rate = config.learning_rate
-        model.compile(
-            optimizer=optimizer,
-            loss=config.problem.loss,
-            metrics=config.problem.build_metrics(),
-            jit_compile=config.jit_compile,
-        )
-        # Variables that Keras would create while tracing the training step make TensorFlow trace
-        # it twice. Created before, they save about half of the time of a small evaluation.
-        optimizer.build(model.trainable_variables)
-        first = data.y_train[:1]
-        model.compute_metrics(
-            None, first, keras.ops.zeros((1, *config.problem.output_shape)), sample_weight=None
-        )
-        model.reset_metrics()
 
 
 def _changing_weights(model: keras.Model) -> list[Any]:

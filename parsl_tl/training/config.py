@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import not_
 from typing import Any, Self
@@ -11,9 +11,14 @@ from typing import Any, Self
 from parsl_tl.deprecation import renamed_fields, same
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Problem
+from parsl_tl.problems.problem import read_objective
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.schedules import Schedule, read_schedule
 
-_FROM_PROBLEM = ("epochs", "batch_size", "learning_rate", "optimizer")
+_FROM_PROBLEM = (
+    *("epochs", "batch_size", "learning_rate", "optimizer", "optimizer_args", "clip_norm"),
+    *("schedule", "early_stopping_patience", "dtype_policy", "objective"),
+)
 
 
 @renamed_fields({"patience": ("early_stopping_patience", same), "transfer": ("from_scratch", not_)})
@@ -27,12 +32,22 @@ class TrainingConfig:
         batch_size: samples per step.
         learning_rate: of the optimizer.
         optimizer: a Keras optimizer name.
+        optimizer_args: further arguments of the optimizer.
+        clip_norm: norm that the gradient of each weight is clipped to; None clips nothing.
+        schedule: how the learning rate changes; see ``parsl_tl.training.schedules``.
+        dtype_policy: a Keras dtype policy for all layers but the outputs; None is float32.
+        objective: entry of the history to maximize, with a leading ``-`` to minimize.
         early_stopping_patience: epochs without a better objective after which training stops;
             None never stops early.
         unfreeze_after: epochs after which what was transferred is thawed (earlier, if training
             would stop early) and trained too; None keeps it frozen. The epochs without a better
             objective count anew from then on.
+        train_whole_matches: train a candidate of which everything came over, all layers, instead
+            of judging it as it is: where training itself is searched, it may differ from its donor
+            in that alone.
         from_scratch: True transfers nothing; the model is stored all the same.
+        donors: whose weights may be taken over: ``"same"`` for models of the same data only,
+            ``"any"``, or a list of fingerprints (``Problem.fingerprint``) beside its own.
         seed: of initial weights, shuffling and dropout.
         jit_compile: compile with XLA; pays off only in long trainings.
         model_id: unsigned 64-bit id to store the model under.
@@ -48,9 +63,16 @@ class TrainingConfig:
     batch_size: int
     learning_rate: float
     optimizer: str
+    optimizer_args: Mapping[str, Any] = field(default_factory=dict)
+    clip_norm: float | None = None
+    schedule: Schedule | None = None
+    dtype_policy: str | None = None
+    objective: str = ""
     early_stopping_patience: int | None = None
     unfreeze_after: int | None = None
+    train_whole_matches: bool = False
     from_scratch: bool = False
+    donors: str | Sequence[int] = "same"
     seed: int = 0
     jit_compile: bool = False
     model_id: int | None = None
@@ -74,14 +96,42 @@ class TrainingConfig:
         rate = self.learning_rate
         if not (isinstance(rate, (int, float)) and math.isfinite(rate) and rate > 0):
             raise InvalidValueError(f"learning_rate is {rate!r}; it must be a positive number")
+        norm = self.clip_norm
+        if norm is not None and not (isinstance(norm, (int, float)) and 0 < norm < math.inf):
+            raise InvalidValueError(f"clip_norm is {norm!r}; it must be a positive number")
+        if self.schedule is not None:
+            read_schedule(self.schedule)
+        if not self.objective:
+            object.__setattr__(self, "objective", self.problem.objective)
+        if isinstance(self.donors, str) and self.donors not in ("same", "any"):
+            raise InvalidValueError(
+                f"donors is {self.donors!r}; choose 'same', 'any', or a list of fingerprints"
+            )
+
+    def score(self, logs: Mapping[str, float]) -> float:
+        """Reads the objective from one epoch's history; larger is better.
+
+        Raises:
+            ProblemError: the history has no such entry.
+        """
+        if self.objective == self.problem.objective:
+            return self.problem.score(logs)  # which may be a way of its own
+        return read_objective(self.objective, logs, self.problem.name)
+
+    def fingerprints(self) -> list[int] | None:
+        """Returns the fingerprints of the data whose models may be donors; None for all."""
+        if self.donors == "any":
+            return None
+        others = [] if isinstance(self.donors, str) else self.donors
+        return [self.problem.fingerprint(), *map(int, others)]
 
     @classmethod
     def for_problem(cls, problem: Problem, **overrides: Any) -> Self:
-        """Takes epochs, batch size, learning rate and optimizer from the problem.
+        """Takes the recipe from the problem.
 
         Args:
             problem: whose recipe it is.
-            **overrides: other values for these, and any further field; None leaves the default.
+            **overrides: other values, and any further field; None leaves the problem's.
 
         Raises:
             InvalidValueError: a value that can never work, or a field that there is not.

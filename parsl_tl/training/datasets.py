@@ -1,57 +1,197 @@
-"""From arrays to ``tf.data``: batches that cost TensorFlow one trace."""
+"""From a problem's data to what Keras trains with: batches that cost TensorFlow one trace."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsl_tl.problems.data import Array, Arrays, as_tuple
+from parsl_tl.errors import ProblemError
+from parsl_tl.problems import Problem
+from parsl_tl.problems.data import Array, Arrays, Data, is_stream, leaves, map_arrays
+from parsl_tl.problems.targets import targets_of
 
 if TYPE_CHECKING:
+    import keras
     import tensorflow as tf
 
 _VALIDATION_BATCH_BYTES = 64 * 2**20
 _MAX_SHUFFLE_ROWS = 1_000_000
 
 
-def batches(x: Arrays, y: Array, batch_size: int, seed: int | None = None) -> tf.data.Dataset:
-    """Makes a dataset of ``(x, y)`` batches.
+def training_batches(
+    model: keras.Model, problem: Problem, data: Data, batch_size: int, seed: int
+) -> Any:
+    """Makes what a candidate is trained with: shuffled, weighted and augmented batches.
+
+    Args:
+        model: whose inputs are fed.
+        problem: whose data it is.
+        data: the problem's.
+        batch_size: rows per batch; a stream has its own.
+        seed: of the order of rows.
+    """
+    layers = augmentation_by_input(problem)
+    if is_stream(data.x_train):
+        return _augmented_stream(data.x_train, layers)
+    x, y = _as_fed(model, problem, data.x_train, data.y_train)
+    return batches(x, y, batch_size, seed, weights=data.row_weights(), augmentation=layers)
+
+
+def judging_batches(
+    model: keras.Model, problem: Problem, data: Data, batch_size: int, part: str = "valid"
+) -> Any:
+    """Makes what a model is judged by: all rows of a part, in order, as they are.
+
+    Args:
+        model: whose inputs are fed.
+        problem: whose data it is.
+        data: the problem's.
+        batch_size: rows per batch at least.
+        part: ``"valid"`` or ``"test"``.
+
+    Raises:
+        ProblemError: the data has no such part.
+    """
+    x, y = data.part(part)
+    if is_stream(x):
+        return x
+    x, y = _as_fed(model, problem, x, y)
+    return batches(x, y, validation_batch_size(x, batch_size))
+
+
+def augmentation_by_input(problem: Problem) -> dict[int, list[Any]]:
+    """Returns the layers that change training inputs, by the number of the input.
+
+    Raises:
+        ProblemError: they name an input that there is not.
+    """
+    said = problem.augmentation()
+    if not isinstance(said, Mapping):
+        return {0: list(said)} if said else {}
+    shape = problem.input_shape
+    names = list(shape) if isinstance(shape, dict) else list(map(str, range(len(shape))))
+    unknown = [name for name in said if name not in names]
+    if unknown:
+        raise ProblemError(
+            f"augmentation of problem {problem.name!r} names the inputs {unknown}; it has {names}"
+        )
+    return {names.index(name): list(layers) for name, layers in said.items()}
+
+
+def _as_fed(model: keras.Model, problem: Problem, x: Any, y: Any) -> tuple[Any, Any]:
+    """Returns inputs and targets in the structure and order that the model has them."""
+    names = list(problem.input_shape) if isinstance(problem.input_shape, dict) else None
+    if names is not None:
+        ordered = [x[name] for name in names] if isinstance(x, dict) else leaves(x)
+        x = dict(zip(names, ordered, strict=True))
+        if not isinstance(model.input, dict):
+            x = tuple(ordered) if len(ordered) > 1 else ordered[0]
+    heads = problem.output_heads()
+    targets = targets_of(y, heads)
+    return x, (targets if len(heads) > 1 else targets[0])
+
+
+def batches(
+    x: Arrays,
+    y: Arrays,
+    batch_size: int,
+    seed: int | None = None,
+    *,
+    weights: Array | None = None,
+    augmentation: Mapping[int, Sequence[Any]] | None = None,
+) -> tf.data.Dataset:
+    """Makes a dataset of ``(x, y)`` batches, or of ``(x, y, weights)``.
 
     The batch axis has no static size. With one, as Keras's own handling of arrays has it, a last
     batch of another size makes TensorFlow trace the training step a second time, which takes
     longer than all the steps of a small problem.
 
     Args:
-        x: inputs, one array or a tuple of them.
-        y: targets.
+        x: inputs, one array or a tuple of them; memory-mapped arrays stay mapped.
+        y: targets, one array or a tuple of them.
         batch_size: rows per batch; the last batch may be smaller.
         seed: shuffle the rows anew for each epoch, in an order that the seed fixes; None keeps
             their order.
+        weights: of the rows in the loss.
+        augmentation: Keras layers for the inputs, by their number.
     """
     import tensorflow as tf
 
-    with tf.device("CPU:0"):
-        inputs = tuple(tf.convert_to_tensor(array) for array in as_tuple(x))
-        targets = tf.convert_to_tensor(y)
-    rows = tf.data.Dataset.range(len(y))
+    count = len(leaves(y)[0])
+    weighted = (x, y) if weights is None else (x, y, weights)
+    flat = [array for arrays in weighted for array in leaves(arrays)]
+    rows = tf.data.Dataset.range(count)
     if seed is not None:
-        rows = rows.shuffle(min(len(y), _MAX_SHUFFLE_ROWS), seed=seed)
-    single = not isinstance(x, tuple)
+        rows = rows.shuffle(min(count, _MAX_SHUFFLE_ROWS), seed=seed)
+    if any(isinstance(array, np.memmap) for array in flat):
+        gather = _gather_mapped(flat)
+    else:
+        with tf.device("CPU:0"):
+            tensors = [tf.convert_to_tensor(array) for array in flat]
 
-    def gather(index: tf.Tensor) -> tuple[object, tf.Tensor]:
-        parts = tuple(tf.gather(tensor, index) for tensor in inputs)
-        return (parts[0] if single else parts), tf.gather(targets, index)
+        def gather(index: tf.Tensor) -> list[tf.Tensor]:
+            return [tf.gather(tensor, index) for tensor in tensors]
+
+    def batch(index: tf.Tensor) -> tuple[Any, ...]:
+        remaining = iter(gather(index))
+        parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in weighted]
+        return (_augment(parts[0], augmentation or {}), *parts[1:])
 
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    return rows.batch(batch_size).map(gather).prefetch(1).with_options(options)
+    return rows.batch(batch_size).map(batch).prefetch(1).with_options(options)
+
+
+def _gather_mapped(arrays: Sequence[Array]) -> Any:
+    """Reads the rows of a batch from disk, instead of holding all of them in memory."""
+    import tensorflow as tf
+
+    def read(index: Any) -> list[Array]:
+        return [np.ascontiguousarray(array[index]) for array in arrays]
+
+    def gather(index: tf.Tensor) -> list[tf.Tensor]:
+        found = tf.numpy_function(read, [index], [array.dtype for array in arrays])
+        for tensor, array in zip(found, arrays, strict=True):
+            tensor.set_shape((None, *array.shape[1:]))
+        return list(found)
+
+    return gather
+
+
+def _augment(x: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
+    """Passes inputs through the layers for them, as in training."""
+    if not layers:
+        return x
+    inputs = list(leaves(x))
+    for number, chain in layers.items():
+        for layer in chain:
+            inputs[number] = layer(inputs[number], training=True)
+    remaining = iter(inputs)
+    return map_arrays(lambda _: next(remaining), x)
+
+
+def _augmented_stream(stream: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
+    """Augments a ``tf.data.Dataset``; other streams are left to their makers.
+
+    Raises:
+        ProblemError: the stream is another one.
+    """
+    if not layers:
+        return stream
+    if not hasattr(stream, "map"):
+        raise ProblemError(
+            f"a {type(stream).__name__} is to be augmented; do it in its __getitem__, or give a "
+            "tf.data.Dataset"
+        )
+    return stream.map(lambda x, *others: (_augment(x, layers), *others))
 
 
 def validation_batch_size(x: Arrays, batch_size: int) -> int:
     """Returns as many rows as fit 64 MiB of input: validation keeps no gradients."""
-    row_bytes = sum(max(1, array.nbytes // len(array)) for array in as_tuple(x))
-    rows = len(as_tuple(x)[0])
+    row_bytes = sum(max(1, array.nbytes // len(array)) for array in leaves(x))
+    rows = len(leaves(x)[0])
     return int(np.clip(_VALIDATION_BATCH_BYTES // row_bytes, min(batch_size, rows), rows))

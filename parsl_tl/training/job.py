@@ -14,6 +14,7 @@ from parsl_tl.errors import InvalidValueError, SpaceError
 from parsl_tl.imports import add_import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.spaces import SearchSpace, get_space
+from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.namespaces import SortedKeys, sort_keys
 from parsl_tl.training.runtime import derive_seed
@@ -112,7 +113,8 @@ class EvaluationJob:
         if name is None:
             names = sorted({*self.settings, *self.given})
             raise InvalidValueError(f"the job does not say 'space'; it has {names}")
-        return get_space(name, **(arguments or {}))
+        hyperparameters = self._before_choices("hyperparameters", Mapping)
+        return with_hyperparameters(get_space(name, **(arguments or {})), hyperparameters)
 
     def _before_choices(self, name: str, kind: type) -> Any:
         """Returns what must be known before the space's choices are: one may be called the same."""
@@ -148,8 +150,7 @@ class EvaluationJob:
         return self.space.build(
             self.arch_seq,
             problem.input_shape,
-            problem.output_shape,
-            output_activation=problem.output_activation,
+            problem.output_heads(),
         )
 
     def config(self) -> TrainingConfig:
@@ -161,7 +162,10 @@ class EvaluationJob:
         """
         return TrainingConfig.for_problem(
             self.problem,
-            **read_training(self.keys.training),
+            # What is a choice of the space is chosen, whatever holds for all candidates.
+            **{**read_training(self.keys.training), **self.space.training(self.arch_seq)},
+            train_whole_matches=bool(self.space.training(self.arch_seq)),
+            donors=self.keys.values.get("donors"),
             from_scratch=self.keys.values.get("from_scratch"),
             seed=derive_seed(self._integer("seed") or 0, self.arch_seq),
             model_id=self.model_id,
@@ -226,14 +230,14 @@ def read_training(training: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("epochs", "batch_size", "early_stopping_patience", "unfreeze_after"):
         if values.get(name) is not None:
             values[name] = _as_int(name, values[name])
-    rate = values.get("learning_rate")
-    if rate is not None:
-        try:
-            values["learning_rate"] = float(rate)
-        except (TypeError, ValueError) as error:
-            raise InvalidValueError(
-                f"learning_rate is {rate!r}; it must be a positive number"
-            ) from error
+    for name in ("learning_rate", "clip_norm"):
+        if values.get(name) is not None:
+            try:
+                values[name] = float(values[name])
+            except (TypeError, ValueError) as error:
+                raise InvalidValueError(
+                    f"{name} is {values[name]!r}; it must be a positive number"
+                ) from error
     return values
 
 

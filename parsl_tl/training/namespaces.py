@@ -18,14 +18,15 @@ from parsl_tl.errors import InvalidValueError
 from parsl_tl.suggestions import check_names, did_you_mean
 
 TRAINING_KEYS: Final = (
-    *("epochs", "batch_size", "learning_rate", "optimizer"),
+    *("epochs", "batch_size", "learning_rate", "optimizer", "optimizer_args", "clip_norm"),
+    *("schedule", "dtype_policy", "objective"),
     *("early_stopping_patience", "unfreeze_after", "jit_compile"),
 )
 """How a candidate is trained."""
 
 _EVALUATION_KEYS: Final = (
-    *("problem", "problem_args", "space", "space_args", "import_folders"),
-    *("arch_seq", "job", "model_id", "parent", "from_scratch", "seed", "attributes"),
+    *("problem", "problem_args", "space", "space_args", "hyperparameters", "import_folders"),
+    *("arch_seq", "job", "model_id", "parent", "from_scratch", "donors", "seed", "attributes"),
     *("transfer_method", "store", "store_id", "transfer_args", "overlap_store", "threads"),
 )
 

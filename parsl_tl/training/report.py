@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -52,6 +52,8 @@ class TrainingReport:
         seconds_train: compiling, training, validating.
         seconds_store: storing.
         seconds_total: all of it.
+        seconds_looked_up: how long the training took where a table of results was made, for a
+            problem that is one; None where a model was trained.
         recalled: an earlier attempt had stored this very model; it was not trained again.
         transfer_error: why there was no transfer although one was wanted.
         store_pending: the model was still on its way to the store, in the background.
@@ -65,6 +67,7 @@ class TrainingReport:
         history: all metrics of every epoch, of training and (``val_``) validation, as Keras names
             them; one entry, that of the validation, for a model in which nothing was trained. In
             the metadata it is a list of values for each metric, None for what is not finite.
+        others: further values that a table of results has; in the metadata they stand beside these.
     """
 
     objective: float | None = None
@@ -90,6 +93,7 @@ class TrainingReport:
     seconds_train: float = 0.0
     seconds_store: float = 0.0
     seconds_total: float = 0.0
+    seconds_looked_up: float | None = None
     recalled: bool = False
     transfer_error: str | None = None
     store_pending: bool = False
@@ -99,6 +103,7 @@ class TrainingReport:
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     gpu: str | None = field(default_factory=visible_gpu)
     history: list[dict[str, float]] = field(default_factory=list, repr=False)
+    others: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
@@ -121,13 +126,20 @@ class TrainingReport:
             self.store_error = _bounded("; ".join(texts))
             self.not_stored = " ".join(ids)
 
+    def looked_up(self, known: Mapping[str, Any]) -> None:
+        """Takes over a result that was known without training; see ``Problem.look_up``."""
+        others = dict(known)
+        self.objective = float(others.pop("objective"))
+        self.seconds_looked_up = float(others.pop("seconds"))
+        self.others = others
+
     def metadata(self) -> dict[str, Any]:
         """Returns all but the objective as JSON-able values; all but ``history`` are flat."""
         values = asdict(self)
-        del values["objective"], values["history"]
+        del values["objective"], values["history"], values["others"]
         flat = {
-            name: round(value, 6) if name.startswith("seconds_") else value
-            for name, value in values.items()
+            name: round(value, 6) if name.startswith("seconds_") and value is not None else value
+            for name, value in {**self.others, **values}.items()
         }
         return {**flat, "history": _by_metric(self.history)}
 

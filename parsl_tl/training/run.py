@@ -51,15 +51,18 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``seed``: of the search; every evaluation derives its own from it and ``arch_seq``,
               so that neither ids nor the order of evaluations matter. On a CPU, the same job on
               the same store gives the same objective; GPUs may add numbers in another order.
+            - ``hyperparameters``: what is chosen beside the architecture; see
+              ``parsl_tl.spaces.hyperparameters``.
             - ``training``: a mapping with ``epochs``, ``batch_size``, ``learning_rate``,
-              ``optimizer``, instead of the problem's; ``early_stopping_patience``,
-              ``unfreeze_after``, ``jit_compile``: see ``TrainingConfig``. They may stand beside the
+              ``optimizer`` and the other ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``,
+              instead of the problem's; see ``TrainingConfig``. They may stand beside the
               other keys, too, where no choice of the space is called as they are.
             - ``transfer_method``, ``store``, ``transfer_args``: ``"none"`` or ``"store"``, the
               store's URI, further arguments of the method. A store alone means ``"store"``.
             - ``store_id``: identity of the store, or of the folder of a method that keeps files, as
               the search sees it; this process must see the same.
             - ``overlap_store``: True stores the model in the background; see ``StoreTransfer``.
+            - ``donors``: whose weights may be taken over; see ``TrainingConfig``.
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``attributes``: kept with the stored model.
@@ -112,6 +115,11 @@ def _evaluate(
         job = EvaluationJob.read(given, settings)
         job.check_store()
         report.model_id, report.parent = job.model_id, job.parent
+        known = job.problem.look_up(job.space, job.arch_seq)
+        if known is not None:
+            report.looked_up(known)
+            report.seconds_total = time.perf_counter() - start
+            return report.output()
         with report.timed("start"):
             configure_threads(job.threads)
         report.gpu = visible_gpu()

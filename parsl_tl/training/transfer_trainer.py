@@ -21,6 +21,7 @@ from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.freezing import FrozenLayers
 from parsl_tl.training.report import TrainingReport, describe
 from parsl_tl.transfer import TransferMethod, Transferred
+from parsl_tl.transfer.data_arguments import data_arguments
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -94,7 +95,13 @@ class TransferTrainer(BaseTrainer):
         """Takes over what the transfer method offers, or nothing if it fails."""
         try:
             transferred = self.transfer_method.transfer(
-                model, self.graph, model_id=self.config.model_id, parent=self.config.parent
+                model,
+                self.graph,
+                model_id=self.config.model_id,
+                parent=self.config.parent,
+                **data_arguments(
+                    self.transfer_method.transfer, fingerprints=self.config.fingerprints()
+                ),
             )
         except (StoreError, TransferError, OSError) as error:
             logger.warning("evaluation goes on without transfer: %s", error)
@@ -109,6 +116,8 @@ class TransferTrainer(BaseTrainer):
     def thaw_after(self) -> int | None:
         """Returns ``unfreeze_after`` if there is anything to thaw and an epoch left to train it."""
         after = self.config.unfreeze_after
+        if self.config.train_whole_matches and self.model and not self.model.trainable_variables:
+            after = 0
         if after is None or after >= self.config.epochs or not self._transferred.layer_names:
             return None
         return after
@@ -149,6 +158,9 @@ class TransferTrainer(BaseTrainer):
                 parent=self.config.parent,
                 transferred=self._transferred,
                 attributes=self.config.attributes,
+                **data_arguments(
+                    self.transfer_method.store, fingerprint=self.config.problem.fingerprint()
+                ),
             )
         except (StoreUnreachableError, StoreBusyError) as error:
             logger.warning("the model was not stored: %s", error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parsl_tl.architecture.keras_state import check_model
 from parsl_tl.errors import ModelNotFoundError
+from parsl_tl.store.fingerprint import check_fingerprints
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.client_catalog import ClientCatalog, DonorBy, check_donor_by
 from parsl_tl.transfer.donor_weights import Donor
@@ -99,12 +100,19 @@ class CatalogTransfer(ABC):
         *,
         model_id: int | None,
         parent: int | None = None,
+        fingerprints: Collection[int] | None = None,
     ) -> Transferred:
         """Sets the weights that the donor has; see ``TransferMethod.transfer``."""
+        allowed = check_fingerprints(fingerprints)
         for _ in range(_ATTEMPTS):
             self._catalog.update(self.list_ids(), self.load_records)
             found = self._catalog.find(
-                graph, self.donor, model_id=model_id, parent=parent, min_quality=self.min_quality
+                graph,
+                self.donor,
+                model_id=model_id,
+                parent=parent,
+                min_quality=self.min_quality,
+                fingerprints=allowed,
             )
             if found is None:
                 break
@@ -126,6 +134,7 @@ class CatalogTransfer(ABC):
         parent: int | None = None,
         transferred: Transferred | None = None,
         attributes: Mapping[str, object] | None = None,
+        fingerprint: int = 0,
     ) -> Stored:
         """Writes all weights of the model; see ``TransferMethod.store``.
 
@@ -136,7 +145,7 @@ class CatalogTransfer(ABC):
         check_model(model)
         layers = layers_with_weights(model, graph)
         weights = read_weights(layers)
-        record = ModelRecord.of(model_id, graph, weights, quality, parent, attributes)
+        record = ModelRecord.of(model_id, graph, weights, quality, parent, attributes, fingerprint)
         recalled = self.recall(graph, model_id=model_id)
         if recalled is not None:
             return Stored(quality=recalled)

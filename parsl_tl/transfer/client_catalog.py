@@ -6,7 +6,7 @@ key-value store. The cost of a query grows with the number of models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from parsl_tl.errors import InvalidValueError
@@ -73,6 +73,7 @@ class ClientCatalog:
         model_id: int | None,
         parent: int | None,
         min_quality: float | None,
+        fingerprints: Collection[int] | None = None,
     ) -> Donor | None:
         """Finds the donor: the longest prefix, then the higher quality, then the later model.
 
@@ -82,6 +83,7 @@ class ClientCatalog:
             model_id: the candidate's own id, which cannot be its donor.
             parent: the candidate's parent.
             min_quality: models of less quality are no donors.
+            fingerprints: of the data of models that may be the donor; any when None.
         """
         keys = frozenset(graph.layer_keys.tolist())
         candidates = self._records.keys() - {model_id}
@@ -91,6 +93,8 @@ class ClientCatalog:
         for candidate in candidates:
             record = self._records[candidate]
             if min_quality is not None and record.quality < min_quality:
+                continue
+            if fingerprints is not None and record.fingerprint not in fingerprints:
                 continue
             shared = len(keys & self._keys[candidate])
             rank = (shared, record.quality, record.created_ns, candidate)

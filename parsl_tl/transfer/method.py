@@ -81,6 +81,7 @@ class TransferMethod(Protocol):
         *,
         model_id: int | None,
         parent: int | None = None,
+        fingerprints: Collection[int] | None = None,
     ) -> Transferred:
         """Sets the weights of ``model`` that an earlier model has.
 
@@ -90,6 +91,7 @@ class TransferMethod(Protocol):
             model_id: id of the candidate, which cannot be the donor.
             parent: the model that the candidate is a mutation of: a hint for methods that do not
                 search.
+            fingerprints: of the data of models that may be the donor; any when None.
 
         Raises:
             StoreError: the place where models are kept does not answer, or is damaged.
@@ -108,6 +110,7 @@ class TransferMethod(Protocol):
         parent: int | None = None,
         transferred: Transferred | None = None,
         attributes: Mapping[str, object] | None = None,
+        fingerprint: int = 0,
     ) -> Stored:
         """Keeps the model for later candidates.
 
@@ -120,6 +123,7 @@ class TransferMethod(Protocol):
             parent: the model it is a mutation of.
             transferred: what ``transfer`` gave for it.
             attributes: kept with the model.
+            fingerprint: of the data that it was trained on; 0 says none.
 
         Raises:
             StoreError: it could not be stored.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture.prefix import HASH_SCHEME
 from parsl_tl.errors import InvalidValueError, ModelExistsError, TransferError
+from parsl_tl.store.fingerprint import check_fingerprint
 from parsl_tl.store.model_id import format_model_id
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ModelRecord:
         places: where each weight of each layer is, for methods that cannot tell by its name.
         attributes: kept with the model.
         hash_scheme: how keys and names were made, see ``architecture.prefix``.
+        fingerprint: of the data that it was trained on; 0 if none was said.
     """
 
     model_id: int
@@ -46,6 +48,7 @@ class ModelRecord:
     places: Mapping[str, Sequence[str]] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     hash_scheme: int = 1
+    fingerprint: int = 0
 
     @classmethod
     def of(
@@ -56,6 +59,7 @@ class ModelRecord:
         quality: float,
         parent: int | None,
         attributes: Mapping[str, object] | None,
+        fingerprint: int = 0,
     ) -> ModelRecord:
         """Describes a model that is about to be stored.
 
@@ -66,9 +70,11 @@ class ModelRecord:
             quality: its objective.
             parent: the model it is a mutation of.
             attributes: kept with the model.
+            fingerprint: of the data that it was trained on; 0 says none.
 
         Raises:
-            InvalidValueError: there is no id, or the quality is no finite number.
+            InvalidValueError: there is no id, the quality is no finite number, or the fingerprint
+                is out of range.
         """
         if model_id is None:
             raise InvalidValueError("a model is stored under an id; give the evaluation a model_id")
@@ -86,11 +92,15 @@ class ModelRecord:
             sum(array.nbytes for own in weights.values() for array in own),
             attributes=dict(attributes or {}),
             hash_scheme=HASH_SCHEME,
+            fingerprint=check_fingerprint(fingerprint),
         )
 
     def to_json(self) -> str:
         """Returns the record as JSON."""
-        return json.dumps(asdict(self))
+        fields = asdict(self)
+        if self.fingerprint == 0:  # earlier releases refuse a record with a field they do not know
+            del fields["fingerprint"]
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> ModelRecord:

@@ -27,6 +27,7 @@ class NoTransfer:
         *,
         model_id: int | None,
         parent: int | None = None,
+        fingerprints: Collection[int] | None = None,
     ) -> Transferred:
         """Leaves the model as it is."""
         return Transferred()
@@ -42,6 +43,7 @@ class NoTransfer:
         parent: int | None = None,
         transferred: Transferred | None = None,
         attributes: Mapping[str, object] | None = None,
+        fingerprint: int = 0,
     ) -> Stored:
         """Keeps nothing."""
         return Stored(quality=quality)

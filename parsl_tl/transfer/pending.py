@@ -31,12 +31,14 @@ class PendingModel:
         model_id: its id.
         layer_keys: the keys of its graph's layers.
         quality: its objective.
+        fingerprint: of the data that it was trained on.
         done: when it got there; never an exception.
     """
 
     model_id: int
     layer_keys: frozenset[int]
     quality: float
+    fingerprint: int
     done: Future[None]
 
 
@@ -61,7 +63,12 @@ class PendingWriter:
             return list(self._pending)
 
     def put(
-        self, model_id: int, layer_keys: Iterable[int], quality: float, store: Callable[[], object]
+        self,
+        model_id: int,
+        layer_keys: Iterable[int],
+        quality: float,
+        store: Callable[[], object],
+        fingerprint: int = 0,
     ) -> dict[int, str]:
         """Stores a model soon; waits first if too many are on their way.
 
@@ -70,6 +77,7 @@ class PendingWriter:
             layer_keys: the keys of its graph's layers.
             quality: its objective.
             store: does it; what it raises is returned by a later call.
+            fingerprint: of the data that it was trained on.
 
         Returns:
             What went wrong with earlier models since the last time, by model id.
@@ -80,7 +88,9 @@ class PendingWriter:
             failures, self._failures = self._failures, {}
         done = self._executor.submit(self._run, model_id, store)
         with self._lock:
-            self._pending.append(PendingModel(model_id, frozenset(layer_keys), quality, done))
+            self._pending.append(
+                PendingModel(model_id, frozenset(layer_keys), quality, fingerprint, done)
+            )
         return failures
 
     def _run(self, model_id: int, store: Callable[[], object]) -> None:

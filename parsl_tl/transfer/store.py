@@ -14,6 +14,7 @@ from parsl_tl.errors import (
     ModelNotFoundError,
     StoreUnreachableError,
 )
+from parsl_tl.store.fingerprint import check_fingerprint
 from parsl_tl.transfer.connections import asking, connect, disconnect, storing
 from parsl_tl.transfer.donor_weights import Donor, copy_donor_weights
 from parsl_tl.transfer.method import Stored, Transferred
@@ -76,10 +77,11 @@ class StoreTransfer:
         *,
         model_id: int | None,
         parent: int | None = None,
+        fingerprints: Collection[int] | None = None,
     ) -> Transferred:
         """Sets the weights that the best donor has; see ``TransferMethod.transfer``."""
         with asking(self.uri) as store:
-            return self._transfer(store, model, graph, model_id)
+            return self._transfer(store, model, graph, model_id, fingerprints)
 
     def _transfer(
         self,
@@ -87,15 +89,20 @@ class StoreTransfer:
         model: keras.Model,
         graph: ArchitectureGraph,
         model_id: int | None,
+        fingerprints: Collection[int] | None,
     ) -> Transferred:
-        match = self._find_donor(store, graph, model_id)
+        match = self._find_donor(store, graph, model_id, fingerprints)
         if match is None:
             return Transferred()
         donor = Donor(match.model_id, match.layer_names, lease=match)
         return copy_donor_weights(model, graph, donor, match.shapes, match.read)
 
     def _find_donor(
-        self, store: ModelStore, graph: ArchitectureGraph, model_id: int | None
+        self,
+        store: ModelStore,
+        graph: ArchitectureGraph,
+        model_id: int | None,
+        fingerprints: Collection[int] | None,
     ) -> Match | None:
         def ask() -> Match | None:
             return store.find_donor(
@@ -103,6 +110,7 @@ class StoreTransfer:
                 by=self.by,
                 min_quality=self.min_quality,
                 exclude=() if model_id is None else (model_id,),
+                fingerprints=fingerprints,
             )
 
         match = ask()
@@ -116,6 +124,7 @@ class StoreTransfer:
             for item in writer.pending
             if (shared := len(item.layer_keys & keys))
             and item.model_id != model_id
+            and (fingerprints is None or item.fingerprint in fingerprints)
             and (self.by != "layers" or (shared, item.quality) >= found)
         ]
         for donor in better:
@@ -133,11 +142,13 @@ class StoreTransfer:
         parent: int | None = None,
         transferred: Transferred | None = None,
         attributes: Mapping[str, object] | None = None,
+        fingerprint: int = 0,
     ) -> Stored:
         """Stores what was trained, the rest by reference; see ``TransferMethod.store``.
 
         Raises:
-            InvalidValueError: there is no model id, or the quality is NaN.
+            InvalidValueError: there is no model id, the quality is NaN, or the fingerprint is out
+                of range.
             ArchitectureError: a layer keeps more than config and weights, which would be lost.
             StoreError: nothing was stored.
         """
@@ -146,7 +157,12 @@ class StoreTransfer:
         check_model(model)
         layers = layers_with_weights(model, graph)
         owned = [name for name in layers if name in set(trained)]
-        details: dict[str, Any] = {"quality": quality, "parent": parent, "attributes": attributes}
+        details: dict[str, Any] = {
+            "quality": quality,
+            "parent": parent,
+            "attributes": attributes,
+            "fingerprint": check_fingerprint(fingerprint),
+        }
         donor = transferred.donor if transferred is not None else None
         put = partial(self._put, model_id, graph, owned, list(layers), donor, details)
         if not self.overlap:
@@ -158,6 +174,7 @@ class StoreTransfer:
             graph.layer_keys.tolist(),
             quality,
             partial(put, lambda names: _pick(copies, names)),
+            fingerprint,
         )
         return Stored(
             num_bytes=sum(array.nbytes for name in owned for array in copies[name]),

@@ -43,6 +43,7 @@ LATENCY_COLUMNS = {
 OPERATIONS = {
     "memcpy": 2,
     "bare": 2,
+    "plain": 2,
     "redis": 2,
     "hdf5": 3,
     "embedded": 2,
@@ -201,11 +202,12 @@ def test_targets_are_judged_by_their_ratios(everything):
     found = target_rows({**frames, "remote_small": pd.DataFrame()})
     met = {row["what"]: row["met"] for row in found}
     assert met["put, 16 MB, of bare"]
+    assert met["put, 16 MB, of bare and a new file"]  # both in the time of twice the one
     assert met["get into arrays, 16 MB, of bare"]
     assert not met["get mapped, 16 MB, of memcpy"]
     assert not met["query, random: bare rpcs beside engine"]
     assert not met["put, 1 server: 8 to 2 clients"]
-    assert len(found) == 3 + 1 + 1 + 4
+    assert len(found) == 4 + 1 + 1 + 4
 
 
 def test_the_command_writes_results(tmp_path, capsys):

@@ -51,7 +51,7 @@ def test_same_seed_same_weights():
 
 def test_formats_are_found_by_what_their_files_declare():
     assert tuple(KINDS) == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
-    expected = ("memcpy", "bare", "hdf5", "redis", "embedded", "store")
+    expected = ("memcpy", "bare", "plain", "hdf5", "redis", "embedded", "store")
     assert tuple(methods_of("remote")) == expected
     assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
     assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")

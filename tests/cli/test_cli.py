@@ -49,6 +49,21 @@ def test_looking_into_a_store(folder, capsys):
     assert "2 models" in capsys.readouterr().out
 
 
+def test_fingerprints_are_shown_if_a_model_has_one(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["store", "ls", str(folder)]) == 0
+    assert "data" not in capsys.readouterr().out
+    assert main(["store", "show", str(folder), "12ff"]) == 0
+    assert "data        -" in capsys.readouterr().out
+    with open_store(f"embedded:{folder}") as store:
+        store.put(3, store.graph(IDS[1]), {}, quality=0.1, donor=IDS[1], fingerprint=0xAB << 56)
+    assert main(["store", "ls", str(folder), "--sort", "quality"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [row.split()[-2] for row in rows] == ["│", "ab000000", "│"]
+    assert main(["store", "show", str(folder), "0000000000000003"]) == 0
+    assert "data        ab00000000000000" in capsys.readouterr().out
+
+
 def test_verify_names_what_is_damaged(folder, capsys):
     segment = folder / "segments" / f"{IDS[0]:016x}.seg"
     data = bytearray(segment.read_bytes())

@@ -71,8 +71,8 @@ def test_parameters_are_those_that_keras_counts(name):
 class NoisySpace(FeedForwardSpace):
     """Derived from a known space, but its graphs are its own."""
 
-    def assemble(self, labels, input_shapes, units, output_activation):
-        return super().assemble(["identity", *labels[1:]], input_shapes, units, output_activation)
+    def assemble(self, labels, inputs, heads):
+        return super().assemble(["identity", *labels[1:]], inputs, heads)
 
 
 def test_a_derived_space_is_built_by_itself():

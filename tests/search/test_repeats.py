@@ -3,12 +3,23 @@
 import numpy as np
 import pytest
 
+from parsl_tl.problems import Problem
 from parsl_tl.search import ExpiringRegularizedEvolution
+from parsl_tl.search.admission import Admission
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
-from parsl_tl.search.evaluated import EvaluatedArchitectures, identify_graphs
+from parsl_tl.search.evaluated import EvaluatedArchitectures
 from parsl_tl.spaces import get_space
 
 SMALL = get_space("feed-forward", num_layers=2, units=(4, 8, 4), activations=["relu"])
+
+
+class Small(Problem):
+    name, input_shape, output_shape = "small", (3,), (2,)
+
+    def _load(self):
+        raise AssertionError("nobody needs its data")
+
+
 NAMES = [choice.name for choice in SMALL.choices()]
 
 
@@ -73,7 +84,7 @@ def test_an_interrupted_search_asks_for_the_same(tmp_path, stop):
 
 
 def test_sequences_of_one_graph_are_one_architecture():
-    identify = identify_graphs(SMALL, (3,), (2,))
+    identify = Admission(SMALL, Small()).identity
     assert identify((0, 2)) == identify((2, 0))  # the layer that is left out may stand anywhere
     assert identify((1, 2)) != identify((2, 1))
     evaluated = EvaluatedArchitectures(SMALL, identify)
@@ -96,7 +107,7 @@ def test_what_is_left_is_found_however_little_it_is():
 
 def test_a_large_space_is_not_looked_through():
     large = get_space("dense-skip", num_layers=10)
-    evaluated = EvaluatedArchitectures(large, identify_graphs(large, (3,), (2,)))
+    evaluated = EvaluatedArchitectures(large, Admission(large, Small()).identity)
     assert evaluated.num_left(10**9) == 10**9
     assert evaluated.draw(np.random.default_rng(0)) not in evaluated
 

@@ -6,7 +6,7 @@ import pytest
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import SpaceError
-from parsl_tl.spaces import Choice, SearchSpace, get_space
+from parsl_tl.spaces import Choice, SearchSpace, apply_heads, get_space
 
 
 class Custom(SearchSpace):
@@ -20,18 +20,18 @@ class Custom(SearchSpace):
     def invalidated(self, choice_index):
         return 1 - choice_index
 
-    def assemble(self, labels, input_shapes, units, output_activation):
+    def assemble(self, labels, inputs, heads):
         return self.built if self.built != "raise" else labels[7]
 
 
 class OfKeras(Custom):
-    def assemble(self, labels, input_shapes, units, output_activation):
+    def assemble(self, labels, inputs, heads):
         import keras
 
-        x = inputs = keras.Input(input_shapes[0])
+        x = start = keras.Input(inputs[0])
         for _ in range(labels[1]):
             x = keras.layers.Dense(labels[0], activation="relu")(x)
-        return keras.Model(inputs, keras.layers.Dense(units, activation=output_activation)(x))
+        return keras.Model(start, apply_heads(x, heads))
 
 
 def test_a_keras_model_is_read_as_a_graph():

@@ -19,6 +19,7 @@ GRAPH = st.tuples(
     st.lists(st.sampled_from([1, 2, "relu"]), max_size=3),
 )
 QUALITY = st.sampled_from([-1e3, -1.0, -0.5, 0.0, 0.25, 1.0, 1e3])
+FINGERPRINT = st.sampled_from([0, 1, 2, 2**64 - 1])  # of the data
 
 
 def graph_of(form):
@@ -52,19 +53,21 @@ def weight_of(layer, by):
     return math.floor(by.get(layer.class_name, 0.0) * 65536 + 0.5)
 
 
-def oracle(living, query, by, quality_rate=0.0, min_quality=None, exclude=()):
-    """(id, score) of the best of (id, graph, quality), oldest first; None without one."""
+def oracle(living, query, by, quality_rate=0.0, min_quality=None, exclude=(), fingerprints=None):
+    """(id, score) of the best of (id, graph, quality, fingerprint), oldest first, or None."""
     unit = 1.0 if isinstance(by, str) else 1 / 65536
     weight = {
         key: weight_of(layer, by)
         for key, layer in zip(query.layer_keys.tolist(), query.layers, strict=True)
     }
     best = None
-    for order, (model_id, graph, quality) in enumerate(living):
+    for order, (model_id, graph, quality, fingerprint) in enumerate(living):
         common = weight.keys() & set(graph.layer_keys.tolist())
         if not common or model_id in exclude:
             continue
         if min_quality is not None and quality < min_quality:
+            continue
+        if fingerprints is not None and fingerprint not in fingerprints:
             continue
         score = sum(weight[key] for key in common) * unit
         rank = (score + quality_rate * quality, quality, order)
@@ -103,11 +106,12 @@ HOW = st.fixed_dictionaries(
         "quality_rate": st.sampled_from([0.0, 1e-3, 1.0, 7.5, 1e300]),
         "min_quality": st.sampled_from([None, -0.5, 0.0, 0.25, 1e4]),
         "exclude": st.sets(st.integers(0, 14), max_size=3),
+        "fingerprints": st.none() | st.sets(FINGERPRINT),
     }
 )
 STEP = st.one_of(
-    st.tuples(st.just("put"), GRAPH, QUALITY),
-    st.tuples(st.just("put"), GRAPH, QUALITY),
+    st.tuples(st.just("put"), GRAPH, QUALITY, FINGERPRINT),
+    st.tuples(st.just("put"), GRAPH, QUALITY, FINGERPRINT),
     st.tuples(st.just("retire"), st.integers(0, 14)),
     st.sampled_from([("fold",), ("compact",), ("reopen",)]),
 )
@@ -127,12 +131,13 @@ def test_every_option_gives_the_oracles_answer(steps, queries, hows, threads):
         living, next_id = [], 0
         for step in steps:
             if step[0] == "put":
-                graph = graph_of(step[1])
-                store.put(next_id, graph, weights_of(graph), quality=step[2])
-                living.append((next_id, graph, step[2]))
+                _, form, quality, fingerprint = step
+                graph, stated = graph_of(form), {"quality": quality, "fingerprint": fingerprint}
+                store.put(next_id, graph, weights_of(graph), **stated)
+                living.append((next_id, graph, quality, fingerprint))
                 next_id += 1
             elif step[0] == "retire":
-                if any(model_id == step[1] for model_id, _, _ in living):
+                if any(model[0] == step[1] for model in living):
                     store.retire(step[1])
                     living = [model for model in living if model[0] != step[1]]
             elif step[0] == "reopen":
@@ -200,6 +205,10 @@ def test_a_prefix_that_counts_nothing_is_still_a_match(store):
         ({"by": {"Dense": math.inf}}, "inf"),
         ({"by": {"Dense": 1_000_001.0}}, "1000001"),
         ({"exclude": [-1]}, "-1"),
+        ({"fingerprints": [-1]}, "-1"),
+        ({"fingerprints": [2**64]}, str(2**64)),
+        ({"fingerprints": [1.5]}, "1.5"),
+        ({"fingerprints": 17}, "17"),
     ],
 )
 def test_bad_options_are_refused_by_value(store, how, named):

@@ -28,7 +28,7 @@ def quality_of(model_id):
     return float(model_id % 13) - 6.0
 
 
-def put_population(store, ids):
+def put_population(store, ids, fingerprints=None):
     ids = np.asarray(ids, np.uint64)
     count = len(ids)
     store.put_architectures(
@@ -40,6 +40,7 @@ def put_population(store, ids):
         ["Dense"],
         np.zeros(count + 1, np.int64),
         np.empty((0, 2), np.uint32),
+        fingerprints=fingerprints,
     )
 
 
@@ -47,7 +48,7 @@ def ask(store, hashes):
     """(id, common layers) of the best model for the hashes; None without one."""
     keys = np.asarray(hashes, np.uint64)
     found, ids, scores, _ = store._engine.find_donors(
-        keys, np.array([0, len(keys)]), np.empty(0), "layers", 0.0, None, set(), 1
+        keys, np.array([0, len(keys)]), np.empty(0), "layers", 0.0, None, set(), None, 1
     )
     return (int(ids[0]), int(scores[0])) if found[0] else None
 

@@ -28,6 +28,11 @@ class Exhausting(Interrupted):
         raise MemoryError("no room for the data")
 
 
+class Known(Interrupted):
+    def look_up(self, space, arch_seq):
+        return {"objective": sum(arch_seq), "seconds": 12.5, "latency": 7}
+
+
 class Plain(Interrupted):
     objective = "-val_loss"
     epochs = 1

@@ -9,6 +9,7 @@ struct DescribeModelReply {
   double quality = 0.0;
   std::optional<std::uint64_t> parent;
   std::optional<std::uint64_t> donor;
+  std::uint64_t fingerprint = 0;  // of the data
   std::int64_t created_ns = 0;
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
@@ -21,6 +22,7 @@ struct DescribeModelReply {
     field("quality", self.quality);
     field("parent", self.parent);
     field("donor", self.donor);
+    field("fingerprint", self.fingerprint);
     field("created_ns", self.created_ns);
     field("layer_keys", self.layer_keys);
     field("layer_names", self.layer_names);

@@ -38,6 +38,7 @@ struct FindDonorsRequest {
   double quality_rate = 0.0;
   std::optional<double> min_quality;
   std::vector<std::uint64_t> exclude;
+  std::optional<std::vector<std::uint64_t>> fingerprints;  // of the data; see QueryOptions
   bool with_times = false;  // several servers are asked: when it was stored decides ties
   bool opens = false;       // for one query only
   std::uint64_t lease = 0;  // see OpenModelRequest
@@ -52,6 +53,7 @@ struct FindDonorsRequest {
     field("quality_rate", self.quality_rate);
     field("min_quality", self.min_quality);
     field("exclude", self.exclude);
+    field("fingerprints", self.fingerprints);
     field("with_times", self.with_times);
     field("opens", self.opens);
     field("lease", self.lease);

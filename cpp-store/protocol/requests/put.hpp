@@ -25,6 +25,7 @@ struct PutMessage {
   double quality = 0.0;
   std::optional<std::uint64_t> parent;
   std::optional<std::uint64_t> donor;
+  std::uint64_t fingerprint = 0;  // of the data
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
   std::vector<std::uint32_t> edges;
@@ -49,6 +50,7 @@ struct PutMessage {
     field("quality", self.quality);
     field("parent", self.parent);
     field("donor", self.donor);
+    field("fingerprint", self.fingerprint);
     field("layer_keys", self.layer_keys);
     field("layer_names", self.layer_names);
     field("edges", self.edges);

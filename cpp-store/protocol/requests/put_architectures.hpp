@@ -23,6 +23,7 @@ struct PutArchitecturesRequest {
   std::vector<std::string> class_names;
   std::vector<std::int64_t> edge_starts;
   std::vector<std::uint32_t> edges;
+  std::vector<std::uint64_t> fingerprints;
 
   static void fields(auto& self, auto&& field) {
     field("model_ids", self.model_ids);
@@ -35,6 +36,7 @@ struct PutArchitecturesRequest {
     field("class_names", self.class_names);
     field("edge_starts", self.edge_starts);
     field("edges", self.edges);
+    field("fingerprints", self.fingerprints);
   }
 };
 

@@ -8,6 +8,7 @@ DescribeModelReply handle(CallContext& call, const DescribeModelRequest& request
   reply.quality = model.quality;
   reply.parent = model.parent;
   reply.donor = model.donor;
+  reply.fingerprint = model.fingerprint;
   reply.created_ns = model.created_ns;
   reply.bytes_owned = model.bytes_owned;
   reply.bytes_total = model.bytes_total;

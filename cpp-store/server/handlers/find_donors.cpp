@@ -24,9 +24,15 @@ std::vector<Query> queries_of(const FindDonorsRequest& request) {
   refuse_if(!std::is_sorted(request.starts.begin(), request.starts.end()),
             "queries must not overlap");
   refuse_if(request.starts.size() > kMostQueries, "more than 262143 queries in one request");
-  const QueryOptions options{static_cast<ScoreBy>(request.by), request.quality_rate,
-                             request.min_quality,
-                             IdSet({request.exclude.begin(), request.exclude.end()})};
+  const auto set_of = [](const std::vector<std::uint64_t>& ids) {
+    return IdSet({ids.begin(), ids.end()});
+  };
+  QueryOptions options{static_cast<ScoreBy>(request.by),
+                       request.quality_rate,
+                       request.min_quality,
+                       set_of(request.exclude),
+                       {}};
+  if (request.fingerprints) options.fingerprints = set_of(*request.fingerprints);
   std::vector<Query> queries;
   queries.reserve(request.starts.size() - 1);
   for (std::size_t i = 0; i + 1 < request.starts.size(); ++i) {

@@ -103,6 +103,7 @@ PutReply handle(CallContext& call, const PutMessage& from) {
   request.quality = from.quality;
   request.parent = from.parent;
   request.donor = from.donor;
+  request.fingerprint = from.fingerprint;
   request.layer_keys = from.layer_keys;
   request.layer_names = from.layer_names;
   request.edges = from.edges;

@@ -13,7 +13,7 @@ PutArchitecturesReply handle(CallContext& call, const PutArchitecturesRequest& r
   call.engine.put_architectures({request.model_ids, request.qualities, request.parents,
                                  request.has_parent, request.layer_starts, request.prefix_hashes,
                                  request.class_ids, request.class_names, request.edge_starts,
-                                 request.edges});
+                                 request.edges, request.fingerprints});
   return {};
 }
 

@@ -117,7 +117,11 @@ void Server::receive(Handle handle) {
   request->deadline = deadline_of(*request->arguments);
   if (!handler_->admits(beginning_of(request->arguments->request))) return refuse(*request);
   if (request->has_flag(kCloseRegion)) return close_region(*request);
-  if (request->arguments->pieces() > 0) request->memory = regions_.open(request->call());
+  const bool has_bulk = request->arguments->pieces() > 0;  // which this thread moves
+  if (!has_bulk && !is_stopping_ && handler_->is_quick(beginning_of(request->arguments->request))) {
+    return work(*request);
+  }
+  if (has_bulk) request->memory = regions_.open(request->call());
   const bool is_taken = !is_stopping_ && workers_->submit([self = shared_from_this(), request] {
     self->work(*request);
   });

@@ -69,17 +69,20 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
     store.fold()
 
 
-def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
+def ask_engine(
+    store: Any, threads: int = 1, fingerprints: set[int] | None = None
+) -> Callable[..., Any]:
     """Returns the engine's query, by number of layers, as a function of keys and starts.
 
     It is below ``find_donor``, which first gathers the keys of graphs. With several
-    ``threads`` these answer the queries of one call.
+    ``threads`` these answer the queries of one call. Only donors of the data with these
+    ``fingerprints`` are found, or any.
     """
     engine = store._engine
 
     def ask(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
         return engine.find_donors(
-            keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, threads=threads
+            keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, fingerprints, threads
         )
 
     return ask
@@ -90,7 +93,7 @@ def match_engine(store: Any) -> Callable[..., Any]:
     engine = store._engine
 
     def match(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
-        return engine.find_donor(keys, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS)
+        return engine.find_donor(keys, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, None)
 
     return match
 

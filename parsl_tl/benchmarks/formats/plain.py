@@ -1,4 +1,4 @@
-"""The arrays' bytes one after the other in a file: the baseline for writes."""
+"""The arrays' bytes one after the other in a file: the baseline for writes, and part of a put's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Files(FileMethod):
     """Written and read with one system call for many arrays."""
 
     name, rank = "plain", 2
-    suites = ("store",)
+    suites = ("store", "remote")
     how_written = dict.fromkeys(PARTS, "writev")
 
     def writer(self, part: str) -> Callable[[Path], Any]:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Final, Self
 
 from parsl_tl.benchmarks.core.options import Presets, option
@@ -67,8 +65,8 @@ _MOST = 64
 # Queries in one operation, whose total rate is measured.
 _QUERIES_AT_ONCE = 100
 # What a case takes per client in the folder, in models: one that is put and a child of it, and the
-# same as HDF5; three of the embedded store.
-_FOLDER_MODELS = 7
+# same in a plain file and as HDF5; three of the embedded store.
+_FOLDER_MODELS = 9
 # And in memory: arrays to put, to read into, and in one piece for the bare transport, fresh ones,
 # in the bare server, in Redis, and what is on its way.
 _MEMORY_MODELS = 9
@@ -80,17 +78,10 @@ def missing_transports(settings: Any = None) -> dict[str, str]:
     missing: dict[str, str] = {}
     for scheme in TRANSPORTS:
         try:
-            _module(scheme)
+            transport_module(scheme)
         except (NativeModuleError, ModuleNotFoundError) as error:
             missing[scheme] = str(error)
     return missing
-
-
-def _module(scheme: str) -> ModuleType:
-    # Loaded with libfabric, libinfinipath takes over SIGINT and SIGTERM and ends the process on the
-    # spot, with servers and folders left behind, unless it is told not to. Children inherit this.
-    os.environ.setdefault("IPATH_NO_BACKTRACE", "1")
-    return transport_module(scheme)
 
 
 @dataclass(frozen=True)
@@ -105,8 +96,9 @@ class RemoteSuite(Suite):
     description = (
         "Starts servers on this machine, puts and gets models over the network and by mapping\n"
         "the servers' files, asks for the longest common prefix, with one client and several,\n"
-        "one server and several; beside the same bytes by the transport alone, by Redis, as\n"
-        "HDF5, and by the store without a server. Takes some minutes for each transport."
+        "one server and several; beside the same bytes by the transport alone, in a new\n"
+        "file, by Redis, as HDF5, and by the store without a server. Takes some minutes for\n"
+        "each transport."
     )
     examples = ("--quick", "--transports ofi+tcp --sizes 256 --clients 1 --providers 1")
     PRESETS: ClassVar[Presets] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pandas as pd
@@ -44,8 +44,9 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
         reads = single[single.operation == READ]
         mapped = reads.how.str.startswith("mapped") | reads.method.isin(["memcpy", "embedded"])
         into = "\ninto: arrays that are there; fresh: new ones"
+        kept = "\nbare bytes are thrown away; the store's are in a new file, as those of plain are"
         for title, own, baseline in (
-            (f"put, {head}: {bare}", single[single.operation == WRITE], "bare"),
+            (f"put, {head}: {bare}{kept}", single[single.operation == WRITE], "bare"),
             (f"get over the network, {head}: {bare}{into}", reads[~mapped], "bare"),
             (f"get mapped, again, {head}: {copies}", reads[mapped], "memcpy"),
         ):
@@ -129,12 +130,27 @@ _Target = tuple[str, float, float, float, bool]
 
 
 def _of_others(rows: Any) -> Iterator[_Target]:
-    rows = rows[(rows.series == SIZES) & (rows.part == WHOLE) & (rows.method == "store")]
-    for row in rows[rows.model_mb >= _LARGE_MB].sort_values("model_mb").to_dict("records"):
+    rows = rows[(rows.series == SIZES) & (rows.part == WHOLE) & (rows.model_mb >= _LARGE_MB)]
+    for row in rows[rows.method == "store"].sort_values("model_mb").to_dict("records"):
         what, baseline, target = _SHARES.get((row["operation"], row["how"]), ("", "bare", 0.0))
         ratios = row[f"ratio_to_{baseline}"], row[f"best_ratio_to_{baseline}"]
         if what and pd.notna(ratios[0]):
-            yield f"{what}, {row['model_mb']:g} MB, of {baseline}", *ratios, target, True
+            size = f"{row['model_mb']:g} MB"
+            yield f"{what}, {size}, of {baseline}", *ratios, target, True
+            if row["operation"] == WRITE:
+                yield from _of_bare_and_file(rows, row, f"{what}, {size}, of bare and a new file")
+
+
+def _of_bare_and_file(rows: Any, row: Mapping[Any, Any], what: str) -> Iterator[_Target]:
+    """Compares a put with the bare transport and, after that, the same bytes into a new file."""
+    is_same = (rows.operation == WRITE) & (rows.model_mb == row["model_mb"])
+    plain = rows[is_same & (rows.method == "plain")]
+    if len(plain):
+        median, best = (
+            row[f"{which}ratio_to_bare"] * (1 + 1 / plain[f"{which}ratio_to_bare"].iloc[0])
+            for which in ("", "best_")
+        )
+        yield what, median, best, OF_BARE, True
 
 
 def _of_latencies(rows: Any) -> Iterator[_Target]:

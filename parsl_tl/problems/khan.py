@@ -1,0 +1,107 @@
+"""Khan's gene expressions: four kinds of tumours, few samples and many genes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+
+from parsl_tl.errors import ProblemError
+from parsl_tl.problems.array_cache import NamedArrays
+from parsl_tl.problems.data import Array
+from parsl_tl.problems.data_folder import find_data
+from parsl_tl.problems.prepared import PreparedProblem
+from parsl_tl.problems.problem import check_count, check_fraction
+from parsl_tl.problems.split import split_rows
+
+KHAN_FILES: Final = ("Khan_xtrain.csv", "Khan_ytrain.csv", "Khan_xtest.csv", "Khan_ytest.csv")
+_CLASSES: Final = 4
+
+
+class Khan(PreparedProblem):
+    """Expressions of 2,308 genes of 63 and 20 samples, four kinds of small round blue cell tumours.
+
+    J. Khan et al., "Classification and diagnostic prediction of cancers using gene expression
+    profiling and artificial neural networks", 2001, as the package ISLP has it. Inputs are float32,
+    normalized by the training rows, targets int32 class numbers from 0. The test part is the
+    published one.
+
+    Args:
+        folder: of the four files ``Khan_xtrain.csv`` and so on; None looks in the package ISLP, if
+            it is installed, then in the data folder.
+        validation: share of the 63 samples to judge by, with the share of each class.
+        seed: of the split.
+        flat: whether a sample is a vector; else it has the shape ``(genes, 1)``.
+
+    Raises:
+        ProblemError: an argument is out of range, or a file is missing or damaged.
+    """
+
+    name: ClassVar[str] = "khan"
+    paths: ClassVar[tuple[str, ...]] = ("folder",)
+
+    output_shape = (_CLASSES,)
+    output_activation = "softmax"
+    loss = "sparse_categorical_crossentropy"
+    metrics = ("accuracy",)
+    objective = "val_accuracy"
+    epochs = 20
+    batch_size = 8
+
+    def __init__(
+        self,
+        *,
+        folder: str | None = None,
+        validation: float = 0.25,
+        seed: int = 0,
+        flat: bool = True,
+    ) -> None:
+        super().__init__()
+        self.folder = folder
+        self.validation = check_fraction("validation", validation)
+        self.seed = check_count("seed", seed, least=0)
+        self.flat = flat
+
+    def _prepare(self) -> NamedArrays:
+        from sklearn.preprocessing import StandardScaler
+
+        found = find_data(self.name, KHAN_FILES, self.folder, _installed_folders())
+        x, y, x_test, y_test = (_read_numbers(found[name]) for name in KHAN_FILES)
+        y, y_test = (_class_numbers(part, found["Khan_ytrain.csv"]) for part in (y, y_test))
+        split = split_rows(len(x), validation=self.validation, seed=self.seed, classes=y)
+        scaler = StandardScaler().fit(x[split.train])
+        rows = {"x_train": x[split.train], "x_valid": x[split.valid], "x_test": x_test}
+        scaled = {name: scaler.transform(part).astype(np.float32) for name, part in rows.items()}
+        if not self.flat:
+            scaled = {name: part[..., None] for name, part in scaled.items()}
+        targets = {"y_train": y[split.train], "y_valid": y[split.valid], "y_test": y_test}
+        return NamedArrays(scaled | targets)
+
+
+def _installed_folders() -> list[str]:
+    """Finds the data of ISLP without importing it, which takes a framework."""
+    spec = importlib.util.find_spec("ISLP")
+    return [] if spec is None or spec.origin is None else [str(Path(spec.origin).parent / "data")]
+
+
+def _read_numbers(path: Path) -> Array:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        with pa.input_stream(str(path)) as stream:
+            table = csv.read_csv(
+                stream, read_options=csv.ReadOptions(block_size=1 << 26, use_threads=False)
+            )
+        return np.stack([column.to_numpy().astype(np.float64) for column in table.columns], axis=1)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ProblemError(f"{path} cannot be read: {error}") from error
+
+
+def _class_numbers(labels: Array, path: Path) -> Array:
+    numbers = labels[:, 0].astype(np.int32) - 1
+    if numbers.min() < 0 or numbers.max() >= _CLASSES:
+        raise ProblemError(f"{path} has classes from {numbers.min() + 1}; they are 1 to {_CLASSES}")
+    return numbers

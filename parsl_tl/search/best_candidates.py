@@ -1,0 +1,124 @@
+"""The best candidates of a campaign, as jobs that a worker takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.errors import CampaignError
+from parsl_tl.outcome import pack, unpack
+from parsl_tl.problems import get_problem
+from parsl_tl.search.campaign import Campaign
+from parsl_tl.search.campaign_kernel import CampaignKernel
+from parsl_tl.search.model_storage import storage_for
+from parsl_tl.search.shared_parameters import shared_parameters
+from parsl_tl.tasks import evaluation_app
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import parsl
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that a search has found.
+
+    Attributes:
+        model_id: 16 hex digits.
+        objective: what the search ranked it by.
+        architecture: what it is, in a line.
+        job: as ``run_transfer_trainer`` takes it.
+    """
+
+    model_id: str
+    objective: float
+    architecture: str
+    job: Mapping[str, Any]
+
+
+class BestCandidates:
+    """The best candidates of a campaign, and tasks on them.
+
+    Args:
+        folder: of the campaign.
+        top: how many candidates at most, the best first; of one architecture one.
+
+    Attributes:
+        campaign: as it is now.
+        candidates: the best first.
+        settings: what all jobs share.
+        objective: entry of the training history that the search maximized, or ``-`` and one that
+            it minimized.
+
+    Raises:
+        CampaignError: there is no campaign, or no evaluation succeeded.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], top: int) -> None:
+        self.campaign = Campaign.resume(folder)
+        own = self.campaign.settings
+        frame = self.campaign.results
+        good = frame[frame["objective"].notna()]
+        if good.empty:
+            raise CampaignError(f"no evaluation succeeded in the campaign {self.campaign.folder}")
+        distinct = good.sort_values("objective", ascending=False, kind="stable")
+        distinct = distinct[~distinct["arch_seq"].map(tuple).duplicated()]
+        self.candidates = [
+            Candidate(
+                row["model_id"],
+                float(row["objective"]),
+                row["architecture"],
+                {
+                    "arch_seq": list(map(int, row["arch_seq"])),
+                    "model_id": int(row["model_id"], 16),
+                },
+            )
+            for row in distinct.head(top).to_dict("records")
+        ]
+        problem = get_problem(own.problem, **own.problem_args)
+        self.objective: str = own.training.get("objective") or problem.objective
+        self.settings = shared_parameters(own, storage_for(own, self.campaign.folder))
+
+    def run(
+        self,
+        calls: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]],
+        done: Callable[[Any, dict[str, Any]], None],
+        config: str | os.PathLike[str] | parsl.Config | None,
+        *,
+        run_dir: Path,
+        max_workers: int | None = None,
+    ) -> None:
+        """Runs functions as Parsl tasks.
+
+        Args:
+            calls: function, arguments and keyword arguments, by what the caller calls them.
+            done: is told what a call gave, as it ends; of one that failed, ``{"error": why}``.
+            config: where to run, as ``Campaign`` takes it.
+            run_dir: where Parsl writes its logs.
+            max_workers: worker processes, for a configuration that is given by name.
+
+        Raises:
+            ConfigError: an unknown configuration, or one that cannot be made.
+        """
+        from concurrent.futures import as_completed
+
+        place = CampaignKernel(config, max_workers, None, "all", None)
+        with place.running(run_dir) as kernel:
+            app = evaluation_app(kernel=kernel)
+            futures: dict[Future[bytes], Any] = {
+                app(pack((function, arguments, dict(keywords)))): key
+                for key, (function, arguments, keywords) in calls.items()
+            }
+            for future in as_completed(futures):
+                done(futures[future], _outcome(future))
+
+
+def _outcome(future: Future[bytes]) -> dict[str, Any]:
+    try:
+        return dict(unpack(future.result()))
+    except Exception as error:  # one candidate of many
+        return {"error": f"{type(error).__name__}: {error}"}

@@ -1,0 +1,240 @@
+"""Full trainings of a campaign's best models, from inherited weights and from scratch."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from parsl_tl.errors import CampaignError, InvalidValueError
+from parsl_tl.reporting.files import replace_file
+from parsl_tl.search.best_candidates import BestCandidates
+from parsl_tl.training.retrain import STARTS, retrain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import parsl
+
+_LOG: Final = "retrain.jsonl"
+
+
+class Retraining:
+    """The full trainings of a campaign's best models, kept in a folder.
+
+    The folder holds ``retrain.jsonl``, a line for each training that has ended, which is how one
+    that was interrupted is carried on.
+
+    Args:
+        campaign: folder of the campaign.
+        out: folder of the results; ``retrain`` in the campaign's by default.
+        top: how many models at most.
+        epochs: of each training at most.
+        starts: from ``parsl_tl.training.retrain.STARTS``.
+        seeds: of each training; the first is the search's own order of rows.
+        save: write each trained model as ``<model id>-<start>-<seed>.keras``.
+
+    Attributes:
+        folder: of the results.
+        seeds: as given.
+        objective: what the search ranked by.
+        rows: the trainings that have ended.
+
+    Raises:
+        CampaignError: there is no campaign, or other trainings are in the folder.
+        InvalidValueError: an unknown start, or inherited weights of a campaign without a store.
+    """
+
+    def __init__(
+        self,
+        campaign: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
+        *,
+        top: int = 5,
+        epochs: int = 50,
+        starts: Sequence[str] = STARTS,
+        seeds: Sequence[int] = (0,),
+        save: bool = False,
+    ) -> None:
+        unknown = [start for start in starts if start not in STARTS]
+        if unknown or not starts:
+            raise InvalidValueError(f"starts={list(starts)!r}: choose from {', '.join(STARTS)}")
+        self._best = BestCandidates(campaign, top)
+        if "inherited" in starts and not self._best.campaign.settings.has_store:
+            raise InvalidValueError(
+                "the campaign kept its models in no store, so that nothing can be inherited; "
+                "train from scratch alone"
+            )
+        self.folder = Path(out) if out is not None else self._best.campaign.folder / "retrain"
+        self.seeds = tuple(seeds)
+        self.objective = self._best.objective
+        self._epochs, self._starts, self._save = epochs, starts, save
+        self.rows = self._read()
+
+    @property
+    def total(self) -> int:
+        """Number of trainings."""
+        return len(self._best.candidates) * len(self._starts) * len(self.seeds)
+
+    def run(
+        self,
+        config: str | os.PathLike[str] | parsl.Config | None = None,
+        *,
+        max_workers: int | None = None,
+        done: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    ) -> pd.DataFrame:
+        """Trains what is not trained yet, as Parsl tasks, and returns ``results``.
+
+        Args:
+            config: where to run, as ``Campaign`` takes it.
+            max_workers: worker processes, for a configuration that is given by name.
+            done: is told each result as it comes.
+        """
+        finished = {_key(row) for row in self.rows if "error" not in row}
+        self.rows = [row for row in self.rows if "error" not in row]
+        calls, about = {}, {}
+        for candidate in self._best.candidates:
+            for start in self._starts:
+                for seed in self.seeds:
+                    key = (candidate.model_id, start, seed)
+                    if key not in finished:
+                        about[key] = candidate
+                        calls[key] = self._call(candidate, start, seed)
+        if calls:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Without trainings that failed, and without what a killed run has half written.
+            text = "".join(json.dumps(row) + "\n" for row in self.rows)
+            replace_file(self.folder / _LOG, lambda partial: partial.write_text(text))
+
+            def keep(key: tuple[str, str, int], outcome: dict[str, Any]) -> None:
+                row = self._row(about[key], key, outcome)
+                self.rows.append(row)
+                with open(self.folder / _LOG, "a") as log:
+                    log.write(json.dumps(row) + "\n")
+                done(row)
+
+            run_dir = self.folder / "parsl"
+            self._best.run(calls, keep, config, run_dir=run_dir, max_workers=max_workers)
+        return self.results
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """One row for each training: ``model_id``, ``start``, ``seed``, figures, ``test_...``."""
+        import pandas as pd
+
+        frame = pd.DataFrame.from_records(self.rows).drop(columns="history", errors="ignore")
+        order = [name for name in ("rank", "start", "seed") if name in frame]
+        return frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """One row for each epoch: ``model_id``, ``start``, ``seed``, ``epoch``, all metrics."""
+        import pandas as pd
+
+        frames = [
+            pd.DataFrame(row["history"]).assign(
+                model_id=row["model_id"], start=row["start"], seed=row["seed"]
+            )
+            for row in self.rows
+            if row.get("history")
+        ]
+        if not frames:
+            return pd.DataFrame(columns=["model_id", "start", "seed", "epoch", "seconds"])
+        frame = pd.concat([one.assign(epoch=np.arange(1, len(one) + 1)) for one in frames])
+        first = ["model_id", "start", "seed", "epoch", "seconds"]
+        return frame[[*first, *(name for name in frame if name not in first)]]
+
+    def speedups(self) -> pd.DataFrame:
+        """Compares how soon a value is reached from inherited weights and from scratch.
+
+        Returns:
+            One row for each model and seed that was trained from both: ``value`` (what both
+            reach: the worse of the two bests), ``seconds_inherited``, ``seconds_scratch``,
+            ``epochs_inherited`` and ``epochs_scratch`` until it was reached, ``times_faster``.
+        """
+        import pandas as pd
+
+        objective = self.objective
+        name, sign = objective.removeprefix("-"), -1 if objective.startswith("-") else 1
+        by_start: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
+        for row in self.rows:
+            if row.get("history"):
+                by_start.setdefault((row["model_id"], row["seed"]), {})[row["start"]] = row
+        found = []
+        for (model_id, seed), rows in by_start.items():
+            if set(rows) != set(STARTS):
+                continue
+            values = {
+                start: sign * np.array(row["history"][name], np.float64)
+                for start, row in rows.items()
+            }
+            goal = min(np.nanmax(value) for value in values.values())
+            epochs = {start: int(np.argmax(value >= goal)) for start, value in values.items()}
+            seconds = {start: rows[start]["history"]["seconds"][epochs[start]] for start in STARTS}
+            found.append(
+                {
+                    "model_id": model_id,
+                    "seed": seed,
+                    "value": sign * float(goal),
+                    **{f"seconds_{start}": seconds[start] for start in STARTS},
+                    **{f"epochs_{start}": epochs[start] + 1 for start in STARTS},
+                    "times_faster": seconds["scratch"] / seconds["inherited"],
+                }
+            )
+        return pd.DataFrame(found)
+
+    def _call(self, candidate: Any, start: str, seed: int) -> tuple[Any, tuple[Any, ...], Any]:
+        keywords: dict[str, Any] = {"start": start, "epochs": self._epochs}
+        if self._save:
+            file = self.folder / f"{candidate.model_id}-{start}-{seed}.keras"
+            keywords["save"] = str(file.absolute())
+        settings = self._best.settings
+        job = {**candidate.job, "seed": settings["seed"] + seed}
+        return retrain, (job, settings), keywords
+
+    def _row(
+        self, candidate: Any, key: tuple[str, str, int], outcome: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        model_id, start, seed = key
+        ids = [one.model_id for one in self._best.candidates]
+        return {
+            "rank": ids.index(model_id) + 1,
+            "model_id": model_id,
+            "start": start,
+            "seed": seed,
+            "epochs_asked": self._epochs,
+            "found": candidate.objective,
+            **outcome,
+            "architecture": candidate.architecture,
+        }
+
+    def _read(self) -> list[dict[str, Any]]:
+        path = self.folder / _LOG
+        if not path.exists():
+            return []
+        rows = list(_whole_lines(path.read_text().splitlines()))
+        others = {row["epochs_asked"] for row in rows} - {self._epochs}
+        if others:
+            raise CampaignError(
+                f"{self.folder} holds trainings of {min(others)} epochs, not {self._epochs}; "
+                "name another folder with --out, or give the same epochs"
+            )
+        return rows
+
+
+def _whole_lines(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    """Reads lines; the last one may be half written by what was killed."""
+    listed = list(lines)
+    for number, line in enumerate(listed):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            if number < len(listed) - 1:
+                raise CampaignError(f"line {number + 1} of {_LOG} is damaged: {error}") from error
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["model_id"], row["start"], row["seed"]

@@ -1,0 +1,111 @@
+"""From a recipe to a compiled model, and what a compiled model is judged to be worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.problems import Data, Problem
+from parsl_tl.problems.data import is_stream
+from parsl_tl.problems.targets import targets_of
+from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.datasets import judging_batches
+
+if TYPE_CHECKING:
+    import keras
+
+
+def compile_model(model: keras.Model, config: TrainingConfig, data: Data) -> None:
+    """Compiles a model by a recipe, with a new optimizer.
+
+    Adam corrects its moments by one count of steps for all variables; variables that join later,
+    at a thaw, would make steps three times too large. So moments start anew.
+
+    Args:
+        model: of the problem.
+        config: problem and recipe.
+        data: the problem's.
+
+    Raises:
+        InvalidValueError: Keras does not have the optimizer, its arguments or the dtype policy.
+    """
+    heads = config.problem.output_heads()
+    if config.dtype_policy is not None:
+        _compute_in(model, config.dtype_policy)
+    several = len(heads) > 1
+    if several:
+        # What Keras calls metrics after: else after layers, whose names count up in a process.
+        model.output_names = [head.name for head in heads]
+    losses = [head.loss for head in heads]
+    optimizer = _optimizer(config)
+    model.compile(
+        optimizer=optimizer,
+        loss=losses if several else losses[0],
+        loss_weights=[head.loss_weight for head in heads] if several else None,
+        metrics=config.problem.build_metrics(),
+        jit_compile=config.jit_compile,
+    )
+    # Variables that Keras would create while tracing the training step make TensorFlow trace
+    # it twice. Created before, they save about half of the time of a small evaluation.
+    model.optimizer.build(model.trainable_variables)
+    if not is_stream(data.x_train):
+        _create_metrics(model, config.problem, data)
+
+
+def judge(
+    model: keras.Model, problem: Problem, data: Data, batch_size: int, part: str = "valid"
+) -> dict[str, float]:
+    """Returns loss and metrics of a compiled model on a part of the data, by their names.
+
+    Raises:
+        ProblemError: the data has no such part.
+    """
+    logs = model.evaluate(
+        judging_batches(model, problem, data, batch_size, part), verbose=0, return_dict=True
+    )
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _optimizer(config: TrainingConfig) -> Any:
+    import keras
+
+    arguments = {"learning_rate": config.learning_rate, **config.optimizer_args}
+    if config.clip_norm is not None:
+        arguments["clipnorm"] = config.clip_norm
+    try:
+        return keras.optimizers.get({"class_name": config.optimizer, "config": arguments})
+    except (ValueError, TypeError) as error:
+        raise InvalidValueError(
+            f"optimizer is {config.optimizer!r} with {dict(config.optimizer_args)}, which Keras "
+            f"does not have: {error}"
+        ) from error
+
+
+def _compute_in(model: keras.Model, policy: str) -> None:
+    """Makes all layers but the outputs compute in another dtype; their weights stay float32."""
+    outputs = {tensor._keras_history.operation for tensor in model.outputs}
+    try:
+        for layer in model.layers:
+            if layer not in outputs:
+                layer.dtype_policy = policy
+        model.dtype_policy = policy  # by which Keras decides whether the loss is scaled
+    except ValueError as error:
+        raise InvalidValueError(
+            f"dtype_policy is {policy!r}; give a policy of Keras, such as 'mixed_bfloat16'"
+        ) from error
+
+
+def _create_metrics(model: keras.Model, problem: Problem, data: Data) -> None:
+    import keras
+
+    heads = problem.output_heads()
+    first = [y[:1] for y in targets_of(data.y_train, heads)]
+    zeros = [keras.ops.zeros((1, *head.shape)) for head in heads]
+    several = len(heads) > 1
+    model.compute_metrics(
+        None,
+        first if several else first[0],
+        zeros if several else zeros[0],
+        sample_weight=None,
+    )
+    model.reset_metrics()
