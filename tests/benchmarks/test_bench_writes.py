@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 from services import needs_redis
 
 from parsl_tl.benchmarks.core.networks import Networks
@@ -74,10 +74,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     small = ("--model", "dense:0.1x2")
     assert "--out file/x" in told(*small, "--out", "file/x")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("bench_writes.py")
 
 
 @pytest.mark.slow

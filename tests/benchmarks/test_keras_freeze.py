@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 
 from parsl_tl.benchmarks.suites.freezing import INPUT_END, OUTPUT_END, StepRow, check_steps
 from parsl_tl.benchmarks.suites.freezing_lessons import LESSONS
@@ -18,10 +18,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "units=0" in told("--units", "0")
     assert "repeats=0" in told("--repeats", "0")
     assert "workers=0" in told("--workers", "0")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("keras_freeze.py")
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 
 from parsl_tl.benchmarks.formats import LAYER_FORMATS
 from parsl_tl.benchmarks.suites.save_load import Reads, Subset, load_file_layers
@@ -47,10 +47,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "unknown format 'zip'" in told("--formats", "zip")
     assert "must end in one of .weights.h5, .keras" in told("--files", "model.zip")
     assert "is no folder" in told("--folder", "/nowhere")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("load_single.py")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import resource
 
 import pandas as pd
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 
@@ -25,10 +25,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "is no folder" in told("--folder", "/nowhere")
     assert "GB of memory are available" in told("--model", "dense:30000", "--scale", "1")
     assert "unknown configuration 'nix'" in told("--config", "nix")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("save_bench.py")
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 import sys
 
+from app_runs import modules_of_help
+
 from parsl_tl.benchmarks import suites
 from parsl_tl.cli import main
 
@@ -45,3 +47,8 @@ def test_a_file_is_a_command(tmp_path, monkeypatch, capsys):
         assert "count=0 must be at least 1" in capsys.readouterr().err
     finally:
         sys.modules.pop("parsl_tl.benchmarks.suites.counting_suite", None)
+
+
+def test_help_loads_no_framework():
+    """Of any suite, since a script looks at all of them."""
+    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("bench_writes.py")
