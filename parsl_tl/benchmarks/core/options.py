@@ -23,32 +23,20 @@ _WORDS = {"least": "at least", "above": "above", "most": "at most"}
 
 
 def option(
-    default: Any,
-    text: str,
+    default: Any,  # without the option; None with ``choices``: all that are not missing
+    text: str,  # what it means, for ``--help``
     *,
-    flag: str = "",
-    metavar: str | None = None,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    choices: Sequence[str] = (),
+    flag: str = "",  # as a user writes it; else the field's name with dashes
+    metavar: str | None = None,  # of the value
+    least: float | None = None,  # smallest value, of each if there are several
+    above: float | None = None,  # the value must be larger
+    most: float | None = None,  # largest value
+    choices: Sequence[str] = (),  # names there are; they are taken in this order
+    # Gives, of settings, names that cannot be measured here, and why.
     missing: Callable[[Any], Mapping[str, str]] | None = None,
-    may_be_empty: bool = False,
+    may_be_empty: bool = False,  # an option with several values may have none
 ) -> Any:
-    """Makes a dataclass field that is an option, too.
-
-    Args:
-        default: the value without the option; None with ``choices``: all that are not missing.
-        text: what it means, for ``--help``.
-        flag: as a user writes it; else the field's name with dashes.
-        metavar: of the value.
-        least: smallest value, of each if there are several.
-        above: the value must be larger.
-        most: largest value.
-        choices: names there are; they are taken in this order.
-        missing: gives, of settings, names that cannot be measured here, and why.
-        may_be_empty: an option with several values may have none.
-    """
+    """Makes a dataclass field that is an option, too."""
     return field(default=default, metadata=locals())
 
 
