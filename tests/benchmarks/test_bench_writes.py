@@ -22,7 +22,7 @@ from parsl_tl.benchmarks.formats.transfer import (
     transfer_formats,
 )
 from parsl_tl.benchmarks.suites.write_task import SETUP, SYNCED
-from parsl_tl.benchmarks.suites.writes import WritesSuite
+from parsl_tl.benchmarks.suites.writes import WriteSuite
 from parsl_tl.errors import BenchmarkError
 
 SHM = Path("/dev/shm")
@@ -30,7 +30,7 @@ TINY = Networks(("dense:0.2x4",))
 
 
 def settings(folder, *formats, **changes):
-    base = WritesSuite(
+    base = WriteSuite(
         networks=TINY,
         formats=formats,
         synced=True,

@@ -2,9 +2,12 @@
 
 import sys
 
+import pytest
 from app_runs import modules_of_help
 
 from parsl_tl.benchmarks import suites
+from parsl_tl.benchmarks.core.networks import Networks
+from parsl_tl.benchmarks.suites import writes
 from parsl_tl.cli import main
 
 _SUITE = """
@@ -52,3 +55,13 @@ def test_a_file_is_a_command(tmp_path, monkeypatch, capsys):
 def test_help_loads_no_framework():
     """Of any suite, since a script looks at all of them."""
     assert not {"tensorflow", "keras", "parsl"} & modules_of_help("bench_writes.py")
+
+
+def test_old_names_work_for_one_release_longer():
+    with pytest.warns(DeprecationWarning, match=r"use parsl_tl\.benchmarks\..*writes\.WriteSuite"):
+        suite = writes.SUITE
+    with pytest.warns(DeprecationWarning, match="WriteSettings is deprecated"):
+        settings = writes.WriteSettings(networks=Networks(("dense:0.1x2",)), synced=True)
+    assert suite.checked(settings).measurements == ("synced",)
+    with pytest.raises(AttributeError, match="no attribute 'TABLE'"):
+        _ = writes.TABLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from parsl_tl.benchmarks.core.options import (
     settings_from,
 )
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
+from parsl_tl.deprecation import moved_names
 from parsl_tl.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ class Suite(ABC):
     out: ClassVar[str] = ""  # folder of the results
     # Its steps are tasks; else, with ``--config``, the suite as a whole is one.
     has_tasks: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        # Deprecated names of its module, for one release: what is called on them still works.
+        stem, new = cls.__name__.removesuffix("Suite"), f"{cls.__module__}:{cls.__name__}"
+        old_names = moved_names(cls.__module__, {"SUITE": new, f"{stem}Settings": new})
+        vars(sys.modules[cls.__module__]).setdefault("__getattr__", old_names)
 
     where: Where = nested(Where(timeout=24 * 3600.0), "where it runs, as one task")  # tasks run
 

@@ -52,7 +52,7 @@ _TITLES: Final = {
 
 
 @dataclass(frozen=True)
-class WritesSuite(Suite):
+class WriteSuite(Suite):
     """Networks x measurements x processes x changes x formats."""
 
     name = "writes"
@@ -172,7 +172,7 @@ class WritesSuite(Suite):
 
 
 def _case(
-    suite: WritesSuite, network: Network, measurement: str, name: str, num_changes: int
+    suite: WriteSuite, network: Network, measurement: str, name: str, num_changes: int
 ) -> WriteCase:
     """Returns a case with a folder of its own."""
     folder = suite.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
@@ -183,7 +183,7 @@ def _case(
 
 
 def _measure(
-    suite: WritesSuite, runner: TaskRunner, case: WriteCase, procs: int
+    suite: WriteSuite, runner: TaskRunner, case: WriteCase, procs: int
 ) -> tuple[list[WriteReport], float | None]:
     """Returns what each process did, or why it did not, and the time of all."""
     with contextlib.ExitStack() as stack:
