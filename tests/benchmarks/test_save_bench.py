@@ -71,15 +71,3 @@ def test_what_fails_becomes_a_row_and_the_run_goes_on(tmp_path):
     assert rows.status["dense:0.4x2"].str.contains("File too large").all()
     assert (rows.status["dense:0.01x2"] == "ok").all()
     assert rows.loadtime_sec["dense:0.4x2"].isna().all()
-
-
-@pytest.mark.slow
-def test_on_parsl_workers(tmp_path):
-    options = (*SMALL, "--repeats", "1", "--formats", "keras", "--folder", str(tmp_path))
-    where = ("--config", "local", "--workers", "1")
-    ended = run_app("save_bench.py", *options, *where, "--out", "o", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    rows = pd.read_csv(tmp_path / "o" / "save_load.csv")
-    assert rows.status.tolist() == ["ok", "ok"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["o"]
-    assert (tmp_path / "o" / "parsl").is_dir()

@@ -60,6 +60,7 @@ def test_a_suite_without_tasks_is_one_with_a_configuration(tmp_path):
     ]
     assert (tmp_path / "out" / "latency_random.png").stat().st_size > 1000
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "parsl").is_dir()
 
 
 @pytest.mark.parametrize(
