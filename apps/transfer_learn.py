@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from parsl_tl import Campaign
 from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.errors import InvalidValueError
 from parsl_tl.exit_codes import run_program
 from parsl_tl.search.progress import SearchProgress
 
@@ -28,25 +29,43 @@ class Application(NamedTuple):
         space: the space's.
         space_args: further arguments of the space.
         has_sizes: whether the space takes ``size``, ``"small"`` or ``"large"``.
+        data: the problem's argument that says where its data is, if it takes one.
     """
 
     problem: str
     space: str
     space_args: Mapping[str, Any] = MappingProxyType({})
     has_sizes: bool = False
+    data: str = ""
 
 
+SUBNETWORKS = {"subnetworks": True, "num_inputs": 3}
 APPLICATIONS = {
     "digits": Application("digits", "dense-skip"),
     "synthetic": Application("synthetic", "dense-skip", {"num_layers": 10}),
-    "nt3": Application("nt3", "nt3", has_sizes=True),
-    "attn": Application("attn", "dense-skip", {"subnetworks": True}, has_sizes=True),
-    "combo": Application("combo", "dense-skip", {"subnetworks": True}, has_sizes=True),
-    "uno": Application("uno", "uno"),
-    "mnist": Application("mnist", "lenet"),
-    "fashion-mnist": Application("fashion-mnist", "lenet"),
-    "cifar10": Application("cifar10", "conv-cells"),
+    "nt3": Application("nt3", "nt3", has_sizes=True, data="folder"),
+    "attn": Application("attn", "dense-skip", {"subnetworks": True}, has_sizes=True, data="file"),
+    "combo": Application("combo", "dense-skip", SUBNETWORKS, has_sizes=True, data="folder"),
+    "uno": Application("uno", "uno", data="folder"),
+    "mnist": Application("mnist", "lenet", data="folder"),
+    "fashion-mnist": Application("fashion-mnist", "lenet", data="folder"),
+    "cifar10": Application("cifar10", "conv-cells", data="folder"),
 }
+
+
+def problem_args(application: Application, train: Path | None, test: Path | None) -> dict[str, str]:
+    """Returns where the data is, as the problem takes it: one file, or the folder of its files."""
+    given = [path for path in (train, test) if path is not None]
+    if not given:
+        return {}
+    if not application.data:
+        raise InvalidValueError(f"{application.problem} brings its own data; leave the paths out")
+    if application.data == "file":
+        return {"file": str(given[0])}
+    folders = {path if path.is_dir() else path.parent for path in given}
+    if len(folders) > 1:
+        raise InvalidValueError(f"files of {application.problem} must lie in one folder: {folders}")
+    return {"folder": str(folders.pop())}
 
 
 def read_options() -> argparse.Namespace:
@@ -76,13 +95,12 @@ def main() -> None:
     args = read_options()
     application = APPLICATIONS[args.application]
     sized = {"size": args.problem_size} if application.has_sizes else {}
-    files = {"train": args.train_data_path, "test": args.test_data_path}
     campaign = Campaign(
         application.problem,
         application.space,
         args.config,
         space_args={**application.space_args, **sized},
-        problem_args={name: str(path) for name, path in files.items() if path is not None},
+        problem_args=problem_args(application, args.train_data_path, args.test_data_path),
         store=args.store,
         out=args.out,
         population_size=args.population_size,

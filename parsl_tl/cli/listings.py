@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from parsl_tl.cli.name_values import parse_pairs
@@ -36,14 +37,16 @@ def _spaces(args: argparse.Namespace) -> int:
         table = Table("space", "choices", "architectures", title="Search spaces")
         for name in list_spaces():
             space = get_space(name)
-            table.add_row(name, str(len(space.choices())), f"{space.size():.3g}")
+            table.add_row(name, str(len(space.choices())), _count(space.size()))
     else:
         space = get_space(args.name, **parse_pairs(args.arg))
         table = Table(
             "choice",
             "values",
             "which",
-            title=f"{args.name}: {len(space.choices())} choices, {space.size():.3g} architectures",
+            title=(
+                f"{args.name}: {len(space.choices())} choices, {_count(space.size())} architectures"
+            ),
         )
         for choice in space.choices():
             shown = [str(value) for value in choice.values]
@@ -52,6 +55,11 @@ def _spaces(args: argparse.Namespace) -> int:
             table.add_row(choice.name, str(len(choice.values)), ", ".join(shown))
     Console().print(table)
     return 0
+
+
+def _count(size: int) -> str:
+    """Returns a number in short, also one that no float can hold."""
+    return f"{size:.3g}" if size < 10**300 else f"1e+{math.floor(math.log10(size))}"
 
 
 def _problems(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.architecture import ArchitectureGraph, hash_graphs
 from parsl_tl.architecture.parameter_count import parameter_count
+from parsl_tl.errors import ImpossibleArchitectureError, PopulationError
 from parsl_tl.population.assembler import Assembler
 from parsl_tl.population.flat_graphs import FlatGraphs, starts_of
 from parsl_tl.spaces import SearchSpace, Shapes
@@ -40,7 +41,17 @@ class GraphAssembler(Assembler):
         return self._flatten(graphs), text.encode("ascii")
 
     def _build(self, arch_seqs: NDArray[np.integer]) -> list[ArchitectureGraph]:
-        return [self._space.build(row, *self._shapes) for row in arch_seqs.tolist()]
+        return [self._build_one(row) for row in arch_seqs.tolist()]
+
+    def _build_one(self, arch_seq: list[int]) -> ArchitectureGraph:
+        try:
+            return self._space.build(arch_seq, *self._shapes)
+        except ImpossibleArchitectureError as error:
+            raise PopulationError(
+                f"architecture {arch_seq} of space {self._space.name!r} cannot exist with "
+                f"input shape {self._shapes[0]}: {error}; every member of a population must, so "
+                "choose a larger input_shape"
+            ) from error
 
     def _flatten(self, graphs: Sequence[ArchitectureGraph]) -> FlatGraphs:
         layers = [layer for graph in graphs for layer in graph.layers]

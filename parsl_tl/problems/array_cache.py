@@ -71,7 +71,8 @@ def cached_arrays(
     Args:
         sources: the files that they come from.
         version: of ``read``; another one reads anew.
-        arguments: what else the arrays depend on; JSON-able.
+        arguments: what else the arrays depend on; JSON-able. The same arguments with other sources
+            replace an entry.
         read: reads them from the sources.
         beside: folder that gets the cache; that of the first source if None, and the data folder
             where nothing can be written there.
@@ -83,9 +84,10 @@ def cached_arrays(
     states = [(str(path), path.stat()) for path in sources]
     if sum(state.st_size for _, state in states) < LEAST_BYTES:
         return _in_memory(read())
-    what = _digest([version, [path for path, _ in states], dict(arguments)])
-    stamp = _digest([(state.st_size, state.st_mtime_ns) for _, state in states])
-    name = f"{sources[0].name}-{what}-{stamp}"
+    place = beside or sources[0]
+    what = f"{place.name}-{_digest([version, str(place), dict(arguments)])}-"
+    stamp = _digest([(path, state.st_size, state.st_mtime_ns) for path, state in states])
+    name = f"{what}{stamp}"
     folders = [(beside or sources[0].parent) / CACHE_FOLDER, data_folder() / CACHE_FOLDER]
     for folder in folders:
         if (entry := _open_entry(folder / name)) is not None:
@@ -94,7 +96,7 @@ def cached_arrays(
     problems = []
     for folder in folders:
         try:
-            _write_entry(folder, name, f"{sources[0].name}-{what}-", result)
+            _write_entry(folder, name, what, result)
         except OSError as error:
             problems.append(f"{folder}: {error.strerror or error}")
             continue

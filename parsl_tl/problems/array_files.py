@@ -18,9 +18,9 @@ def open_arrays(path: Path) -> dict[str, Any]:
     """Opens the arrays of a file or folder.
 
     Args:
-        path: of an HDF5 file, whose data sets are mapped where they are contiguous, and else read
-            as far as they are asked for; of an ``.npz`` file, which is read; or of a folder of
-            ``.npy`` files, which are mapped.
+        path: of an HDF5 file, whose data sets are mapped where they are contiguous float32, and
+            else read as far as they are asked for; of an ``.npz`` file, which is read; or of a
+            folder of ``.npy`` files, which are mapped.
 
     Returns:
         Arrays by name.
@@ -56,9 +56,9 @@ def _open_hdf5(path: Path) -> dict[str, Any]:
 
 
 def _mapped(path: Path, dataset: Any) -> Any:
-    """Maps a data set that is one piece of the file; returns every other one as it is."""
+    """Maps float32 that are one piece of the file; returns every other data set as it is."""
     offset = dataset.id.get_offset()  # None in pieces, packed, or empty
-    if offset is None or dataset.ndim == 0:
+    if offset is None or dataset.dtype != np.float32:
         return dataset
     return np.memmap(path, dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
 

@@ -57,13 +57,14 @@ class Attn(PreparedProblem):
         self.file = file
 
     def _load(self) -> Data:
-        return Data(**self.prepared.arrays, class_weights=self.class_weights)
+        arrays: dict[str, Any] = dict(self.prepared.arrays)
+        return Data(**arrays, class_weights=self.class_weights)
 
     def _prepare(self) -> NamedArrays:
         path = self._find_file()
         arrays = self._open(path)
         inputs = [array for name, array in arrays.items() if name[0] == "x"]
-        if all(isinstance(array, np.ndarray) and array.dtype == np.float32 for array in inputs):
+        if all(isinstance(array, np.ndarray) for array in inputs):
             return NamedArrays(arrays)
         return cached_arrays([path], _VERSION, {}, lambda: NamedArrays(arrays))
 
@@ -82,7 +83,7 @@ class Attn(PreparedProblem):
 
     def _open(self, path: Path) -> dict[str, Any]:
         found = open_arrays(path)
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for said, part in _PARTS.items():
             x, y = pick_arrays(found, [f"x_{said}", f"y_{said}"], path)
             arrays |= {f"x_{part}": x, f"y_{part}": _one_hot(y, path)}
@@ -90,12 +91,13 @@ class Attn(PreparedProblem):
 
 
 def _one_hot(y: Any, path: Path) -> Array:
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == _CLASSES:
-        return y.astype(np.float32)
-    numbers = y.reshape(-1).astype(np.int64)
-    if len(numbers) != len(y) or not np.isin(numbers, range(_CLASSES)).all():
+    rows: Array = np.asarray(y)
+    if rows.ndim == 2 and rows.shape[1] == _CLASSES:
+        return rows.astype(np.float32)
+    numbers = rows.reshape(-1).astype(np.int64)
+    if len(numbers) != len(rows) or not np.isin(numbers, range(_CLASSES)).all():
         raise ProblemError(
-            f"targets of {path} have the shape {y.shape}; they must be 0 or 1, or one-hot of two"
+            f"targets of {path} have the shape {rows.shape}; they must be 0 or 1, or one-hot of two"
         )
-    return np.eye(_CLASSES, dtype=np.float32)[numbers]
+    one_hot: Array = np.eye(_CLASSES, dtype=np.float32)[numbers]
+    return one_hot

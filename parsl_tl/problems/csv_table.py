@@ -115,7 +115,7 @@ class CsvTable(PreparedProblem):
         return self._recipe["output_activation"]
 
     @cached_property
-    def loss(self) -> Any:  # type: ignore[override]
+    def loss(self) -> Any:
         """Cross-entropy for classes, the mean squared error for numbers."""
         return self._recipe["loss"]
 
@@ -148,7 +148,7 @@ class CsvTable(PreparedProblem):
     def _prepare(self) -> NamedArrays:
         arguments = {
             "target": self.target,
-            "test": self.test if isinstance(self.test, float) else None,
+            "test": str(self.test),
             "validation": self.validation,
             "seed": self.seed,
             "task": self.task,

@@ -65,7 +65,7 @@ class Npz(PreparedProblem):
         return y.shape[1:] or (1,)
 
     @cached_property
-    def loss(self) -> Any:  # type: ignore[override]
+    def loss(self) -> Any:
         """Cross-entropy for classes, the mean squared error for numbers."""
         return self.prepared.facts["loss"]
 
@@ -114,10 +114,11 @@ class Npz(PreparedProblem):
             else name.lower(): array
             for name, array in found.items()
         }
+        unknown = [name for name in found if name.lower() not in _NAMES]
         for name in ("x_train", "y_train"):
             if name not in named:
                 raise ProblemError(
-                    f"{self.file} has no array {name}{did_you_mean(name, found)}; it has "
+                    f"{self.file} has no array {name}{did_you_mean(name, unknown)}; it has "
                     f"{', '.join(sorted(found)) or 'none'}"
                 )
         arrays: dict[str, Array] = {name: named[name] for name in _NAMES if name in named}

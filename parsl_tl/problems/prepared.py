@@ -43,4 +43,5 @@ class PreparedProblem(Problem):
         return self.prepared["x_train"].shape[1:]
 
     def _load(self) -> Data:
-        return Data(**self.prepared.arrays)
+        arrays: dict[str, Any] = dict(self.prepared.arrays)
+        return Data(**arrays)

@@ -60,6 +60,8 @@ class Problem(ABC):
             last ones; None computes in float32.
         data_version: another text for other data under the same name and arguments: models of one
             are no donors for the other.
+        paths: names of arguments of ``__init__`` that are paths. Workers have another working
+            folder, so that a search makes them absolute.
     """
 
     name: ClassVar[str]
@@ -81,6 +83,7 @@ class Problem(ABC):
     early_stopping_patience: int | None = None
     dtype_policy: str | None = None
     data_version: str = ""
+    paths: ClassVar[tuple[str, ...]] = ()
 
     arguments: Mapping[str, Any] = {}
     """What ``get_problem`` was asked to make it with."""

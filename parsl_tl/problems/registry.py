@@ -6,6 +6,7 @@ import inspect
 import json
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from parsl_tl.errors import ProblemError
@@ -21,8 +22,20 @@ _REGISTRY: Final = Registry(
     ENTRY_POINT_GROUP,
     ProblemError,
     {
+        "attn": "parsl_tl.problems.attn:Attn",
+        "cifar10": "parsl_tl.problems.cifar10:Cifar10",
+        "combo": "parsl_tl.problems.combo:Combo",
+        "csv": "parsl_tl.problems.csv_table:CsvTable",
         "digits": "parsl_tl.problems.digits:Digits",
+        "fashion-mnist": "parsl_tl.problems.idx_images:FashionMnist",
+        "images": "parsl_tl.problems.image_folder:ImageFolder",
+        "khan": "parsl_tl.problems.khan:Khan",
+        "mnist": "parsl_tl.problems.idx_images:Mnist",
+        "nasbench201": "parsl_tl.problems.nasbench201:NasBench201",
+        "npz": "parsl_tl.problems.npz:Npz",
+        "nt3": "parsl_tl.problems.nt3:NT3",
         "synthetic": "parsl_tl.problems.synthetic:Synthetic",
+        "uno": "parsl_tl.problems.uno:Uno",
     },
 )
 
@@ -54,7 +67,7 @@ def describe_problem(name: str) -> ProblemDescription:
         ProblemError: no such problem, or it cannot be imported.
     """
     found = _REGISTRY.find(resolve_import_name(name))
-    summary = (inspect.getdoc(found) or "").partition("\n")[0]
+    summary = (inspect.getdoc(found) or "").partition("\n")[0].replace("``", "")
     if not callable(found):
         return ProblemDescription(summary, ())
     parameters = inspect.signature(found).parameters.values()
@@ -62,6 +75,25 @@ def describe_problem(name: str) -> ProblemDescription:
     return ProblemDescription(
         summary, tuple(p.name + ("=" if p.default is p.empty else "") for p in named)
     )
+
+
+def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes paths among a problem's arguments mean the same from every folder.
+
+    Args:
+        name: see ``get_problem``.
+        kwargs: arguments; those that the problem's ``paths`` names become absolute.
+
+    Raises:
+        ProblemError: no such problem.
+    """
+    paths = getattr(_REGISTRY.find(resolve_import_name(name)), "paths", ())
+    return {
+        key: str(Path(value).expanduser().absolute())
+        if key in paths and isinstance(value, str)
+        else value
+        for key, value in kwargs.items()
+    }
 
 
 def get_problem(name: str, **kwargs: Any) -> Problem:

@@ -69,7 +69,8 @@ class SeveralInputs(PreparedProblem):
     def _load(self) -> Data:
         parts = [part for part in _PARTS if self.prepared.get(f"y_{part}") is not None]
         given: dict[str, Any] = {f"x_{part}": self._inputs(part) for part in parts}
-        return Data(**given, **{f"y_{part}": self.prepared[f"y_{part}"] for part in parts})
+        given |= {f"y_{part}": self.prepared[f"y_{part}"] for part in parts}
+        return Data(**given)
 
     def _prepare(self) -> NamedArrays:
         top = Path(self.folder).expanduser().absolute() if self.folder else data_folder()
@@ -154,9 +155,11 @@ def _read_dict(path: Path) -> Mapping[str, Any]:
     try:
         content = io.BytesIO(gzip.decompress(path.read_bytes()))
         np.lib.format.read_magic(content)
-        np.lib.format.read_array_header_1_0(content)
+        _, _, dtype = np.lib.format.read_array_header_1_0(content)
     except (OSError, ValueError, EOFError, zlib.error) as error:
         raise ProblemError(f"{path} cannot be read: {error}") from error
+    if not dtype.hasobject:
+        raise ProblemError(f"{path} must hold one dict, not an array of {dtype}")
     saved = read_pickle(content.read(), path, arrays=True)
     found = saved.item() if isinstance(saved, np.ndarray) and saved.ndim == 0 else saved
     if not isinstance(found, dict):

@@ -57,6 +57,7 @@ def read_table(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
+    import pyarrow as pa
     from pyarrow import csv
 
     first = _first_line(path)
@@ -74,12 +75,16 @@ def _read_csv(path: Path) -> pa.Table:
         )
     packed = path.suffix.lower() in (".gz", ".bz2", ".zst", ".lz4")
     block = _PACKED_BLOCK if packed else min(path.stat().st_size + 1, _LARGEST_BLOCK)
-    return csv.read_csv(
+    table = csv.read_csv(
         path,
         read_options=csv.ReadOptions(block_size=max(block, 1 << 16)),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(strings_can_be_null=True),
     )
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if pa.types.is_binary(kind):
+            raise ProblemError(f"column {name!r} of {path} is no UTF-8; save the file as UTF-8")
+    return table
 
 
 def _first_line(path: Path) -> str:

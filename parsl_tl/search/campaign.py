@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
+from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
@@ -32,8 +33,8 @@ from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resol
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
-from parsl_tl.spaces import get_space
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
+from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 
@@ -106,7 +107,12 @@ class Campaign:
         if values.transfer == "none":
             warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 2)
         arguments = resolve_arguments(values.transfer, values.transfer_args)
-        values = replace(values, transfer_args=arguments)
+        add_import_folders(values.import_folders)
+        values = replace(
+            values,
+            transfer_args=arguments,
+            problem_args=resolve_paths(values.problem, values.problem_args),
+        )
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         self._set_up(folder, values, place)
         check_training(values, self._problem)
@@ -159,6 +165,9 @@ class Campaign:
             del wanted["transfer"]  # as it was called when the campaign was started
         if wanted.get("transfer_args"):
             wanted["transfer_args"] = resolve_arguments(settings.transfer, wanted["transfer_args"])
+        if wanted.get("problem_args"):
+            add_import_folders(settings.import_folders)
+            wanted["problem_args"] = resolve_paths(settings.problem, wanted["problem_args"])
         for name, (own, given) in settings.differences(wanted).items():
             raise CampaignError(
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
@@ -182,10 +191,11 @@ class Campaign:
         self._place = place
         # Both now, so that a wrong name is refused before anything is started.
         add_import_folders(settings.import_folders)
-        self._space = with_hyperparameters(
-            get_space(settings.space, **settings.space_args), settings.hyperparameters
-        )
         self._problem = problem = get_problem(settings.problem, **settings.problem_args)
+        space_args = arguments_for(settings.space, settings.space_args, problem.input_shape)
+        self._space = with_hyperparameters(
+            get_space(settings.space, **space_args), settings.hyperparameters
+        )
         self._admission = Admission(self._space, problem, settings.limits)
         self._minimize = check_measures(settings.minimize)
         first = [0] * len(self._space.choices())
@@ -195,7 +205,7 @@ class Campaign:
         self._results = CampaignResults(folder, self._space, self._minimize)
         found = import_folders([settings.problem, settings.space, settings.transfer])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
-        self.settings = replace(settings, import_folders=merged)
+        self.settings = replace(settings, import_folders=merged, space_args=space_args)
 
     @property
     def problem(self) -> Problem:

@@ -54,7 +54,8 @@ def check_problem_data(
     Raises:
         ProblemError: it cannot be loaded, or does not fit.
     """
-    if isinstance(problem, _ALWAYS_THERE):
+    is_table = type(problem).look_up is not Problem.look_up  # which is opened as it is made
+    if is_table or isinstance(problem, _ALWAYS_THERE):
         return
     if run_here(executors):
         problem.load()

@@ -50,6 +50,12 @@ def is_keras_function(found: Any) -> bool:
     return bool(names) and names[0] in _FIRST_PARAMETERS
 
 
+def takes_inputs(found: Any) -> bool:
+    """Returns whether such a function builds on the problem's inputs."""
+    function = found.build if _has_build(found) else found
+    return "inputs" in inspect.signature(function).parameters
+
+
 def _has_build(found: Any) -> bool:
     if isinstance(found, SearchSpace) or not hasattr(found, "build"):
         return False
@@ -66,7 +72,7 @@ class KerasFunctionSpace(SearchSpace):
 
     builds_keras_models = True
 
-    def __init__(self, found: Any, *, input_shape: Any = None, **kwargs: Any) -> None:
+    def __init__(self, found: Any, /, *, input_shape: Any = None, **kwargs: Any) -> None:
         """Makes a space of a function.
 
         Args:
@@ -82,7 +88,7 @@ class KerasFunctionSpace(SearchSpace):
         if isinstance(found, type):
             found, kwargs = make_object(found, kwargs, what, SpaceError), {}
         function = found.build if _has_build(found) else found
-        self.name = getattr(function, "__name__", "custom")
+        self.name = f"{function.__module__}:{function.__qualname__}"
         self._function, self._kwargs = function, kwargs
         self._stand_in = None if input_shape is None else input_shapes(input_shape)
         self._built: tuple[list[str | int | float], dict[str, Any]] | None = None
@@ -120,14 +126,13 @@ class KerasFunctionSpace(SearchSpace):
         return _FOUND[key]
 
     def _discover(self) -> ChoiceDiscovery:
-        heads = [Head(shape=(1,))]
         shapes = [self._stand_in] if self._stand_in else list(_STAND_INS)
         if "inputs" not in self._given:
             shapes = shapes[:1]  # it is not told any
         failures: list[Exception] = []
         for inputs in shapes:
             try:
-                return ChoiceDiscovery(partial(self._run, inputs=inputs, heads=heads), self.name)
+                return ChoiceDiscovery(partial(self._run, inputs=inputs, heads=[]), self.name)
             except ImpossibleArchitectureError as error:
                 failures.append(error)
             except (ParslTLError, MemoryError):
@@ -165,7 +170,7 @@ class KerasFunctionSpace(SearchSpace):
         """
         labels = self.labels(arch_seq)
         if self._built is None or self._built[0] != labels:
-            inputs, heads = (self._stand_in or _STAND_INS[0], [Head(shape=(1,))])
+            inputs, heads = self._stand_in or _STAND_INS[0], list[Head]()
             if self._last_shapes is not None:
                 inputs, heads = input_shapes(self._last_shapes[0]), self._last_shapes[1]
             self._assemble(arch_seq, labels, inputs, heads)
@@ -190,12 +195,13 @@ class KerasFunctionSpace(SearchSpace):
     def _run(
         self, hp: HyperParameters, inputs: list[tuple[int, ...]], heads: Sequence[Head]
     ) -> keras.Model:
+        """Runs the function; without heads, each of its ends gets one."""
         import keras
 
         tensors = [keras.Input(shape) for shape in inputs]
         given = {
             "inputs": tensors[0] if len(tensors) == 1 else tensors,
-            "head": lambda x: _one_or_all(apply_heads(x, heads)),
+            "head": lambda x: _one_or_all(apply_heads(x, heads or _stand_in_heads(x))),
         }
         try:
             made = self._function(hp, **{name: given[name] for name in self._given}, **self._kwargs)
@@ -214,6 +220,11 @@ class KerasFunctionSpace(SearchSpace):
             f"function {self.name!r} returns a {type(made).__name__}; it must return "
             + ("head(x), or a keras.Model" if self._given else "a keras.Model")
         )
+
+
+def _stand_in_heads(ends: Any) -> list[Head]:
+    count = len(ends) if isinstance(ends, list | tuple) else 1
+    return [Head(shape=(1,), name=f"output_{number}") for number in range(count)]
 
 
 def _one_or_all(outputs: list[Any]) -> Any:

@@ -105,6 +105,8 @@ def test_the_listings(capsys):
     for command, word in (("spaces", "dense-skip"), ("problems", "digits"), ("configs", "local")):
         assert main([command]) == 0
         assert word in capsys.readouterr().out
+    assert main(["spaces", "feed-forward", "--arg", "num_layers=300"]) == 0
+    assert "300 choices, 1e+447 architectures" in capsys.readouterr().out
     assert main(["spaces", "dense-skip", "--arg", "num_layers=10"]) == 0
     assert "37 choices" in capsys.readouterr().out
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_tl.errors import SpaceError
+from parsl_tl.errors import PopulationError, SpaceError
 from parsl_tl.population import assembler_for
 from parsl_tl.population.dense_assembly import DenseAssembler
 from parsl_tl.population.draws import random_sequences
@@ -81,6 +81,17 @@ def test_a_derived_space_is_built_by_itself():
     assert isinstance(assembler, GraphAssembler)
     flat = assembler.assemble(np.array([[1, 2], [2, 0]], np.int16))
     assert np.diff(flat.layer_starts).tolist() == [3, 2]
+
+
+def test_declared_spaces_are_built_and_what_cannot_exist_is_refused():
+    space = get_space("nt3")
+    rows = random_sequences(sizes_of(space), 1, 0, 20)
+    flat, text = assembler_for(space, (64, 1), (2,)).assemble_with_json(rows)
+    graphs = [space.build(row, (64, 1), (2,)) for row in rows.tolist()]
+    assert np.diff(flat.layer_starts).tolist() == [len(graph) for graph in graphs]
+    assert text.decode().splitlines() == [graph.to_json() for graph in graphs]
+    with pytest.raises(PopulationError, match=r"cannot exist .*\(7, 1\): .* larger than its input"):
+        assembler_for(space, (7, 1), (2,)).assemble(rows)
 
 
 def test_shapes_that_do_not_fit_are_refused():

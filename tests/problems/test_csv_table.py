@@ -12,6 +12,7 @@ import pytest
 from problem_checks import check_parts, train_one_batch
 
 from parsl_tl.errors import ProblemError
+from parsl_tl.problems.array_cache import LEAST_BYTES
 from parsl_tl.problems.csv_table import CsvTable
 
 ROWS = 400
@@ -251,8 +252,36 @@ def test_parts_that_leave_nothing_to_train_with(table: Path) -> None:
         CsvTable(file=str(table), target="price", validation=0.5, test=0.5).load()
 
 
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("name,y\nZürich,1\nBern,2\n".encode("latin-1"))
+    with pytest.raises(ProblemError, match=r"column 'name' of .*t.csv is no UTF-8"):
+        CsvTable(file=str(path), target="y").load()
+
+
 def test_a_file_with_the_wrong_suffix(table: Path, tmp_path: Path) -> None:
     path = tmp_path / "houses.parquet"
     path.write_bytes(table.read_bytes())
     with pytest.raises(ProblemError, match=r"houses.parquet cannot be read as a table"):
         CsvTable(file=str(path), target="price").load()
+
+
+def test_a_large_table_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.csv"
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(6000, 10)), columns=[f"x{i}" for i in range(10)])
+    frame["kind"] = np.where(frame["x0"] > 0, "plus", "minus")
+    frame.to_csv(path, index=False)
+    assert path.stat().st_size > LEAST_BYTES
+    first = CsvTable(file=str(path), target="kind", test=0.1)
+    expected = first.load()
+    monkeypatch.setattr("parsl_tl.problems.csv_table.read_table", None)
+    again = CsvTable(file=str(path), target="kind", test=0.1)
+    assert (again.classes, again.input_shape) == (["minus", "plus"], (10,))
+    assert again.data_table() == first.data_table()
+    data = again.load()
+    assert isinstance(data.x_train, np.memmap)
+    np.testing.assert_array_equal(data.x_test, expected.x_test)
+    assert again.fingerprint() == first.fingerprint()
+    with pytest.raises(ProblemError, match="NoneType"):  # another split is another entry
+        CsvTable(file=str(path), target="kind", test=0.1, seed=1).load()

@@ -114,7 +114,7 @@ class TestRegistry:
     @pytest.mark.parametrize(
         ("name", "kwargs", "match"),
         [
-            ("digit", {}, "no problem is called 'digit'.*digits, synthetic"),
+            ("digit", {}, "no problem is called 'digit'.*digits, .*synthetic"),
             ("digits", {"sead": 1}, "does not take"),
             ("digits", {"validation": 1.0}, "between 0 and 1"),
             ("digits", {"seed": -1}, "at least 0"),

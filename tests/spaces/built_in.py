@@ -20,6 +20,12 @@ BUILT_IN = {
         [(9,), (12,), (12,)],
         [CLASSES, NUMBER],
     ),
+    "combo": (
+        "dense-skip",
+        {"subnetworks": True, "num_inputs": 3, "units": (4, 16, 4)},
+        [(9,), (12,), (12,)],
+        [CLASSES, NUMBER],
+    ),
     "nt3-small": ("nt3", {}, (64, 1), [CLASSES, NUMBER]),
     "nt3-small-few-genes": ("nt3", {}, (7, 1), [CLASSES]),
     "nt3-large": ("nt3", {"size": "large"}, (64, 1), [CLASSES]),

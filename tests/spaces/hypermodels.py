@@ -90,6 +90,12 @@ def two_inputs(hp, inputs, head):
     return head(layers.Concatenate()([layers.Dense(hp.Int("units", 2, 4))(left), right]))
 
 
+def two_ends(hp, inputs, head):
+    """Gives each of two heads a tensor of its own."""
+    x = layers.Dense(hp.Int("units", 2, 4))(inputs)
+    return head([x, layers.Dense(hp.Int("more_units", 2, 4))(x)])
+
+
 def volumes(hp, inputs, head):
     """Needs what is no usual shape."""
     return head(layers.Conv3D(hp.Int("filters", 4, 8), 3)(inputs))
@@ -120,6 +126,12 @@ def nothing(hp, inputs, head):
 def fails(hp, inputs, head):
     """Fails at once."""
     raise KeyError(hp.Int("units", 4, 8))
+
+
+def fails_later(hp, inputs, head):
+    """Fails with one of its values."""
+    x = layers.LayerNormalization(axis=hp.Choice("axis", [-1, 7]))(inputs)
+    return head(layers.Dense(hp.Int("units", 4, 8))(x))
 
 
 def lists(hp, inputs, head):

@@ -1,6 +1,5 @@
 """Built-in spaces have their published sizes, and all of their networks can be built."""
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -16,6 +15,10 @@ from parsl_tl.spaces.shapes import input_shapes
 from .built_in import BUILT_IN, MASK
 
 IMPOSSIBLE = {"nt3-small-few-genes", "lenet-tiny-images"}
+TRAINED = (
+    *("combo", "uno", "nt3-small", "nt3-large", "lenet"),
+    *("conv-cells", "conv-cells-mask", "nasbench201"),
+)
 
 
 @pytest.mark.parametrize(
@@ -78,31 +81,26 @@ def test_random_architectures_are_built(key):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", BUILT_IN)
+@pytest.mark.parametrize("key", TRAINED)
 def test_keras_builds_the_same_network_and_trains_it(key):
     name, kwargs, shape, heads = BUILT_IN[key]
     space, rng = get_space(name, **kwargs), np.random.default_rng(1)
-    trained = 0
-    while trained < 2:
-        try:
-            graph = space.build(random_arch_seq(space, rng), shape, heads)
-        except ImpossibleArchitectureError:
-            continue
+    for _ in range(2):
+        graph = space.build(random_arch_seq(space, rng), shape, heads)
         model = graph.to_keras()
         assert ArchitectureGraph.from_keras(model) == graph
         assert [tensor.shape for tensor in model.outputs] == [(None, *h.shape) for h in heads]
         counts = [parameter_count(layer) for layer in graph.layers]
         assert None not in counts
         assert sum(counts) == model.count_params()
-        model.compile("adam", loss=[head.loss for head in heads])
+        # One step does not pay for tracing a graph.
+        model.compile("adam", loss=[head.loss for head in heads], run_eagerly=True)
         x = [rng.random((4, *one), np.float32) for one in input_shapes(shape)]
         y = [
             np.zeros((4, 1)) if "sparse" in head.loss else np.zeros((4, *head.shape))
             for head in heads
         ]
-        history = model.fit(x, y, epochs=1, batch_size=4, verbose=0)
-        assert math.isfinite(history.history["loss"][0])
-        trained += 1
+        assert np.all(np.isfinite(model.train_on_batch(x if len(x) > 1 else x[0], y)))
 
 
 @pytest.mark.parametrize("key", ["combo-small", "uno", "conv-cells", "nt3-small", "lenet"])
