@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 
 from parsl_tl.benchmarks.core.suite import run_script
-from parsl_tl.benchmarks.suites.transfer import SUITE
 
 if __name__ == "__main__":
-    sys.exit(run_script(SUITE, __doc__))
+    sys.exit(run_script("transfer", __doc__))

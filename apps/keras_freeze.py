@@ -8,7 +8,7 @@ Transfer learning takes layers over from another model and freezes them. The les
 does to the trainable weights, to compiled models, to the optimizer, to BatchNormalization, to
 files, and to the time of a training step. Each statement is checked as it is made; the exit code
 is 1 if one does not hold with the installed versions. The lessons are short functions to read and
-copy from: parsl_tl/benchmarks/suites/freezing_lessons.py and freezing_steps.py.
+copy from: parsl_tl/benchmarks/suites/freezing_lessons.py and freezing.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 
 from parsl_tl.benchmarks.core.suite import run_script
-from parsl_tl.benchmarks.suites.freezing import SUITE
 
 if __name__ == "__main__":
-    sys.exit(run_script(SUITE, __doc__))
+    sys.exit(run_script("freeze", __doc__))

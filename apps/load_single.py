@@ -20,7 +20,6 @@ from __future__ import annotations
 import sys
 
 from parsl_tl.benchmarks.core.suite import run_script
-from parsl_tl.benchmarks.suites.layer_loads import SUITE
 
 if __name__ == "__main__":
-    sys.exit(run_script(SUITE, __doc__))
+    sys.exit(run_script("load", __doc__))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import sys
 
 from parsl_tl.benchmarks.core.suite import run_script
-from parsl_tl.benchmarks.suites.save_load import SUITE
 
 if __name__ == "__main__":
-    sys.exit(run_script(SUITE, __doc__))
+    sys.exit(run_script("save", __doc__))

@@ -21,6 +21,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files go to workers as a whole; pages of the documentation, which share nothing, do not."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrPage(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if "::test_blocks_run[" in nodeid else super()._split_scope(nodeid)
+
+    return ByFileOrPage(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also run what is marked `full`")
 

@@ -29,6 +29,7 @@ def start(tmp_path, *options, until):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
     )
     assert any(until in line for line in process.stdout), process.stderr.read()
     return process, family_of(process)
@@ -41,15 +42,18 @@ def ended(process, family):
     return errors
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_servers_and_workers_end_with_it(tmp_path, how):
     folder = tmp_path / "folder"
     folder.mkdir()
     options = ["remote", "--quick", "--transports", "grpc+tcp", "--folder", str(folder)]
-    options += ["--models", "100", "--queries", "20", "--catalogs"]
-    process, family = start(tmp_path, *options, until="1 client")
+    options += ["--models", "100", "--queries", "20", "--clients", "2", "--catalogs"]
+    process, family = start(tmp_path, *options, until="2 clients")
     assert any("store serve" in " ".join(child.cmdline()) for child in family)
-    process.send_signal(how)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.send_signal(how)
     errors = ended(process, family)
     assert "Traceback" not in errors
     if how != signal.SIGKILL:

@@ -21,7 +21,7 @@ from parsl_tl.benchmarks.core import room
 from parsl_tl.benchmarks.core.queries import Queries
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import prefix_methods
-from parsl_tl.benchmarks.suites.prefix import SUITE, PrefixSettings, plots, summary
+from parsl_tl.benchmarks.suites.prefix import PrefixSuite
 from parsl_tl.benchmarks.suites.prefix_methods import METHODS, Answers, _Store, missing_methods
 from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
 from parsl_tl.errors import BenchmarkError, ParslTLError
@@ -63,11 +63,11 @@ def tiny(tmp_path, **changes):
         "method_seconds": 0.05,
         **changes,
     }
-    return PrefixSettings(**given)
+    return PrefixSuite(**given)
 
 
 def run_lcp_bench(settings, progress=lambda share, text: None):
-    return SUITE.measure(SUITE.checked(settings), progress)
+    return settings.checked().measure(progress)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_tables_fit_a_hundred_columns(everything, tmp_path):
         {**row, "catalog": 1_000_000, "p50_us": 198_765.4, "p99_us": 234_567.8}
         for row in everything["lcp"]
     ]
-    tables = summary(frames_of({**everything, "lcp": everything["lcp"] + queries}))
+    tables = PrefixSuite().summary(frames_of({**everything, "lcp": everything["lcp"] + queries}))
     assert len(tables) == 5
     for title, table in tables:
         output = io.StringIO()
@@ -145,7 +145,7 @@ def test_tables_fit_a_hundred_columns(everything, tmp_path):
         assert max(map(len, lines)) <= 100
         # No cell is broken: a line per row, besides title, a head of two lines, and borders.
         assert len(lines) <= len(table) + 3 + 2 + title.count("\n") + 1
-    assert len(save_plots(plots(frames_of(everything)), tmp_path)) == 3
+    assert len(save_plots(PrefixSuite().plots(frames_of(everything)), tmp_path)) == 3
 
 
 def test_without_the_store_there_is_nothing_to_open(tmp_path):
@@ -153,8 +153,10 @@ def test_without_the_store_there_is_nothing_to_open(tmp_path):
     assert rows["openings"] == rows["processes"] == []
     assert [row["same_answers"] for row in rows["lcp"]] == [None, None]
     assert [row["speedup_vs_walk"] for row in rows["lcp"]] == [None, None]
-    assert len(save_plots(plots(frames_of(rows)), tmp_path / "plots")) == 2
-    ((_, table),) = [(title, own) for title, own in summary(frames_of(rows)) if len(own)]
+    assert len(save_plots(PrefixSuite().plots(frames_of(rows)), tmp_path / "plots")) == 2
+    ((_, table),) = [
+        (title, own) for title, own in PrefixSuite().summary(frames_of(rows)) if len(own)
+    ]
     assert table.method.tolist() == ["walk-arrays"]
 
 
@@ -231,19 +233,19 @@ def test_a_lack_of_memory_is_told_before(tmp_path, monkeypatch):
 
 def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     monkeypatch.setattr(prefix_methods, "redis_missing", lambda: "redis-server is away: fetch it")
-    assert "redis" not in SUITE.checked(tiny(tmp_path)).methods
+    assert "redis" not in tiny(tmp_path).checked().methods
     with pytest.raises(BenchmarkError, match="'redis': redis-server is away: fetch it"):
-        SUITE.checked(tiny(tmp_path, methods=("redis", "walk")))
+        tiny(tmp_path, methods=("redis", "walk")).checked()
 
 
 def test_settings_come_out_in_order(tmp_path):
     changes = {"sizes": (1000, 200, 1000), "methods": ("store", "walk"), "folder": None}
-    checked = SUITE.checked(tiny(tmp_path, **changes))
+    checked = tiny(tmp_path, **changes).checked()
     assert checked.sizes == (200, 1000)
     assert checked.methods == ("walk", "store")
     assert checked.folder is not None
     assert checked.folder.is_dir()
-    assert PrefixSettings().methods_at(60_000) == ()
+    assert PrefixSuite().methods_at(60_000) == ()
     limited = tiny(tmp_path, methods=METHODS, walk_up_to=500, redis_up_to=100)
     assert limited.methods_at(200) == ("walk", "walk-arrays", "networkx", "store")
     assert limited.methods_at(1000) == ("store",)

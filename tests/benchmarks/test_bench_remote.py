@@ -5,9 +5,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -19,10 +16,9 @@ from rich.console import Console
 from parsl_tl.benchmarks import formats
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
 from parsl_tl.benchmarks.core.suite import frames_of
-from parsl_tl.benchmarks.suites import remote_settings as bench
-from parsl_tl.benchmarks.suites.remote import SUITE
+from parsl_tl.benchmarks.suites import remote as bench
+from parsl_tl.benchmarks.suites.remote import METHODS, RemoteSuite
 from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
-from parsl_tl.benchmarks.suites.remote_settings import METHODS, RemoteSettings
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
 from parsl_tl.reporting.frame_plots import save_plots
@@ -73,11 +69,11 @@ def tiny(tmp_path, **changes):
         "case_seconds": 0.1,
         **changes,
     }
-    return RemoteSettings(**given)
+    return RemoteSuite(**given)
 
 
 def run_remote_bench(settings, progress=lambda share, text: None):
-    return SUITE.measure(SUITE.checked(settings), progress)
+    return settings.checked().measure(progress)
 
 
 @pytest.fixture(scope="module")
@@ -274,15 +270,14 @@ def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
         return transport_module(scheme)
 
     monkeypatch.setattr(bench, "transport_module", without_shared_memory)
-    check = SUITE.checked
-    settings = check(tiny(tmp_path))
+    settings = tiny(tmp_path).checked()
     assert settings.methods is not None
     assert "redis" not in settings.methods
-    assert check(settings) == settings
+    assert settings.checked() == settings
     with pytest.raises(BenchmarkError, match="'redis': no redis-server: fetch it"):
-        check(tiny(tmp_path, methods=("redis",)))
+        tiny(tmp_path, methods=("redis",)).checked()
     with pytest.raises(BenchmarkError, match=r"'na.sm': no Thallium"):
-        check(tiny(tmp_path, transports=("na+sm",)))
+        tiny(tmp_path, transports=("na+sm",)).checked()
 
 
 def test_a_server_that_does_not_start_tells_why(tmp_path):
@@ -294,10 +289,10 @@ def test_a_server_that_does_not_start_tells_why(tmp_path):
     assert processes_left() == []
 
 
-def test_a_bare_server_that_does_not_start_tells_why():
+def test_a_bare_server_that_does_not_start_tells_why(tmp_path):
     with (
-        pytest.raises(BenchmarkError, match="listen: "),
-        BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", 2),
+        pytest.raises(BenchmarkError, match="a bare-server did not start"),
+        BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", tmp_path, 2),
     ):
         pass
     assert processes_left() == []
@@ -332,7 +327,7 @@ def test_a_client_that_dies_ends_the_benchmark(tmp_path):
         if share > 0:
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    with pytest.raises(BenchmarkError, match=r"a worker process ended.*-9"):
+    with pytest.raises(BenchmarkError, match="a worker process ended"):
         run_remote_bench(tiny(tmp_path, methods=("store",)), kill_one)
     assert nothing_left(tmp_path)
 
@@ -354,34 +349,3 @@ def test_thallium_is_measured_likewise(tmp_path):
     # Whoever used the machine's shared memory took it along.
     names = [path.name for path in Path("/dev/shm").glob("na_sm-*")]
     assert not family & {int(name.split("-")[1]) for name in names}
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    command = [sys.executable, "-m", "parsl_tl.cli", "bench", "remote"]
-    command += ["--out", str(tmp_path / "out")]
-    command += ["--folder", str(tmp_path), "--sizes", "16", "--clients", "4", "--providers", "2"]
-    command += ["--transports", FLIGHT, "--models", "500", "--queries", "50"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    while "4 clients" not in process.stdout.readline():
-        assert process.poll() is None
-    time.sleep(0.5)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 6
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Traceback" not in errors
-    deadline = time.monotonic() + 5
-    while any(child.is_running() for child in family) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(child.is_running() for child in family)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,6 +1,5 @@
 """apps/bench_transfer.py: every method on small models, and what goes wrong on the way."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +8,11 @@ import pandas as pd
 import pytest
 
 from parsl_tl.architecture import longest_common_prefix
+from parsl_tl.benchmarks.core.options import left_out
 from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.core.task_runner import Where
-from parsl_tl.benchmarks.suites.transfer import SUITE, TransferSettings, failures, summary
-from parsl_tl.benchmarks.suites.transfer_models import KINDS, ModelFamily
+from parsl_tl.benchmarks.suites.transfer import TransferSuite
+from parsl_tl.benchmarks.suites.transfer_tasks import KINDS, ModelFamily
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 APP = Path(__file__).parents[2] / "apps" / "bench_transfer.py"
@@ -62,25 +62,23 @@ def test_the_app(tmp_path):
 def test_a_method_that_fails_does_not_end_the_others(tmp_path):
     pytest.importorskip("redis")
     family = ModelFamily("small", 400, 5)
-    settings = SUITE.checked(
-        TransferSettings(
-            ("redis", "safetensors"),
-            family=family,
-            n_iter=1,
-            donors=1,
-            rates=(),
-            folder=tmp_path,
-            redis_url=f"unix://{tmp_path}/nobody.sock",
-            where=Where(workers=1),
-        )
+    suite = TransferSuite(
+        transfer=("redis", "safetensors"),
+        family=family,
+        n_iter=1,
+        donors=1,
+        rates=(),
+        folder=tmp_path,
+        redis_url=f"unix://{tmp_path}/nobody.sock",
+        where=Where(workers=1),
     )
-    tables = SUITE.measure(settings, lambda share, text: None)
+    tables = suite.checked().measure()
     failed = [row for row in tables["timings"] if row["failure"]]
     assert [row["method"] for row in failed] == ["redis"]
     assert "nobody.sock did not answer" in failed[0]["failure"]
     frames = {name: pd.DataFrame(rows) for name, rows in tables.items() if rows}
-    assert failures(frames) == [failed[0]["failure"]]
-    (_, _), (_, counts), (_, shares) = summary(frames)
+    assert suite.failures(frames) == [failed[0]["failure"]]
+    (_, _), (_, counts), (_, shares) = suite.summary(frames)
     assert counts.models.to_dict() == {"redis": 0, "safetensors": 1}
     assert len(shares) == 0
 
@@ -99,7 +97,7 @@ def test_a_method_that_fails_does_not_end_the_others(tmp_path):
 )
 def test_wrong_settings(changes, error, message):
     with pytest.raises(error, match=message):
-        SUITE.checked(TransferSettings(**{"transfer": ("store",), **changes}))
+        TransferSuite(**{"transfer": ("store",), **changes}).checked()
 
 
 def test_wrong_options_of_the_app(tmp_path):
@@ -110,22 +108,14 @@ def test_wrong_options_of_the_app(tmp_path):
     assert "/nowhere is no folder" in done.stderr
 
 
-@pytest.mark.slow
-def test_what_is_not_installed_is_left_out_and_told(tmp_path):
+def test_what_is_not_installed_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     """A PATH without redis-server, as on a machine where it was never installed."""
-    command = [sys.executable, APP, "--out", tmp_path / "out", "--n-iter", "1", "--rates"]
-    command += ["--max-layer-size", "400", "--max-layers", "5", "--workers", "1"]
-    env = {**os.environ, "PATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stdout.splitlines() if line.startswith("without ")]
-    assert len(told) == 1
-    assert told[0].startswith("without redis: redis-server is not installed")
-    methods = pd.read_csv(tmp_path / "out" / "timings.csv").method.unique()
-    assert sorted(methods) == ["hdf5", "safetensors", "store"]
-    asked = subprocess.run(
-        [*command, "--transfer", "redis"], capture_output=True, text=True, env=env
-    )
-    assert asked.returncode == 2
-    assert "redis-server is not installed" in asked.stderr
-    assert asked.stderr.count("\n") == 1
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = dict(left_out(TransferSuite()))
+    assert told.keys() == {"redis"}
+    assert told["redis"].startswith("redis-server is not installed")
+    assert TransferSuite().checked().transfer == ("store", "safetensors", "hdf5")
+    with pytest.raises(BenchmarkError, match="redis-server is not installed"):
+        TransferSuite(transfer=("redis",)).checked()
+    own = TransferSuite(transfer=("redis",), redis_url="unix:///x").checked()
+    assert own.transfer == ("redis",)

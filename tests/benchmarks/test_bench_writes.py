@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 from services import needs_redis
 
 from parsl_tl.benchmarks.core.networks import Networks
@@ -22,19 +22,15 @@ from parsl_tl.benchmarks.formats.transfer import (
     transfer_formats,
 )
 from parsl_tl.benchmarks.suites.write_task import SETUP, SYNCED
-from parsl_tl.benchmarks.suites.writes import SUITE, WriteSettings
+from parsl_tl.benchmarks.suites.writes import WriteSuite
 from parsl_tl.errors import BenchmarkError
 
 SHM = Path("/dev/shm")
 TINY = Networks(("dense:0.2x4",))
 
 
-def ignore(share, text):
-    pass
-
-
 def settings(folder, *formats, **changes):
-    base = WriteSettings(
+    base = WriteSuite(
         networks=TINY,
         formats=formats,
         synced=True,
@@ -43,7 +39,7 @@ def settings(folder, *formats, **changes):
         memory_folder=SHM,
         where=Where(timeout=300.0),
     )
-    return SUITE.checked(replace(base, **changes))
+    return replace(base, **changes).checked()
 
 
 def test_every_transfer_method_of_the_registry_is_a_format(tmp_path):
@@ -78,10 +74,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     small = ("--model", "dense:0.1x2")
     assert "--out file/x" in told(*small, "--out", "file/x")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("bench_writes.py")
 
 
 @pytest.mark.slow
@@ -135,13 +127,12 @@ def test_with_set_up_every_process_is_a_new_one(tmp_path):
     def look(share, text):
         seen.append({process.pid for process in psutil.Process().children()} - others)
 
-    found = SUITE.measure(
-        settings(tmp_path, "safetensors", "transfer:none", with_setup=True), look
-    )["writes"]
+    suite = settings(tmp_path, "safetensors", with_setup=True, num_changes=(0, 1))
+    found = suite.measure(look)["writes"]
     assert [row["measurement"] for row in found] == [SETUP, SETUP, SYNCED, SYNCED]
     assert all(row["successful"] for row in found)
-    # Before the last three: those who wrote without set-up are those who were there.
-    second, third, fourth, end = seen[2:]
+    # Before each case: those who wrote without set-up are those who were there.
+    _, second, third, fourth, end = seen[1:]
     assert not second & third
     assert third == fourth
     assert len(fourth) == 2
@@ -157,7 +148,7 @@ def test_a_process_that_is_killed_is_not_waited_for(tmp_path):
             tasks = [p for p in alive if "task_process" in " ".join(p.cmdline())]
             os.kill(tasks[0].pid, signal.SIGKILL)
 
-    found = SUITE.measure(settings(tmp_path, "weights.h5", "keras", "safetensors"), kill_one)
+    found = settings(tmp_path, "weights.h5", "keras", "safetensors").measure(kill_one)
     assert [row["successful"] for row in found["writes"]] == [True, False, True]
     failed = found["writes"][1]
     assert "1 of 2 failed" in failed["result"]
@@ -171,24 +162,20 @@ def test_a_process_that_is_killed_is_not_waited_for(tmp_path):
 
 @pytest.mark.slow
 @needs_redis
-def test_a_redis_server_that_dies_in_the_middle(tmp_path):
-    with RedisServer() as server:
+def test_a_redis_server_keeps_nothing_and_may_die_in_the_middle(tmp_path):
+    kept = []
+    with RedisServer() as server, server.connect() as client:
 
         def end_server(share, text):
             if "transfer:redis, changes 1" in text:
+                kept.append(client.dbsize())
                 os.kill(server.pid, signal.SIGKILL)
                 server._process.wait()
 
-        found = SUITE.measure(
-            settings(
-                tmp_path,
-                "transfer:redis",
-                "safetensors",
-                num_changes=(0, 1, 0),
-                redis_url=server.url,
-            ),
-            end_server,
-        )["writes"]
+        formats = ("transfer:redis", "safetensors")
+        suite = settings(tmp_path, *formats, num_changes=(2, 1, 0), redis_url=server.url)
+        found = suite.measure(end_server)["writes"]
+    assert kept == [0]
     outcomes = [(row["format"], row["successful"]) for row in found]
     assert outcomes == [
         ("safetensors", True),
@@ -201,17 +188,6 @@ def test_a_redis_server_that_dies_in_the_middle(tmp_path):
     assert "StoreUnreachableError" in found[3]["result"]
     assert found[3]["bytes"] == 0
     assert found[3]["bandwidth_mb_per_sec"] is found[3]["time_sec"] is None
-
-
-@pytest.mark.slow
-@needs_redis
-def test_models_do_not_stay_on_a_server_that_stays(tmp_path):
-    with RedisServer() as server:
-        run = settings(tmp_path, "transfer:redis", num_changes=(0, 2), redis_url=server.url)
-        assert all(row["successful"] for row in SUITE.measure(run, ignore)["writes"])
-        client = server.connect()
-        assert client.dbsize() == 0
-        client.close()
 
 
 def limit_files():
@@ -250,16 +226,8 @@ def test_what_fails_becomes_a_row_and_the_run_goes_on(tmp_path):
 def test_on_parsl_workers(tmp_path):
     out = tmp_path / "o"
     where = Where("local", workers=2, timeout=300.0, run_dir=tmp_path / "parsl")
-    found = SUITE.measure(
-        settings(
-            tmp_path,
-            *("keras", "transfer:store"),
-            num_changes=(2,),
-            memory=True,
-            where=where,
-        ),
-        ignore,
-    )
+    formats = ("keras", "transfer:store")
+    found = settings(tmp_path, *formats, num_changes=(2,), memory=True, where=where).measure()
     assert [row["result"] for row in found["writes"]] == ["ok"] * 4
     assert len(found["write_tasks"]) == 8
     assert {row["host"] for row in found["write_tasks"]} != {None}

@@ -1,25 +1,23 @@
 """Every method gives back the bytes it was given, and deletes what it wrote."""
 
-import threading
+from multiprocessing import Value
 
 import numpy as np
 import pytest
 from services import needs_redis
 
+from parsl_tl.benchmarks.core import processes
 from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, measured_by
+from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
-from parsl_tl.benchmarks.formats.copies import Copies
 from parsl_tl.benchmarks.formats.file_format import same_arrays
-from parsl_tl.benchmarks.formats.operation import Case
-from parsl_tl.benchmarks.formats.plain import PlainFiles
-from parsl_tl.benchmarks.formats.redis import RedisValues
-from parsl_tl.benchmarks.formats.safetensors import SafetensorsFiles
-from parsl_tl.benchmarks.formats.store import StoredModels, UncheckedModels
-from parsl_tl.benchmarks.formats.weights_h5 import Hdf5Files
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker
+from parsl_tl.benchmarks.formats.method import Case
+from parsl_tl.benchmarks.suites.bandwidth import move_models
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
+
+KINDS = methods_of("store")
+(PLAIN,) = KINDS["plain"]
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +50,9 @@ def test_same_seed_same_weights():
 
 
 def test_formats_are_found_by_what_their_files_declare():
-    assert measured_by("store") == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
-    assert measured_by("remote") == (
-        *("memcpy", "bare", "plain", "hdf5", "redis", "embedded", "store"),
-    )
+    assert tuple(KINDS) == ("memcpy", "plain", "hdf5", "safetensors", "redis", "store")
+    expected = ("memcpy", "bare", "plain", "hdf5", "redis", "embedded", "store")
+    assert tuple(methods_of("remote")) == expected
     assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
     assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")
 
@@ -81,8 +78,11 @@ def do_all(method, model, out):
     return done
 
 
-@pytest.mark.parametrize("kind", [PlainFiles, SafetensorsFiles, Hdf5Files])
-def test_files_give_back_what_was_written(kind, model, tmp_path):
+@pytest.mark.parametrize(
+    ("suite", "name"), [("store", "plain"), ("store", "safetensors"), ("remote", "hdf5")]
+)
+def test_files_give_back_what_was_written(suite, name, model, tmp_path):
+    (kind,) = methods_of(suite)[name]
     out = model.destination()
     done = do_all(kind(case_in(tmp_path), model, out, 0), model, out)
     assert list(dict.fromkeys(what[:2] for what in done)) == [
@@ -95,7 +95,7 @@ def test_files_give_back_what_was_written(kind, model, tmp_path):
 
 
 def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
-    plain = PlainFiles(case_in(tmp_path), model, model.destination(), 0)
+    plain = PLAIN(case_in(tmp_path), model, model.destination(), 0)
     for part in PARTS:
         plain.writer(part)(tmp_path / part)
         expected = b"".join(array.tobytes() for array in model.arrays(part))
@@ -109,19 +109,21 @@ def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
 def test_many_arrays_go_in_several_calls(tmp_path):
     many = make_model(0.1, 700, seed=0)  # 1,400 arrays; a call takes 1,024
     out = many.destination()
-    do_all(PlainFiles(case_in(tmp_path), many, out, 0), many, out)
+    do_all(PLAIN(case_in(tmp_path), many, out, 0), many, out)
 
 
 @pytest.mark.parametrize(("scheme", "count"), [("", 2), ("grpc+tcp", 4)])
 def test_memcpy_copies(scheme, count, model, tmp_path):
     out = model.destination()
-    assert len(do_all(Copies(case_in(tmp_path, scheme=scheme), model, out, 0), model, out)) == count
+    copies = KINDS["memcpy"][0](case_in(tmp_path, scheme=scheme), model, out, 0)
+    assert len(do_all(copies, model, out)) == count
 
 
 @pytest.mark.parametrize("checksums", [True, False])
 def test_the_store_gives_back_what_was_written(checksums, model, tmp_path):
     out = model.destination()
-    method = (StoredModels if checksums else UncheckedModels)(case_in(tmp_path), model, out, 2)
+    (kind,) = (one for one in KINDS["store"] if one.checksums is checksums)
+    method = kind(case_in(tmp_path), model, out, 2)
     done = do_all(method, model, out)
     word = f"checksums {'on' if checksums else 'off'}"
     assert done[0] == ("write", "whole", f"put, {word}")
@@ -139,7 +141,8 @@ def test_redis_gives_back_what_was_written(model, tmp_path):
     out = model.destination()
     with RedisServer() as server:
         assert server.pid is not None
-        method = RedisValues(case_in(tmp_path, redis_socket=server.socket), model, out, 1)
+        case = case_in(tmp_path, redis_socket=server.socket)
+        method = KINDS["redis"][0](case, model, out, 1)
         count = server.connect()
         assert len(do_all(method, model, out)) == 4
         assert count.dbsize() == 0
@@ -148,7 +151,7 @@ def test_redis_gives_back_what_was_written(model, tmp_path):
 
 
 def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
-    readers = PlainFiles.readers
+    readers = PLAIN.readers
 
     def read_wrongly(self, part):
         def read(path):
@@ -158,13 +161,16 @@ def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
 
         return {"readv into": read}
 
-    worker = BandwidthWorker(0, {1: threading.Barrier(1)})
-    case = Case(tmp_path / "1", 0.1, 5, 1, ("memcpy", "plain"), 0)
-    case.folder.mkdir()
-    worker.prepare(case)
-    worker.clear(None)
-    monkeypatch.setattr(PlainFiles, "readers", read_wrongly)
-    case = Case(tmp_path / "2", 0.1, 5, 1, ("plain",), 0)
-    case.folder.mkdir()
+    monkeypatch.setattr(processes, "_shared", [Value("q")])
+
+    def move(folder):
+        folder.mkdir()
+        case = Case(folder, 0.1, 5, 1, ("memcpy", "plain"), 0)
+        return move_models(processes.Team(0, 1), case, 1, 3, 1.0)
+
+    moved = move(tmp_path / "1")
+    assert {one.names["method"] for one in moved} == {"memcpy", "plain"}
+    assert {len(one.spans) for one in moved} == {3}  # they fit a second
+    monkeypatch.setattr(PLAIN, "readers", read_wrongly)
     with pytest.raises(BenchmarkError, match=r"plain .*whole.* does not give back"):
-        worker.prepare(case)
+        move(tmp_path / "2")

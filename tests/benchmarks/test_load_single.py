@@ -2,10 +2,10 @@
 
 import pandas as pd
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 
 from parsl_tl.benchmarks.formats import LAYER_FORMATS
-from parsl_tl.benchmarks.suites.layer_loads import Subset, load_file_layers
+from parsl_tl.benchmarks.suites.save_load import Reads, Subset, load_file_layers
 from parsl_tl.errors import BenchmarkError
 
 LAYERS = ["a", "b", "c", "d", "e"]
@@ -47,10 +47,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "unknown format 'zip'" in told("--formats", "zip")
     assert "must end in one of .weights.h5, .keras" in told("--files", "model.zip")
     assert "is no folder" in told("--folder", "/nowhere")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("load_single.py")
 
 
 @pytest.mark.slow
@@ -113,13 +109,13 @@ def files(tmp_path_factory):
 
 def test_files_of_others(files):
     for name in ("whole.weights.h5", "whole.keras", "whole.safetensors", "whole.ckpt.index"):
-        rows = load_file_layers(files / name, [Subset(share=0.5)], 1, False)
+        rows = load_file_layers(files / name, Reads([Subset(share=0.5), Subset()]))
         assert [row["successful"] for row in rows] == [True] * 4, rows
         assert {row["layers"] for row in rows} == {2, 4}
     with pytest.raises(BenchmarkError, match=r"no\.keras is missing"):
-        load_file_layers(files / "no.keras", [], 1, False)
+        load_file_layers(files / "no.keras", Reads([]))
     with pytest.raises(BenchmarkError, match="the name must end in"):
-        load_file_layers(files / "no.zip", [], 1, False)
+        load_file_layers(files / "no.zip", Reads([]))
 
 
 @pytest.mark.slow
@@ -150,15 +146,3 @@ def test_what_is_damaged_becomes_a_row_and_the_run_goes_on(files, tmp_path):
         "everything": True,
     }
     assert own.result["first 99"].str.contains("there are 4 layers").all()
-
-
-@pytest.mark.slow
-def test_on_parsl_workers(tmp_path):
-    ended = run_app(
-        "load_single.py",
-        *("--model", "dense:0.5x4", "--formats", "store", "keras", "--repeats", "1"),
-        *("--config", "local", "--workers", "1", "--folder", str(tmp_path), "--out", "o"),
-        cwd=tmp_path,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert pd.read_csv(tmp_path / "o" / "load_single.csv").successful.all()

@@ -41,7 +41,7 @@ class Settings:
 
 def parse(*words):
     parser = argparse.ArgumentParser()
-    add_options(parser, Settings)
+    add_options(parser, Settings())
     return settings_from(parser.parse_args(words), Settings())
 
 

@@ -4,7 +4,7 @@ import resource
 
 import pandas as pd
 import pytest
-from app_runs import modules_of_help, refusal, run_app
+from app_runs import refusal, run_app
 
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 
@@ -25,10 +25,6 @@ def test_wrong_input_is_refused_in_one_line(tmp_path, monkeypatch, capsys):
     assert "is no folder" in told("--folder", "/nowhere")
     assert "GB of memory are available" in told("--model", "dense:30000", "--scale", "1")
     assert "unknown configuration 'nix'" in told("--config", "nix")
-
-
-def test_help_loads_no_framework():
-    assert not {"tensorflow", "keras", "parsl"} & modules_of_help("save_bench.py")
 
 
 @pytest.mark.slow
@@ -75,15 +71,3 @@ def test_what_fails_becomes_a_row_and_the_run_goes_on(tmp_path):
     assert rows.status["dense:0.4x2"].str.contains("File too large").all()
     assert (rows.status["dense:0.01x2"] == "ok").all()
     assert rows.loadtime_sec["dense:0.4x2"].isna().all()
-
-
-@pytest.mark.slow
-def test_on_parsl_workers(tmp_path):
-    options = (*SMALL, "--repeats", "1", "--formats", "keras", "--folder", str(tmp_path))
-    where = ("--config", "local", "--workers", "1")
-    ended = run_app("save_bench.py", *options, *where, "--out", "o", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    rows = pd.read_csv(tmp_path / "o" / "save_load.csv")
-    assert rows.status.tolist() == ["ok", "ok"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["o"]
-    assert (tmp_path / "o" / "parsl").is_dir()

@@ -1,6 +1,8 @@
 """``parsl-tl bench`` as a user runs it."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -43,6 +45,22 @@ def test_bench_lcp_writes_its_results(tmp_path, capsys):
         assert (out / name).stat().st_size > 1000
         assert name in printed.replace("\n", "")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_suite_without_tasks_is_one_with_a_configuration(tmp_path):
+    command = [sys.executable, "-m", "parsl_tl.cli", "bench", "lcp", "--quick", "--sizes", "100"]
+    command += ["--queries", "20", "--methods", "walk", "store", "--config", "local"]
+    command += ["--workers", "1", "--out", str(tmp_path / "out"), "--folder"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "lcp, as a task" in done.stdout
+    assert pd.read_csv(tmp_path / "out" / "lcp.csv").method.tolist() == [
+        *("walk", "walk", "store", "store")
+    ]
+    assert (tmp_path / "out" / "latency_random.png").stat().st_size > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "parsl").is_dir()
 
 
 @pytest.mark.parametrize(

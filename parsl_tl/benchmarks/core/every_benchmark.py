@@ -1,7 +1,9 @@
-"""A small run of every benchmark, each in a process of its own."""
+"""A small run of every benchmark, each in a process of its own, and one page with all results."""
 
 from __future__ import annotations
 
+import base64
+import html
 import os
 import shlex
 import subprocess
@@ -14,9 +16,23 @@ from typing import NamedTuple
 from parsl_tl.benchmarks.core.programs import end_programs, start_program
 from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.reporting.files import replace_file
+from parsl_tl.reporting.machine import machine_facts
 
 _LONGEST_SECONDS = 900.0
 _PROGRAM = (sys.executable, "-m", "parsl_tl.cli", "bench")
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;
+       max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0; } h2 { margin-top: 3rem; border-bottom: 1px solid #d0d7de; }
+p.facts, p.command { color: #57606a; font-size: 14px; }
+nav a { margin-right: 1rem; }
+pre { font: 12px/1.25 ui-monospace, "DejaVu Sans Mono", monospace; overflow-x: auto;
+      background: #f6f8fa; padding: 1rem; border-radius: 6px; }
+code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+img { max-width: 100%; height: auto; margin: 1rem 0; }
+.problem { background: #ffebe9; padding: .5rem 1rem; border-radius: 6px; }
+"""
 
 
 class BenchmarkRun(NamedTuple):
@@ -33,7 +49,7 @@ class BenchmarkRun(NamedTuple):
 def small_command(suite: Suite, out: Path, folder: Path | None) -> list[str]:
     """Returns the command line; ``folder`` is for temporary files, the suite's choice if None."""
     command = [*_PROGRAM, suite.name, *suite.small, "--out", str(out)]
-    flag = next((name for name in ("folder", "folders") if hasattr(suite.default, name)), "")
+    flag = next((name for name in ("folder", "folders") if hasattr(suite, name)), "")
     return command if folder is None or not flag else [*command, f"--{flag}", str(folder)]
 
 
@@ -51,24 +67,21 @@ def run_benchmarks(
     Raises:
         InvalidValueError: an unknown name.
     """
-    known = {suite.name: suite for suite in all_suites() if suite.small}
-    unknown = [name for name in names if name not in known]
-    if unknown:
+    known = {name: suite for name, suite in all_suites().items() if suite.small}
+    if unknown := [name for name in names if name not in known]:
         raise InvalidValueError(
             f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}"
         )
-    chosen = [known[name] for name in names or known]
     runs = []
-    for number, suite in enumerate(chosen):
-        progress(number / len(chosen), suite.title)
-        runs.append(_run(suite, out / suite.name, folder))
+    for number, name in enumerate(names or known):
+        progress(number / len(names or known), known[name].title)
+        runs.append(_run(known[name], out / name, folder))
     progress(1.0, "done")
     return runs
 
 
 def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:
-    command = small_command(suite, out, folder)
-    start = time.perf_counter()
+    command, start = small_command(suite, out, folder), time.perf_counter()
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # Tables of a fixed width, and without colours.
     env = {**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -86,14 +99,51 @@ def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:
     if process.returncode and not problem:
         lines = errors.strip().splitlines() or ["it says nothing"]
         problem = f"exit code {process.returncode}: {lines[-1]}"
-    seconds = time.perf_counter() - start
-    shown = shlex.join(["python", *command[1:]])
-    return BenchmarkRun(suite, shown, out, _tables(output), problem, seconds)
-
-
-def _tables(output: str) -> str:
-    """Leaves out lines of progress, which tell nothing afterwards."""
+    # Lines of progress tell nothing afterwards; a table's title stands above it.
     lines = output.splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith(("┏", "╭"))), 0)
-    # A table's title stands above it.
-    return "\n".join(lines[max(0, first - 1) :])
+    shown, tables = shlex.join(["python", *command[1:]]), "\n".join(lines[max(0, first - 1) :])
+    return BenchmarkRun(suite, shown, out, tables, problem, time.perf_counter() - start)
+
+
+def write_page(runs: Sequence[BenchmarkRun], path: Path) -> Path:
+    """Writes the page, a single HTML file with plots inside; it appears by rename."""
+    links = "".join(
+        f'<a href="#{run.suite.name}">{html.escape(run.suite.title)}</a>' for run in runs
+    )
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>parsl_tl on this machine</title><style>{_STYLE}</style></head><body>"
+        f"<h1>parsl_tl on this machine</h1>{_facts()}<nav>{links}</nav>"
+        f"{''.join(map(_section, runs))}</body></html>\n"
+    )
+    return replace_file(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+
+
+def _facts() -> str:
+    facts = machine_facts()
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    text = (
+        f"{time.strftime('%Y-%m-%d %H:%M')} · {facts['cpu']}, {facts['cores']} cores, "
+        f"{facts['memory_bytes'] / 1e9:.0f} GB · {facts['kernel']}, Python {facts['python']} · "
+        f"{packages}"
+    )
+    return f'<p class="facts">{html.escape(text)}</p>'
+
+
+def _section(run: BenchmarkRun) -> str:
+    parts = [
+        f'<h2 id="{run.suite.name}">{html.escape(run.suite.title)}</h2>',
+        f"<p>Measures {html.escape(run.suite.text)}.</p>",
+        f'<p class="command">{run.seconds:.0f} s · <code>{html.escape(run.command)}</code></p>',
+    ]
+    if run.problem:
+        parts.append(f'<p class="problem">Not finished: {html.escape(run.problem)}</p>')
+    if run.output.strip():
+        parts.append(f"<pre>{html.escape(run.output)}</pre>")
+    for plot in sorted(run.folder.glob("*.png")):
+        data = base64.b64encode(plot.read_bytes()).decode()
+        name = html.escape(plot.stem.replace("_", " "))
+        parts.append(f'<img alt="{name}" src="data:image/png;base64,{data}">')
+    return "".join(parts)

@@ -12,9 +12,7 @@ from typing import Final
 
 import psutil
 
-FADVISE: Final = "posix_fadvise"
-DROP_CACHES: Final = "drop_caches"
-_DROP_CACHES_FILE: Final = Path("/proc/sys/vm/drop_caches")
+_DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 _IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
 
 
@@ -40,8 +38,7 @@ def sync(path: Path) -> None:
     Raises:
         OSError: the disk could not take it.
     """
-    names = [path, *path.rglob("*")] if path.is_dir() else [path, path.parent]
-    for name in names:
+    for name in [path, *path.rglob("*")] if path.is_dir() else [path, path.parent]:
         try:
             descriptor = os.open(name, os.O_RDONLY)
         except FileNotFoundError:  # of another process that was faster
@@ -74,13 +71,11 @@ def drop_from_cache(paths: Iterable[Path], system_wide: bool = False) -> str:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
-    if system_wide and os.access(_DROP_CACHES_FILE, os.W_OK):
-        try:
-            _DROP_CACHES_FILE.write_text("1\n")
-        except OSError:  # a container's root, who may not after all
-            return FADVISE
-        return DROP_CACHES
-    return FADVISE
+    if system_wide and os.access(_DROP_CACHES, os.W_OK):
+        with contextlib.suppress(OSError):  # a container's root, who may not after all
+            _DROP_CACHES.write_text("1\n")
+            return "drop_caches"
+    return "posix_fadvise"
 
 
 def cached_share(paths: Iterable[Path]) -> float:
@@ -89,24 +84,18 @@ def cached_share(paths: Iterable[Path]) -> float:
     Raises:
         OSError: the system does not tell.
     """
-    resident = total = 0
-    for path in paths:
-        size = path.stat().st_size
-        if size:
-            pages = _resident_pages(path, size)
-            resident, total = resident + sum(byte & 1 for byte in pages), total + len(pages)
-    return resident / total if total else 0.0
+    pages = b"".join(_pages(path, size) for path in paths if (size := path.stat().st_size))
+    return sum(page & 1 for page in pages) / len(pages) if pages else 0.0
 
 
-def _resident_pages(path: Path, size: int) -> bytes:
+def _pages(path: Path, size: int) -> bytes:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
+    with path.open("rb") as file:
+        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
         if address in (None, ctypes.c_void_p(-1).value):
             raise OSError(ctypes.get_errno(), f"{path} cannot be mapped")
         try:
@@ -116,8 +105,6 @@ def _resident_pages(path: Path, size: int) -> bytes:
             return pages.raw
         finally:
             libc.munmap(address, size)
-    finally:
-        os.close(descriptor)
 
 
 def file_system(path: Path) -> str:

@@ -9,43 +9,52 @@ from pathlib import Path
 from typing import Any, Final
 
 from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.room import check_room
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
-NT3_INPUT_LENGTH: Final = 60_483
+_NT3_LENGTH: Final = 60_483
 _NT3_NAMES: Final = ("candle", "nt3")
-_RESNETS: Final = {"resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
-_PARAMETERS: Final = {"resnet50": 25_636_712, "resnet101": 44_707_176, "resnet152": 60_419_944}
+# Names in keras.applications, and numbers of parameters.
+_RESNETS: Final = {
+    "resnet50": ("ResNet50", 25_636_712),
+    "resnet101": ("ResNet101", 44_707_176),
+    "resnet152": ("ResNet152", 60_419_944),
+    "resnet": ("ResNet152", 60_419_944),
+}
 _DENSE: Final = "dense:"
 _FLOAT_BYTES: Final = 4
+# Files are somewhat larger than the weights in them.
+_ROOM: Final = 1.2
+# The model, a copy to compare with, the loaded model, and what loading takes for a moment.
+_COPIES: Final = 4
 NAMES: Final = "candle, resnet50, resnet101, resnet152, dense:MB, dense:MBxLAYERS, or a Keras file"
 
 
 @dataclass(frozen=True)
 class Network:
-    """Which network.
+    """Which network."""
 
-    Attributes:
-        name: see ``NAMES``; ``nt3`` is another name of ``candle``, ``resnet`` of ``resnet152``.
-        input_length: of the NT3 network, in gene expressions.
-        scale: what the widths of the NT3 network (filters and units) are multiplied with.
-        seed: of the initial weights.
-    """
-
+    # See ``NAMES``; ``nt3`` is another name of ``candle``, ``resnet`` of ``resnet152``.
     name: str = "candle"
-    input_length: int = NT3_INPUT_LENGTH
-    scale: float = 1.0
-    seed: int = 0
+    input_length: int = _NT3_LENGTH  # of the NT3 network, in gene expressions
+    scale: float = 1.0  # what the widths of the NT3 network (filters and units) are multiplied with
+    seed: int = 0  # of the initial weights
 
     @property
     def label(self) -> str:
         """The name, with what differs from the original network."""
         if _is_file(self.name):
             return Path(self.name).name
-        if self.name not in _NT3_NAMES:
-            return self.name
-        changed = [f"length={self.input_length}"] * (self.input_length != NT3_INPUT_LENGTH)
+        changed = [f"length={self.input_length}"] * (self.input_length != _NT3_LENGTH)
         changed += [f"scale={self.scale:g}"] * (self.scale != 1.0)
-        return f"{self.name}({','.join(changed)})" if changed else self.name
+        is_changed = changed and self.name in _NT3_NAMES
+        return f"{self.name}({','.join(changed)})" if is_changed else self.name
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Filters of the NT3 network, and units of its dense layers but the output."""
+        filters, units, last = (max(1, round(width * self.scale)) for width in (128, 200, 20))
+        return filters, units, last
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Networks:
 
     model: tuple[str, ...] = option(("candle",), NAMES)
     scale: float = option(0.5, "widths of the NT3 network, times the original's: 1 is 0.62 GB")
-    input_length: int = option(NT3_INPUT_LENGTH, "gene expressions that the NT3 network takes")
+    input_length: int = option(_NT3_LENGTH, "gene expressions that the NT3 network takes")
     seed: int = option(0, "of the weights")
 
     @property
@@ -66,6 +75,19 @@ class Networks:
     def check(self) -> int:
         """Returns the bytes of the largest one; raises as ``check_network``."""
         return max(network_bytes(check_network(network)) for network in self.all)
+
+
+def check_network_room(settings: Any) -> None:
+    """Checks that ``networks`` of settings fit here, unless ``where`` is elsewhere.
+
+    Raises:
+        InvalidValueError: a network that can never work.
+        BenchmarkError: the folder is missing, or it or the memory has not enough room.
+    """
+    largest = settings.networks.check()
+    if settings.where.config is None:
+        advice = "a smaller --model or --scale"
+        check_room(settings.folder, largest * _ROOM, largest * _COPIES, advice)
 
 
 def check_network(network: Network) -> Network:
@@ -86,7 +108,7 @@ def check_network(network: Network) -> Network:
             raise InvalidValueError(f"scale={network.scale} must be above 0, and at most 100")
     elif name.startswith(_DENSE):
         _dense_size(name)
-    elif _resnet(name) not in _RESNETS and not _is_file(name):
+    elif name not in _RESNETS and not _is_file(name):
         raise InvalidValueError(f"unknown model {name!r}; choose from {NAMES}")
     return network
 
@@ -94,19 +116,14 @@ def check_network(network: Network) -> Network:
 def network_bytes(network: Network) -> int:
     """Returns the bytes of its weights, about; of a file its size, 0 if it is missing."""
     if network.name in _NT3_NAMES:
-        filters, units, last = (_scaled(width, network.scale) for width in (128, 200, 20))
+        filters, units, last = network.widths
         flat = (network.input_length - 28) // 10 * filters
-        return _FLOAT_BYTES * (
-            21 * filters
-            + (10 * filters + 1) * filters
-            + (flat + 1) * units
-            + (units + 3) * last
-            + 2
-        )
+        convolutions = 21 * filters + (10 * filters + 1) * filters
+        return _FLOAT_BYTES * (convolutions + (flat + 1) * units + (units + 3) * last + 2)
     if network.name.startswith(_DENSE):
         return int(_dense_size(network.name)[0] * 1e6)
-    if _resnet(network.name) in _PARAMETERS:
-        return _FLOAT_BYTES * _PARAMETERS[_resnet(network.name)]
+    if network.name in _RESNETS:
+        return _FLOAT_BYTES * _RESNETS[network.name][1]
     path = Path(network.name)
     return path.stat().st_size if path.is_file() else 0
 
@@ -114,11 +131,16 @@ def network_bytes(network: Network) -> int:
 def build_network(network: Network) -> Any:
     """Builds the ``keras.Model``, with weights; layers are named alike in every process.
 
+    GPU and framework are set up before.
+
     Raises:
         BenchmarkError: the file is missing or cannot be read.
         InvalidValueError: see ``check_network``.
     """
     check_network(network)
+    from parsl_tl.training.runtime import configure_threads
+
+    configure_threads()
     import keras
 
     keras.utils.set_random_seed(network.seed)
@@ -128,7 +150,7 @@ def build_network(network: Network) -> Any:
         return _dense_stack(*_dense_size(network.name))
     if _is_file(network.name):
         return _from_file(Path(network.name))
-    return getattr(keras.applications, _RESNETS[_resnet(network.name)])(weights=None)
+    return getattr(keras.applications, _RESNETS[network.name][0])(weights=None)
 
 
 def _nt3(network: Network) -> Any:
@@ -136,23 +158,21 @@ def _nt3(network: Network) -> Any:
     import keras
     from keras import layers
 
-    filters, units, last = (_scaled(width, network.scale) for width in (128, 200, 20))
-    return keras.Sequential(
-        [
-            keras.Input((network.input_length, 1)),
-            layers.Conv1D(filters, 20, activation="relu", name="conv_1"),
-            layers.MaxPooling1D(1, name="pool_1"),
-            layers.Conv1D(filters, 10, activation="relu", name="conv_2"),
-            layers.MaxPooling1D(10, name="pool_2"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(units, activation="relu", name="dense_1"),
-            layers.Dropout(0.1, name="dropout_1"),
-            layers.Dense(last, activation="relu", name="dense_2"),
-            layers.Dropout(0.1, name="dropout_2"),
-            layers.Dense(2, activation="softmax", name="output"),
-        ],
-        name="nt3",
-    )
+    filters, units, last = network.widths
+    stack = [
+        keras.Input((network.input_length, 1)),
+        layers.Conv1D(filters, 20, activation="relu", name="conv_1"),
+        layers.MaxPooling1D(1, name="pool_1"),
+        layers.Conv1D(filters, 10, activation="relu", name="conv_2"),
+        layers.MaxPooling1D(10, name="pool_2"),
+        layers.Flatten(name="flatten"),
+        layers.Dense(units, activation="relu", name="dense_1"),
+        layers.Dropout(0.1, name="dropout_1"),
+        layers.Dense(last, activation="relu", name="dense_2"),
+        layers.Dropout(0.1, name="dropout_2"),
+        layers.Dense(2, activation="softmax", name="output"),
+    ]
+    return keras.Sequential(stack, name="nt3")
 
 
 def _dense_stack(megabytes: float, num_layers: int) -> Any:
@@ -175,14 +195,6 @@ def _from_file(path: Path) -> Any:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # whatever zip, JSON, HDF5 and Keras make of a damaged file
         raise BenchmarkError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-
-
-def _scaled(width: int, scale: float) -> int:
-    return max(1, round(width * scale))
-
-
-def _resnet(name: str) -> str:
-    return "resnet152" if name == "resnet" else name
 
 
 def _is_file(name: str) -> bool:

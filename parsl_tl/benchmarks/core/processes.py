@@ -1,7 +1,7 @@
 """Processes of a benchmark's own, which do one task after the other, all at the same time.
 
-They live as long as the benchmark, so that libraries are loaded once. Unlike tasks, they start
-every step together, at a barrier in shared memory.
+They live as long as the benchmark, so that libraries are loaded once. Unlike tasks of
+``task_runner``, they meet at a barrier in shared memory, as often as they like.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from threading import BrokenBarrierError
 from typing import Any, Self
 
@@ -22,155 +24,102 @@ from parsl_tl.parent_death import end_with_parent
 _BARRIER_SECONDS = 300.0
 _LEAVE_SECONDS = 3.0
 _END_SECONDS = 5.0
-_DONE, _FAILED, _WAITED = "done", "failed", "waited"
+_NOBODY_CAME = "a process did not come to where all start together"
+# In each process: barriers by the number of those who meet, and a number that they share.
+_barriers: dict[int, Any] = {}
+_shared: list[Any] = []
 
 
-class Worker:
-    """What runs in a process: its methods of one argument are tasks."""
+@dataclass(frozen=True)
+class Team:
+    """The processes that do a task at the same time, as one of them sees it: number ``index``."""
 
-    def __init__(self, index: int, barriers: dict[int, Any]) -> None:
-        """Has nothing yet.
+    index: int
+    count: int
 
-        Args:
-            index: which process.
-            barriers: by the number of processes that take part.
-        """
-        self.index = index
-        self._barriers = barriers
+    def meet(self) -> None:
+        """Returns when all are here."""
+        if self.count > 1:
+            _barriers[self.count].wait(_BARRIER_SECONDS)
 
-    def meet(self, count: int) -> None:
-        """Waits until so many processes are here."""
-        self._barriers[count].wait(_BARRIER_SECONDS)
-
-    def give_up(self) -> None:
-        """Lets nobody wait for this process."""
-        for barrier in self._barriers.values():
-            barrier.abort()
-
-    def end(self) -> None:
-        """Gives back what the process has when nobody asks any more."""
+    def agree(self, number: int) -> int:
+        """Returns the number that the first process has."""
+        if self.index == 0:
+            _shared[0].value = number
+        self.meet()
+        number = int(_shared[0].value)
+        self.meet()
+        return number
 
 
 class Processes:
-    """Processes with a worker each; use it in a ``with``, which ends them whatever happens."""
+    """Processes for tasks; use them in a ``with``, which ends them whatever happens."""
 
-    def __init__(self, worker: type[Worker], counts: Sequence[int]) -> None:
-        """Nothing is started yet.
-
-        Args:
-            worker: what each has.
-            counts: how many processes will take part in a task; all that will be asked for.
-        """
-        self._worker = worker
-        self._context = multiprocessing.get_context("spawn")
-        self._barriers = {count: self._context.Barrier(count) for count in counts if count}
-        self._processes: list[Any] = []
-        self._pipes: list[Connection] = []
+    def __init__(self, counts: Sequence[int]) -> None:
+        """Nothing is started yet; ``counts`` are all numbers of processes that tasks will have."""
+        context = multiprocessing.get_context("spawn")
+        barriers = {count: context.Barrier(count) for count in counts}
+        given = (barriers, context.Value("q"), os.getpid())
+        self._pool = ProcessPoolExecutor(max(counts), context, _begin, given)
+        self._others = set(multiprocessing.active_children())
 
     def __enter__(self) -> Self:
-        try:
-            for index in range(max(self._barriers, default=0)):
-                ours, theirs = self._context.Pipe()
-                process = self._context.Process(
-                    target=_serve,
-                    args=(self._worker, index, theirs, self._barriers, os.getpid()),
-                    daemon=True,
-                )
-                self._pipes.append(ours)
-                self._processes.append(process)
-                process.start()
-                # Only the process itself holds its end, so that its death ends the pipe.
-                theirs.close()
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def pids(self) -> list[int]:
-        """The ids of the processes."""
-        return [process.pid for process in self._processes]
-
-    def ask(self, count: int, task: str, argument: Any = None) -> list[Any]:
-        """Lets the first processes do a task; returns what each gives.
-
-        Raises:
-            BenchmarkError: one of them failed, or died.
-        """
-        pipes = self._pipes[:count]
-        replies: dict[Any, Any] = {}
-        try:
-            for pipe in pipes:
-                pipe.send((task, argument))
-            while len(replies) < count:
-                ready = wait([pipe for pipe in pipes if pipe not in replies])
-                answers = {pipe: pipe.recv() for pipe in ready if isinstance(pipe, Connection)}
-                # Those that waited in vain only tell that another one failed.
-                for kind in (_FAILED, _WAITED):
-                    for answer, value in answers.values():
-                        if answer == kind:
-                            raise BenchmarkError(f"{task}: {value}")
-                replies.update({pipe: value for pipe, (_, value) in answers.items()})
-        except (EOFError, OSError) as error:
-            raise BenchmarkError(
-                f"a worker process ended while it should {task} ({self._exit_codes()}); if "
-                "memory ran out, choose smaller --sizes, or fewer processes"
-            ) from error
-        return [replies[pipe] for pipe in pipes]
-
-    def _exit_codes(self) -> str:
-        for process in self._processes:
-            process.join(0.2)
-        codes = [process.exitcode for process in self._processes]
-        return "exit codes " + ", ".join("running" if code is None else str(code) for code in codes)
-
-    def close(self) -> None:
-        """Ends the processes."""
-        for pipe in self._pipes:
-            pipe.close()
-        started = [process for process in self._processes if process.pid is not None]
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        own = set(multiprocessing.active_children()) - self._others
         # Who leaves by itself takes along what a transport has in the machine's shared memory.
         deadline = time.monotonic() + _LEAVE_SECONDS
-        for process in started:
+        for process in own:
             process.join(max(0.0, deadline - time.monotonic()))
-        # Who is in the middle of something does not see the end of its pipe.
-        for process in started:
+        for process in own:
             process.terminate()
-        for process in started:
+        for process in own:
             process.join(_END_SECONDS)
             if process.is_alive():
                 process.kill()
                 process.join()
-        self._processes, self._pipes = [], []
+
+    def run(self, count: int, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Lets so many processes do a task; it takes its ``Team`` and the arguments.
+
+        Raises:
+            BenchmarkError: one of them failed, or died.
+        """
+        futures = [
+            self._pool.submit(_work, Team(index, count), task, arguments) for index in range(count)
+        ]
+        wait(futures)
+        errors = [error for future in futures if (error := future.exception())]
+        # Those that waited in vain only tell that another one failed.
+        for error in sorted(errors, key=lambda error: str(error) == _NOBODY_CAME):
+            if isinstance(error, BrokenProcessPool):
+                raise BenchmarkError(
+                    f"a worker process ended while it should {task.__name__}; if memory ran out, "
+                    "choose smaller --sizes, or fewer processes"
+                ) from error
+            raise BenchmarkError(f"{task.__name__}: {error}") from error
+        return [future.result() for future in futures]
 
 
-def _serve(
-    kind: type[Worker], index: int, pipe: Connection, barriers: dict[int, Any], parent: int
-) -> None:
-    """What a process does: answers tasks until the pipe ends."""
+def _begin(barriers: dict[int, Any], shared: Any, parent: int) -> None:
     # Ctrl-C reaches the whole group; the benchmark's own process decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent(parent)
-    worker = kind(index, barriers)
-    while True:
-        try:
-            task, argument = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            break  # reset: with an answer on the way that nobody had read
-        try:
-            reply = (_DONE, getattr(worker, task)(argument))
-        except BrokenBarrierError:
-            reply = (_WAITED, "a process did not come to where all start together")
-        except Exception as error:
-            reply = (_FAILED, f"{type(error).__name__}: {error}")
-        try:
-            # Before the others stop waiting, so that theirs is not the first message.
-            pipe.send(reply)
-        except OSError:
-            break  # nobody is there any more
-        if reply[0] == _FAILED:
-            worker.give_up()
-    worker.end()
+    try:
+        end_with_parent(parent)
+    except SystemExit:  # which the pool would report
+        os._exit(0)
+    _barriers.update(barriers)
+    _shared.append(shared)
+
+
+def _work(team: Team, task: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return task(team, *arguments)
+    except BrokenBarrierError:
+        raise BenchmarkError(_NOBODY_CAME) from None
+    except Exception as error:
+        for barrier in _barriers.values():
+            barrier.abort()
+        raise BenchmarkError(f"{type(error).__name__}: {error}") from error

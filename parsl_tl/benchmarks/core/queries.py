@@ -13,7 +13,7 @@ from parsl_tl.population.catalog import Catalog
 
 _NO_WEIGHTS = np.empty(0, np.float64)
 _NO_MODELS: set[int] = set()
-# Models that are stored in one call.
+# Models that are stored in one call, which nothing can interrupt.
 _PIECE = 20_000
 # One query: layer keys, and where they start and end.
 Question = tuple[NDArray[np.uint64], NDArray[np.int64]]
@@ -34,10 +34,6 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.models)
-
-    def head(self, count: int) -> Queries:
-        """Returns the first queries, as views."""
-        return self.part(0, count)
 
     def part(self, first: int, end: int) -> Queries:
         """Returns the queries from ``first`` to before ``end``, as views."""
@@ -64,20 +60,12 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
 
     Without parents, which are of no account here and may stand in another piece.
     """
-    # In pieces, since nothing can interrupt a call.
     for first in range(0, len(catalog), _PIECE):
         end = min(first + _PIECE, len(catalog))
         piece = catalog.part(first, end)
-        store.put_architectures(
-            catalog.ids[first:end],
-            piece.qualities,
-            piece.layer_starts,
-            piece.prefix_hashes,
-            piece.class_ids.astype(np.uint16),
-            piece.class_names,
-            piece.edge_starts,
-            piece.edges,
-        )
+        graphs = (piece.layer_starts, piece.prefix_hashes, piece.class_ids.astype(np.uint16))
+        edges = (piece.class_names, piece.edge_starts, piece.edges)
+        store.put_architectures(catalog.ids[first:end], piece.qualities, *graphs, *edges)
     store.fold()
 
 

@@ -7,11 +7,10 @@ import importlib.util
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from parsl_tl.benchmarks.core.programs import end_programs, start_program
+from parsl_tl.benchmarks.core.programs import Program, end_programs, is_ready, start_program
 from parsl_tl.errors import BenchmarkError
 
 _START_SECONDS = 10.0
@@ -45,8 +44,7 @@ class RedisServer:
         Raises:
             BenchmarkError: redis-server or its Python package is not installed.
         """
-        missing = redis_missing()
-        if missing is not None:
+        if (missing := redis_missing()) is not None:
             raise BenchmarkError(missing)
         self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
         self.socket = str(Path(self._folder.name) / "redis.sock")
@@ -59,18 +57,22 @@ class RedisServer:
             log += "always" if synced else "no"
         self._command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
         self._command += ["--dir", folder, "--save", "", *log.split()]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Program | None = None
 
     @property
     def pid(self) -> int | None:
         """The server's process id, or None when it does not run."""
         return None if self._process is None else self._process.pid
 
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         quiet = subprocess.DEVNULL
         try:
             self._process = start_program(self._command, stdout=quiet, stderr=quiet)
-            self._wait_for_start(self._process)
+            if not is_ready(self._process, self._answers, _START_SECONDS):
+                raise BenchmarkError(
+                    f"redis-server did not start (exit status {self._process.poll()}); "
+                    "run `redis-server --port 0` to see why, or leave redis out of --methods"
+                )
         except BaseException:
             self.close()
             raise
@@ -86,21 +88,12 @@ class RedisServer:
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
         return redis.Redis(unix_socket_path=self.socket, retry=retry)
 
-    def _wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
-        redis: Any = importlib.import_module("redis")
-        deadline = time.monotonic() + _START_SECONDS
+    def _answers(self) -> bool:
         with self.connect() as client:
-            while process.poll() is None and time.monotonic() < deadline:
-                try:
-                    client.ping()
-                except (redis.ConnectionError, FileNotFoundError):
-                    time.sleep(0.02)
-                else:
-                    return
-        raise BenchmarkError(
-            f"redis-server did not start (exit status {process.poll()}); "
-            "run `redis-server --port 0` to see why, or leave redis out of --methods"
-        )
+            try:
+                return bool(client.ping())
+            except (importlib.import_module("redis").ConnectionError, FileNotFoundError):
+                return False
 
     def close(self) -> None:
         """Ends the server and removes its folder."""

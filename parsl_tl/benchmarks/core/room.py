@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from os import W_OK, access
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ def folder_kind(folder: Path, flag: str = "--folder") -> str:
     Raises:
         BenchmarkError: it is no folder, or cannot be written.
     """
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if not folder.is_dir() or not access(folder, W_OK):
         raise BenchmarkError(
             f"{folder} is no folder, or cannot be written; name another one with {flag}"
         )
@@ -38,7 +38,7 @@ def folder_kind(folder: Path, flag: str = "--folder") -> str:
 def check_room(
     folder: Path | None, on_disk: float, in_memory: float, advice: str, flag: str = "--folder"
 ) -> Path:
-    """Checks that this machine has the room that a benchmark needs.
+    """Checks that this machine has the room that a benchmark needs; returns the folder.
 
     Args:
         folder: for files; the system's temporary one if None.
@@ -47,21 +47,18 @@ def check_room(
         advice: what a user can do, behind "choose".
         flag: how a user names the folder.
 
-    Returns:
-        The folder.
-
     Raises:
         BenchmarkError: it has not.
     """
     folder = folder or Path(tempfile.gettempdir())
     kind = folder_kind(folder, flag)
-    free = shutil.disk_usage(folder).free
+    free, available = shutil.disk_usage(folder).free, available_bytes()
     if free < on_disk:
         raise BenchmarkError(
             f"{folder} has {free / 1e9:.1f} GB of free space, {on_disk / 1e9:.1f} GB are needed; "
             f"choose {advice}, or another {flag}"
         )
-    needed, available = in_memory + (on_disk if kind == TMPFS else 0), available_bytes()
+    needed = in_memory + (on_disk if kind == TMPFS else 0)
     if available < needed:
         raise BenchmarkError(
             f"{available / 1e9:.1f} GB of memory are available, {needed / 1e9:.1f} GB are needed; "
@@ -73,10 +70,9 @@ def check_room(
 @contextlib.contextmanager
 def temporary_folder(where: Path | None) -> Iterator[Path]:
     """Makes a folder that goes again, with everything in it; the system has it if None."""
+    place = None if where is None else where.resolve()
     with tempfile.TemporaryDirectory(
-        prefix="parsl_tl_bench_",
-        dir=None if where is None else where.resolve(),
-        ignore_cleanup_errors=True,
+        prefix="parsl_tl_bench_", dir=place, ignore_cleanup_errors=True
     ) as name:
         yield Path(name)
 
@@ -88,20 +84,14 @@ def resident_bytes() -> int:
     seem to need none.
     """
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc only
-    if trim is not None:
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc only
         trim(0)
-    return resident_bytes_of(os.getpid())
+    return resident_bytes_of(None)
 
 
-def resident_bytes_of(pid: int) -> int:
-    """Returns the resident memory of a process."""
+def resident_bytes_of(pid: int | None) -> int:
+    """Returns the resident memory of a process; None is this one."""
     return int(psutil.Process(pid).memory_info().rss)
-
-
-def proportional_bytes() -> int:
-    """Returns this process's part of memory: pages that n processes share count 1/n in each."""
-    return int(psutil.Process().memory_full_info().pss)
 
 
 def available_bytes() -> int:

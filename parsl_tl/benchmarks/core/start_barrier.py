@@ -13,7 +13,7 @@ import threading
 import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from parsl_tl.errors import BenchmarkError
 
@@ -23,19 +23,12 @@ _CONNECT_SECONDS = 10.0
 
 
 class BarrierAddress(NamedTuple):
-    """What a task needs to take part.
+    """What a task needs to take part."""
 
-    Attributes:
-        addresses: of the process that holds the barrier; one of them can be reached.
-        port: TCP port there.
-        key: proves that who comes belongs here.
-        seconds: for which a participant waits for the others.
-    """
-
-    addresses: tuple[str, ...]
-    port: int
-    key: bytes
-    seconds: float
+    addresses: tuple[str, ...]  # of the process that holds the barrier; one of them can be reached
+    port: int  # TCP port there
+    key: bytes  # proves that who comes belongs here
+    seconds: float  # for which a participant waits for the others
 
 
 class StartBarrier:
@@ -64,7 +57,7 @@ class StartBarrier:
         port = self._socket.getsockname()[1]
         self.address = BarrierAddress(addresses, port, secrets.token_bytes(32), seconds)
 
-    def __enter__(self) -> StartBarrier:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         if not self._together:
             self._started = time.perf_counter()
@@ -111,53 +104,43 @@ class StartBarrier:
         with contextlib.suppress(EOFError, OSError, AuthenticationError), connection:
             deliver_challenge(connection, self.address.key)
             number = int.from_bytes(connection.recv_bytes(), "big")
-            answers = {_WAIT: self._wait, _DONE: self._done, _LEAVE: self._leave}
             while True:
-                connection.send_bytes(_YES if answers[connection.recv_bytes()](number) else _NO)
+                is_so = self._answer(connection.recv_bytes(), number)
+                connection.send_bytes(_YES if is_so else _NO)
         if number is not None:
             self.leave(number)
 
-    def _wait(self, number: int) -> bool:
+    def _answer(self, word: bytes, number: int) -> bool:
         with self._changed:
-            if not self._together:
+            if word == _DONE:
+                self._last_done = time.perf_counter()
                 return True
-            if self._started is not None:
-                return False
-            self._waited_for.discard(number)
+            if word == _WAIT and self._started is not None:
+                return not self._together
+            waited_for = self._waited_for if word == _WAIT else self._working
+            waited_for.discard(number)
             self._changed.notify_all()
-            # After this time those who are there start without the others.
-            self._changed.wait_for(lambda: not self._waited_for, self.address.seconds)
+            # After this time those who are there go on without the others.
+            are_there = self._changed.wait_for(lambda: not waited_for, self.address.seconds)
+            if word == _LEAVE:
+                return are_there
             if self._started is None:
                 self._started = time.perf_counter()
-                self._working -= self._waited_for
-                self._waited_for.clear()
+                self._working -= waited_for
+                waited_for.clear()
                 self._changed.notify_all()
             return True
-
-    def _done(self, _: int) -> bool:
-        with self._changed:
-            self._last_done = time.perf_counter()
-        return True
-
-    def _leave(self, number: int) -> bool:
-        with self._changed:
-            self._working.discard(number)
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._working, self.address.seconds)
 
 
 class Participant:
     """Who takes part; use it in a ``with``."""
 
     def __init__(self, address: BarrierAddress, number: int) -> None:
-        """Connects.
-
-        Args:
-            address: of the barrier.
-            number: of this participant, from 0.
+        """Connects, under a number that counts from 0.
 
         Raises:
-            BenchmarkError: it cannot be reached: it is over, or the network does not let us.
+            BenchmarkError: the barrier cannot be reached: it is over, or the network does not
+                let us.
         """
         self._seconds = address.seconds
         self._connection = _reach(address)
@@ -168,7 +151,7 @@ class Participant:
             self._connection.close()
             raise BenchmarkError(f"the start was missed: {type(error).__name__}") from error
 
-    def __enter__(self) -> Participant:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,14 +171,7 @@ class Participant:
         self._ask(_DONE)
 
     def leave(self) -> bool:
-        """Waits for the others to leave, too.
-
-        Returns:
-            Whether they did; else somebody may still be at work.
-
-        Raises:
-            BenchmarkError: the measurement ended.
-        """
+        """Waits for the others to leave, too; tells whether they did, or may still be at work."""
         return self._ask(_LEAVE)
 
     def _ask(self, word: bytes) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.processes import Processes, Worker
-from parsl_tl.benchmarks.core.programs import end_programs, start_program
+from parsl_tl.benchmarks.core.programs import Program, end_programs, is_ready, start_program
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.remote import RemoteStore
@@ -22,12 +20,18 @@ _START_SECONDS = 60.0
 def open_servers(uris: Sequence[str], *, maps_segments: bool = True) -> RemoteStore:
     """Opens the store that servers of this machine make up."""
     # Without a token, whatever the environment names: these servers know none.
-    servers = [Connection.parse(uri) for uri in uris]
-    return RemoteStore(servers, maps_segments=maps_segments)
+    return RemoteStore([Connection.parse(uri) for uri in uris], maps_segments=maps_segments)
 
 
 class StoreServers:
-    """``parsl-tl store serve`` processes that make up one store; use them in a ``with``."""
+    """``parsl-tl store serve`` processes that make up one store; use them in a ``with``.
+
+    Attributes:
+        folders: of their data, which stay.
+        uris: their connection strings.
+    """
+
+    name = "server"
 
     def __init__(self, address: str, folder: Path, count: int) -> None:
         """Nothing is started yet.
@@ -38,18 +42,30 @@ class StoreServers:
             count: how many.
         """
         self._address = address
-        self.folders = [folder / f"server-{index}" for index in range(count)]
-        self._files = [folder / f"server-{index}.address" for index in range(count)]
-        self._logs = [folder / f"server-{index}.log" for index in range(count)]
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.folders = [folder / f"{self.name}-{index}" for index in range(count)]
+        self.uris: tuple[str, ...] = ()
+        self._programs: list[Program] = []
+
+    def command(self, address: str, folder: Path, file: Path) -> list[str]:
+        """Returns the program that listens at an address, and writes it to a file."""
+        program = ["parsl_tl.cli", "store", "serve", address, "--data", str(folder)]
+        return [*program, "--address-file", str(file)]
 
     def __enter__(self) -> Self:
+        files = [folder.with_suffix(".address") for folder in self.folders]
         try:
-            for folder, file, log in zip(self.folders, self._files, self._logs, strict=True):
-                self._processes.append(self._start(folder, file, log))
-            deadline = time.monotonic() + _START_SECONDS
-            for process, file, log in zip(self._processes, self._files, self._logs, strict=True):
-                _wait_for(process, file, log, deadline)
+            for folder, file in zip(self.folders, files, strict=True):
+                command = self.command(self._address.format(folder.name), folder, file)
+                with folder.with_suffix(".log").open("wb") as log:
+                    program = [sys.executable, "-m", *command]
+                    self._programs.append(start_program(program, stdout=log, stderr=log))
+            for folder, process, file in zip(self.folders, self._programs, files, strict=True):
+                if not is_ready(process, file.exists, _START_SECONDS):
+                    text = folder.with_suffix(".log").read_text(errors="replace").strip()
+                    told = (text or "it told nothing").splitlines()[-1]
+                    status = f"exit status {process.poll()}"
+                    raise BenchmarkError(f"a {self.name} did not start ({status}): {told}")
+            self.uris = tuple(file.read_text().strip() for file in files)
         except BaseException:
             self.close()
             raise
@@ -59,73 +75,45 @@ class StoreServers:
         self.close()
 
     @property
-    def uris(self) -> tuple[str, ...]:
-        """Their connection strings."""
-        return tuple(file.read_text().strip() for file in self._files)
-
-    @property
     def pids(self) -> list[int]:
         """The ids of the processes."""
-        return [process.pid for process in self._processes]
-
-    def _start(self, folder: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "parsl_tl.cli", "store", "serve"]
-        command.append(self._address.format(folder.name))
-        command += ["--data", str(folder), "--address-file", str(file)]
-        with log.open("wb") as out:
-            return start_program(command, stdout=out, stderr=out)
+        return [program.pid for program in self._programs]
 
     def close(self) -> None:
         """Ends them; their folders stay."""
-        end_programs(self._processes)
-        self._processes = []
+        end_programs(self._programs)
+        self._programs = []
 
 
-def _wait_for(process: subprocess.Popen[bytes], file: Path, log: Path, deadline: float) -> None:
-    while not file.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            told = log.read_text(errors="replace").strip().splitlines()
-            raise BenchmarkError(
-                f"a server did not start (exit status {process.poll()}): "
-                f"{told[-1] if told else 'it told nothing'}"
-            )
-        time.sleep(0.02)
+class BareServers(StoreServers):
+    """Servers of the transport alone, which have no data."""
+
+    name = "bare-server"
+
+    def __init__(self, scheme: str, address: str, folder: Path, count: int) -> None:
+        """Nothing is started yet; see ``StoreServers``."""
+        super().__init__(address, folder, count)
+        self._scheme = scheme
+
+    def command(self, address: str, folder: Path, file: Path) -> list[str]:
+        """See ``StoreServers``."""
+        return [__name__, self._scheme, address, str(file)]
 
 
-class BareServers(Processes):
-    """Servers of the transport alone, each in a process; use them in a ``with``."""
+def _serve_bare(scheme: str, address: str, file: Path) -> None:
+    from parsl_tl.stop_signals import stopping_in_order
 
-    def __init__(self, scheme: str, address: str, count: int) -> None:
-        """Nothing is started yet.
-
-        Args:
-            scheme: of the transport.
-            address: where each listens; with a port it must be 0, with a path "{}" is the name.
-            count: how many; 0 where the transport cannot be measured by itself.
-        """
-        super().__init__(_BareServer, [count])
-        self._count = count
-        self._given = (scheme, address)
-        self.addresses: tuple[str, ...] = ()
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        try:
-            self.addresses = tuple(self.ask(self._count, "listen", self._given))
-        except BaseException:
-            self.close()
-            raise
-        return self
+    server = bare_transport(scheme).BareServer(address)
+    partial = file.with_suffix(".partial")
+    partial.write_text(str(server.address))
+    partial.rename(file)
+    try:
+        with stopping_in_order():
+            while True:
+                time.sleep(3600.0)
+    except KeyboardInterrupt:
+        server.stop()
 
 
-class _BareServer(Worker):
-    _server: Any = None
-
-    def listen(self, given: tuple[str, str]) -> str:
-        scheme, address = given
-        self._server = bare_transport(scheme).BareServer(address.format(f"bare-{self.index}"))
-        return str(self._server.address)
-
-    def end(self) -> None:
-        if self._server is not None:
-            self._server.stop()
+if __name__ == "__main__":
+    _serve_bare(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

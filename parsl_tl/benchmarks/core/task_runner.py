@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.errors import BenchmarkError
-from parsl_tl.search.worker_count import num_workers_of_executor
 from parsl_tl.task_process import TaskProcess, reason_of
 
 
@@ -35,14 +35,10 @@ class Where:
 
 @dataclass(frozen=True)
 class TaskRunner:
-    """Runs tasks, each in a process that may die without harm to the others.
+    """Runs tasks, each in a process that may die without harm to the others."""
 
-    Attributes:
-        addresses: network addresses under which tasks may reach this process.
-        run: starts a task: its function, the arguments, and whether it gets a fresh process.
-    """
-
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...]  # network addresses under which tasks may reach this process
+    # Starts a task: its function, the arguments, and whether it gets a fresh process.
     run: Callable[[Callable[..., Any], tuple[Any, ...], bool], Future[Any]]
 
     def submit(
@@ -57,14 +53,44 @@ class TaskRunner:
         """
         return self.run(function, arguments, fresh)
 
+    def together(
+        self,
+        count: int,
+        seconds: float,
+        function: Callable[..., Any],
+        *arguments: Any,
+        fresh: bool = False,
+    ) -> tuple[list[Any], float | None]:
+        """Runs a task so often at the same time.
+
+        Args:
+            count: how often.
+            seconds: for which tasks wait for each other.
+            function: takes the arguments, the number of the task, and the barrier's address.
+            arguments: of all.
+            fresh: each in a new process; the time then counts from before these start.
+
+        Returns:
+            The result of each, or the exception, and the seconds; see ``StartBarrier.seconds``.
+        """
+        with StartBarrier(count, self.addresses, seconds, together=not fresh) as barrier:
+
+            def leave_if_failed(number: int, future: Future[Any]) -> None:
+                if future.cancelled() or future.exception() is not None:
+                    barrier.leave(number)
+
+            futures = []
+            for number in range(count):
+                given = (*arguments, number, barrier.address)
+                futures.append(self.submit(function, *given, fresh=fresh))
+                futures[-1].add_done_callback(lambda done, n=number: leave_if_failed(n, done))  # type: ignore[misc]
+            results = [future.exception() or future.result() for future in futures]
+            return results, barrier.seconds
+
 
 @contextlib.contextmanager
 def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
-    """Starts workers, and ends them.
-
-    Args:
-        where: see ``Where``.
-        at_once: how many tasks must be able to run at the same time.
+    """Starts workers for so many tasks at the same time, and ends them.
 
     Raises:
         BenchmarkError: the configuration has fewer workers.
@@ -74,6 +100,8 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
         with _processes(at_once, where.timeout) as run:
             yield TaskRunner(("127.0.0.1",), run)
         return
+    from parsl.addresses import get_all_addresses
+
     from parsl_tl.configuration import load_config
     from parsl_tl.parsl_kernel import parsl_kernel
     from parsl_tl.tasks import own_process_app
@@ -81,18 +109,28 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
     config = load_config(where.config, max_workers=where.workers)
     config.run_dir = str(where.run_dir.resolve())
     config.retries = 0  # a task that fails is a result
-    workers = _num_workers(config)
+    workers = sum(_workers_of(executor) for executor in config.executors)
     if workers < at_once:
         raise BenchmarkError(
             f"config {where.config} has {workers:g} workers, but {at_once} tasks must run at "
             "once; give --workers, or fewer processes"
         )
+    named = [getattr(executor, "address", None) for executor in config.executors]
+    found = [address for address in named if address] or sorted(get_all_addresses())
     with parsl_kernel(config) as kernel:
         app = own_process_app(kernel=kernel)
         yield TaskRunner(
-            _addresses(config),
+            tuple(dict.fromkeys(found)),
             lambda function, arguments, fresh: app(function, arguments, where.timeout, fresh),
         )
+
+
+def _workers_of(executor: Any) -> float:
+    """Counts the workers that an executor may have; infinite where that is not known."""
+    from parsl_tl.search.worker_count import num_workers_of_executor
+
+    is_known = getattr(executor, "provider", None) is not None
+    return num_workers_of_executor(executor) if is_known else math.inf
 
 
 @contextlib.contextmanager
@@ -128,8 +166,7 @@ def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]
 def _environment(index: int, count: int) -> dict[str, str]:
     threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     found = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
-    gpus = local_gpus()
-    if gpus:
+    if gpus := local_gpus():
         found["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     return found
 
@@ -141,24 +178,6 @@ def local_gpus() -> list[str]:
         return [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
     matches = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").iterdir())
     return sorted((match[1] for match in matches if match), key=int)
-
-
-def _num_workers(config: Any) -> float:
-    """Counts the workers that a configuration may have; infinite where that is not known."""
-    return sum(
-        math.inf
-        if getattr(executor, "provider", None) is None
-        else num_workers_of_executor(executor)
-        for executor in config.executors
-    )
-
-
-def _addresses(config: Any) -> tuple[str, ...]:
-    from parsl.addresses import get_all_addresses
-
-    given = [getattr(executor, "address", None) for executor in config.executors]
-    found = [address for address in given if address]
-    return tuple(dict.fromkeys(found or sorted(get_all_addresses())))
 
 
 def run_each(

@@ -10,47 +10,44 @@ from pathlib import Path
 from typing import Final
 
 from parsl_tl.benchmarks.formats.file_format import FileFormat
-from parsl_tl.benchmarks.formats.operation import ArrayFormat
+from parsl_tl.benchmarks.formats.method import Method
 from parsl_tl.errors import BenchmarkError
 
-_DECLARED: Final = [
-    declared
-    for module in pkgutil.iter_modules(__path__)
-    for declared in vars(importlib.import_module(f"{__name__}.{module.name}")).values()
+_MODULES: Final = [
+    importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
 ]
-# What keeps arrays, in the order of tables.
-ARRAY_FORMATS: Final[Mapping[str, ArrayFormat]] = {
-    one.name: one
-    for one in sorted(
-        {one for one in _DECLARED if isinstance(one, ArrayFormat)}, key=lambda one: one.rank
-    )
-}
-# What keeps Keras models, and reads their layers one by one.
+_CLASSES: Final = [
+    one
+    for module in _MODULES
+    for one in vars(module).values()
+    if isinstance(one, type) and one.__module__ == module.__name__ and "rank" in dir(one)
+]
+# What keeps Keras models, and reads their layers one by one, in the order of tables.
+_FORMATS: Final = [one() for one in _CLASSES if issubclass(one, FileFormat)]
 LAYER_FORMATS: Final[Mapping[str, FileFormat]] = {
-    one.name: one
-    for one in sorted(
-        {one for one in _DECLARED if isinstance(one, FileFormat)}, key=lambda one: one.rank
-    )
+    one.name: one for one in sorted(_FORMATS, key=lambda one: one.rank)
 }
 # Those of them that are files.
 FILE_FORMATS: Final = {name: one for name, one in LAYER_FORMATS.items() if one.is_file}
 
 
-def measured_by(suite: str) -> tuple[str, ...]:
-    """Returns the names of the array formats that a suite measures."""
-    return tuple(name for name, one in ARRAY_FORMATS.items() if suite in one.suites)
+def methods_of(suite: str) -> dict[str, list[type[Method]]]:
+    """Returns what keeps arrays and is measured by a suite, by name, several with variants."""
+    found: dict[str, list[type[Method]]] = {}
+    methods = [one for one in _CLASSES if issubclass(one, Method) and suite in one.suites]
+    for one in sorted(methods, key=lambda one: one.rank):
+        found.setdefault(one.name, []).append(one)
+    return found
 
 
 def missing_methods(suite: str) -> dict[str, str]:
-    """Returns array formats that a suite cannot measure here, with the reason in one line."""
+    """Returns those that cannot be measured here, with the reason in one line."""
     missing = {}
-    for name in measured_by(suite):
-        one = ARRAY_FORMATS[name]
-        for package in one.suites[suite]:
+    for name, (one, *_) in methods_of(suite).items():
+        for package in one.packages:
             if importlib.util.find_spec(package) is None:
                 missing[name] = f"{package} is not installed: pip install {package}"
-        reason = one.missing()
-        if reason is not None:
+        if reason := one.missing():
             missing[name] = reason
     return missing
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.formats.operation import READ, WRITE, ArrayFormat, Method, Operation
+from parsl_tl.benchmarks.formats.method import READ, WRITE, Method, Operation
 
 
-class Bare(Method):
+class _Bare(Method):
     """A client of a bare server; a model goes in one piece. There is nothing to compare."""
 
-    name = "bare"
+    name, rank = "bare", 1
+    suites = ("remote",)
 
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
         if not self.case.bare:
             return []
         address = self.case.bare[self.index % len(self.case.bare)]
@@ -30,6 +30,3 @@ class Bare(Method):
             Operation(self.name, WRITE, part, "put", lambda: client.put(piece)),
             Operation(self.name, READ, part, "get", lambda: client.get(piece.nbytes)),
         ]
-
-
-FORMAT = ArrayFormat("bare", 1, {"remote": ()}, lambda *given: [Bare(*given)])

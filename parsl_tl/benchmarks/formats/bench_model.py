@@ -22,17 +22,12 @@ PARTS: Final = (WHOLE, TENTH)
 
 @dataclass(frozen=True, eq=False)
 class BenchModel:
-    """A model with random weights, the same for the same seed.
+    """A model with random weights, the same for the same seed."""
 
-    Attributes:
-        graph: an input and dense layers in sequence.
-        weights: by stable layer name, in topological order: float32 [width, width] and [width].
-        tenth: names of the last tenth of the layers with weights, at least one.
-    """
-
-    graph: ArchitectureGraph
+    graph: ArchitectureGraph  # an input and dense layers in sequence
+    # By stable layer name, in topological order: float32 [width, width] and [width].
     weights: LayerWeights
-    tenth: tuple[str, ...]
+    tenth: tuple[str, ...]  # names of the last tenth of the layers with weights, at least one
 
     def of(self, layers: LayerWeights, part: str) -> LayerWeights:
         """Returns a part, ``whole`` or ``tenth``, of the weights of such a model."""
@@ -57,11 +52,6 @@ class BenchModel:
             for name, arrays in self.weights.items()
         }
 
-    @property
-    def keras_keys(self) -> dict[str, str]:
-        """Where each layer stands in a Keras weights file, whatever the layers are called."""
-        return {name: f"dense_{n}" if n else "dense" for n, name in enumerate(self.weights)}
-
 
 def flat(layers: LayerWeights) -> list[Array]:
     """Returns the arrays of all layers in one list."""
@@ -78,13 +68,7 @@ def width_of(model_mb: float, layers: int) -> int:
 
 
 def make_model(model_mb: float, layers: int, seed: int) -> BenchModel:
-    """Makes a model.
-
-    Args:
-        model_mb: millions of bytes that its weights should have.
-        layers: dense layers.
-        seed: of the weights, which differ from layer to layer.
-    """
+    """Makes a model of so many millions of bytes and dense layers, with weights of a seed."""
     width = width_of(model_mb, layers)
     builder = GraphBuilder()
     tensor = builder.input((width,))

@@ -1,25 +1,18 @@
-"""Copies from memory to memory: the baseline for reads."""
+"""_Copies from memory to memory: the baseline for reads."""
 
 from __future__ import annotations
 
 from parsl_tl.benchmarks.formats.bench_model import Array, flat
-from parsl_tl.benchmarks.formats.operation import (
-    FRESH,
-    INTO,
-    ArrayFormat,
-    Method,
-    Operation,
-    copy_all,
-)
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, Method, Operation, copy_all
 
 
-class Copies(Method):
+class _Copies(Method):
     """Into arrays that are there; beside servers, which allocate, into new ones as well."""
 
-    name = "memcpy"
+    name, rank = "memcpy", 0
+    suites = ("store", "remote")
 
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
         return [operation for part in self.case.parts for operation in self._copies(part)]
 
     def _copies(self, part: str) -> list[Operation]:
@@ -33,6 +26,3 @@ class Copies(Method):
             return [self.read(part, "copyto", into)]
         fresh = self.read(part, FRESH, lambda: [source.copy() for source in sources])
         return [self.read(part, INTO, into), fresh]
-
-
-FORMAT = ArrayFormat("memcpy", 0, {"store": (), "remote": ()}, lambda *given: [Copies(*given)])

@@ -1,4 +1,4 @@
-"""What a format of files does with models: with those of Keras, and with arrays alone.
+"""A format of files that keep Keras models, and whose layers can be read one by one.
 
 Layers are known by their Keras names, except in a Keras weights file that is read without its
 model, which does not hold them.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.file_cache import files_under
-from parsl_tl.benchmarks.formats.bench_model import WHOLE, BenchModel, LayerWeights
-from parsl_tl.benchmarks.formats.bench_model import Array as FloatArray
-from parsl_tl.benchmarks.formats.operation import Case, KeptModels, Operation
 from parsl_tl.errors import BenchmarkError
 
 LayerArrays = dict[str, list[NDArray[np.generic]]]
@@ -28,14 +24,11 @@ LayerArrays = dict[str, list[NDArray[np.generic]]]
 class FileFormat(ABC):
     """How a Keras model's weights become files, and files weights."""
 
-    name: ClassVar[str]
-    """That users type."""
-    rank: ClassVar[int]
-    """Its place among the others."""
-    suffix: ClassVar[str]
-    """Of the file, or of the files' common beginning."""
+    name: ClassVar[str]  # that users type
+    rank: ClassVar[int]  # its place among the others
+    suffix: ClassVar[str]  # of the file, or of the files' common beginning
+    # Whether it is one of the formats of files, or only reads layers.
     is_file: ClassVar[bool] = True
-    """Whether it is one of the formats of files, or only reads layers."""
 
     @abstractmethod
     def save(self, model: Any, path: Path) -> None:
@@ -55,55 +48,7 @@ class FileFormat(ABC):
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """Reads the arrays of some layers into memory of their own.
-
-        Args:
-            path: what was written.
-            layers: their names; None for all.
-            keys: see there; where a name is missing, it is its own key.
-        """
-
-
-class FileMethod(KeptModels):
-    """A format that keeps each model, or part of one, in a file of its own."""
-
-    suffix: ClassVar[str] = ""
-
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        """Makes a folder, in which nothing is written yet."""
-        super().__init__(case, model, out, index)
-        self.folder = case.folder / f"{self.name}-{index}"
-        self.folder.mkdir()
-        self._writers = {part: self.writer(part) for part in {WHOLE, *case.parts}}
-
-    @abstractmethod
-    def writer(self, part: str) -> Callable[[Path], Any]:
-        """Returns a function that writes a part to a new file."""
-
-    @abstractmethod
-    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
-        """Returns functions that read a part from a file, by what ``how`` says of them."""
-
-    def stored(self, number: int, part: str) -> list[FloatArray]:
-        """See ``KeptModels``."""
-        return list(next(iter(self.readers(part).values()))(self.path(number)))
-
-    def write(self, number: int, part: str) -> None:
-        """See ``KeptModels``."""
-        self._writers[part](self.path(number))
-
-    def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
-        found = self.readers(part).items()
-        return [self.read(part, how, partial(read, self.path(0))) for how, read in found]
-
-    def delete(self, number: int) -> None:
-        """See ``KeptModels``."""
-        self.path(number).unlink()
-
-    def path(self, number: int) -> Path:
-        """Returns the file of a model."""
-        return self.folder / f"{self.name}-{number}{self.suffix}"
+        """Reads the arrays of some layers, or of all, into memory of their own; see ``keys``."""
 
 
 def layers_with_weights(model: Any) -> list[Any]:
@@ -128,21 +73,14 @@ def written_files(path: Path) -> list[Path]:
 
 def numbered(layers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Returns arrays by names for formats without layers: ``<layer>/<number>``."""
-    return {
-        f"{name}/{number}": array
-        for name, arrays in layers.items()
-        for number, array in enumerate(arrays)
-    }
+    found = (
+        (name, number, array) for name, own in layers.items() for number, array in enumerate(own)
+    )
+    return {f"{name}/{number}": array for name, number, array in found}
 
 
 def read_numbered(names: Collection[str], layers: Collection[str] | None, get: Any) -> LayerArrays:
-    """Reads arrays that are called as ``numbered`` calls them.
-
-    Args:
-        names: all that there are.
-        layers: which are wanted; None for all.
-        get: gives the array of a name.
-    """
+    """Reads the arrays of layers, or of all, from names of ``numbered``; ``get`` takes a name."""
     counts = Counter(name.rpartition("/")[0] for name in names)
     wanted = counts if layers is None else layers
     refuse_missing(layer for layer in wanted if layer not in counts)
@@ -154,8 +92,7 @@ def read_numbered(names: Collection[str], layers: Collection[str] | None, get: A
 
 def refuse_missing(names: Iterable[str]) -> None:
     """Raises ``BenchmarkError`` if a file lacks layers, whose names these are."""
-    missing = sorted(names)
-    if missing:
+    if missing := sorted(names):
         raise BenchmarkError(f"the file has no layer {', '.join(missing[:5])}")
 
 

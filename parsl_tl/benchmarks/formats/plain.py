@@ -8,26 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from parsl_tl.benchmarks.formats.bench_model import PARTS, Array, flat
-from parsl_tl.benchmarks.formats.file_format import FileMethod
-from parsl_tl.benchmarks.formats.operation import ArrayFormat, as_bytes
+from parsl_tl.benchmarks.formats.method import FileMethod, as_bytes
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 
-class PlainFiles(FileMethod):
+class _Files(FileMethod):
     """Written and read with one system call for many arrays."""
 
-    name = "plain"
+    name, rank = "plain", 2
+    suites = ("store", "remote")
     how_written = dict.fromkeys(PARTS, "writev")
 
     def writer(self, part: str) -> Callable[[Path], Any]:
-        """See ``FileMethod``."""
-        sources = as_bytes(self.model.arrays(part))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        sources, flags = as_bytes(self.model.arrays(part)), os.O_WRONLY | os.O_CREAT | os.O_EXCL
         return lambda path: _transfer(os.writev, path, flags, 0, sources)
 
     def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
-        """See ``FileMethod``."""
         targets = flat(self.model.of(self.out, part))
         buffers, num_bytes = as_bytes(targets), self.model.num_bytes(part)
 
@@ -54,18 +51,11 @@ def _transfer(
         # One call carries at most 2 GiB, and may carry less than it is given.
         left = list(buffers)
         while left:
-            done = call(descriptor, left[:_IOV_MAX])
-            if done == 0:
+            if not (done := call(descriptor, left[:_IOV_MAX])):
                 raise EOFError("the file ends before the last array")
-            gone = 0
-            while gone < len(left) and done >= len(left[gone]):
-                done -= len(left[gone])
-                gone += 1
-            del left[:gone]
+            while left and done >= len(left[0]):
+                done -= len(left.pop(0))
             if done:
                 left[0] = left[0][done:]
     finally:
         os.close(descriptor)
-
-
-FORMAT = ArrayFormat("plain", 2, {"store": (), "remote": ()}, lambda *given: [PlainFiles(*given)])

@@ -9,17 +9,18 @@ import numpy as np
 
 from parsl_tl.benchmarks.core.redis_server import redis_missing
 from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array, BenchModel, LayerWeights
-from parsl_tl.benchmarks.formats.operation import ArrayFormat, Case, KeptModels, Operation, as_bytes
+from parsl_tl.benchmarks.formats.method import Case, KeptModels, Operation, as_bytes
 
 
-class RedisValues(KeptModels):
+class _Values(KeptModels):
     """Each array of each layer as one value, all of a model in one MSET or MGET."""
 
-    name = "redis"
+    name, rank = "redis", 5
+    suites = ("store", "remote")
     how_written = dict.fromkeys(PARTS, "mset")
+    missing = staticmethod(lambda: redis_missing())
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        """Connects."""
         super().__init__(case, model, out, index)
         redis: Any = importlib.import_module("redis")
         self._client: Any = redis.Redis(unix_socket_path=case.redis_socket)
@@ -28,42 +29,24 @@ class RedisValues(KeptModels):
         self._shapes = {part: [array.shape for array in model.arrays(part)] for part in case.parts}
 
     def write(self, number: int, part: str) -> None:
-        """See ``KeptModels``."""
         self._client.mset(dict(zip(self._keys(number, part), self._values[part], strict=True)))
 
     def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
         return [self.read(part, "mget", lambda: self.stored(0, part))]
 
     def stored(self, number: int, part: str) -> list[Array]:
-        """See ``KeptModels``."""
         values = self._client.mget(self._keys(number, part))
-        return [
-            np.frombuffer(value, np.float32).reshape(shape)
-            for value, shape in zip(values, self._shapes[part], strict=True)
-        ]
+        both = zip(values, self._shapes[part], strict=True)
+        return [np.frombuffer(value, np.float32).reshape(shape) for value, shape in both]
 
     def delete(self, number: int) -> None:
-        """See ``KeptModels``."""
         self._client.delete(*self._keys(number, WHOLE))
 
     def close(self) -> None:
-        """Removes this process's values and ends the connection."""
         self.delete(0)
         self._client.close()
 
     def _keys(self, number: int, part: str) -> list[str]:
-        return [
-            f"{self.index}:{number}:{name}:{array}"
-            for name, arrays in self.model.layers(part).items()
-            for array in range(len(arrays))
-        ]
-
-
-FORMAT = ArrayFormat(
-    "redis",
-    5,
-    {"store": (), "remote": ()},
-    lambda *given: [RedisValues(*given)],
-    lambda: redis_missing(),
-)
+        counts = ((name, len(arrays)) for name, arrays in self.model.layers(part).items())
+        prefix = f"{self.index}:{number}"
+        return [f"{prefix}:{name}:{array}" for name, count in counts for array in range(count)]

@@ -10,24 +10,20 @@ from typing import Any
 from parsl_tl.benchmarks.formats.bench_model import PARTS, Array
 from parsl_tl.benchmarks.formats.file_format import (
     FileFormat,
-    FileMethod,
     LayerArrays,
     layer_arrays,
     numbered,
     read_numbered,
 )
-from parsl_tl.benchmarks.formats.operation import ArrayFormat
+from parsl_tl.benchmarks.formats.method import FileMethod
 
 
-class SafetensorsFile(FileFormat):
+class _File(FileFormat):
     """One file for a Keras model."""
 
-    name = "safetensors"
-    rank = 2
-    suffix = ".safetensors"
+    name, rank, suffix = "safetensors", 2, ".safetensors"
 
     def save(self, model: Any, path: Path) -> None:
-        """See ``FileFormat``."""
         from safetensors.numpy import save_file
 
         save_file(numbered(layer_arrays(model)), path)
@@ -35,28 +31,25 @@ class SafetensorsFile(FileFormat):
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """See ``FileFormat``."""
         from safetensors import safe_open
 
         with safe_open(path, framework="numpy") as file:
             return read_numbered(file.keys(), layers, file.get_tensor)
 
 
-class SafetensorsFiles(FileMethod):
+class _Files(FileMethod):
     """Files with a model's arrays."""
 
-    name = "safetensors"
-    suffix = ".safetensors"
+    name, rank, suffix = "safetensors", 4, ".safetensors"
+    suites, packages = ("store",), ("safetensors",)
     how_written = dict.fromkeys(PARTS, "save_file")
 
     def writer(self, part: str) -> Callable[[Path], Any]:
-        """See ``FileMethod``."""
         save_file = importlib.import_module("safetensors.numpy").save_file
         tensors = numbered(self.model.layers(part))
         return lambda path: save_file(tensors, path)
 
     def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
-        """See ``FileMethod``."""
         safe_open = importlib.import_module("safetensors").safe_open
         names = list(numbered(self.model.layers(part)))
 
@@ -65,9 +58,3 @@ class SafetensorsFiles(FileMethod):
                 return [file.get_tensor(name) for name in names]
 
         return {"get_tensor": read}
-
-
-ARRAYS = ArrayFormat(
-    "safetensors", 4, {"store": ("safetensors",)}, lambda *given: [SafetensorsFiles(*given)]
-)
-FILES = SafetensorsFile()

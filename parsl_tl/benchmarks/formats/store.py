@@ -27,16 +27,7 @@ from parsl_tl.benchmarks.formats.bench_model import (
     flat,
 )
 from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays
-from parsl_tl.benchmarks.formats.operation import (
-    FRESH,
-    INTO,
-    ArrayFormat,
-    Case,
-    KeptModels,
-    Method,
-    Operation,
-    copy_all,
-)
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, Case, KeptModels, Operation, copy_all
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
 
@@ -51,15 +42,15 @@ _MOST_CLIENTS = 1 << 10
 _MODEL_ID = 1  # of a store with one model
 
 
-class EmbeddedModels(KeptModels):
+class _Embedded(KeptModels):
     """Models of one process in a store in a folder, as servers are compared with it."""
 
-    name = "embedded"
-    folder = "embedded"
+    name, rank, folder = "embedded", 6, "embedded"
+    suites = ("remote",)
     how_written = dict.fromkeys(PARTS, "put")
+    checksums = True
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        """Opens the store, which all processes have in common, as a node, or a server, has one."""
         super().__init__(case, model, out, index)
         self.base = index * _IDS_PER_WORKER
         self.store = self.open()
@@ -68,27 +59,22 @@ class EmbeddedModels(KeptModels):
         self._held: Any = None
 
     def open(self) -> Any:
-        """Opens the store once more."""
-        return open_store(f"embedded:{self.case.folder / self.folder}")
+        return open_store(f"embedded:{self.case.folder / self.folder}", checksums=self.checksums)
 
     def write(self, number: int, part: str) -> None:
-        """See ``KeptModels``."""
         donor = self.base if part == TENTH else None
         layers = self.model.layers(part)
         self.writer.put(self.base + number, self.model.graph, layers, quality=0.5, donor=donor)
 
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
         found = super().operations()
         self._held = self.store.read(self.base)
         return found
 
     def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
         return [self.read_model(part, INTO, INTO, self.store)]
 
     def stored(self, number: int, part: str) -> list[Array]:
-        """See ``KeptModels``."""
         with self.open() as store:
             whole = flat(cast(LayerWeights, store.read(self.base + number)))
             # A child is whole: what it inherits must be there too.
@@ -97,11 +83,9 @@ class EmbeddedModels(KeptModels):
             return [array.copy() for array in found]
 
     def delete(self, number: int) -> None:
-        """See ``KeptModels``."""
         self.writer.retire(self.base + number)
 
     def close(self) -> None:
-        """Removes the model and closes the store."""
         self._held = None
         self._close_again()
         self.delete(0)
@@ -109,7 +93,7 @@ class EmbeddedModels(KeptModels):
             store.close()
 
     def read_model(self, part: str, how: str, what: str, given: Any) -> Operation:
-        """Makes an operation that reads, from a store; from one that is opened for it if None."""
+        # From a store, or from one that is opened for it.
         names = None if part == WHOLE else list(self.model.layers(part))
         targets = self.model.of(self.out, part)
         arrays = flat(targets)
@@ -123,15 +107,12 @@ class EmbeddedModels(KeptModels):
                 copy_all(flat(views), arrays)
             return views
 
-        return self.read(
-            *(part, how, run),
-            arrays=lambda result: arrays if what in (INTO, COPY) else flat(result),
-            before=(lambda: None) if given is not None else self._open_again,
-            after=self._close_again,
-        )
+        def open_again() -> None:
+            self._opened = self.open() if given is None else None
 
-    def _open_again(self) -> None:
-        self._opened = self.open()
+        fills = what in (INTO, COPY)
+        more = {"before": open_again, "after": self._close_again}
+        return self.read(part, how, run, arrays=lambda r: arrays if fills else flat(r), **more)
 
     def _close_again(self) -> None:
         if self._opened is not None:
@@ -139,25 +120,18 @@ class EmbeddedModels(KeptModels):
             self._opened = None
 
 
-class StoredModels(EmbeddedModels):
+class _Stored(_Embedded):
     """The same with every way to read, and with checksums."""
 
-    name = "store"
-    folder = "store"
-    checksums = True
+    name, rank, folder = "store", 7, "store"
+    suites = ("store",)
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        """Opens the store."""
         super().__init__(case, model, out, index)
         self._word = f"checksums {'on' if self.checksums else 'off'}"
         self.how_written = dict.fromkeys(PARTS, f"put, {self._word}")
 
-    def open(self) -> Any:
-        """See ``EmbeddedModels``."""
-        return open_store(f"embedded:{self.case.folder / self.folder}", checksums=self.checksums)
-
     def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
         return [
             self.read_model(part, f"{what}, {when}, {self._word}", what, store)
             for what in (VIEWS, COPY, INTO)
@@ -165,25 +139,21 @@ class StoredModels(EmbeddedModels):
         ]
 
 
-class UncheckedModels(StoredModels):
+class _Unchecked(_Stored):
     """The same without checksums."""
 
-    folder = "store-unchecked"
-    checksums = False
+    folder, checksums = "store-unchecked", False
+    suites = ("store",)
 
 
-class ServedModels(EmbeddedModels):
+class _Served(_Embedded):
     """Models in a store on servers of this machine, so that their files can be mapped."""
 
-    name = "store"
+    name, rank = "store", 7
+    suites = ("remote",)
     how_written = dict.fromkeys(PARTS, NETWORK)
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        """Connects.
-
-        Raises:
-            BenchmarkError: the servers' files cannot be mapped.
-        """
         super().__init__(case, model, out, index)
         # Clients and puts take turns with the servers: those of a model follow from its id.
         self.base = (case.number * _MOST_CLIENTS + index + 1) * _IDS_PER_CASE + index
@@ -192,30 +162,23 @@ class ServedModels(EmbeddedModels):
         self.writer = open_servers(case.servers, maps_segments=False)
 
     def open(self) -> Any:
-        """See ``EmbeddedModels``."""
         return open_servers(self.case.servers)
 
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
         return [*super().operations(), *self.asked(NETWORK, ask_engine(self.writer))]
 
     def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
         ways = ((NETWORK, INTO), (NETWORK, FRESH), (MAPPED, INTO), (MAPPED, VIEWS))
         stores = {NETWORK: self.writer, MAPPED: self.store}
         return [self.read_model(part, f"{way}, {what}", what, stores[way]) for way, what in ways]
 
 
-class StoreFolder(FileFormat):
+class _Folder(FileFormat):
     """A store in a folder with one Keras model, under the names that its layers have there."""
 
-    name = "store"
-    rank = 4
-    is_file = False
-    suffix = ".store"
+    name, rank, suffix, is_file = "store", 4, ".store", False
 
     def save(self, model: Any, path: Path) -> None:
-        """See ``FileFormat``."""
         from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
         graph = ArchitectureGraph.from_keras(model)
@@ -224,7 +187,6 @@ class StoreFolder(FileFormat):
             store.put(_MODEL_ID, graph, weights, quality=0.5)
 
     def keys(self, model: Any) -> Mapping[str, str]:
-        """See ``FileFormat``."""
         from parsl_tl.transfer.weights import layers_with_weights
 
         layers = layers_with_weights(model, ArchitectureGraph.from_keras(model))
@@ -233,22 +195,9 @@ class StoreFolder(FileFormat):
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """See ``FileFormat``."""
         names = {keys[name]: name for name in (keys if layers is None else layers)}
         with open_store(f"embedded:{path}", read_only=True) as store:
             shapes = store.shapes(_MODEL_ID, list(names))
-            out = {
-                name: [np.empty(shape, dtype) for shape, dtype in shapes[name]] for name in names
-            }
+            out = {name: [np.empty(*shape) for shape in shapes[name]] for name in names}
             store.read(_MODEL_ID, list(names), out=out)
         return {name: list(out[key]) for key, name in names.items()}
-
-
-def _methods(case: Case, *given: Any) -> list[Method]:
-    kinds = (ServedModels,) if case.scheme else (StoredModels, UncheckedModels)
-    return [kind(case, *given) for kind in kinds]
-
-
-EMBEDDED = ArrayFormat("embedded", 6, {"remote": ()}, lambda *given: [EmbeddedModels(*given)])
-STORE = ArrayFormat("store", 7, {"store": (), "remote": ()}, _methods)
-FOLDER = StoreFolder()

@@ -11,55 +11,43 @@ from parsl_tl.benchmarks.formats.file_format import (
     FileFormat,
     LayerArrays,
     layers_with_weights,
+    numbered,
     read_numbered,
 )
 
-_TF_VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
+_VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
+# Names in checkpoints write ".S" for a slash, and ".." for a dot.
+_ESCAPED: Final = {".S": "/", "..": "."}
 
 
-class TensorFlowCheckpoint(FileFormat):
+class _Checkpoint(FileFormat):
     """One checkpoint for a Keras model."""
 
-    name = "tensorflow"
-    rank = 3
-    suffix = ".ckpt"
+    name, rank, suffix = "tensorflow", 3, ".ckpt"
 
     def save(self, model: Any, path: Path) -> None:
-        """See ``FileFormat``."""
         self._checkpoint(model).write(str(path))
 
     def load(self, model: Any, path: Path) -> Any:
-        """See ``FileFormat``."""
         self._checkpoint(model).read(str(path)).assert_consumed()
         return model
 
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """See ``FileFormat``."""
         import tensorflow as tf
 
         reader = tf.train.load_checkpoint(str(path))
-        # Names in checkpoints write ".S" for a slash, and ".." for a dot.
         known = {
-            re.sub(
-                r"\.(S|\.)", lambda m: "/" if m[1] == "S" else ".", key.removesuffix(_TF_VALUE)
-            ): key
+            re.sub(r"\.[S.]", lambda m: _ESCAPED[m[0]], key.removesuffix(_VALUE)): key
             for key in reader.get_variable_to_shape_map()
-            if key.endswith(_TF_VALUE) and not key.startswith("save_counter")
+            if key.endswith(_VALUE) and not key.startswith("save_counter")
         }
         return read_numbered(known, layers, lambda name: reader.get_tensor(known[name]))
 
     def _checkpoint(self, model: Any) -> Any:
         import tensorflow as tf
 
-        return tf.train.Checkpoint(
-            **{
-                f"{layer.name}/{number}": weight.value
-                for layer in layers_with_weights(model)
-                for number, weight in enumerate(layer.weights)
-            }
-        )
-
-
-FORMAT = TensorFlowCheckpoint()
+        layers = {layer.name: layer.weights for layer in layers_with_weights(model)}
+        found = numbered(layers).items()
+        return tf.train.Checkpoint(**{name: weight.value for name, weight in found})

@@ -14,17 +14,11 @@ REDIS: Final = "redis"
 
 
 class TransferPlace(NamedTuple):
-    """Where a transfer method keeps its models.
+    """Where a transfer method keeps its models."""
 
-    Attributes:
-        folder: of methods that write files; made by them.
-        store_uri: of the model store; a store in the folder if None.
-        redis_url: of a Redis server, such as ``unix:///tmp/redis.sock``, for the method that uses
-            one.
-    """
-
-    folder: Path
-    store_uri: str | None = None
+    folder: Path  # of methods that write files; made by them
+    store_uri: str | None = None  # of the model store; a store in the folder if None
+    # Of a Redis server, such as ``unix:///tmp/redis.sock``, for the method that uses one.
     redis_url: str | None = None
 
 
@@ -48,10 +42,6 @@ def method_arguments(name: str, place: TransferPlace) -> dict[str, Any]:
 
 
 def make_method(name: str, place: TransferPlace) -> TransferMethod:
-    """Makes a transfer method.
-
-    Raises:
-        BenchmarkError: see ``method_arguments``.
-        TransferError: there is no such method, or it takes other arguments.
-    """
+    """Makes a transfer method, of a name with or without ``transfer:``; see its arguments."""
+    name = name.removeprefix(PREFIX)
     return get_transfer_method(name, **method_arguments(name, place))

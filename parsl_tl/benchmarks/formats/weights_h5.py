@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -25,61 +25,46 @@ from parsl_tl.benchmarks.formats.bench_model import (
     LayerWeights,
     flat,
 )
-from parsl_tl.benchmarks.formats.file_format import (
-    FileFormat,
-    FileMethod,
-    LayerArrays,
-    refuse_missing,
-)
-from parsl_tl.benchmarks.formats.operation import FRESH, INTO, ArrayFormat, Case, Method, Operation
+from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, refuse_missing
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, FileMethod, Operation
 from parsl_tl.errors import BenchmarkError
 
 _WEIGHTS: Final = "model.weights.h5"
 
 
-class WeightsHdf5(FileFormat):
+class _Weights(FileFormat):
     """Keras's ``model.save_weights``: HDF5."""
 
-    name = "weights.h5"
-    rank = 0
-    suffix = ".weights.h5"
+    name, rank, suffix = "weights.h5", 0, ".weights.h5"
 
     def save(self, model: Any, path: Path) -> None:
-        """See ``FileFormat``."""
         model.save_weights(path)
 
     def load(self, model: Any, path: Path) -> Any:
-        """See ``FileFormat``."""
         model.load_weights(path)
         return model
 
     def keys(self, model: Any) -> Mapping[str, str]:
-        """See ``FileFormat``."""
         return keras_file_keys(model)
 
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """See ``FileFormat``."""
         import h5py
 
         with h5py.File(path, "r") as file:
             return _read_hdf5(file, layers, keys)
 
 
-class KerasFile(WeightsHdf5):
+class _KerasFile(_Weights):
     """Keras's ``model.save``: architecture and weights in a zip archive."""
 
-    name = "keras"
-    rank = 1
-    suffix = ".keras"
+    name, rank, suffix = "keras", 1, ".keras"
 
     def save(self, model: Any, path: Path) -> None:
-        """See ``FileFormat``."""
         model.save(path)
 
     def load(self, model: Any, path: Path) -> Any:
-        """See ``FileFormat``."""
         import keras
 
         return keras.models.load_model(path, compile=False)
@@ -87,7 +72,6 @@ class KerasFile(WeightsHdf5):
     def read(
         self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
     ) -> LayerArrays:
-        """See ``FileFormat``."""
         import h5py
 
         # The archive is not compressed, so that HDF5 can read inside it, and only what it needs.
@@ -95,15 +79,15 @@ class KerasFile(WeightsHdf5):
             return _read_hdf5(file, layers, keys)
 
 
-class Hdf5Files(FileMethod):
+class _Hdf5Files(FileMethod):
     """Files with the groups of Keras' ``.weights.h5``, written and read with h5py."""
 
-    name = "hdf5"
-    suffix = ".weights.h5"
+    name, rank, suffix = "hdf5", 3, ".weights.h5"
+    suites: ClassVar[tuple[str, ...]] = ("remote",)
+    packages: ClassVar[tuple[str, ...]] = ("h5py",)
     how_written: Mapping[str, str] = dict.fromkeys(PARTS, "h5py")
 
     def writer(self, part: str) -> Callable[[Path], Any]:
-        """See ``FileMethod``."""
         h5py, places = importlib.import_module("h5py"), self._places(self.model.weights, part)
 
         def write(path: Path) -> None:
@@ -114,7 +98,6 @@ class Hdf5Files(FileMethod):
         return write
 
     def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
-        """See ``FileMethod``."""
         h5py, places = importlib.import_module("h5py"), self._places(self.out, part)
         targets = flat(self.model.of(self.out, part))
 
@@ -131,7 +114,8 @@ class Hdf5Files(FileMethod):
         return {FRESH: fresh, INTO: into}
 
     def _places(self, layers: LayerWeights, part: str) -> list[tuple[str, Any]]:
-        keys = self.model.keras_keys
+        # In a Keras weights file dense layers are counted, whatever they are called.
+        keys = {name: f"dense_{n}" if n else "dense" for n, name in enumerate(self.model.weights)}
         return [
             (f"layers/{keys[name]}/vars/{index}", array)
             for name, arrays in self.model.of(layers, part).items()
@@ -139,13 +123,13 @@ class Hdf5Files(FileMethod):
         ]
 
 
-class KerasWeightsFiles(Hdf5Files):
-    """The same, where Keras writes and reads whole models."""
+class _KerasWeightsFiles(_Hdf5Files):
+    """The same, where Keras writes and reads whole models; beside servers, which have none, not."""
 
+    suites, packages = ("store",), ("h5py", "tensorflow")
     how_written = MappingProxyType({WHOLE: "save_weights", TENTH: "h5py"})
 
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
         found = super().operations()
         # Whether load_weights works shows only in a model that has other weights.
         keras_model = _keras_model(self.model)
@@ -154,14 +138,12 @@ class KerasWeightsFiles(Hdf5Files):
         return found
 
     def writer(self, part: str) -> Callable[[Path], Any]:
-        """See ``FileMethod``."""
         if part != WHOLE:
             return super().writer(part)
         save: Callable[[Path], Any] = _keras_model(self.model).save_weights
         return save
 
     def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
         if part != WHOLE:
             return [self.read(part, "h5py", partial(self.readers(part)[FRESH], self.path(0)))]
         keras_model = _keras_model(self.model)
@@ -204,13 +186,9 @@ def _read_hdf5(file: Any, layers: Collection[str] | None, keys: Mapping[str, str
     root = file.get("layers", {})
     if layers is None:
         names = {key: name for name, key in keys.items()}
-        layers = [names.get(key, key) for key in root if _holds_weights(root[key])]
+        layers = [names.get(key, key) for key in root if any(_datasets(root[key]))]
     refuse_missing(name for name in layers if keys.get(name, name) not in root)
     return {name: list(_arrays_below(root[keys.get(name, name)])) for name in layers}
-
-
-def _holds_weights(group: Any) -> bool:
-    return any(True for _ in _datasets(group))
 
 
 def _arrays_below(group: Any) -> Iterator[Any]:
@@ -256,12 +234,3 @@ class _StoredMember(io.FileIO):
 
     def tell(self) -> int:
         return super().tell() - self._start
-
-
-def _methods(case: Case, *given: Any) -> list[Method]:
-    # With Keras; beside servers, which have none, without.
-    return [(Hdf5Files if case.scheme else KerasWeightsFiles)(case, *given)]
-
-
-ARRAYS = ArrayFormat("hdf5", 3, {"store": ("h5py", "tensorflow"), "remote": ("h5py",)}, _methods)
-WEIGHTS, WHOLE_MODEL = WeightsHdf5(), KerasFile()

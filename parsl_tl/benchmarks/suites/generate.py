@@ -6,14 +6,14 @@ import itertools
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core.options import option
+from parsl_tl.benchmarks.core.options import Presets, option
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.population import PopulationDescription, plan, write_part
@@ -29,8 +29,22 @@ _LONGEST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class GenerateSettings:
-    """What is measured."""
+class GenerateSuite(Suite):
+    """Spaces x ways to generate a population, each in a process of its own."""
+
+    name = "generate"
+    label = "generate"
+    text = "generating populations, beside building each model with Keras"
+    title = "Generating populations"
+    small = ("--quick",)
+    description = (
+        "Generates populations in one process, as Keras JSON and as tables, and builds some\n"
+        "of the models with Keras. Tells how much the process's memory grows, too."
+    )
+    examples = ("--quick", "--size 60000 --spaces skip --folder /dev/shm")
+    PRESETS: ClassVar[Presets] = {
+        "quick": ("4,000 models, half a minute", {"size": 4_000, "keras_models": 20})
+    }
 
     size: int = option(60_000, "models", least=1)
     keras_models: int = option(100, "models that are built with Keras, and graph by graph", least=1)
@@ -38,65 +52,57 @@ class GenerateSettings:
     folder: Path | None = option(None, "where temporary files go, 40 kB per model (the system's)")
     seed: int = option(0, "of the models", least=0)
 
-    PRESETS: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-        "quick": ("4,000 models, half a minute", {"size": 4_000, "keras_models": 20})
-    }
+    def check(self) -> Self:
+        """Refuses unknown spaces, and a folder that is missing or has not enough room."""
+        for space in self.spaces:
+            PopulationDescription.of(1, space=space).make_space()
+        check_room(self.folder, self.size * _JSON_BYTES, 0, "a smaller --size")
+        return self
 
+    def measure(self, progress: Progress = silent) -> Tables:
+        """Gives ``generate``: seconds without the start of the process, one core."""
+        # A quarter of the models tells whether memory grows with their number.
+        sizes = (max(1, self.size // 4), self.size)
+        ways = [(way, self.keras_models) for way in (_KERAS, _GRAPHS)]
+        ways += list(itertools.product(WAYS, sizes))
+        steps = list(itertools.product(self.spaces, ways))
+        rows: list[Row] = []
+        for number, (space, (way, models)) in enumerate(steps):
+            progress(number / len(steps), f"{space}, {way}, {models:,} models")
+            description = PopulationDescription.of(models, space=space, seed=self.seed)
+            # In a fresh process, so that memory is that of this way alone.
+            with temporary_folder(self.folder) as out, TaskProcess() as process:
+                measured = process.run(_measure, (way, description, out), _LONGEST_SECONDS)
+            rate = models / measured["seconds"]
+            row = {"space": space, "way": way, "models": models, "seconds": measured.pop("seconds")}
+            rows.append({**row, "models_per_second": rate, "times_keras": None, **measured})
+        for row in rows:
+            keras = next(one for one in rows if one["space"] == row["space"])
+            row["times_keras"] = row["models_per_second"] / keras["models_per_second"]
+        progress(1.0, "done")
+        return {"generate": rows}
 
-def check(settings: GenerateSettings) -> GenerateSettings:
-    """Returns the settings, if they can be measured.
+    def summary(self, frames: Frames) -> list[tuple[str, Any]]:
+        """Returns the rows as people read them."""
+        names = {"models_per_second": "models/s", "times_keras": "times Keras"}
+        names |= {"megabytes": "MB", "memory_mb": "memory, MB"}
+        table = frames["generate"].round(2).rename(columns=names)
+        return [("Models generated, one process", table)]
 
-    Raises:
-        SpaceError: an unknown space.
-        BenchmarkError: the folder is missing, or has not enough room.
-    """
-    for space in settings.spaces:
-        PopulationDescription.of(1, space=space).make_space()
-    check_room(settings.folder, settings.size * _JSON_BYTES, 0, "a smaller --size")
-    return settings
-
-
-def measure(settings: GenerateSettings, progress: Progress = silent) -> Tables:
-    """Measures every way in a process of its own, one after the other.
-
-    Returns:
-        ``generate``: ``space``, ``way`` (``keras``: build each model, call ``to_json``; ``graph by
-        graph``: our graphs, for spaces that cannot be assembled array by array; or what is
-        written), ``models``, ``seconds`` (start of the process not included),
-        ``models_per_second`` of one core, ``times_keras`` (beside building with Keras in the same
-        run), ``megabytes`` written, ``memory_mb`` (what the process's memory grew by at most).
-    """
-    # A quarter of the models tells whether memory grows with their number.
-    sizes = (max(1, settings.size // 4), settings.size)
-    ways = [(way, settings.keras_models) for way in (_KERAS, _GRAPHS)]
-    ways += list(itertools.product(WAYS, sizes))
-    steps = list(itertools.product(settings.spaces, ways))
-    rows: list[Row] = []
-    for number, (space, (way, models)) in enumerate(steps):
-        progress(number / len(steps), f"{space}, {way}, {models:,} models")
-        description = PopulationDescription.of(models, space=space, seed=settings.seed)
-        # In a fresh process, so that memory is that of this way alone.
-        with temporary_folder(settings.folder) as out, TaskProcess() as process:
-            measured = process.run(_measure, (way, description, out), _LONGEST_SECONDS)
-        rate = models / measured["seconds"]
-        row = {"space": space, "way": way, "models": models, "seconds": measured.pop("seconds")}
-        rows.append({**row, "models_per_second": rate, "times_keras": None, **measured})
-    for row in rows:
-        keras = next(one for one in rows if one["space"] == row["space"])
-        row["times_keras"] = row["models_per_second"] / keras["models_per_second"]
-    progress(1.0, "done")
-    return {"generate": rows}
+    def plots(self, frames: Frames) -> list[Plot]:
+        """Returns models per second, of the largest number of models of each way."""
+        rows = frames["generate"]
+        frame = rows.pivot_table("models_per_second", "way", "space", "last", sort=False)
+        return [Plot("generate", "", frame, "models per second, one process", "barh", "x", "way")]
 
 
 def _measure(way: str, description: PopulationDescription, out: Path) -> Row:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     work = {_KERAS: _build_with_keras, _GRAPHS: _build_graphs}.get(way) or partial(_write, out, way)
     work(replace(description, size=2))  # libraries are loaded
-    before = _peak_memory()
-    start = time.perf_counter()
+    before, start = _peak_memory(), time.perf_counter()
     num_bytes = work(description)
-    seconds = time.perf_counter() - start
-    memory = _peak_memory() - before
+    seconds, memory = time.perf_counter() - start, _peak_memory() - before
     return {"seconds": seconds, "megabytes": num_bytes / 1e6, "memory_mb": memory / 1e6}
 
 
@@ -139,38 +145,3 @@ def build_with_keras(graph: ArchitectureGraph) -> Any:
     return keras.Model(
         [tensors[index] for index in graph.inputs], [tensors[ref.layer] for ref in graph.outputs]
     )
-
-
-def summary(frames: Frames) -> list[tuple[str, Any]]:
-    """Returns the rows as people read them."""
-    names = {"models_per_second": "models/s", "times_keras": "times Keras"}
-    names |= {"megabytes": "MB", "memory_mb": "memory, MB"}
-    table = frames["generate"].round(2).rename(columns=names)
-    return [("Models generated, one process", table)]
-
-
-def plots(frames: Frames) -> list[Plot]:
-    """Returns a plot of models per second, of the largest number of models of each way."""
-    rows = frames["generate"]
-    last = rows.groupby(["space", "way"], sort=False).models_per_second.last()
-    frame = last.unstack("space").loc[rows.way.unique()]
-    return [Plot("generate", "", frame, "models per second, one process", "barh", "x", "way")]
-
-
-SUITE: Final = Suite(
-    name="generate",
-    label="generate",
-    text="generating populations, beside building each model with Keras",
-    title="Generating populations",
-    small=("--quick",),
-    default=GenerateSettings(),
-    check=check,
-    measure=measure,
-    summary=summary,
-    plots=plots,
-    description=(
-        "Generates populations in one process, as Keras JSON and as tables, and builds some\n"
-        "of the models with Keras. Tells how much the process's memory grows, too."
-    ),
-    examples=("--quick", "--size 60000 --spaces skip --folder /dev/shm"),
-)

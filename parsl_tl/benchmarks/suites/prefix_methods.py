@@ -34,35 +34,25 @@ _BATCH = 1000
 
 
 class Answers(NamedTuple):
-    """What a method finds, one entry per query.
-
-    Attributes:
-        ids: uint64, model ids; 0 where there is no common layer.
-        lengths: int64, numbers of common layers.
-    """
+    """For each query the model's id, uint64, and common layers, int64; 0 where there are none."""
 
     ids: NDArray[np.uint64]
     lengths: NDArray[np.int64]
 
 
 class PrefixMethod(ABC):
-    """One way to find the longest common prefix; use it in a ``with``, then ``build`` once.
+    """One way to find the longest common prefix; use it in a ``with``, then ``build`` once."""
 
-    Attributes:
-        name: of the method.
-        threads: numbers of threads with which ``many`` can be called; none for one that takes one
-            query at a time.
-        ask: answers one query, with nothing around it.
-        arguments: gives for each query what ``ask`` takes, so that no clock sees it made.
-        answer: gives (model id, number of common layers) from what ``ask`` returned.
-    """
-
-    name: ClassVar[str]
+    name: ClassVar[str]  # of the method
+    # Numbers of threads with which ``many`` can be called; none for one that takes one query at a
+    # time.
     threads: ClassVar[tuple[int, ...]] = ()
-    ask: Callable[..., Any]
+    ask: Callable[..., Any]  # answers one query, with nothing around it
+    # Gives for each query what ``ask`` takes, so that no clock sees it made.
     arguments: Callable[[Queries], Sequence[tuple[Any, ...]]] = staticmethod(
         Queries.graphs_one_by_one
     )
+    # Gives (model id, number of common layers) from what ``ask`` returned.
     answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
     def __enter__(self) -> Self:
@@ -71,9 +61,8 @@ class PrefixMethod(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @abstractmethod
-    def close(self) -> None:
-        """Frees everything."""
+    def close(self) -> None:  # noqa: B027 (what holds memory alone frees it when it goes)
+        """Ends what does not end with the method itself."""
 
     def build(self, catalog: Catalog) -> tuple[float, float]:
         """Stores a catalog; returns seconds, and bytes of memory per model."""
@@ -99,8 +88,7 @@ class PrefixMethod(ABC):
 class _Store(PrefixMethod):
     """The embedded store over a folder, with its catalog folded into the shared snapshot."""
 
-    name = "store"
-    threads = (1, 2)
+    name, threads = "store", (1, 2)
     arguments = staticmethod(Queries.one_by_one)
     answer = staticmethod(first_answer)
 
@@ -127,16 +115,12 @@ class _Store(PrefixMethod):
 class _Walk(PrefixMethod):
     """Walks every stored graph, kept in hash maps as in the way that was published."""
 
-    name = "walk"
-    threads = (1, 2)
+    name, threads = "walk", (1, 2)
     kind: ClassVar[Any] = GraphWalk
 
-    def __init__(self) -> None:
+    def __init__(self, _: Path) -> None:
         self._walk: Any = self.kind()
         self.ask = self._walk.best
-
-    def close(self) -> None:
-        del self._walk, self.ask
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
         self._walk.add_many(ids, catalog.qualities, *catalog.graphs)
@@ -149,8 +133,7 @@ class _Walk(PrefixMethod):
 class _ArrayWalk(_Walk):
     """The same walk over arrays, to tell its own cost from that of the maps."""
 
-    name = "walk-arrays"
-    kind = ArrayGraphWalk
+    name, kind = "walk-arrays", ArrayGraphWalk
 
 
 class _NetworkxWalk(PrefixMethod):
@@ -162,13 +145,11 @@ class _NetworkxWalk(PrefixMethod):
 
     name = "networkx"
 
-    def __init__(self) -> None:
-        _refuse_if(networkx_missing())
+    def __init__(self, _: Path) -> None:
+        if (missing := networkx_missing()) is not None:
+            raise BenchmarkError(missing)
         self._networkx: Any = importlib.import_module("networkx")
         self._models: list[tuple[int, float, Any]] = []
-
-    def close(self) -> None:
-        self._models = []
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
         for index, model_id in enumerate(ids.tolist()):
@@ -230,7 +211,7 @@ class _RedisKeys(PrefixMethod):
     name = "redis"
     arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
 
-    def __init__(self) -> None:
+    def __init__(self, _: Path) -> None:
         self._server = RedisServer()
         self._client: Any = None
 
@@ -295,16 +276,13 @@ def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, f
     return int(lengths[best]), float(qualities[best]), int(words[starts[best]])
 
 
-# In the order in which they are asked: the first one's answers are what the others have to find.
-_KINDS: Final = {kind.name: kind for kind in (_Walk, _ArrayWalk, _NetworkxWalk, _RedisKeys)}
 STORE: Final = _Store.name
 WALK: Final = _Walk.name
-METHODS: Final = (*_KINDS, STORE)
-
-
-def _refuse_if(missing: str | None) -> None:
-    if missing is not None:
-        raise BenchmarkError(missing)
+# In the order in which they are asked: the first one's answers are what the others have to find.
+_KINDS: Final[dict[str, Callable[[Path], PrefixMethod]]] = {
+    kind.name: kind for kind in (_Walk, _ArrayWalk, _NetworkxWalk, _RedisKeys, _Store)
+}
+METHODS: Final = tuple(_KINDS)
 
 
 def networkx_missing() -> str | None:
@@ -326,4 +304,4 @@ def make_method(name: str, folder: Path) -> PrefixMethod:
     Raises:
         BenchmarkError: what it needs is not installed.
     """
-    return _Store(folder) if name == STORE else _KINDS[name]()
+    return _KINDS[name](folder)

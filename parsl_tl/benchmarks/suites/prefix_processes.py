@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from parsl_tl.benchmarks.core.processes import Processes, Worker
+import psutil
+
+from parsl_tl.benchmarks.core.processes import Processes, Team
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, put_catalog
-from parsl_tl.benchmarks.core.room import proportional_bytes
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.store.embedded import EmbeddedStore
 
@@ -22,14 +23,10 @@ def measure_opening(folder: Path, queries: Queries) -> Row:
     """Opens a store whose catalog is folded, again and again; leaves it as it was.
 
     Nobody else has the store open, and its files are in memory (the page cache), as they are when
-    another process has used it just before. The first of the queries is asked.
-
-    Returns:
-        ``catalog`` (models), ``open_seconds``, ``open_query_seconds`` (until the first query is
-        answered; both are medians of 5), ``replay_seconds`` (to open without the snapshot, which
-        reads the whole log; once), ``bytes_log``, ``bytes_snapshot``.
+    another process has used it just before. The first of the queries is asked. Seconds are medians
+    of 5; opening without the snapshot, which reads the whole log, is timed once.
     """
-    (question,) = queries.head(1).one_by_one()
+    (question,) = queries.part(0, 1).one_by_one()
     opened, answered = [], []
     for _ in range(_REPEATS):
         start = time.perf_counter()
@@ -43,14 +40,9 @@ def measure_opening(folder: Path, queries: Queries) -> Row:
     with closing(EmbeddedStore(folder)) as store:
         replayed = time.perf_counter() - start
         store.fold()
-    return {
-        "catalog": catalog,
-        "open_seconds": statistics.median(opened),
-        "open_query_seconds": statistics.median(answered),
-        "replay_seconds": replayed,
-        "bytes_log": stats["bytes_log"],
-        "bytes_snapshot": stats["bytes_snapshot"],
-    }
+    row: Row = {"catalog": catalog, "open_seconds": statistics.median(opened)}
+    row |= {"open_query_seconds": statistics.median(answered), "replay_seconds": replayed}
+    return row | {name: stats[name] for name in ("bytes_log", "bytes_snapshot")}
 
 
 def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> list[Row]:
@@ -59,17 +51,13 @@ def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> 
     Memory is each process's proportional part of it (PSS), before it opens the store and when all
     have their answers and none has closed it. Pages that they share are counted once in the sum.
 
-    Returns:
-        For each count ``catalog`` (models), ``processes``, ``queries`` (of each process),
-        ``pss_growth_bytes`` (all processes together), ``ratio_to_first`` (of the counts).
-
     Raises:
         BenchmarkError: a process failed or was killed.
     """
     rows: list[Row] = []
     for count in counts:
-        with Processes(_Asker, [count]) as processes:
-            told = processes.ask(count, "ask_the_store", (folder, queries, count))
+        with Processes([count]) as processes:
+            told = processes.run(count, ask_the_store, folder, queries)
         grown = sum(one for one, _ in told)
         row: Row = {"catalog": told[0][1], "processes": count, "queries": len(queries)}
         row["pss_growth_bytes"] = grown
@@ -78,33 +66,24 @@ def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> 
     return rows
 
 
-class _Asker(Worker):
-    def ask_the_store(self, given: tuple[Path, Queries, int]) -> tuple[int, int]:
-        """Returns the growth in bytes, and the models that the store holds."""
-        folder, queries, count = given
-        questions = queries.one_by_one()
-        _use_another_store(folder.parent / f"other-{os.getpid()}", queries)
-        self.meet(count)
-        before = proportional_bytes()
-        # Nobody opens the store, and so maps what is shared, before all have looked.
-        self.meet(count)
-        store = EmbeddedStore(folder)
-        ask = ask_engine(store)
-        for question in questions:
-            ask(*question)
-        self.meet(count)
-        after = proportional_bytes()
-        # Nor does anybody close it.
-        self.meet(count)
-        models = len(store)
-        store.close()
-        return after - before, models
-
-
-def _use_another_store(folder: Path, queries: Queries) -> None:
-    """Loads the code, so that the growth that follows is the large store's alone."""
-    few = queries.head(min(10, len(queries)))
-    with closing(EmbeddedStore(folder)) as store:
-        put_catalog(store, few.models)
+def ask_the_store(team: Team, folder: Path, queries: Queries) -> tuple[int, int]:
+    """Returns the growth of this process in bytes, and the models that the store holds."""
+    # Another store first, so that the growth that follows is the large store's alone.
+    few = queries.part(0, min(10, len(queries)))
+    with closing(EmbeddedStore(folder.parent / f"other-{os.getpid()}")) as other:
+        put_catalog(other, few.models)
         for question in few.one_by_one():
+            ask_engine(other)(*question)
+    questions = queries.one_by_one()
+    team.meet()
+    before = int(psutil.Process().memory_full_info().pss)
+    # Nobody opens the store, and so maps what is shared, before all have looked.
+    team.meet()
+    with closing(EmbeddedStore(folder)) as store:
+        for question in questions:
             ask_engine(store)(*question)
+        team.meet()
+        after = int(psutil.Process().memory_full_info().pss)
+        # Nor does anybody close it.
+        team.meet()
+        return after - before, len(store)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from parsl_tl.benchmarks.core.queries import Queries
+from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.tables import percentiles
 
 _WARM_UP = 200
 # Asked one by one whatever they take.
@@ -22,24 +23,9 @@ _CALL_SECONDS = 2.0
 _REPEATS = 3
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What was measured.
-
-    Attributes:
-        seconds: of each query that was asked by itself, in the order of the queries.
-        per_second: queries per second for each number of threads that the method can use; by
-            itself where it takes one query at a time.
-        answers: to queries asked one by one, and to those asked in calls for many, where there is
-            such a call; from the first query on.
-    """
-
-    seconds: list[float]
-    per_second: dict[int, float]
-    answers: list[Answers]
-
-
-def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: float) -> Measured:
+def time_method(
+    method: PrefixMethod, queries: Queries, agreement: int, limit: float
+) -> tuple[Row, list[Answers]]:
     """Times a method that holds its catalog.
 
     Args:
@@ -47,6 +33,10 @@ def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: f
         queries: as many of them are asked as fit the time.
         agreement: how many have to be answered in any case, one by one or together.
         limit: seconds for single queries, and for each number of threads.
+
+    Returns:
+        Columns, and the answers to queries asked one by one, and to those asked in calls for many,
+        where there is such a call; from the first query on.
     """
     ask, arguments = method.ask, method.arguments(queries)
     # The last ones, which are the first to be left out when time is short.
@@ -56,12 +46,16 @@ def time_method(method: PrefixMethod, queries: Queries, agreement: int, limit: f
     if not method.threads:
         found += [ask(*given) for given in arguments[len(found) : agreement]]
     ids, lengths = zip(*map(method.answer, found), strict=True)
-    singly = Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))
-    if not method.threads:
-        return Measured(seconds, {1: 1 / mean}, [singly])
-    fitting = queries.head(min(len(queries), max(_FEWEST, int(limit / mean))))
-    per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
-    return Measured(seconds, per_second, [singly, _ask_together(method, agreement, queries, mean)])
+    answers = [Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))]
+    per_second = {1: 1 / mean}
+    if method.threads:
+        fitting = queries.part(0, min(len(queries), max(_FEWEST, int(limit / mean))))
+        per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
+        answers.append(_ask_together(method, agreement, queries, mean))
+    row: Row = {"num_queries": len(seconds)}
+    row |= {f"{name}_us": 1e6 * value for name, value in percentiles(seconds).items()}
+    row |= {"mean_us": 1e6 * mean, "per_second_1": per_second[1]}
+    return {**row, "per_second_2": per_second.get(2)}, answers
 
 
 def _ask_singly(
@@ -103,7 +97,11 @@ def _ask_together(method: PrefixMethod, count: int, queries: Queries, mean: floa
 
 
 def compare_answers(
-    expected: dict[str, tuple[str, Answers]], name: str, kind: str, size: int, measured: Measured
+    expected: dict[str, tuple[str, Answers]],
+    name: str,
+    kind: str,
+    size: int,
+    given: Sequence[Answers],
 ) -> None:
     """Holds a method's answers against those of the first method, which it becomes if it is that.
 
@@ -112,9 +110,9 @@ def compare_answers(
     Raises:
         BenchmarkError: an answer is another one; the message names the query.
     """
-    longest = max(measured.answers, key=lambda answers: len(answers.ids))
+    longest = max(given, key=lambda answers: len(answers.ids))
     first, answers = expected.setdefault(kind, (name, longest))
-    for found in measured.answers:
+    for found in given:
         count = min(len(found.ids), len(answers.ids))
         same = [one[:count] == two[:count] for one, two in zip(found, answers, strict=True)]
         if not np.all(same):

@@ -10,90 +10,180 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, ClassVar, Final, Self
 
-import pandas as pd
-
+from parsl_tl.benchmarks.core.options import Presets, option
 from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.core.room import resident_bytes_of, temporary_folder
+from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
-from parsl_tl.benchmarks.core.suite import Progress, Row, Suite, Tables, silent
-from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE
-from parsl_tl.benchmarks.formats.operation import QUERY, Case
-from parsl_tl.benchmarks.suites import bandwidth, remote_queries, remote_report
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthWorker, Measured, ratio
-from parsl_tl.benchmarks.suites.remote_queries import Asked, QueryCase, questions_of
-from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
-from parsl_tl.benchmarks.suites.remote_settings import TRANSPORTS, RemoteSettings, check
-from parsl_tl.population.catalog import (
-    Catalog,
-    evolve_catalog,
-    mutated_queries,
-    random_queries,
+from parsl_tl.benchmarks.core.suite import (
+    Frames,
+    Progress,
+    Row,
+    Suite,
+    Tables,
+    frames_of,
+    silent,
 )
+from parsl_tl.benchmarks.formats import methods_of, missing_methods
+from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
+from parsl_tl.benchmarks.formats.method import QUERY, Case
+from parsl_tl.benchmarks.suites.bandwidth import measure_case, ratio
+from parsl_tl.benchmarks.suites.remote_queries import (
+    QueryCase,
+    measure_latencies,
+    measure_small,
+    questions_of,
+)
+from parsl_tl.benchmarks.suites.remote_report import (
+    BASELINES,
+    SIZES,
+    TOTALS,
+    plots,
+    summary,
+    target_rows,
+)
+from parsl_tl.errors import NativeModuleError
+from parsl_tl.population.catalog import Catalog, evolve_catalog, mutated_queries, random_queries
+from parsl_tl.reporting.frame_plots import Plot
+from parsl_tl.store.transports import transport_module
 
+METHODS: Final = tuple(methods_of("remote"))
+# By scheme, where a server listens: all on this machine; {} is the folder, {{}} a server's name.
+TRANSPORTS: Final = {
+    "grpc+tcp": "grpc+tcp://127.0.0.1:0",
+    "grpc+unix": "grpc+unix://{}/{{}}.sock",
+    "ofi+tcp": "ofi+tcp://127.0.0.1:0",
+    "na+sm": "na+sm://",
+}
+_MOST = 64
 # Queries in one operation, whose total rate is measured.
 _QUERIES_AT_ONCE = 100
+# What a case takes per client in the folder, in models: one that is put and a child of it, and the
+# same in a plain file and as HDF5; three of the embedded store.
+_FOLDER_MODELS = 9
+# And in memory: arrays to put, to read into, and in one piece for the bare transport, fresh ones,
+# in the bare server, in Redis, and what is on its way.
+_MEMORY_MODELS = 9
+_MODEL_BYTES = 5_000  # of a model without weights, in a server's folder and memory
 
 
-def measure(settings: RemoteSettings, progress: Progress = silent) -> Tables:
-    """Measures everything; leaves no folder, process or server behind, whatever happens.
+def missing_transports(settings: Any = None) -> dict[str, str]:
+    """Returns transports that are not compiled in, with the reason of each in one line."""
+    missing: dict[str, str] = {}
+    for scheme in TRANSPORTS:
+        try:
+            transport_module(scheme)
+        except (NativeModuleError, ModuleNotFoundError) as error:
+            missing[scheme] = str(error)
+    return missing
 
-    Args:
-        settings: what to measure; checked.
-        progress: called before each case.
 
-    Returns:
-        ``remote``: what was moved has ``series`` (sizes: of models, for one client and one server;
-        totals: of several clients and servers), ``transport``, ``providers``, ``clients``,
-        ``method``, ``operation`` (write, read, query), ``part`` (whole, tenth), ``how``,
-        ``model_mb``, ``layers``, ``bytes`` and ``items`` (models, or queries: of all clients
-        together), ``seconds_median`` and ``seconds_min`` (from the common start to the last end),
-        ``gb_per_s`` and ``items_per_s`` (of the median; ``..._best`` of the minimum),
-        ``repeats``, and for each of bare, memcpy, redis, hdf5, embedded ``ratio_to_...``: how many
-        times as fast as that (by the medians; ``best_ratio_to_...`` by the minima).
+@dataclass(frozen=True)
+class RemoteSuite(Suite):
+    """Transports x servers x clients x sizes x formats, and queries of all ways."""
 
-        ``remote_latency``: ``transport``, ``kind``, ``models``, ``queries``, ``way``, ``p50_us``,
-        ``p99_us``, ``min_us``, and ``rpcs_beside_engine``: what a query takes beyond the engine's
-        own time, in round trips of the bare transport (by the medians; ``best_...`` by the minima).
+    name = "remote"
+    label = "servers"
+    text = "a store on servers, beside the transport alone, Redis, HDF5"
+    title = "A store on servers"
+    small = ("--quick",)
+    description = (
+        "Starts servers on this machine, puts and gets models over the network and by mapping\n"
+        "the servers' files, asks for the longest common prefix, with one client and several,\n"
+        "one server and several; beside the same bytes by the transport alone, in a new\n"
+        "file, by Redis, as HDF5, and by the store without a server. Takes some minutes for\n"
+        "each transport."
+    )
+    examples = ("--quick", "--transports ofi+tcp --sizes 256 --clients 1 --providers 1")
+    PRESETS: ClassVar[Presets] = {
+        "quick": (
+            "small models, one server, about a minute",
+            {"sizes": (1.0, 16.0), "clients": (1, 2, 8), "providers": (1,), "queries": 300}
+            | {"catalogs": (1, 100), "min_rounds": 3, "max_rounds": 9, "case_seconds": 1.0},
+        )
+    }
 
-        ``remote_small``: small catalogs have ``transport``, ``models``, ``clients``, ``way``
-        (match, query: the store's; walk: over all graphs, by the bare transport), ``queries``,
-        ``queries_per_s`` of all clients, ``p50_us`` and ``p99_us`` of one, ``ratio_to_walk`` (how
-        many times as fast; of one client by the medians), and ``server_mb``, the server's resident
-        memory. ``remote_targets``: see ``target_rows``.
+    sizes: tuple[float, ...] = option(
+        (1.0, 16.0, 256.0), "per model, for one client and server", metavar="MB", above=0, most=1e6
+    )
+    clients: tuple[int, ...] = option(
+        (1, 2, 4, 8), "processes that put, get and ask at once", least=1, most=_MOST
+    )
+    providers: tuple[int, ...] = option(
+        (1, 2, 4), "servers that make up the store", least=1, most=_MOST
+    )
+    transports: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(TRANSPORTS)} (all that are compiled in)",
+        metavar="SCHEME",
+        choices=tuple(TRANSPORTS),
+        missing=missing_transports,
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        f"of {', '.join(METHODS)} (all that are installed)",
+        choices=METHODS,
+        missing=lambda _: missing_methods("remote"),
+    )
+    models: int = option(10_000, "that are searched for prefixes", least=1)
+    catalogs: tuple[int, ...] = option(
+        (1, 10, 100, 1_000),
+        "models of small catalogs, beside a walk over all graphs",
+        least=1,
+        most=100_000,
+        may_be_empty=True,
+    )
+    queries: int = option(2_000, "of each kind, for latencies", least=1)
+    folder: Path = option(Path("/dev/shm"), "where the servers' temporary folders go")
+    seed: int = option(0, "of weights, models and order", least=0)
+    layers: int = 20
+    total_mb: float = 16.0  # of a model, where several clients or servers take part
+    small_queries: int = 200  # to each small catalog
+    min_rounds: int = 5
+    max_rounds: int = 31
+    case_seconds: float = 6.0
 
-    Raises:
-        BenchmarkError: a process or server failed; a method gave back other bytes than were put,
-            or another answer than the engine.
-    """
-    assert settings.transports is not None
-    assert settings.methods is not None
-    progress(0.0, f"evolve {settings.models:,} models")
-    with contextlib.ExitStack() as stack:
-        root = stack.enter_context(temporary_folder(settings.folder))
-        redis = stack.enter_context(RedisServer()) if "redis" in settings.methods else None
-        counts = sorted({1, *settings.clients})
-        workers = stack.enter_context(Processes(_RemoteWorker, counts))
-        run = _Run(settings, workers, root, redis.socket if redis else None)
+    def check(self) -> Self:
+        """Returns settings with numbers in order, if there is room for the largest models."""
+        names = ("sizes", "clients", "providers", "catalogs")
+        in_order: dict[str, Any] = {n: tuple(sorted(set(getattr(self, n)))) for n in names}
+        moved = MB * max(max(self.sizes), self.total_mb * max(self.clients))
+        population = _MODEL_BYTES * self.models
+        # A server keeps what was read from it for some minutes, though the model was retired.
+        kept = MB * (sum(self.sizes) + self.total_mb * sum(self.clients))
+        on_disk = kept + moved * _FOLDER_MODELS + population
+        in_memory = moved * _MEMORY_MODELS + population
+        check_room(self.folder, on_disk, in_memory, "smaller --sizes, fewer --clients")
+        return replace(self, **in_order)
+
+    def measure(self, progress: Progress = silent) -> Tables:
+        """Gives ``remote``, ``remote_latency``, ``remote_small`` and ``remote_targets``."""
+        progress(0.0, f"evolve {self.models:,} models")
         # Bandwidth by size, and latencies, are those of one server.
-        providers = sorted({1, *settings.providers})
-        groups = list(itertools.product(settings.transports, providers))
-        whole = sum(_weight(shape) for _, servers in groups for shape in run.shapes(servers))
-        done = 0.0
-        for scheme, servers in groups:
-            # Closed at once, and so its servers, whoever interrupts.
-            with contextlib.closing(run.measure(scheme, servers)) as steps:
-                for text, weight in steps:
-                    progress(min(1.0, done / whole), text)
-                    done += weight
+        groups = itertools.product(self.transports or (), sorted({1, *self.providers}))
+        with contextlib.ExitStack() as stack:
+            root = stack.enter_context(temporary_folder(self.folder))
+            redis = "redis" in (self.methods or ()) and stack.enter_context(RedisServer())
+            processes = stack.enter_context(Processes(sorted({1, *self.clients})))
+            run = _Run(self, processes, root, redis.socket if redis else None, progress)
+            for scheme, servers in groups:
+                run.measure(scheme, servers)
         progress(1.0, "done")
-    frames = {name: pd.DataFrame(rows) for name, rows in run.tables.items()}
-    return {**run.tables, "remote_targets": remote_report.target_rows(frames)}
+        return {**run.tables, "remote_targets": target_rows(frames_of(run.tables))}
+
+    def summary(self, frames: Frames) -> list[tuple[str, Any]]:
+        """Returns titles and tables that fit 100 columns."""
+        return summary(frames)
+
+    def plots(self, frames: Frames) -> list[Plot]:
+        """Returns bandwidth by size, rates by clients, and latencies."""
+        return plots(frames)
 
 
 # What distinguishes a case from the others on the same servers: series, model_mb, clients.
@@ -109,137 +199,111 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number > 1 else ''}"
 
 
-class _RemoteWorker(BandwidthWorker):
-    """A client."""
-
-    def latencies(self, case: QueryCase) -> remote_queries.Seconds:
-        return remote_queries.time_queries(case)
-
-    def small(self, case: QueryCase) -> remote_queries.SmallTimes:
-        return remote_queries.time_small(case, lambda: self.meet(case.clients))
-
-
 class _Run:
     """The state of one benchmark."""
 
     def __init__(
-        self, settings: RemoteSettings, workers: Processes, root: Path, socket: str | None
+        self,
+        suite: RemoteSuite,
+        processes: Processes,
+        root: Path,
+        socket: str | None,
+        progress: Progress,
     ) -> None:
-        self._settings, self._workers, self._root, self._socket = settings, workers, root, socket
-        self._methods = settings.methods or ()
-        self._numbers = itertools.count()
-        seed = settings.seed
-        self._catalog = evolve_catalog(settings.models, seed=seed)
+        self._suite, self._processes, self._root = suite, processes, root
+        self._socket, self._progress = socket, progress
+        self._numbers, self._done = itertools.count(), 0.0
+        groups = itertools.product(suite.transports or (), {1, *suite.providers})
+        self._whole = sum(_weight(shape) for _, count in groups for shape in self._shapes(count))
+        self._catalog = evolve_catalog(suite.models, seed=suite.seed)
         # Those of the totals come from the same draw, so that there must be enough.
-        num = max(settings.queries, _QUERIES_AT_ONCE)
-        self._queries: dict[str, tuple[Asked, ...]] = {
-            kind: questions_of(Queries.of(kind, drawn))
-            for kind, drawn in (
-                ("random", random_queries(num, seed)),
-                ("mutated", mutated_queries(self._catalog, num, seed)),
-            )
-        }
-        self.tables: dict[str, list[Row]] = {"remote": [], "remote_latency": [], "remote_small": []}
+        num = max(suite.queries, _QUERIES_AT_ONCE)
+        drawn = {"random": random_queries(num, suite.seed)}
+        drawn["mutated"] = mutated_queries(self._catalog, num, suite.seed)
+        self._queries = {kind: questions_of(Queries.of(kind, own)) for kind, own in drawn.items()}
+        self.tables: Tables = {"remote": [], "remote_latency": [], "remote_small": []}
 
-    def shapes(self, servers: int) -> list[_Shape]:
+    def _shapes(self, servers: int) -> list[_Shape]:
         """Returns the cases on so many servers."""
-        settings = self._settings
-        found: list[_Shape] = [(SIZES, size, 1) for size in settings.sizes] if servers == 1 else []
-        if servers in settings.providers:
-            found += [(TOTALS, settings.total_mb, count) for count in settings.clients]
+        suite = self._suite
+        found: list[_Shape] = [(SIZES, size, 1) for size in suite.sizes] if servers == 1 else []
+        if servers in suite.providers:
+            found += [(TOTALS, suite.total_mb, count) for count in suite.clients]
         return found
 
-    def measure(self, scheme: str, count: int) -> Generator[tuple[str, float], None, None]:
-        """Measures all cases of one transport on so many servers.
+    def _tell(self, text: str) -> None:
+        self._progress(min(1.0, self._done / self._whole), text)
 
-        Yields:
-            What comes next, and its weight.
-        """
-        own = self._root / f"{scheme}-{count}"
+    def measure(self, scheme: str, count: int) -> None:
+        """Measures all cases of one transport on so many servers."""
+        own, methods = self._root / f"{scheme}-{count}", self._suite.methods or ()
         own.mkdir()
-        num_bare = count if "bare" in self._methods else 0
-        num_stores = count if "store" in self._methods else 0
+        num_bare, num_stores = (count * (name in methods) for name in ("bare", "store"))
         if num_bare and num_stores and count == 1:
-            for models in self._settings.catalogs:
-                yield f"{scheme}, catalog of {models:,}", 0.0
+            for models in self._suite.catalogs:
+                self._tell(f"{scheme}, catalog of {models:,}")
                 self._measure_small(scheme, own / f"small-{models}", models)
-        address = TRANSPORTS[scheme].format(own)
-        with contextlib.ExitStack() as stack:
-            yield f"{scheme}, start {_count(count, 'server')}", 0.0
-            servers = stack.enter_context(StoreServers(address, own, num_stores))
-            bare = stack.enter_context(BareServers(scheme, address, num_bare))
+        address, many = TRANSPORTS[scheme].format(own), _count(count, "server")
+        self._tell(f"{scheme}, start {many}")
+        with (
+            StoreServers(address, own, num_stores) as servers,
+            BareServers(scheme, address, own, num_bare) as bare,
+        ):
             if servers.uris:
                 _fill(servers.uris, self._catalog)
             if servers.uris and count == 1:
-                yield f"{scheme}, latency of queries", 0.0
-                self._measure_latencies(scheme, servers, bare.addresses)
-            for shape in self.shapes(count):
+                self._tell(f"{scheme}, latency of queries")
+                for kind, questions in self._queries.items():
+                    uris = (servers.uris[0], bare.uris[0] if bare.uris else None)
+                    case = QueryCase(scheme, *uris, servers.folders[0], questions)
+                    rows = measure_latencies(self._processes, case, kind, len(self._catalog))
+                    self.tables["remote_latency"] += rows
+            for shape in self._shapes(count):
                 size, clients = f"{shape[1]:g} MB", _count(shape[2], "client")
-                text = f"{scheme}, {_count(count, 'server')}, {size}, {clients}"
-                yield text, _weight(shape)
-                self._measure_case(scheme, shape, count, servers.uris, bare.addresses)
+                self._tell(f"{scheme}, {many}, {size}, {clients}")
+                self._measure_case(scheme, shape, count, servers, bare)
+                self._done += _weight(shape)
         shutil.rmtree(own)
 
     def _measure_small(self, scheme: str, folder: Path, models: int) -> None:
-        settings = self._settings
-        catalog = evolve_catalog(models, seed=settings.seed)
-        drawn = mutated_queries(catalog, settings.small_queries, settings.seed)
+        suite = self._suite
+        catalog = evolve_catalog(models, seed=suite.seed)
+        drawn = mutated_queries(catalog, suite.small_queries, suite.seed)
         questions = questions_of(Queries.of("mutated", drawn))
         folder.mkdir()
         address = TRANSPORTS[scheme].format(folder)
-        with StoreServers(address, folder, 1) as servers, BareServers(scheme, address, 1) as bare:
+        with (
+            StoreServers(address, folder, 1) as servers,
+            BareServers(scheme, address, folder, 1) as bare,
+        ):
             _fill(servers.uris, catalog)
-            (uri,), (walker,) = servers.uris, bare.addresses
-            remote_queries.fill_walk(scheme, walker, catalog)
-            for clients in sorted({1, *settings.clients}):
-                asked = (folder, questions, clients, settings.min_rounds)
-                case = QueryCase(scheme, uri, walker, *asked)
-                times = self._workers.ask(clients, "small", case)
-                store, walk = (resident_bytes_of(one.pids[0]) / 1e6 for one in (servers, bare))
-                memory = {"match": store, "query": store, "walk": walk}
-                self.tables["remote_small"] += remote_queries.small_rows(
-                    case, models, times, memory
-                )
+            pids = (servers.pids[0], bare.pids[0])
+            case = QueryCase(scheme, servers.uris[0], bare.uris[0], folder, questions)
+            clients, rounds = sorted({1, *suite.clients}), suite.min_rounds
+            rows = measure_small(self._processes, case, catalog, clients, rounds, pids)
+            self.tables["remote_small"] += rows
         shutil.rmtree(folder)
 
-    def _measure_latencies(self, scheme: str, servers: StoreServers, bare: Sequence[str]) -> None:
-        (uri,), (folder,) = servers.uris, servers.folders
-        for kind, questions in self._queries.items():
-            case = QueryCase(scheme, uri, bare[0] if bare else None, folder, questions)
-            (times,) = self._workers.ask(1, "latencies", case)
-            rows = remote_queries.latency_rows(case, kind, len(self._catalog), times)
-            self.tables["remote_latency"] += rows
-
     def _measure_case(
-        self,
-        scheme: str,
-        shape: _Shape,
-        providers: int,
-        servers: Sequence[str],
-        bare: Sequence[str],
+        self, scheme: str, shape: _Shape, providers: int, servers: StoreServers, bare: BareServers
     ) -> None:
-        series, model_mb, clients = shape
+        (series, model_mb, clients), suite = shape, self._suite
         number = next(self._numbers)
         folder = self._root / f"case-{number}"
         folder.mkdir()
-        asked = () if series == SIZES else self._queries["mutated"][:_QUERIES_AT_ONCE]
+        asked = self._queries["mutated"][:_QUERIES_AT_ONCE] if series == TOTALS else ()
         case = Case(
-            folder=folder,
-            model_mb=model_mb,
-            layers=self._settings.layers,
-            processes=clients,
-            methods=self._methods,
-            seed=self._settings.seed,
+            *(folder, model_mb, suite.layers, clients, suite.methods or (), suite.seed),
             redis_socket=self._socket,
             parts=PARTS if series == SIZES else (WHOLE,),
             scheme=scheme,
             providers=providers,
-            servers=tuple(servers),
-            bare=tuple(bare),
+            servers=servers.uris,
+            bare=bare.uris,
             number=number,
             questions=tuple((one.keys, one.starts) for one in asked),
         )
-        found = bandwidth.measure_case(self._workers, case, self._settings)
+        found = measure_case(self._processes, case, suite)
         self.tables["remote"] += _rows(series, case, found)
         shutil.rmtree(folder)
 
@@ -249,46 +313,24 @@ def _fill(uris: Sequence[str], catalog: Catalog) -> None:
         put_catalog(store, catalog)
 
 
-def _rows(series: str, case: Case, found: Sequence[Measured]) -> list[Row]:
+def _rows(series: str, case: Case, found: Sequence[Row]) -> list[Row]:
     """Returns a row for each operation of a case, with ratios to the others of it."""
     rows: list[Row] = []
     for one in found:
-        times, is_query = bandwidth.times_of(one), one.names["operation"] == QUERY
-        num_bytes = 0 if is_query else one.num_bytes
+        is_query, repeats = one["operation"] == QUERY, one.pop("repeats")
+        times = {name: one.pop(name) for name in ("seconds_median", "seconds_min")}
+        num_bytes = one.pop("bytes") * (not is_query)
         items = case.processes * (len(case.questions) if is_query else 1)
         row: Row = {"series": series, "transport": case.scheme, "providers": case.providers}
-        row |= {"clients": case.processes, **one.names}
-        row |= {"model_mb": case.model_mb, "layers": case.layers, "bytes": num_bytes}
-        row |= {"items": items, **times}
+        row |= {"clients": case.processes, **one, "model_mb": case.model_mb}
+        row |= {"layers": case.layers, "bytes": num_bytes, "items": items, **times}
         for name, amount in (("gb_per_s", num_bytes / 1e9), ("items_per_s", items)):
             row[name] = amount / times["seconds_median"]
             row[f"{name}_best"] = amount / times["seconds_min"]
-        rows.append({**row, "repeats": len(one.spans)})
+        rows.append({**row, "repeats": repeats})
     for row in rows:
         for method in BASELINES:
             given = () if row["method"] in ("memcpy", method) else rows
             row[f"ratio_to_{method}"] = ratio(row, given, method)
             row[f"best_ratio_to_{method}"] = ratio(row, given, method, "seconds_min")
     return rows
-
-
-SUITE: Final = Suite(
-    name="remote",
-    label="servers",
-    text="a store on servers, beside the transport alone, Redis, HDF5",
-    title="A store on servers",
-    small=("--quick",),
-    default=RemoteSettings(),
-    check=check,
-    measure=measure,
-    summary=remote_report.summary,
-    plots=remote_report.plots,
-    description=(
-        "Starts servers on this machine, puts and gets models over the network and by mapping\n"
-        "the servers' files, asks for the longest common prefix, with one client and several,\n"
-        "one server and several; beside the same bytes by the transport alone, in a new\n"
-        "file, by Redis, as HDF5, and by the store without a server. Takes some minutes for\n"
-        "each transport."
-    ),
-    examples=("--quick", "--transports ofi+tcp --sizes 256 --clients 1 --providers 1"),
-)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
+from parsl_tl.benchmarks.core.processes import Processes, Team
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
+from parsl_tl.benchmarks.core.room import resident_bytes_of
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
-from parsl_tl.benchmarks.suites.bandwidth import Span
+from parsl_tl.benchmarks.suites.bandwidth import Span, seconds_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
 from parsl_tl.population.catalog import Catalog
@@ -54,32 +56,14 @@ Seconds = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class QueryCase:
-    """What is asked, and whom.
+    """What is asked, and whom."""
 
-    Attributes:
-        scheme: of the transport.
-        server: connection string of the store's only server.
-        bare: address of a bare server, or None; with small catalogs it holds the same graphs.
-        folder: of the server's store, which is opened here too, to ask the engine itself.
-        questions: the models.
-        clients: that ask at the same time.
-        rounds: how often all questions are asked in each way.
-    """
-
-    scheme: str
-    server: str
+    scheme: str  # of the transport
+    server: str  # connection string of the store's only server
+    # Address of a bare server, or None; with small catalogs it holds the same graphs.
     bare: str | None
-    folder: Path
-    questions: tuple[Asked, ...]
-    clients: int = 1
-    rounds: int = 1
-
-
-class SmallTimes(NamedTuple):
-    """By way: seconds of each question, and the span of each round, of a clock for all."""
-
-    seconds: Seconds
-    spans: dict[str, list[Span]]
+    folder: Path  # of the server's store, which is opened here too, to ask the engine itself
+    questions: tuple[Asked, ...]  # the models
 
 
 def questions_of(queries: Queries) -> tuple[Asked, ...]:
@@ -88,18 +72,41 @@ def questions_of(queries: Queries) -> tuple[Asked, ...]:
     return tuple(Asked(*keys, *graph) for keys, graph in both)
 
 
-def time_queries(case: QueryCase) -> Seconds:
-    """Asks every query in every way.
+def measure_latencies(processes: Processes, case: QueryCase, kind: str, models: int) -> list[Row]:
+    """Asks every query of a kind, to a population of so many models, in every way.
 
     Returns:
-        By way, the seconds of each query: ``query`` is one round trip for the best model's id and
-        score; ``match`` also opens the model, as ``find_donor`` does; ``ping`` is the store's
-        empty request, ``bare rpc`` the transport's; ``engine's ...`` is the same in this process,
-        from the same folder.
+        A row for each way: ``query`` is one round trip for the best model's id and score; ``match``
+        also opens the model, as ``find_donor`` does; ``ping`` is the store's empty request, ``bare
+        rpc`` the transport's; ``engine's ...`` is the same in the client, from the same folder;
+        ``server's own clock`` is what the server saw. ``rpcs_beside_engine`` is what a query takes
+        beyond the engine's own time, in round trips of the bare transport.
 
     Raises:
         BenchmarkError: the server's answer is not the engine's.
     """
+    (times,) = processes.run(1, _time_queries, case)
+    found = {way: {**percentiles(own), "min": min(own)} for way, own in times.items()}
+    for request in _connection(case.server).status()["requests"]:
+        if request["request"] == "best_ancestors":
+            own = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
+            found["server's own clock"] = own
+    rows = []
+    for way, seconds in found.items():
+        row: Row = {"transport": case.scheme, "kind": kind, "models": models}
+        row |= {"queries": len(case.questions), "way": way}
+        row |= {f"{name}_us": 1e6 * value for name, value in seconds.items()}
+        for name, statistic in (("", "p50"), ("best_", "min")):
+            beside = None
+            if way == QUERY and RPC in found:
+                beside = seconds[statistic] - found[ENGINE_QUERY][statistic]
+                beside /= found[RPC][statistic]
+            row[f"{name}rpcs_beside_engine"] = beside
+        rows.append(row)
+    return rows
+
+
+def _time_queries(_: Team, case: QueryCase) -> Seconds:
     with ExitStack() as stack:
         remote = stack.enter_context(closing(open_servers([case.server], maps_segments=False)))
         local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
@@ -155,114 +162,81 @@ def _take_turns(questions: Sequence[Asked], ways: Ways) -> Seconds:
     return seconds
 
 
-def latency_rows(case: QueryCase, kind: str, models: int, times: Seconds) -> list[Row]:
-    """Returns a row for each way to ask.
+def measure_small(
+    processes: Processes,
+    case: QueryCase,
+    catalog: Catalog,
+    clients: Sequence[int],
+    rounds: int,
+    pids: tuple[int, int],
+) -> list[Row]:
+    """Asks a small catalog every question in every way: ``match``, ``query`` and ``walk``.
 
     Args:
-        case: what was asked; the server tells what it saw of it.
-        kind: how queries were drawn.
-        models: in the population.
-        times: of each way.
-    """
-    found = {way: {**percentiles(own), "min": min(own)} for way, own in times.items()}
-    for request in _connection(case.server).status()["requests"]:
-        if request["request"] == "best_ancestors":
-            own = {name: request[f"{name}_us"] / 1e6 for name in ("p50", "p99")}
-            found["server's own clock"] = own
-    rows = []
-    for way, seconds in found.items():
-        row: Row = {"transport": case.scheme, "kind": kind, "models": models}
-        row |= {"queries": len(case.questions), "way": way}
-        row |= {f"{name}_us": 1e6 * value for name, value in seconds.items()}
-        for name, statistic in (("", "p50"), ("best_", "min")):
-            beside = None
-            if way == QUERY and RPC in found:
-                beside = found[QUERY][statistic] - found[ENGINE_QUERY][statistic]
-                beside /= found[RPC][statistic]
-            row[f"{name}rpcs_beside_engine"] = beside
-        rows.append(row)
-    return rows
-
-
-def fill_walk(scheme: str, address: str, catalog: Catalog) -> None:
-    """Gives a bare server the graphs of a catalog, under its ``ids``."""
-    client = bare_transport(scheme).BareClient(address)
-    for index, model_id in enumerate(catalog.ids.tolist()):
-        client.add_graph(
-            model_id,
-            float(catalog.qualities[index]),
-            catalog.layer_digests[catalog.layers_of(index)],
-            catalog.edges[catalog.edges_of(index)],
-        )
-
-
-def time_small(case: QueryCase, wait: Callable[[], Any]) -> SmallTimes:
-    """Asks a small catalog every question in every way.
-
-    Args:
-        case: what to ask.
-        wait: returns when all clients call it.
+        processes: of clients.
+        case: what to ask; the store holds the catalog.
+        catalog: that the bare server is given.
+        clients: how many ask at once.
+        rounds: how often all questions are asked in each way.
+        pids: of the store's server and the bare one.
 
     Raises:
         BenchmarkError: two ways give different answers.
     """
     client = bare_transport(case.scheme).BareClient(case.bare)
-    with closing(open_servers([case.server], maps_segments=False)) as store:
-        own = _store_ways(store, QUERY, MATCH)
-        ways = {MATCH: own[MATCH], QUERY: own[QUERY]}
-        ways[WALK] = lambda asked: client.walk(asked.digests, asked.edges)
-        for asked in case.questions:
-            _compare(asked, ways)
-        times = SmallTimes({way: [] for way in ways}, {way: [] for way in ways})
-        for turn in range(case.rounds):
-            if case.clients == 1:
-                for name, more in _take_turns(case.questions, ways).items():
-                    times.seconds[name] += more
-            # All at once, one way after the other.
-            for name, ask in _in_turn(ways, turn):
-                wait()
-                start = time.perf_counter()
-                for asked in case.questions:
-                    ask(asked)
-                times.spans[name].append((start, time.perf_counter()))
-        return times
-
-
-def small_rows(
-    case: QueryCase, models: int, times: Sequence[SmallTimes], memory_mb: Mapping[str, float]
-) -> list[Row]:
-    """Returns a row for each way.
-
-    Args:
-        case: what was asked.
-        models: in the catalog.
-        times: of each client.
-        memory_mb: resident memory of the way's server.
-    """
-    rates = {way: _rates(case, [one.spans[way] for one in times]) for way in times[0].spans}
+    for index, model_id in enumerate(catalog.ids.tolist()):
+        layers, edges = catalog.layers_of(index), catalog.edges_of(index)
+        graph = (catalog.layer_digests[layers], catalog.edges[edges])
+        client.add_graph(model_id, float(catalog.qualities[index]), *graph)
     rows = []
-    for way, own in rates.items():
-        row: Row = {"transport": case.scheme, "models": models, "clients": case.clients, "way": way}
-        row["queries"] = case.rounds * len(case.questions)
-        row["queries_per_s"] = statistics.median(own)
-        row["ratio_to_walk"] = statistics.median(np.divide(own, rates[WALK]).tolist())
-        row |= {"p50_us": None, "p99_us": None, "server_mb": memory_mb[way]}
-        if case.clients == 1:
-            found, walk = (percentiles(times[0].seconds[name]) for name in (way, WALK))
-            row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
-            # Of questions that took turns, which a busy machine disturbs less than whole rounds.
-            row["ratio_to_walk"] = walk["p50"] / found["p50"]
-        rows.append(row)
+    for count in clients:
+        times = processes.run(count, _time_small, case, rounds)
+        memory = {False: resident_bytes_of(pids[0]) / 1e6, True: resident_bytes_of(pids[1]) / 1e6}
+        asked = len(case.questions) * count
+        rates = {
+            way: [
+                asked / seconds_of(own)
+                for own in zip(*(spans[way] for _, spans in times), strict=True)
+            ]
+            for way in times[0][1]
+        }
+        for way, own in rates.items():
+            row: Row = {"transport": case.scheme, "models": len(catalog), "clients": count}
+            row |= {"way": way, "queries": rounds * len(case.questions)}
+            row["queries_per_s"] = statistics.median(own)
+            row["ratio_to_walk"] = statistics.median(np.divide(own, rates[WALK]).tolist())
+            row |= {"p50_us": None, "p99_us": None, "server_mb": memory[way == WALK]}
+            if count == 1:
+                found, walk = (percentiles(times[0][0][name]) for name in (way, WALK))
+                row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
+                # Of questions that took turns, which a busy machine disturbs less than rounds.
+                row["ratio_to_walk"] = walk["p50"] / found["p50"]
+            rows.append(row)
     return rows
 
 
-def _rates(case: QueryCase, by_client: Sequence[Sequence[Span]]) -> list[float]:
-    """Returns queries per second of all clients together, round by round."""
-    asked = len(case.questions) * len(by_client)
-    return [
-        asked / (max(end for _, end in spans) - min(start for start, _ in spans))
-        for spans in zip(*by_client, strict=True)
-    ]
+def _time_small(team: Team, case: QueryCase, rounds: int) -> tuple[Seconds, dict[str, list[Span]]]:
+    """Returns by way the seconds of each question, of one client alone, and spans of all rounds."""
+    client = bare_transport(case.scheme).BareClient(case.bare)
+    with closing(open_servers([case.server], maps_segments=False)) as store:
+        ways = dict(reversed(_store_ways(store, QUERY, MATCH).items()))
+        ways[WALK] = lambda asked: client.walk(asked.digests, asked.edges)
+        for asked in case.questions:
+            _compare(asked, ways)
+        seconds: Seconds = {way: [] for way in ways}
+        spans: dict[str, list[Span]] = {way: [] for way in ways}
+        for turn in range(rounds):
+            if team.count == 1:
+                for name, more in _take_turns(case.questions, ways).items():
+                    seconds[name] += more
+            # All at once, one way after the other.
+            for name, ask in _in_turn(ways, turn):
+                team.meet()
+                start = time.perf_counter()
+                for asked in case.questions:
+                    ask(asked)
+                spans[name].append((start, time.perf_counter()))
+        return seconds, spans
 
 
 def _compare(asked: Asked, ways: Ways) -> None:

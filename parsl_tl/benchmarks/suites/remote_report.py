@@ -9,7 +9,7 @@ import pandas as pd
 
 from parsl_tl.benchmarks.core.suite import Frames, Row
 from parsl_tl.benchmarks.formats.bench_model import TENTH, WHOLE
-from parsl_tl.benchmarks.formats.operation import QUERY, READ, WRITE
+from parsl_tl.benchmarks.formats.method import QUERY, READ, WRITE
 from parsl_tl.benchmarks.suites.bandwidth import cells, short_speed
 from parsl_tl.benchmarks.suites.remote_queries import WALK
 from parsl_tl.reporting.frame_plots import Plot
@@ -68,9 +68,8 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
 
 
 def _by_size(rows: Any, baseline: str) -> Any:
-    sizes = zip(rows.model_mb, rows.part, strict=True)
-    labels = [f"{size:g} MB{' /10' if part == TENTH else ''}" for size, part in sizes]
-    rows = rows.assign(cell=cells(rows, baseline), size=labels)
+    size = rows.model_mb.map("{:g} MB".format) + rows.part.map({WHOLE: "", TENTH: " /10"})
+    rows = rows.assign(cell=cells(rows, baseline), size=size)
     return rows.pivot_table("cell", ["method", "how"], "size", aggfunc="first", sort=False)
 
 
@@ -84,9 +83,11 @@ def _totals(rows: Any, best: str = "") -> Any:
 
 
 def _latencies(rows: Any) -> Any:
-    pairs = zip(rows.p50_us, rows.p99_us, strict=True)
-    rows = rows.assign(cell=[f"{p50:,.0f} / {p99:,.0f}" for p50, p99 in pairs])
-    return rows.pivot_table("cell", ["way", "kind"], "transport", aggfunc="first", sort=False)
+    cell = rows.p50_us.map("{:,.0f}".format) + rows.p99_us.map(" / {:,.0f}".format)
+    index = ["way", "kind"]
+    return rows.assign(cell=cell).pivot_table(
+        "cell", index, "transport", aggfunc="first", sort=False
+    )
 
 
 def _small(rows: Any) -> Any:
@@ -107,10 +108,15 @@ def target_rows(frames: Frames) -> list[Row]:
         medians.
     """
     found: list[Row] = []
+    parts = {
+        "remote": (_of_others, _of_clients),
+        "remote_latency": (_of_latencies,),
+        "remote_small": (_of_walk,),
+    }
     for scheme in frames["remote"].transport.unique():
-        own = {name: f[f.transport == scheme] if len(f) else f for name, f in frames.items()}
-        for part in (_of_others, _of_latencies, _of_clients, _of_walk):
-            for what, ratio, best, target, is_least in part(own):
+        for name, rows in ((name, rows) for name, rows in frames.items() if len(rows)):
+            own = rows[rows.transport == scheme]
+            for what, ratio, best, target, is_least in (t for p in parts[name] for t in p(own)):
                 row = {"transport": scheme, "what": what}
                 row |= {"ratio": round(float(ratio), 2), "at best": round(float(best), 2)}
                 row["target"] = f"{'>=' if is_least else '<='} {target:.3g}"
@@ -123,8 +129,7 @@ def target_rows(frames: Frames) -> list[Row]:
 _Target = tuple[str, float, float, float, bool]
 
 
-def _of_others(frames: Frames) -> Iterator[_Target]:
-    rows = frames["remote"]
+def _of_others(rows: Any) -> Iterator[_Target]:
     rows = rows[(rows.series == SIZES) & (rows.part == WHOLE) & (rows.model_mb >= _LARGE_MB)]
     for row in rows[rows.method == "store"].sort_values("model_mb").to_dict("records"):
         what, baseline, target = _SHARES.get((row["operation"], row["how"]), ("", "bare", 0.0))
@@ -138,9 +143,8 @@ def _of_others(frames: Frames) -> Iterator[_Target]:
 
 def _of_bare_and_file(rows: Any, row: Mapping[Any, Any], what: str) -> Iterator[_Target]:
     """Compares a put with the bare transport and, after that, the same bytes into a new file."""
-    plain = rows[
-        (rows.method == "plain") & (rows.operation == WRITE) & (rows.model_mb == row["model_mb"])
-    ]
+    is_same = (rows.operation == WRITE) & (rows.model_mb == row["model_mb"])
+    plain = rows[is_same & (rows.method == "plain")]
     if len(plain):
         median, best = (
             row[f"{which}ratio_to_bare"] * (1 + 1 / plain[f"{which}ratio_to_bare"].iloc[0])
@@ -149,16 +153,15 @@ def _of_bare_and_file(rows: Any, row: Mapping[Any, Any], what: str) -> Iterator[
         yield what, median, best, OF_BARE, True
 
 
-def _of_latencies(frames: Frames) -> Iterator[_Target]:
-    for row in frames["remote_latency"].to_dict("records"):
-        if pd.notna(row["rpcs_beside_engine"]):
-            what = f"{row['way']}, {row['kind']}: bare rpcs beside engine"
-            ratios = row["rpcs_beside_engine"], row["best_rpcs_beside_engine"]
-            yield what, *ratios, RPCS_BESIDE_ENGINE, False
+def _of_latencies(rows: Any) -> Iterator[_Target]:
+    for row in rows[rows.rpcs_beside_engine.notna()].to_dict("records"):
+        what = f"{row['way']}, {row['kind']}: bare rpcs beside engine"
+        ratios = row["rpcs_beside_engine"], row["best_rpcs_beside_engine"]
+        yield what, *ratios, RPCS_BESIDE_ENGINE, False
 
 
-def _of_clients(frames: Frames) -> Iterator[_Target]:
-    median, best = _totals(frames["remote"]), _totals(frames["remote"], "_best")
+def _of_clients(rows: Any) -> Iterator[_Target]:
+    median, best = _totals(rows), _totals(rows, "_best")
     many = max(median.columns, default=0)
     if many <= _FEW_CLIENTS or _FEW_CLIENTS not in median:
         return
@@ -170,12 +173,11 @@ def _of_clients(frames: Frames) -> Iterator[_Target]:
             yield text, share, at_best, MORE_CLIENTS, True
 
 
-def _of_walk(frames: Frames) -> Iterator[_Target]:
-    for row in frames["remote_small"].to_dict("records"):
-        if row["way"] != WALK:
-            clients = f"{row['clients']} client{'s' * (row['clients'] > 1)}"
-            what = f"{row['way']}, {row['models']:,} models, {clients}, of a walk"
-            yield what, row["ratio_to_walk"], row["ratio_to_walk"], OF_WALK, True
+def _of_walk(rows: Any) -> Iterator[_Target]:
+    for row in rows[rows.way != WALK].to_dict("records"):
+        clients = f"{row['clients']} client{'s' * (row['clients'] > 1)}"
+        what = f"{row['way']}, {row['models']:,} models, {clients}, of a walk"
+        yield what, row["ratio_to_walk"], row["ratio_to_walk"], OF_WALK, True
 
 
 def plots(frames: Frames) -> list[Plot]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.formats.bench_model import LayerWeights, flat
 from parsl_tl.population.catalog import evolve_catalog
 from parsl_tl.spaces import DenseSkipSpace
 from parsl_tl.store import open_store
@@ -24,26 +23,12 @@ _ALIGNMENT = 64
 def measure_storage(
     folder: Path, num_models: int = 1000, seed: int = 0, width_factor: int = 1
 ) -> dict[str, Any]:
-    """Stores evolved models with frozen prefixes, and looks at the files.
+    """Stores evolved models with frozen prefixes, and looks at the files; gives one row.
 
     The models are those of ``evolve_catalog`` with a population of 100. A child freezes the layers
     that its donor has, and stores the others with weights of its own; the random models of the
-    first population store all.
-
-    Args:
-        folder: an empty one; the store stays there.
-        num_models: how many.
-        seed: of architectures and weights.
-        width_factor: how many times as wide as usual (16 to 96 units) all layers are.
-
-    Returns:
-        One row: ``models``, ``units`` (smallest and largest width), ``tensors``,
-        ``bytes_trained`` (arrays given to ``put``), ``bytes_stored`` (what ``put`` reported),
-        ``bytes_live`` (``stats``), ``tensor_overhead_percent`` (of stored over trained),
-        ``full_copies_bytes`` (every model whole), ``bytes_in_segment_files``,
-        ``overhead_percent`` (of the files over trained), of which ``bytes_headers``,
-        ``bytes_padding`` (alignment) and ``bytes_directories`` (all the rest), ``segments``, and
-        beside the segments ``bytes_log`` and ``bytes_snapshot``.
+    first population store all. All layers are so many times as wide as usual (16 to 96 units). The
+    store stays in the folder, which was empty.
     """
     catalog = evolve_catalog(num_models, seed=seed, window=_WINDOW, num_layers=_NUM_LAYERS)
     units = (16 * width_factor, 96 * width_factor, 16 * width_factor)
@@ -53,23 +38,23 @@ def measure_storage(
     with open_store(f"embedded:{folder}") as store:
         for index in range(num_models):
             graph = space.build(catalog.arch_seqs[index].tolist(), (10,), (1,))
-            shapes = weight_shapes(graph)
+            shapes = _weight_shapes(graph)
             match = store.find_donor(graph) if catalog.parents[index] >= 0 else None
             frozen, donor = (match.layer_names, match.model_id) if match else ((), None)
-            weights: LayerWeights = {
-                name: [rng.random(shape, np.float32) for shape in shapes[name]]
-                for name in shapes
+            weights = {
+                name: [rng.random(shape, np.float32) for shape in own]
+                for name, own in shapes.items()
                 if name not in frozen
             }
             quality = float(catalog.qualities[index])
             put = store.put(index, graph, weights, quality=quality, parent=donor, donor=donor)
-            arrays = flat(weights)
-            count["trained"] += sum(array.nbytes for array in arrays)
+            sizes = [array.nbytes for arrays in weights.values() for array in arrays]
+            count["trained"] += sum(sizes)
             count["stored"] += put.bytes_stored
             count["full"] += sum(4 * int(np.prod(s)) for own in shapes.values() for s in own)
-            count["padding"] += sum(-array.nbytes % _ALIGNMENT for array in arrays)
-            count["tensors"] += len(arrays)
-            count["segments"] += bool(arrays)
+            count["padding"] += sum(-size % _ALIGNMENT for size in sizes)
+            count["tensors"] += len(sizes)
+            count["segments"] += bool(sizes)
         stats = store.stats()
     in_files = sum(file.stat().st_size for file in folder.rglob("*") if _is_segment(file))
     headers = _HEADER * count["segments"]
@@ -93,7 +78,7 @@ def measure_storage(
     }
 
 
-def weight_shapes(graph: ArchitectureGraph) -> dict[str, list[tuple[int, ...]]]:
+def _weight_shapes(graph: ArchitectureGraph) -> dict[str, list[tuple[int, ...]]]:
     """Returns the shapes of kernel and bias of each dense layer, by stable name."""
     found: dict[str, list[tuple[int, ...]]] = {}
     for name, layer in zip(graph.layer_names, graph.layers, strict=True):

@@ -2,29 +2,96 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, get_args
 
+import numpy as np
+
+from parsl_tl.architecture import ArchitectureGraph, GraphBuilder
+from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
 from parsl_tl.benchmarks.formats.transfer import TransferPlace, make_method
-from parsl_tl.benchmarks.suites.transfer_models import ModelFamily
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.spaces import DenseSkipSpace
+from parsl_tl.spaces.keras_layers import dense
 from parsl_tl.task_process import reason_of
 
+FamilyKind = Literal["small", "shallow", "dense-skip"]
+KINDS: Final[tuple[FamilyKind, ...]] = get_args(FamilyKind)
+_FLOAT_BYTES: Final = 4
+# A shallow model has so many times fewer layers, of so many times the size.
+_SHALLOW: Final = 5
+# A variable layer of the dense-skip space has so many layers, on the average.
+_LAYERS_PER_CHOICE: Final = 3.6
 # Ids of the models that tasks make begin here; those below are the donors'.
 _FIRST_CHILD = 1 << 32
 
 
-class TransferCase(NamedTuple):
-    """One method and its models.
+@dataclass(frozen=True)
+class ModelFamily:
+    """Models with a common prefix, as those of a late search have; each has a tail of its own.
 
-    Attributes:
-        method: name of the transfer method.
-        place: where it keeps models.
-        family: of the models.
-        donors: how many models are there before.
-        workers: tasks at once.
+    A ``small`` model is a chain of dense layers of equal size, a ``shallow`` one has a fifth of the
+    layers, five times as large, and ``dense-skip`` is a random architecture of the dense-skip
+    space, of which each model has some of the last choices changed.
     """
+
+    kind: FamilyKind = option("small", "how models are made", flag="--method", choices=KINDS)
+    max_layer_size: int = option(
+        3_200_000, "bytes of a layer, of the largest one in dense-skip", least=_FLOAT_BYTES
+    )
+    max_layers: int = option(20, "layers with weights", least=2)
+    layers_scale_factor: float = option(1.0, "multiplies all widths", above=0)
+    shared: float = option(
+        0.9, "share of common layers; dense-skip shares as much as late changes leave", least=0
+    )
+    seed: int = option(0, "of what is random")
+
+    def check(self) -> None:
+        """Raises ``InvalidValueError`` if there are no such models."""
+        if self.shared >= 1:
+            raise InvalidValueError(f"shared={self.shared} must be below 1")
+
+    def graph(self, number: int) -> ArchitectureGraph:
+        """Returns the model with this number; models of one family share a prefix."""
+        if self.kind == "dense-skip":
+            return self._dense_skip(number)
+        count, size = self.max_layers, float(self.max_layer_size)
+        if self.kind == "shallow":
+            count, size = max(2, count // _SHALLOW), size * _SHALLOW
+        width = self._width(size)
+        num_shared = min(round(self.shared * count), count - 1)
+        builder = GraphBuilder()
+        tensor = builder.input((width,))
+        for layer in range(count):
+            # Who is in the tail is of equal size, but another layer in every model.
+            bias = 0.0 if layer < num_shared else 1.0 + number
+            tensor = dense(builder, tensor, width, "relu", bias)
+        return builder.build(tensor)
+
+    def _width(self, size: float) -> int:
+        return max(1, round(self.layers_scale_factor * math.sqrt(size / _FLOAT_BYTES)))
+
+    def _dense_skip(self, number: int) -> ArchitectureGraph:
+        width = self._width(self.max_layer_size)
+        step = max(1, width // 6)
+        layers = max(1, round(self.max_layers / _LAYERS_PER_CHOICE))
+        space = DenseSkipSpace(layers, (step, max(step, width), step))
+        sizes = np.array([len(choice.values) for choice in space.choices()])
+        sequence = np.random.default_rng([self.seed, 7]).integers(sizes)
+        # Numbers count through the choices as through digits, the last choice first.
+        rest = number
+        for place in range(len(sizes) - 1, -1, -1):
+            sequence[place] = (sequence[place] + rest) % sizes[place]
+            rest //= int(sizes[place])
+        return space.build(sequence.tolist(), (width,), (1,))
+
+
+class TransferCase(NamedTuple):
+    """A method, where it keeps models, which, how many are there before, and tasks at once."""
 
     method: str
     place: TransferPlace
@@ -34,41 +101,27 @@ class TransferCase(NamedTuple):
 
 
 class TransferRow(NamedTuple):
-    """One model's way through a method.
+    """One model's way through a method."""
 
-    Attributes:
-        method: name of the transfer method.
-        models: kind of the models.
-        worker: which task.
-        iteration: of the task.
-        standardize_sec: to read the graph from the Keras model and name its layers.
-        transfer_sec: to find the donor and set the weights.
-        store_sec: to store what is new.
-        first_use_sec: what computing with the transferred weights takes longer for the first time
-            than for the second: memory that is mapped may have to be found then.
-        copy_sec: what Keras takes to copy the same weights in once more: the part of
-            ``transfer_sec`` that is not the method's, unless its memory is used in place.
-        layers: layers of the model.
-        layers_transferred: layers that came over.
-        bytes_transferred: of their weights.
-        bytes_stored: written for the model's weights, as the method says.
-        failure: why there is no more to tell; empty if all went well.
-    """
-
-    method: str
-    models: str
-    worker: int
-    iteration: int
+    method: str  # name of the transfer method
+    models: str  # kind of the models
+    worker: int  # which task
+    iteration: int  # of the task
+    # To read the graph from the Keras model and name its layers.
     standardize_sec: float | None = None
-    transfer_sec: float | None = None
-    store_sec: float | None = None
+    transfer_sec: float | None = None  # to find the donor and set the weights
+    store_sec: float | None = None  # to store what is new
+    # What computing with the transferred weights takes longer for the first time than for the
+    # second: memory that is mapped may have to be found then.
     first_use_sec: float | None = None
+    # What Keras takes to copy the same weights in once more: the part of ``transfer_sec`` that is
+    # not the method's, unless its memory is used in place.
     copy_sec: float | None = None
-    layers: int = 0
-    layers_transferred: int = 0
-    bytes_transferred: int = 0
-    bytes_stored: int = 0
-    failure: str = ""
+    layers: int = 0  # layers of the model
+    layers_transferred: int = 0  # layers that came over
+    bytes_transferred: int = 0  # of their weights
+    bytes_stored: int = 0  # written for the model's weights, as the method says
+    failure: str = ""  # why there is no more to tell; empty if all went well
 
 
 def store_donors(case: TransferCase) -> None:
@@ -99,13 +152,12 @@ def run_transfers(
 
 
 def _one_transfer(case: TransferCase, worker: int, iteration: int) -> TransferRow:
-    from parsl_tl.architecture import ArchitectureGraph
     from parsl_tl.transfer.weights import layers_with_weights, read_weights
 
     row = TransferRow(case.method, case.family.kind, worker, iteration)
     # Every model is new, whoever makes it.
     number = case.donors + 1 + worker + iteration * case.workers
-    model_id = _FIRST_CHILD + number
+    known: dict[str, Any] = {"model_id": _FIRST_CHILD + number}
     model = case.family.graph(number).to_keras()
     method = make_method(case.method, case.place)
     try:
@@ -113,7 +165,7 @@ def _one_transfer(case: TransferCase, worker: int, iteration: int) -> TransferRo
         graph = ArchitectureGraph.from_keras(model)
         row = row._replace(layers=len(graph.layer_names))
         named = time.perf_counter()
-        transferred = method.transfer(model, graph, model_id=model_id, parent=1)
+        transferred = method.transfer(model, graph, parent=1, **known)
         had = time.perf_counter()
         taken = [model.get_layer(name) for name in transferred.layer_names]
         first_use = _seconds_of_use(taken) - _seconds_of_use(taken)
@@ -123,9 +175,7 @@ def _one_transfer(case: TransferCase, worker: int, iteration: int) -> TransferRo
         for layer, arrays in zip(taken, again.values(), strict=True):
             layer.set_weights(arrays)
         since = time.perf_counter()
-        stored = method.store(
-            model, graph, trained, model_id=model_id, quality=0.1, transferred=transferred
-        )
+        stored = method.store(model, graph, trained, quality=0.1, transferred=transferred, **known)
         end = time.perf_counter()
     except Exception as error:  # whatever a file system or server may do
         return row._replace(failure=reason_of(error))
@@ -153,19 +203,11 @@ def _seconds_of_use(layers: Sequence[Any]) -> float:
 
 
 class Arrivals(NamedTuple):
-    """What one task saw of transfers that were due at fixed times.
+    """What one task saw of transfers that were due at fixed times."""
 
-    Attributes:
-        latencies: from when each was due until it was done, in seconds.
-        failures: how many failed.
-        failure: why the first of them did.
-        seconds: from the start to the end of the last.
-    """
-
-    latencies: list[float]
-    failures: int
-    failure: str
-    seconds: float
+    latencies: list[float]  # from when each was due until it was done, in seconds
+    failures: list[str]  # why others failed
+    seconds: float  # from the start to the end of the last
 
 
 def run_at_rate(
@@ -175,12 +217,10 @@ def run_at_rate(
 
     All tasks together transfer at a rate (1/s), and take turns; transfers are due for some seconds.
     """
-    model_id = 2 * _FIRST_CHILD + worker
-    graph = case.family.graph(case.donors + 1 + worker)
-    model = graph.to_keras()
-    method = make_method(case.method, case.place)
+    model_id, graph = 2 * _FIRST_CHILD + worker, case.family.graph(case.donors + 1 + worker)
+    model, method = graph.to_keras(), make_method(case.method, case.place)
     latencies: list[float] = []
-    failures, failure = 0, ""
+    failures: list[str] = []
     with Participant(address, worker) as participant:
         participant.wait()
         start = time.perf_counter()
@@ -194,8 +234,7 @@ def run_at_rate(
                 method.transfer(model, graph, model_id=model_id, parent=1)
                 latencies.append(time.perf_counter() - due)
             except Exception as error:  # see above
-                failures += 1
-                failure = failure or reason_of(error)
+                failures.append(reason_of(error))
         took = time.perf_counter() - start
         participant.done()
-    return Arrivals(latencies, failures, failure, took)
+    return Arrivals(latencies, failures, took)

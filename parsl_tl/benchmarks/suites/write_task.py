@@ -16,12 +16,11 @@ import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.file_cache import file_system, is_in_memory, sync, total_bytes
-from parsl_tl.benchmarks.core.networks import Network
+from parsl_tl.benchmarks.core.networks import Network, build_network
 from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 from parsl_tl.benchmarks.formats.file_format import layers_with_weights, written_files
 from parsl_tl.benchmarks.formats.transfer import PREFIX, TransferPlace, make_method
-from parsl_tl.benchmarks.suites.network_tasks import prepare_network
 from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.training.runtime import array_bytes
 from parsl_tl.transfer.weights import layers_with_weights as by_stable_name
@@ -34,27 +33,19 @@ _QUALITY: Final = 0.5
 
 @dataclass(frozen=True)
 class WriteCase:
-    """What all processes do at the same time.
+    """What all processes do at the same time."""
 
-    Attributes:
-        measurement: ``SETUP`` (nothing is loaded when the time begins, no sync), ``SYNCED`` (all
-            start together when they are ready; fsync after each task), ``MEMORY`` (the same in a
-            file system that is in memory).
-        network: what is written.
-        format: of ``FILE_FORMATS``, or ``transfer:<method>``.
-        num_changes: the first so many layers with weights are those of the donor; all others are
-            changed.
-        place: where to; the folder is this case's alone, and goes when all are done.
-        first_id: of the models; the donor has it, and process n the n-th after it.
-        outlives: models are kept by a server that serves others too, so they are retired.
-    """
-
+    # ``SETUP`` (nothing is loaded when the time begins, no sync), ``SYNCED`` (all start together
+    # when they are ready; fsync after each task), ``MEMORY`` (the same in a file system that is in
+    # memory).
     measurement: str
-    network: Network
-    format: str
+    network: Network  # what is written
+    format: str  # of ``FILE_FORMATS``, or ``transfer:<method>``
+    # The first so many layers with weights are those of the donor; all others are changed.
     num_changes: int
-    place: TransferPlace
-    first_id: int
+    place: TransferPlace  # where to; the folder is this case's alone, and goes when all are done
+    first_id: int  # of the models; the donor has it, and process n the n-th after it
+    # Models are kept by a server that serves others too, so they are retired.
     outlives: bool = False
 
     @property
@@ -64,47 +55,30 @@ class WriteCase:
 
 
 class WriteReport(NamedTuple):
-    """What one process did.
+    """What one process did."""
 
-    Attributes:
-        seconds: of this process, from its start to its last byte; sync included, if there is one.
-        num_bytes: that it wrote.
-        model_bytes: of the weights of its model.
-        host: where it ran.
-        reason: why it failed, and all else is unknown.
-    """
-
+    # Of this process, from its start to its last byte; sync included, if there is one.
     seconds: float | None = None
-    num_bytes: int = 0
-    model_bytes: int = 0
-    host: str | None = None
-    reason: str = ""
+    num_bytes: int = 0  # that it wrote
+    model_bytes: int = 0  # of the weights of its model
+    host: str | None = None  # where it ran
+    reason: str = ""  # why it failed, and all else is unknown
 
 
 class _Ready(NamedTuple):
-    """A model that is ready to be written.
+    """A model that is ready to be written."""
 
-    Attributes:
-        write: does it, and gives the bytes that the method says it wrote; None if files tell.
-        path: file, or folder, that it goes to.
-        model: whose weights they are.
-        clean: removes what was written; called when all processes are done.
-    """
-
+    # Does it, and gives the bytes that the method says it wrote; None if files tell.
     write: Callable[[], int | None]
-    path: Path
-    model: Any
-    clean: Callable[[], None]
+    path: Path  # file, or folder, that it goes to
+    model: Any  # whose weights they are
+    clean: Callable[[], None]  # removes what was written; called when all processes are done
 
 
 def prepare_donor(case: WriteCase) -> None:
-    """Stores the model from which the models of the case take their first layers over.
-
-    Raises:
-        ParslTLError: it could not be stored.
-    """
+    """Stores the model from which the models of the case take their first layers over."""
     model, graph = _network(case.network)
-    with contextlib.closing(_method(case)) as method:
+    with contextlib.closing(make_method(case.format, case.place)) as method:
         trained = list(by_stable_name(model, graph))
         method.store(model, graph, trained, model_id=case.first_id, quality=_QUALITY)
         _sync_if_there(case.place.folder)
@@ -112,17 +86,12 @@ def prepare_donor(case: WriteCase) -> None:
 
 def retire_donor(case: WriteCase) -> None:
     """Takes the donor out of a server that outlives the case."""
-    with contextlib.closing(_method(case)) as method:
+    with contextlib.closing(make_method(case.format, case.place)) as method:
         method.retire(case.first_id)
 
 
 def write_model(case: WriteCase, number: int, address: BarrierAddress) -> WriteReport:
     """Writes one model, at the same time as the other processes of the case.
-
-    Args:
-        case: what to do.
-        number: of this process, from 0.
-        address: of the barrier of all.
 
     Raises:
         BenchmarkError: less was written than there is, or the start was missed.
@@ -166,9 +135,9 @@ def _prepare(case: WriteCase, number: int) -> _Ready:
         raise BenchmarkError(
             f"{folder} is on {file_system(folder)}, which is not in memory; name another folder"
         )
+    model, graph = _network(case.network)
     if case.format.startswith(PREFIX):
-        return _prepare_method(case, number)
-    model, _ = _network(case.network)
+        return _prepare_method(case, number, model, graph)
     _change(layers_with_weights(model)[case.num_changes :], case, number)
     file_format, own = FILE_FORMATS[case.format], folder / str(number)
     own.mkdir()
@@ -177,12 +146,10 @@ def _prepare(case: WriteCase, number: int) -> _Ready:
     return _Ready(lambda: file_format.save(model, path), path, model, clean)
 
 
-def _prepare_method(case: WriteCase, number: int) -> _Ready:
-    method, (model, graph) = _method(case), _network(case.network)
-    model_id = case.first_id + 1 + number
+def _prepare_method(case: WriteCase, number: int, model: Any, graph: Any) -> _Ready:
+    method, model_id = make_method(case.format, case.place), case.first_id + 1 + number
     layers = by_stable_name(model, graph)
-    names = list(layers)
-    frozen, trained = names[: case.num_changes], names[case.num_changes :]
+    frozen, trained = list(layers)[: case.num_changes], list(layers)[case.num_changes :]
     # Opens the connection, too, so that no process does that on the clock.
     method.recall(graph, model_id=model_id)
     transferred = None
@@ -196,7 +163,7 @@ def _prepare_method(case: WriteCase, number: int) -> _Ready:
 
     def write() -> int:
         parent = case.first_id if case.has_donor else None
-        known = {"model_id": model_id, "quality": _QUALITY, "parent": parent}
+        known: dict[str, Any] = {"model_id": model_id, "quality": _QUALITY, "parent": parent}
         stored = method.store(model, graph, trained, transferred=transferred, **known)
         return int(stored.num_bytes)
 
@@ -209,10 +176,6 @@ def _prepare_method(case: WriteCase, number: int) -> _Ready:
         shutil.rmtree(case.place.folder, ignore_errors=True)
 
     return _Ready(write, case.place.folder, model, clean)
-
-
-def _method(case: WriteCase) -> Any:
-    return make_method(case.format.removeprefix(PREFIX), case.place)
 
 
 def _written(path: Path, told: int | None, model_bytes: int) -> int:
@@ -234,7 +197,7 @@ def _written(path: Path, told: int | None, model_bytes: int) -> int:
 @functools.lru_cache(maxsize=1)
 def _network(network: Network) -> tuple[Any, Any]:
     """Builds the model, or takes that of the task before."""
-    model = prepare_network(network)
+    model = build_network(network)
     return model, ArchitectureGraph.from_keras(model)
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from parsl_tl.benchmarks.core.file_cache import file_system
 from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.room import TMPFS, check_room, folder_kind
-from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.formats import FILE_FORMATS
@@ -55,8 +52,16 @@ _TITLES: Final = {
 
 
 @dataclass(frozen=True)
-class WriteSettings:
-    """What is measured: every combination."""
+class WriteSuite(Suite):
+    """Networks x measurements x processes x changes x formats."""
+
+    name = "writes"
+    label = "writes"
+    text = "saving a model from many processes at once, in every format"
+    title = "Writing from many processes"
+    small = ("--model", "dense:16x10", "--num-changes", "0", "9")
+    out = "runs/writes"
+    has_tasks = True
 
     with_setup: bool = option(False, "set-up included, no sync")
     synced: bool = option(False, "set-up excluded, fsync")
@@ -92,102 +97,113 @@ class WriteSettings:
             return self.memory_folder
         return self.folder or Path(tempfile.gettempdir())
 
-
-def check(settings: WriteSettings) -> WriteSettings:
-    """Returns the settings, if they can be measured.
-
-    Raises:
-        InvalidValueError: a network that can never work.
-        BenchmarkError: a folder is missing, or has not enough room, or memory has not.
-    """
-    size, procs = settings.networks.check(), max(settings.num_procs)
-    if settings.where.config is not None:  # the folders of other machines are not seen from here
-        return settings
-    for measurement in settings.measurements:
-        folder = settings.base_folder(measurement)
-        flag = "--memory-folder" if measurement == MEMORY else "--folder"
-        if folder_kind(folder, flag) != TMPFS and measurement == MEMORY:
-            raise BenchmarkError(
-                f"{folder} is on {file_system(folder)}, which is not in memory; name another "
-                f"one with {flag}"
+    def check(self) -> Self:
+        """Refuses networks that can never work, and folders that are not there or have no room."""
+        size, procs = self.networks.check(), max(self.num_procs)
+        # The folders of other machines are not seen from here.
+        for measurement in self.measurements if self.where.config is None else ():
+            folder = self.base_folder(measurement)
+            flag = "--memory-folder" if measurement == MEMORY else "--folder"
+            if folder_kind(folder, flag) != TMPFS and measurement == MEMORY:
+                kind = f"{folder} is on {file_system(folder)}, which is not in memory"
+                raise BenchmarkError(f"{kind}; name another one with {flag}")
+            on_disk, memory = size * (procs + 1) * _ROOM, procs * (_COPIES * size + _LIBRARY_BYTES)
+            check_room(
+                folder, on_disk, memory, "fewer --num-procs, a smaller model (--scale)", flag
             )
-        on_disk, memory = size * (procs + 1) * _ROOM, procs * (_COPIES * size + _LIBRARY_BYTES)
-        check_room(folder, on_disk, memory, "fewer --num-procs, a smaller model (--scale)", flag)
-    return settings
+        return self
 
+    def measure(self, progress: Progress = silent) -> Tables:
+        """Gives ``writes`` and, of each process, ``write_tasks``.
 
-def measure(settings: WriteSettings, progress: Progress = silent) -> Tables:
-    """Measures everything; what fails becomes a row with its reason.
+        What fails becomes a row with its reason.
+        """
+        tables: Tables = {"writes": [], "write_tasks": []}
+        axes = (self.networks.all, self.measurements, self.num_procs, self.num_changes)
+        repeats = range(1, self.repeats + 1)
+        grid = list(itertools.product(*axes, self.formats or (), repeats))
+        progress(0.0, "starting processes")
+        with task_runner(self.where, max(self.num_procs)) as runner:
+            runner.submit(time.time).result()  # workers may stand in a queue for long
+            for index, (network, measurement, procs, changes, name, repeat) in enumerate(grid):
+                step = (
+                    f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
+                )
+                progress(index / len(grid), f"{step} ({repeat}/{self.repeats})")
+                case = _case(self, network, measurement, name, changes)
+                try:
+                    reports, seconds = _measure(self, runner, case, procs)
+                finally:  # as far as the folder is seen from here
+                    shutil.rmtree(case.place.folder, ignore_errors=True)
+                _add_rows(tables, case, repeat, reports, seconds)
+        progress(1.0, "done")
+        return tables
 
-    Returns:
-        ``writes``, of all processes together: ``time_sec`` (from the start to the end of the last
-        one, by one clock; None where nothing was written), ``num_procs``, ``format``,
-        ``num_changes``, ``successful`` (all of them wrote all), ``result`` (``ok``, or why not),
-        ``bytes`` (written, by those that were successful), ``bandwidth_mb_per_sec`` (of these
-        bytes), ``measurement``, ``model``, ``model_bytes`` (of the weights of one model),
-        ``repeat`` (from 1). ``write_tasks``, of each process: the same with its own time, and
-        ``process`` and ``host``.
+    def summary(self, frames: Frames) -> list[tuple[str, Any]]:
+        """Returns a title and a table of each network and measurement."""
+        names = {"num_procs": "processes", "time_sec": "seconds", "bandwidth_mb_per_sec": "MB/s"}
+        rows = frames["writes"].rename(columns=names)
+        columns = ["format", "processes", "num_changes", "seconds", "MB", "MB/s", "result"]
+        return [
+            (f"{model}, {_TITLES[measurement]}", own.assign(MB=own.bytes / 1e6)[columns])
+            for (model, measurement), own in rows.groupby(["model", "measurement"], sort=False)
+        ]
 
-    Raises:
-        BenchmarkError: there are too few workers.
-        ConfigError: the executor configuration cannot be loaded.
-    """
-    tables: Tables = {"writes": [], "write_tasks": []}
-    grid = list(
-        itertools.product(
-            settings.networks.all,
-            settings.measurements,
-            settings.num_procs,
-            settings.num_changes,
-            settings.formats or (),
-            range(1, settings.repeats + 1),
-        )
-    )
-    progress(0.0, "starting processes")
-    with task_runner(settings.where, max(settings.num_procs)) as runner:
-        runner.submit(time.time).result()  # workers may stand in a queue for long
-        for index, (network, measurement, procs, changes, name, repeat) in enumerate(grid):
-            step = f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
-            progress(index / len(grid), f"{step} ({repeat}/{settings.repeats})")
-            case = _case(settings, network, measurement, name, changes)
-            try:
-                outcomes, seconds = _measure(settings, runner, case, procs)
-            finally:  # as far as the folder is seen from here
-                shutil.rmtree(case.place.folder, ignore_errors=True)
-            _add_rows(tables, case, repeat, outcomes, seconds)
-    progress(1.0, "done")
-    return tables
+    def plots(self, frames: Frames) -> list[Plot]:
+        """Returns plots of the first network and the most processes; of repeats, the median."""
+        rows = frames["writes"]
+        good = rows[rows.successful & rows.time_sec.notna()].astype({"time_sec": float})
+        good = good[(good.model == rows.model[0]) & (good.num_procs == good.num_procs.max())]
+        found = []
+        for measurement, own in good.groupby("measurement", sort=False):
+            frame = own.pivot_table("time_sec", "format", "num_changes", "median", sort=False)
+            frame = frame.sort_index(axis=1).rename(
+                columns=lambda k: f"all but the first {k} changed" if k else "all layers changed"
+            )
+            title = f"{own.num_procs.iloc[0]} x {own.model.iloc[0]}, {_TITLES[str(measurement)]}"
+            name = f"writes-{str(measurement).replace(' ', '-')}"
+            label = "seconds until the last process has written (less is better)"
+            found.append(Plot(name, title, frame, label, "barh"))
+        return found
+
+    def failures(self, frames: Frames) -> list[str]:
+        """Returns why processes did not write."""
+        return list(frames["writes"].query("not successful").result)
 
 
 def _case(
-    settings: WriteSettings, network: Network, measurement: str, name: str, num_changes: int
+    suite: WriteSuite, network: Network, measurement: str, name: str, num_changes: int
 ) -> WriteCase:
     """Returns a case with a folder of its own."""
-    folder = settings.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
-    place = TransferPlace(folder.resolve(), settings.store, settings.redis_url)
-    stays = {f"{PREFIX}store": settings.store, f"{PREFIX}{REDIS}": settings.redis_url}
+    folder = suite.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
+    place = TransferPlace(folder.resolve(), suite.store, suite.redis_url)
+    stays = {f"{PREFIX}store": suite.store, f"{PREFIX}{REDIS}": suite.redis_url}
     first_id, outlives = secrets.randbits(40) << 20, stays.get(name) is not None
     return WriteCase(measurement, network, name, num_changes, place, first_id, outlives)
 
 
 def _measure(
-    settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
+    suite: WriteSuite, runner: TaskRunner, case: WriteCase, procs: int
 ) -> tuple[list[WriteReport], float | None]:
     """Returns what each process did, or why it did not, and the time of all."""
     with contextlib.ExitStack() as stack:
         try:
-            if case.format == f"{PREFIX}{REDIS}" and settings.redis_url is None:
+            if case.format == f"{PREFIX}{REDIS}" and suite.redis_url is None:
                 case = _with_server(case, stack)
             if case.has_donor:
                 runner.submit(prepare_donor, case).result()
         except Exception as error:  # whatever a worker, a server or a format comes up with
             return [WriteReport(reason=f"before the start: {reason_of(error)}")] * procs, None
-        outcomes, seconds = _write_at_once(settings, runner, case, procs)
+        patience, fresh = suite.where.timeout * _PATIENCE, case.measurement == SETUP
+        results, seconds = runner.together(procs, patience, write_model, case, fresh=fresh)
         if case.outlives and case.has_donor:
             # If the server is gone, each task has said so.
             with contextlib.suppress(ParslTLError):
                 runner.submit(retire_donor, case).result()
-    return outcomes, seconds
+    failed = BaseException
+    return [WriteReport(reason=reason_of(r)) if isinstance(r, failed) else r for r in results], (
+        seconds
+    )
 
 
 def _with_server(case: WriteCase, stack: contextlib.ExitStack) -> WriteCase:
@@ -199,108 +215,28 @@ def _with_server(case: WriteCase, stack: contextlib.ExitStack) -> WriteCase:
     return replace(case, place=case.place._replace(redis_url=server.url))
 
 
-def _write_at_once(
-    settings: WriteSettings, runner: TaskRunner, case: WriteCase, procs: int
-) -> tuple[list[WriteReport], float | None]:
-    with_setup, patience = case.measurement == SETUP, settings.where.timeout * _PATIENCE
-    with StartBarrier(procs, runner.addresses, patience, together=not with_setup) as barrier:
-
-        def leave_if_failed(number: int, future: Future[Any]) -> None:
-            if future.cancelled() or future.exception() is not None:
-                barrier.leave(number)
-
-        futures = []
-        for number in range(procs):
-            future = runner.submit(write_model, case, number, barrier.address, fresh=with_setup)
-            future.add_done_callback(functools.partial(leave_if_failed, number))
-            futures.append(future)
-        outcomes = [_outcome(future) for future in futures]
-        return outcomes, barrier.seconds
-
-
-def _outcome(future: Future[Any]) -> WriteReport:
-    try:
-        report: WriteReport = future.result()
-    except Exception as error:  # whatever a task, or Parsl, comes up with
-        return WriteReport(reason=reason_of(error))
-    return report
-
-
 def _add_rows(
     tables: Tables,
     case: WriteCase,
     repeat: int,
-    outcomes: Sequence[WriteReport],
+    reports: Sequence[WriteReport],
     seconds: float | None,
 ) -> None:
-    sizes = [one.model_bytes for one in outcomes if not one.reason]
+    sizes = [one.model_bytes for one in reports if not one.reason]
     known: Row = {"measurement": case.measurement, "model": case.network.label}
     known |= {"model_bytes": max(sizes, default=None), "repeat": repeat}
 
     def row(seconds: float | None, num_bytes: int, reason: str) -> Row:
-        row: Row = {"time_sec": seconds, "num_procs": len(outcomes), "format": case.format}
+        row: Row = {"time_sec": seconds, "num_procs": len(reports), "format": case.format}
         row |= {"num_changes": case.num_changes, "successful": not reason}
         row |= {"result": reason or ("ok" if num_bytes else "ok, wrote nothing")}
         speed = num_bytes / seconds / 1e6 if seconds and num_bytes else None
         return {**row, "bytes": num_bytes, "bandwidth_mb_per_sec": speed, **known}
 
-    for number, one in enumerate(outcomes):
+    for number, one in enumerate(reports):
         own = row(one.seconds, one.num_bytes, one.reason)
         tables["write_tasks"].append({**own, "process": number, "host": one.host})
-    failed = [
-        f"process {number}: {one.reason}" for number, one in enumerate(outcomes) if one.reason
-    ]
-    reason = f"{len(failed)} of {len(outcomes)} failed; {failed[0]}" if failed else ""
-    total = sum(one.num_bytes for one in outcomes)
+    failed = [f"process {n}: {one.reason}" for n, one in enumerate(reports) if one.reason]
+    reason = f"{len(failed)} of {len(reports)} failed; {failed[0]}" if failed else ""
+    total = sum(one.num_bytes for one in reports)
     tables["writes"].append(row(seconds if sizes else None, total, reason))
-
-
-def summary(frames: Frames) -> list[tuple[str, Any]]:
-    """Returns a title and a table of each network and measurement."""
-    names = {"num_procs": "processes", "time_sec": "seconds", "bandwidth_mb_per_sec": "MB/s"}
-    rows = frames["writes"].rename(columns=names)
-    columns = ["format", "processes", "num_changes", "seconds", "MB", "MB/s", "result"]
-    return [
-        (f"{model}, {_TITLES[measurement]}", own.assign(MB=own.bytes / 1e6)[columns])
-        for (model, measurement), own in rows.groupby(["model", "measurement"], sort=False)
-    ]
-
-
-def plots(frames: Frames) -> list[Plot]:
-    """Returns plots of the first network and the most processes; of repeats, the median."""
-    rows = frames["writes"]
-    good = rows[rows.successful & rows.time_sec.notna()].astype({"time_sec": float})
-    good = good[(good.model == rows.model[0]) & (good.num_procs == good.num_procs.max())]
-    found = []
-    for measurement, own in good.groupby("measurement", sort=False):
-        frame = own.pivot_table("time_sec", "format", "num_changes", "median", sort=False)
-        frame = frame.sort_index(axis=1).rename(
-            columns=lambda k: f"all but the first {k} changed" if k else "all layers changed"
-        )
-        title = f"{own.num_procs.iloc[0]} x {own.model.iloc[0]}, {_TITLES[str(measurement)]}"
-        name = f"writes-{str(measurement).replace(' ', '-')}"
-        label = "seconds until the last process has written (less is better)"
-        found.append(Plot(name, title, frame, label, "barh"))
-    return found
-
-
-def failures(frames: Frames) -> list[str]:
-    """Returns what went wrong."""
-    rows = frames["writes"]
-    return sorted(set(rows.result[~rows.successful]))
-
-
-SUITE: Final = Suite(
-    name="writes",
-    label="writes",
-    text="saving a model from many processes at once, in every format",
-    title="Writing from many processes",
-    small=("--model", "dense:16x10", "--num-changes", "0", "9"),
-    default=WriteSettings(),
-    check=check,
-    measure=measure,
-    summary=summary,
-    plots=plots,
-    failures=failures,
-    out="runs/writes",
-)

@@ -10,8 +10,9 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -28,38 +29,23 @@ FRESH: Final = "fresh"
 
 @dataclass(frozen=True)
 class Case:
-    """What all processes do at the same time.
+    """What all processes do at the same time."""
 
-    Attributes:
-        folder: a new folder for this case alone.
-        model_mb: millions of bytes per model.
-        layers: dense layers per model.
-        processes: how many take part.
-        methods: names of formats.
-        seed: of weights and of the order of operations.
-        redis_socket: of the server, if it takes part.
-        parts: of the models, ``whole`` and ``tenth``.
-        scheme: of the transport of the servers; empty for a store in the folder.
-        providers: how many servers there are.
-        servers: connection strings of the store's; none where it takes no part.
-        bare: addresses of bare servers; none where the transport is not measured by itself.
-        number: of the case among all on the same servers, from which model ids follow.
-        questions: what is asked for in one operation; none for no such operation.
-    """
-
-    folder: Path
-    model_mb: float
-    layers: int
-    processes: int
-    methods: tuple[str, ...]
-    seed: int
-    redis_socket: str | None = None
-    parts: tuple[str, ...] = PARTS
-    scheme: str = ""
-    providers: int = 0
-    servers: tuple[str, ...] = ()
+    folder: Path  # a new folder for this case alone
+    model_mb: float  # millions of bytes per model
+    layers: int  # dense layers per model
+    processes: int  # how many take part
+    methods: tuple[str, ...]  # names of formats
+    seed: int  # of weights and of the order of operations
+    redis_socket: str | None = None  # of the server, if it takes part
+    parts: tuple[str, ...] = PARTS  # of the models, ``whole`` and ``tenth``
+    scheme: str = ""  # of the transport of the servers; empty for a store in the folder
+    providers: int = 0  # how many servers there are
+    servers: tuple[str, ...] = ()  # connection strings of the store's; none where it takes no part
+    # Addresses of bare servers; none where the transport is not measured by itself.
     bare: tuple[str, ...] = ()
-    number: int = 0
+    number: int = 0  # of the case among all on the same servers, from which model ids follow
+    # What is asked for in one operation; none for no such operation.
     questions: tuple[Question, ...] = ()
 
 
@@ -69,40 +55,35 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """One measurement of one format.
+    """One measurement of one format."""
 
-    Attributes:
-        method: name of the format.
-        operation: ``write``, ``read`` or ``query``.
-        part: ``whole`` or ``tenth``, which layers.
-        how: what distinguishes it from the format's others.
-        run: what is timed.
-        arrays: gives the arrays that were read, or now stand where they were written, from what
-            ``run`` returned; called after the first run to compare bytes. None where there is
-            nothing to compare.
-        before: what happens before the clock starts.
-        after: what happens after it stopped.
-    """
-
-    method: str
-    operation: str
-    part: str
-    how: str
-    run: Callable[[], Any]
+    method: str  # name of the format
+    operation: str  # ``write``, ``read`` or ``query``
+    part: str  # ``whole`` or ``tenth``, which layers
+    how: str  # what distinguishes it from the format's others
+    run: Callable[[], Any]  # what is timed
+    # Gives the arrays that were read, or now stand where they were written, from what ``run``
+    # returned; called after the first run to compare bytes. None where there is nothing to compare.
     arrays: Callable[[Any], list[Array]] | None = None
-    before: Callable[[], None] = _nothing
-    after: Callable[[], None] = _nothing
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The columns that tell it from others."""
-        return {name: getattr(self, name) for name in ("method", "operation", "part", "how")}
+    before: Callable[[], None] = _nothing  # what happens before the clock starts
+    after: Callable[[], None] = _nothing  # what happens after it stopped
 
 
 class Method(ABC):
-    """A way to keep weights, for one model in one process; close it when done."""
+    """A way to keep weights, for one model in one process; close it when done.
 
-    name = ""
+    A class in a file of this package with ``suites`` of its own takes part in those.
+    """
+
+    name: ClassVar[str]  # of the format, that users type
+    rank: ClassVar[int]  # its place among the others
+    suites: ClassVar[tuple[str, ...]] = ()  # that measure it
+    packages: ClassVar[tuple[str, ...]] = ()  # that it needs
+
+    @staticmethod
+    def missing() -> str | None:
+        """Returns why it cannot be measured here, besides packages, in one line, or None."""
+        return None
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
         """Takes what is measured, the model, arrays to read into, and the number of the process."""
@@ -158,11 +139,8 @@ class KeptModels(Method):
         """See ``Method``."""
         self.write(0, WHOLE)
         numbers = itertools.count(1)
-        return [
-            operation
-            for part in self.case.parts
-            for operation in (self._write(part, numbers), *self.reads(part))
-        ]
+        parts = self.case.parts
+        return [one for part in parts for one in (self._write(part, numbers), *self.reads(part))]
 
     def _write(self, part: str, numbers: Iterator[int]) -> Operation:
         number = 0
@@ -180,28 +158,46 @@ class KeptModels(Method):
         )
 
 
-def _nothing_missing() -> str | None:
-    return None
+class FileMethod(KeptModels):
+    """A format that keeps each model, or part of one, in a file of its own."""
 
+    suffix: ClassVar[str] = ""
 
-@dataclass(frozen=True, eq=False)
-class ArrayFormat:
-    """A way to keep arrays, as its file declares it.
+    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+        """Makes a folder, in which nothing is written yet."""
+        super().__init__(case, model, out, index)
+        self.folder = case.folder / f"{self.name}-{index}"
+        self.folder.mkdir()
+        self._writers = {part: self.writer(part) for part in {WHOLE, *case.parts}}
 
-    Attributes:
-        name: that users type.
-        rank: its place among the others.
-        suites: that measure it, and the packages that it needs there.
-        make: what measures a case in one process, several where there are variants; takes what
-            ``Method`` is made with.
-        missing: gives why it cannot be measured here for another reason.
-    """
+    @abstractmethod
+    def writer(self, part: str) -> Callable[[Path], Any]:
+        """Returns a function that writes a part to a new file."""
 
-    name: str
-    rank: int
-    suites: Mapping[str, tuple[str, ...]]
-    make: Callable[..., list[Method]]
-    missing: Callable[[], str | None] = _nothing_missing
+    @abstractmethod
+    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+        """Returns functions that read a part from a file, by what ``how`` says of them."""
+
+    def stored(self, number: int, part: str) -> list[Array]:
+        """See ``KeptModels``."""
+        return list(next(iter(self.readers(part).values()))(self.path(number)))
+
+    def write(self, number: int, part: str) -> None:
+        """See ``KeptModels``."""
+        self._writers[part](self.path(number))
+
+    def reads(self, part: str) -> list[Operation]:
+        """See ``KeptModels``."""
+        found = self.readers(part).items()
+        return [self.read(part, how, partial(read, self.path(0))) for how, read in found]
+
+    def delete(self, number: int) -> None:
+        """See ``KeptModels``."""
+        self.path(number).unlink()
+
+    def path(self, number: int) -> Path:
+        """Returns the file of a model."""
+        return self.folder / f"{self.name}-{number}{self.suffix}"
 
 
 def copy_all(sources: Iterable[Array], targets: Iterable[Array]) -> None:

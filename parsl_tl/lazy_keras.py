@@ -1,0 +1,43 @@
+"""What Keras offers besides networks is loaded when it is first used, and not with Keras.
+
+Its wrappers load scikit-learn, and its visualization matplotlib: a quarter of the time in which a
+worker starts, which uses neither.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
+from typing import Final
+
+_LAZY: Final = {
+    "keras.src.visualization",
+    *(
+        f"{package}.{name}"
+        for package in ("keras", "keras._tf_keras.keras")
+        for name in ("visualization", "wrappers")
+    ),
+}
+
+
+class _LazyFinder(MetaPathFinder):
+    """Finds those modules where others do, and leaves their code for the first attribute."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See ``MetaPathFinder``."""
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in _LAZY else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+def load_lazily() -> None:
+    """From now on; what is loaded already stays as it is."""
+    if not any(isinstance(finder, _LazyFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LazyFinder())
