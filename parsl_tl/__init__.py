@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.lazy_keras import load_lazily
-
 if TYPE_CHECKING:
     from parsl_tl.architecture import ArchitectureGraph as ArchitectureGraph
     from parsl_tl.architecture import longest_common_prefix as longest_common_prefix
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from parsl_tl.training import TransferTrainer as TransferTrainer
 
 __version__ = "0.1.0"
-
-load_lazily()
 
 _HOMES = {
     "ArchitectureGraph": "parsl_tl.architecture",

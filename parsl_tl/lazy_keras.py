@@ -1,7 +1,8 @@
 """What Keras offers besides networks is loaded when it is first used, and not with Keras.
 
 Its wrappers load scikit-learn, and its visualization matplotlib: a quarter of the time in which a
-worker starts, which uses neither.
+worker starts, which uses neither. That holds for the processes of this package, its program and its
+workers; a workflow that imports the package has Keras as it is.
 """
 
 from __future__ import annotations

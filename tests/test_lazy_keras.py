@@ -7,7 +7,9 @@ import pytest
 
 _PROGRAM = """
 import sys
-import parsl_tl, keras, tensorflow
+from parsl_tl.lazy_keras import load_lazily
+load_lazily()
+import keras, tensorflow
 assert not {"sklearn", "matplotlib"} & sys.modules.keys()
 assert keras.wrappers.SKLearnClassifier.__name__ == "SKLearnClassifier"
 assert "sklearn" in sys.modules

@@ -17,6 +17,7 @@ from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
 from parsl_tl.exit_codes import run_program
+from parsl_tl.lazy_keras import load_lazily
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,5 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 when a check found problems; 2 for an error, told in one line on standard error; and
         what else `parsl-tl search --help` tells.
     """
+    load_lazily()
     args = build_parser().parse_args(argv)
     return run_program(lambda: int(args.run(args)), "parsl-tl")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from parsl_tl.errors import InfrastructureError
+from parsl_tl.lazy_keras import load_lazily
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.report import TrainingReport
@@ -99,6 +100,7 @@ def _make_transfer_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTr
 def _run(
     job: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
 ) -> dict[str, Any]:
+    load_lazily()
     with _one_at_a_time:
         try:
             return _evaluate(job, settings, make_trainer)
