@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.lazy_keras import load_lazily
 from parsl_tl.parent_death import end_with_parent
 
 _PROGRAM = (sys.executable, "-m", "parsl_tl.task_process")
@@ -199,4 +200,5 @@ def _serve(descriptor: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
+    load_lazily()
     _serve(int(sys.argv[1]), int(sys.argv[2]))
