@@ -76,8 +76,8 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     _add_pairs(
         what,
         "--limit",
-        "most parameters, bytes or layers of an architecture, such as parameters=100000; larger "
-        "ones are not trained",
+        "most parameters, bytes or layers of an architecture, such as parameters=100000, or "
+        "milliseconds to predict a batch on this machine; what is over it is not trained",
     )
     _add_pairs(
         what,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from parsl_tl.suggestions import check_names
 
 MEASURES: Final = ("parameters", "bytes", "layers")
 """What can be limited and minimized: it is known before an architecture is trained."""
+MILLISECONDS: Final = "milliseconds"
+"""A further limit: of a prediction of one batch, measured where the search is driven."""
 
 _BYTES_PER_PARAMETER: Final = 4
+_TIMED_PREDICTIONS: Final = 5
 # Neighbours are met again and again, and a graph takes a millisecond, a Keras model fifty.
 _REMEMBERED: Final = 50_000
 
@@ -40,7 +44,7 @@ class Admission:
     Args:
         space: what is searched.
         problem: what for.
-        limits: most that an architecture may have, by names of ``MEASURES``.
+        limits: most that an architecture may have, by names of ``MEASURES``, or ``milliseconds``.
 
     Attributes:
         refused: how many architectures were refused, by reason.
@@ -103,9 +107,15 @@ class Admission:
         measures = _measure(graph)
         return _Known(
             (np.sort(graph.prefix_hashes).tobytes(), _hashable(self._space.training(arch_seq))),
-            self._over_limit(measures),
+            self._over_limit(measures) or self._too_slow(graph),
             measures,
         )
+
+    def _too_slow(self, graph: ArchitectureGraph) -> str | None:
+        limit = self._limits.get(MILLISECONDS)
+        if limit is None or measure_milliseconds(graph, self._problem.batch_size) <= limit:
+            return None
+        return f"over the limit of {limit:,} milliseconds a batch"
 
     def _over_limit(self, measures: tuple[int, int, int]) -> str | None:
         for name, value in zip(MEASURES, measures, strict=True):
@@ -114,17 +124,39 @@ class Admission:
         return None
 
 
-def check_limits(limits: Mapping[str, Any]) -> dict[str, int]:
-    """Returns limits as whole numbers.
+def check_limits(limits: Mapping[str, Any]) -> dict[str, float]:
+    """Returns limits as they are.
 
     Raises:
         InvalidValueError: a limit that there is not, or that nothing can keep.
     """
-    check_names(limits, MEASURES, "limits")
+    check_names(limits, (*MEASURES, MILLISECONDS), "limits")
     for name, value in limits.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-            raise InvalidValueError(f"limit {name}={value!r} must be a number of at least 1")
-    return {name: int(value) for name, value in limits.items()}
+        least = 0 if name == MILLISECONDS else 1
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not value >= least or value == 0:
+            raise InvalidValueError(
+                f"limit {name}={value!r} must be a number {'of at least 1' if least else 'above 0'}"
+            )
+    return dict(limits)
+
+
+def measure_milliseconds(graph: ArchitectureGraph, rows: int) -> float:
+    """Returns how long a model takes to predict a batch: the shortest of some times.
+
+    Args:
+        graph: of the model, which is built with new weights.
+        rows: of the batch.
+    """
+    model = graph.to_keras()
+    inputs = [np.zeros((rows, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+    model.predict_on_batch(inputs)  # compiles it
+    times = []
+    for _ in range(_TIMED_PREDICTIONS):
+        begun = time.perf_counter()
+        model.predict_on_batch(inputs)
+        times.append(time.perf_counter() - begun)
+    return 1e3 * min(times)
 
 
 def check_measures(names: Sequence[str]) -> list[str]:

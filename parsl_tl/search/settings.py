@@ -67,8 +67,10 @@ class CampaignSettings:
         random_transfer: let random candidates take over weights, too, such as those of a
             pretrained model that was imported into the store.
         hyperparameters: values by name of a training key that are chosen beside the architecture.
-        limits: most ``parameters``, ``bytes`` or ``layers`` of an architecture; larger ones are
-            drawn again instead of trained.
+        limits: most ``parameters``, ``bytes`` or ``layers`` of an architecture, or
+            ``milliseconds`` that it may take to predict a batch where the search is driven; what is
+            over a limit is drawn again instead of trained. Since times vary, a search with a limit
+            of milliseconds is not repeatable.
         minimize: ``parameters``, ``bytes`` or ``layers`` to keep small beside the objective.
         problem_args: arguments of the problem.
         space_args: arguments of the space.

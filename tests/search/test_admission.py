@@ -122,11 +122,20 @@ def test_costs_steer_the_search_to_smaller_networks(tmp_path):
         ({"paramters": 5}, "parameters"),
         ({"parameters": 0}, "parameters=0"),
         ({"layers": "many"}, "layers='many'"),
+        ({"milliseconds": 0}, "milliseconds=0 must be a number above 0"),
     ],
 )
 def test_wrong_limits(limits, message):
     with pytest.raises(InvalidValueError, match=message):
         check_limits(limits)
+
+
+def test_milliseconds_are_measured():
+    quick = Admission(SPACE, Small(), {"milliseconds": 1e6})
+    assert not quick.refuse([1, 2, 0])
+    slow = Admission(SPACE, Small(), {"milliseconds": 1e-6})
+    assert slow.refuse([1, 2, 0])
+    assert "milliseconds a batch" in slow.summary()
 
 
 def test_wrong_measures():
