@@ -178,7 +178,7 @@ def test_wrong_values_are_told_in_one_line(refused, tmp_path, population):
     assert "confidence 95.0 must be between 0 and 1" in message("--confidence", "95")
     assert "no search space is called 'x'" in message("--space", "x")
     assert "'num_layers' must have the form" in message("--space-arg", "num_layers")
-    assert "must be (units,)" in message("--output-shape", "0")
+    assert "such as (units,)" in message("--output-shape", "0")
     assert "options [2, 0] must be positive" in message("--options", "2", "0")
     assert "--options lists 2" in message("--options", "2", "3", "--choices", "7")
     assert "leave it out with --no-evolved" in message(

@@ -40,7 +40,7 @@ def finished(folder):
     return [event["config"]["job"] for event in journal(folder) if event["event"] == "finished"]
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -67,7 +67,7 @@ def finished(out):
     return [e for e in map(json.loads, lines[:-1]) if e["event"] == "finished"]
 
 
-def wait_for(condition, seconds=240):
+def wait_for(condition, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

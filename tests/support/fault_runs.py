@@ -19,7 +19,7 @@ SUPPORT = Path(__file__).parent
 _MARK = "PARSL_TL_FAULT_RUN"
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 600) -> None:
     """Waits, generously: how long things take says how busy the machine is."""
     deadline = time.monotonic() + seconds
     while not condition():
