@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WIDE = 100  # columns of a terminal
 _FRONT = 20  # rows at most
+_DATA_ROWS = 40
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
 
 
@@ -136,8 +137,15 @@ def _show_data(campaign: Any) -> None:
     from parsl_tl.reporting.tables import print_table
 
     table = campaign.problem.data_table()
-    if table is not None:
-        print_table("The data", table.to_pandas(), make_console())
+    if table is None:
+        return
+    frame, console = table.to_pandas(), make_console()
+    file = campaign.folder / "data.csv"
+    frame.to_csv(file, index=False)
+    print_table("The data", frame.head(_DATA_ROWS), console)
+    if len(frame) > _DATA_ROWS:
+        more = f"... and {len(frame) - _DATA_ROWS:,} more: {file}"
+        console.print(more, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
