@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from threading import BrokenBarrierError
@@ -87,11 +87,15 @@ class Processes:
         Raises:
             BenchmarkError: one of them failed, or died.
         """
-        futures = [
-            self._pool.submit(_work, Team(index, count), task, arguments) for index in range(count)
-        ]
+        futures: list[Future[Any]] = []
+        errors: list[BaseException] = []
+        for index in range(count):
+            try:
+                futures.append(self._pool.submit(_work, Team(index, count), task, arguments))
+            except BrokenProcessPool as error:  # one died while the others were being started
+                errors.append(error)
         wait(futures)
-        errors = [error for future in futures if (error := future.exception())]
+        errors += [error for future in futures if (error := future.exception())]
         # Those that waited in vain only tell that another one failed.
         for error in sorted(errors, key=lambda error: str(error) == _NOBODY_CAME):
             if isinstance(error, BrokenProcessPool):
