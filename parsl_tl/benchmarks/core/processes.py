@@ -92,8 +92,8 @@ class Processes:
         for index in range(count):
             try:
                 futures.append(self._pool.submit(_work, Team(index, count), task, arguments))
-            except BrokenProcessPool as error:  # one died while the others were being started
-                errors.append(error)
+            except BrokenProcessPool as broken:  # one died while the others were being started
+                errors.append(broken)
         wait(futures)
         errors += [error for future in futures if (error := future.exception())]
         # Those that waited in vain only tell that another one failed.
