@@ -158,11 +158,6 @@ def map_arrays(function: Callable[[Array], Any], arrays: Any) -> Any:
     return tuple(map(function, arrays)) if isinstance(arrays, tuple) else function(arrays)
 
 
-def as_tuple(arrays: Arrays) -> tuple[Array, ...]:
-    """Returns the inputs as a tuple, whether the problem has one or several."""
-    return leaves(arrays)
-
-
 def _as_numpy(value: Any) -> Any:
     """Makes numpy arrays of what pandas and Arrow hold; other things stay as they are."""
     if isinstance(value, tuple | dict):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import CampaignError
 from parsl_tl.outcome import pack, unpack
-from parsl_tl.problems import get_problem
 from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.model_storage import storage_for
@@ -79,8 +78,7 @@ class BestCandidates:
             )
             for row in distinct.head(top).to_dict("records")
         ]
-        problem = get_problem(own.problem, **own.problem_args)
-        self.objective: str = own.training.get("objective") or problem.objective
+        self.objective: str = own.training.get("objective") or self.campaign.problem.objective
         self.settings = shared_parameters(own, storage_for(own, self.campaign.folder))
 
     def run(

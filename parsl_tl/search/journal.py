@@ -46,7 +46,7 @@ class Journal:
                 "or name another folder"
             ) from error
         try:
-            events, whole = _parse(path)
+            events, whole = read_whole_lines(path)
         except CampaignError:
             self._file.close()
             raise
@@ -123,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 def read_journal(path: Path) -> list[Row]:
     """Returns the finished rows of a journal that another process may be writing."""
-    return _finished(_parse(path)[0])
+    return _finished(read_whole_lines(path)[0])
 
 
 def _finished(events: list[Row]) -> list[Row]:
@@ -134,8 +134,14 @@ def _finished(events: list[Row]) -> list[Row]:
     return list(rows.values())
 
 
-def _parse(path: Path) -> tuple[list[Row], int]:
-    """Returns the events, and how many bytes of the file hold whole lines."""
+def read_whole_lines(path: Path) -> tuple[list[Row], int]:
+    """Returns the rows of a file of JSON lines, and how many bytes of it hold whole lines.
+
+    Who was killed while writing leaves a part of a line at the end, which is passed over.
+
+    Raises:
+        CampaignError: a line before that is damaged.
+    """
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     events = []

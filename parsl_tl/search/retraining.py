@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ import numpy as np
 from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.reporting.files import replace_file
 from parsl_tl.search.best_candidates import BestCandidates
+from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.training.retrain import STARTS, retrain
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class Retraining:
         path = self.folder / _LOG
         if not path.exists():
             return []
-        rows = list(_whole_lines(path.read_text().splitlines()))
+        rows, _ = read_whole_lines(path)
         others = {row["epochs_asked"] for row in rows} - {self._epochs}
         if others:
             raise CampaignError(
@@ -223,17 +224,6 @@ class Retraining:
                 "name another folder with --out, or give the same epochs"
             )
         return rows
-
-
-def _whole_lines(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    """Reads lines; the last one may be half written by what was killed."""
-    listed = list(lines)
-    for number, line in enumerate(listed):
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            if number < len(listed) - 1:
-                raise CampaignError(f"line {number + 1} of {_LOG} is damaged: {error}") from error
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, int]:

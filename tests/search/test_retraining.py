@@ -80,6 +80,8 @@ def test_both_starts_side_by_side_and_carried_on(campaign, capsys):
         json.loads(line)["seconds_train"] for line in lines[:3]
     ]
     assert len(again) == 4
+    with pytest.raises(CampaignError, match=r"trainings of 4 epochs, not 9"):
+        Retraining(campaign.folder, epochs=9)
 
 
 def test_inherited_weights_begin_where_the_search_ended(campaign):
@@ -101,5 +103,3 @@ def test_what_cannot_be(campaign, tmp_path):
         Retraining(tmp_path)
     with pytest.raises(InvalidValueError, match="starts="):
         Retraining(campaign.folder, starts=["donor"])
-    with pytest.raises(CampaignError, match=r"trainings of 4 epochs, not 9"):
-        Retraining(campaign.folder, epochs=9)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsl_tl.problems.data import as_tuple
+from parsl_tl.problems.data import leaves
 
 if TYPE_CHECKING:
     from parsl_tl.problems import Data, Problem
@@ -27,7 +27,7 @@ def train_one_batch(problem: Problem) -> dict[str, float]:
     model = keras.Model(inputs if len(inputs) > 1 else inputs[0], output)
     model.compile(problem.optimizer, loss=problem.loss, metrics=problem.build_metrics())
     rows = slice(0, 8)
-    x = [np.asarray(array[rows]) for array in as_tuple(data.x_train)]
+    x = [np.asarray(array[rows]) for array in leaves(data.x_train)]
     logs = model.train_on_batch(
         x if len(x) > 1 else x[0], np.asarray(data.y_train[rows]), return_dict=True
     )
