@@ -35,7 +35,7 @@ def training_batches(
     layers = augmentation_by_input(problem)
     if is_stream(data.x_train):
         return _augmented_stream(data.x_train, layers)
-    x, y = _as_fed(model, problem, data.x_train, data.y_train)
+    x, y = fed_arrays(model, problem, data, "train")
     return batches(x, y, batch_size, seed, weights=data.row_weights(), augmentation=layers)
 
 
@@ -54,10 +54,10 @@ def judging_batches(
     Raises:
         ProblemError: the data has no such part.
     """
-    x, y = data.part(part)
+    x, _ = data.part(part)
     if is_stream(x):
         return x
-    x, y = _as_fed(model, problem, x, y)
+    x, y = fed_arrays(model, problem, data, part)
     return batches(x, y, validation_batch_size(x, batch_size))
 
 
@@ -80,8 +80,19 @@ def augmentation_by_input(problem: Problem) -> dict[int, list[Any]]:
     return {names.index(name): list(layers) for name, layers in said.items()}
 
 
-def _as_fed(model: keras.Model, problem: Problem, x: Any, y: Any) -> tuple[Any, Any]:
-    """Returns inputs and targets in the structure and order that the model has them."""
+def fed_arrays(model: keras.Model, problem: Problem, data: Data, part: str) -> tuple[Any, Any]:
+    """Returns inputs and targets in the structure and order that the model has them.
+
+    Args:
+        model: that is fed.
+        problem: whose data it is.
+        data: the problem's, in arrays.
+        part: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Raises:
+        ProblemError: the data has no such part.
+    """
+    x, y = data.part(part)
     names = list(problem.input_shape) if isinstance(problem.input_shape, dict) else None
     if names is not None:
         ordered = [x[name] for name in names] if isinstance(x, dict) else leaves(x)
