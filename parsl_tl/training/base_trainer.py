@@ -19,6 +19,7 @@ from parsl_tl.training.inheritance import Stage
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.training.schedules import schedule_callback
+from parsl_tl.training.whole_epochs import whole_epochs
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -194,15 +195,16 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
-        feed.model.fit(
-            feed.training,
-            validation_data=feed.validation,
-            initial_epoch=best.epochs,
-            epochs=best.epochs + epochs,
-            shuffle=False,  # the dataset does it
-            verbose=0,
-            callbacks=[*callbacks, best.callback()],
-        )
+        with whole_epochs(feed.model, feed.training, feed.validation, callbacks):
+            feed.model.fit(
+                feed.training,
+                validation_data=feed.validation,
+                initial_epoch=best.epochs,
+                epochs=best.epochs + epochs,
+                shuffle=False,  # the dataset does it
+                verbose=0,
+                callbacks=[*callbacks, best.callback()],
+            )
         best.check()
 
     def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:

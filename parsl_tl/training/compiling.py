@@ -11,6 +11,7 @@ from parsl_tl.problems.data import is_stream
 from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import judging_batches
+from parsl_tl.training.fused_adam import fuse_adam
 from parsl_tl.training.layer_rates import scale_rates
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def compile_model(
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)
+    fuse_adam(model.optimizer)
     scale_rates(model.optimizer, rate_shares or {})
     if not is_stream(data.x_train):
         _create_metrics(model, config.problem, data)
