@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from parsl_tl.training.datasets import number_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -35,7 +37,7 @@ def whole_epochs(
         validation: batches to judge by.
         callbacks: of the training.
     """
-    steps = [_number(batches) for batches in (training, validation)]
+    steps = [number_of(batches) for batches in (training, validation)]
     if None in steps or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
         yield
         return
@@ -90,13 +92,6 @@ class _Steps:
             if time.perf_counter() - begun < _LONGEST_SECONDS / 4:
                 self._at_once *= 4
         return logs
-
-
-def _number(batches: Any) -> int | None:
-    """Returns how many batches a ``tf.data.Dataset`` has; None for others."""
-    cardinality = getattr(batches, "cardinality", None)
-    number = int(cardinality()) if cardinality is not None else -1
-    return number if number > 0 else None
 
 
 def _is_by_epoch(callback: Any) -> bool:
