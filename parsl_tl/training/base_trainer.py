@@ -16,6 +16,7 @@ from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
 from parsl_tl.training.inheritance import Stage
+from parsl_tl.training.old_hooks import stages_from_thaw_after
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.training.schedules import schedule_callback
@@ -62,6 +63,11 @@ class BaseTrainer:
             self.graph, self.model = model, None
         else:
             self.graph, self.model = ArchitectureGraph.from_keras(model), model
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "thaw_after" in vars(cls):
+            stages_from_thaw_after(cls)
 
     def run(self) -> TrainingReport:
         """Evaluates the candidate.
