@@ -18,8 +18,9 @@ CUT_PREFIX: Final[tuple[CutPrefix, ...]] = ("auto", "always", "off")
 """When the outputs of a frozen prefix are computed once instead of in every step."""
 
 _CHUNK_BYTES: Final = 64 * 2**20
-# Reading a byte of the frontier in every step takes about as long as so many multiplications.
-_WORK_PER_BYTE: Final = 2
+# Keeping a byte of the frontier, and reading it in every epoch, takes as long as so many
+# multiplications: seen where convolutions that give 100 kB a row were cut, on a CPU.
+_WORK_PER_BYTE: Final = 16
 # Keras' own callbacks that do the same whichever model is trained.
 _INDIFFERENT: Final = frozenset(
     (
