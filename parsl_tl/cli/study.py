@@ -84,18 +84,14 @@ def _study(args: argparse.Namespace) -> int:
     from parsl_tl.reporting.console import make_console, print_files, show_progress
     from parsl_tl.reporting.tables import print_table
     from parsl_tl.study import Study
-    from parsl_tl.study.measures import COMPARED
-    from parsl_tl.study.report import sentences, write_report
+    from parsl_tl.study.report import sentences, short_tables, write_report
 
     console = make_console()
     study = Study(args.out, _settings(args))
     with stopping_in_order(), show_progress(console, "study") as show:
         study.run(args.config, max_workers=args.workers, told=show)
-    comparison = study.comparison.replace({"value": COMPARED})
-    for case, group in comparison.groupby("case", sort=False):
-        print_table(f"{case}, beside scratch", group.drop(columns="case"), console)
-    if not study.correlations.empty:
-        print_table("Children trained twice", study.correlations, console)
+    for title, table in short_tables(study):
+        print_table(title, table, console)
     for line in sentences(study):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     print_files(console, write_report(study))

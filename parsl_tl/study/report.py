@@ -64,6 +64,44 @@ def sentences(study: Study) -> list[str]:
     ]
 
 
+def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Returns titles and tables for a terminal: a column for each value that is compared."""
+    import pandas as pd
+
+    tables = []
+    for case, group in study.comparison.groupby("case", sort=False):
+        shown = group.assign(
+            value=group["value"].map(COMPARED),
+            text=[
+                f"{row.mean_:.4g} {row.difference:+.3g}{'' if row.verdict == 'alike' else ' *'}"
+                for row in group.rename(columns={"mean": "mean_"}).itertuples()
+            ],
+        )
+        order = list(dict.fromkeys(shown["value"]))
+        table = shown.pivot_table("text", "policy", "value", aggfunc="first", sort=False)
+        title = (
+            f"{case}: mean, and the difference to {BASELINE} by seed "
+            f"(*: beyond its {study.settings.confidence:.0%} interval)"
+        )
+        tables.append((title, table[order].reset_index()))
+    found = study.correlations
+    if not found.empty:
+        table = found[["case", "policy", "children", "difference"]].assign(
+            **{
+                title: [
+                    f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+                    for row in found.to_dict("records")
+                ]
+                for title, name in (
+                    ("tau with the share inherited", "tau_share"),
+                    ("tau of the objectives", "tau_objective"),
+                )
+            }
+        )
+        tables.append(("Children trained twice: transferred minus scratch", pd.DataFrame(table)))
+    return tables
+
+
 def _sentence(case: str, group: pd.DataFrame, results: pd.DataFrame) -> str:
     # What counts most among what was measured: a winner on rows that no search has seen.
     order = ("inherited_test", "found_test", "equal_cpu")
@@ -108,8 +146,9 @@ def _plot(folder: Path, case: str, curves: pd.DataFrame) -> Path:
                 continue
             # Before a seed's first success there is no mean of all.
             color = f"C{number}"
-            axes.plot(places, lines.mean(axis=0), color=color, label=policy)
-            axes.fill_between(places, lines.min(axis=0), lines.max(axis=0), color=color, alpha=0.12)
+            axes.step(places, lines.mean(axis=0), color=color, label=policy, where="post")
+            low, high = lines.min(axis=0), lines.max(axis=0)
+            axes.fill_between(places, low, high, color=color, alpha=0.12, step="post")
         axes.set_xlabel(f"CPU seconds, as a share of what {BASELINE} spent")
         axes.set_ylabel("best objective so far")
         axes.set_title(f"{case}: mean and span over seeds", fontsize=10)
