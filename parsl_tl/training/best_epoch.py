@@ -65,6 +65,7 @@ class BestEpoch:
         )
         # Lets Keras call back beside the training loop instead of waiting for every step.
         callback.async_safe = True
+        self._callback = callback  # which knows the model that ``fit`` was called on
         return callback
 
     def be_patient_again(self) -> None:
@@ -118,10 +119,10 @@ class BestEpoch:
             return
         self._waited += 1
         if self._patience is not None and self._waited >= self._patience:
-            self._model.stop_training = True
+            self._callback.model.stop_training = True
 
     def _check_loss(self, logs: Mapping[str, float], when: str) -> None:
         loss = float(logs.get("loss", 0.0))
         if self._diverged is None and not math.isfinite(loss):
             self._diverged = f"the loss is {loss} {when}"
-            self._model.stop_training = True
+            self._callback.model.stop_training = True
