@@ -153,16 +153,18 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     import pandas as pd
     from rich.table import Table
 
+    from parsl_tl.search.results import best_first
+
     failures = frame["failure"].value_counts()
     for reason, count in failures.items():
         console.print(f"{count} evaluations failed: {reason} (see results.csv, column error)")
-    best = frame[frame["objective"].notna()].nlargest(5, "objective")
+    best = best_first(frame).head(5)
     if best.empty:
         console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")
         return
     title = "Best five"
     if "pareto" in frame:
-        best = frame[frame["pareto"]].sort_values("objective", ascending=False).head(_FRONT)
+        best = best_first(frame[frame["pareto"]]).head(_FRONT)
         title = "Pareto front: nothing found beats these in everything (column pareto)"
     table = Table(title=title)
     table.add_column("model", no_wrap=True)
@@ -190,8 +192,9 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
 
 def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:
     """Says how to get at the best model."""
-    best = frame[frame["objective"].notna()].nlargest(1, "objective")
-    for model_id in best["model_id"]:
+    from parsl_tl.search.results import best_first
+
+    for model_id in best_first(frame).head(1)["model_id"]:
         console.print(
             f"A model as a Keras file: parsl-tl store export {out} {model_id} best.keras",
             soft_wrap=True,

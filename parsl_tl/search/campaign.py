@@ -22,6 +22,7 @@ from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.evaluated import NOTHING_LEFT
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal
+from parsl_tl.search.kept_loss import KeptLosses
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.progress import SearchProgress
@@ -310,7 +311,7 @@ class Campaign:
         limits: SearchLimits,
         progress: SearchProgress,
     ) -> None:
-        settings = self.settings
+        settings, losses = self.settings, KeptLosses()
         search = ExpiringRegularizedEvolution(
             self._space,
             population_size=settings.population_size,
@@ -325,10 +326,13 @@ class Campaign:
             identify=self._admission.identity,
             refuse=self._admission.refuse,
             costs=self._costs if self._minimize else None,
+            loss=losses.take,
             log_dir=str(self.folder),
             keep_history=False,  # the journal does
         )
         rows = journal.finished
+        for row in rows:
+            losses.note(row)
         for row in rows[progress.done :]:  # when executors are started anew, it knows them
             progress.finished(row["objective"], row["metadata"], earlier=True)
         search.restore(
@@ -345,7 +349,7 @@ class Campaign:
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
-        recorder = Recorder(journal, retirement, progress, self._results)
+        recorder = Recorder(journal, retirement, progress, self._results, losses)
         with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,

@@ -7,6 +7,7 @@ children that differ from the winner in one choice.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,11 +37,13 @@ class Member(NamedTuple):
         model_id: its model.
         arch_seq: its architecture.
         objective: what it reached; higher is better.
+        loss: decides between equal objectives; lower is better.
     """
 
     model_id: int
     arch_seq: tuple[int, ...]
     objective: float
+    loss: float = math.inf
 
 
 class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
@@ -70,6 +73,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         identify: Identify | None = None,
         refuse: Callable[[Sequence[int]], bool] | None = None,
         costs: Callable[[Sequence[int]], Sequence[float]] | None = None,
+        loss: Callable[[int], float] | None = None,
         log_dir: str = ".",
         keep_history: bool = True,
     ) -> None:
@@ -92,6 +96,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             refuse: tells whether an architecture is not to be evaluated, so that another is drawn.
             costs: gives what is minimized beside the objective; the best of a tournament is then
                 drawn among its members that no other one beats in everything.
+            loss: gives the loss of a model id that has finished, which decides between equal
+                objectives; without it, the member that was drawn first wins.
             log_dir: required by DeepHyper, which writes nothing there.
             keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
                 has the last ones only, and memory does not grow with the search.
@@ -129,6 +135,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._random_transfer = random_transfer
         self._refuse = refuse or (lambda arch_seq: False)
         self._costs = costs
+        self._loss = loss or (lambda model_id: math.inf)
         self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
@@ -167,8 +174,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             self._again.append(dict(config))
 
     def _member(self, config: Mapping[str, Any], objective: float) -> Member:
-        arch_seq = tuple(arch_seq_of(config, self._names))
-        return Member(int(config["model_id"]), arch_seq, float(objective))
+        arch_seq, model_id = tuple(arch_seq_of(config, self._names)), int(config["model_id"])
+        return Member(model_id, arch_seq, float(objective), self._loss(model_id))
 
     def _ask(self, n: int = 1) -> list[dict[str, Any]]:
         asked = []
@@ -203,7 +210,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
     def _best(self, members: Sequence[Member], rng: np.random.Generator) -> Member:
         """Returns the winner of a tournament."""
         if self._costs is None:
-            return max(members, key=lambda member: member.objective)
+            return max(members, key=lambda member: (member.objective, -member.loss))
         costs = [self._costs(member.arch_seq) for member in members]
         points = np.column_stack([[member.objective for member in members], -np.array(costs)])
         front = np.flatnonzero(pareto_optimal(points))

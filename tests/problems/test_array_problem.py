@@ -104,7 +104,11 @@ def test_khan(tmp_path: Path) -> None:
     assert (problem.input_shape, problem.output_shape) == ((30,), (4,))
     data = problem.load()
     assert [len(y) for y in (data.y_train, data.y_valid, data.y_test)] == [30, 10, 12]
-    np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)
+    # As they are written: the test part in order, and all rows of the training file.
+    x, x_test = (np.loadtxt(tmp_path / KHAN_FILES[i], delimiter=",", skiprows=1) for i in (0, 2))
+    np.testing.assert_allclose(data.x_test, x_test, rtol=1e-6)
+    rows = np.concatenate([data.x_train, data.x_valid])
+    np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(x, axis=0), rtol=1e-6)
     assert set(data.y_train) == {0, 1, 2, 3}
     train_one_batch(problem)
     assert Khan(folder=str(tmp_path), flat=False).input_shape == (30, 1)
