@@ -139,6 +139,8 @@ def _show_data(campaign: Any) -> None:
     table = campaign.problem.data_table()
     if table is None:
         return
+    if preprocessing := campaign.problem.preprocessing():
+        preprocessing.save(campaign.folder / "preprocessing.json")
     frame, console = table.to_pandas(), make_console()
     file = campaign.folder / "data.csv"
     frame.to_csv(file, index=False)
