@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
@@ -90,7 +91,8 @@ def _search(args: argparse.Namespace) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    _show_best(console, frame, args.out)
+    measured = [name.removeprefix("-") for name in campaign.settings.minimize]
+    _show_best(console, frame, args.out, [name for name in measured if name in frame])
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
     if len(frame) < progress.total:  # which is less where a space has no more architectures
@@ -150,8 +152,8 @@ def _show_data(campaign: Any) -> None:
         console.print(more, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
-    """Prints the five best models and where everything is."""
+def _show_best(console: Any, frame: pd.DataFrame, out: str, measured: Sequence[str]) -> None:
+    """Prints the five best models, with what else was measured, and where everything is."""
     import pandas as pd
     from rich.table import Table
 
@@ -174,6 +176,9 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
     shown = 5 if console.width >= _WIDE else 3 if "pareto" not in frame else 4
     for column in ("objective", "layers", "transferred", "parameters", "seconds")[:shown]:
         table.add_column(column, justify="right", no_wrap=True)
+    others = [name for name in measured if name not in ("layers", "parameters")]
+    for column in others:
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold", min_width=20)
     for row in best.to_dict("records"):
         weighted = int(row["layers_total"])
@@ -186,7 +191,8 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
             f"{row['parameters_total']:,.0f}",
             f"{row['seconds_total']:.1f}",
         )
-        table.add_row(row["model_id"], *figures[:shown], row["architecture"])
+        more = (f"{row[name]:.4g}" for name in others)
+        table.add_row(row["model_id"], *figures[:shown], *more, row["architecture"])
     console.print(table)
     files = ", ".join(f"{out}/{name}" for name in _RESULTS)
     console.print(f"Results: {files}", soft_wrap=True)

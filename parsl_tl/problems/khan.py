@@ -12,15 +12,14 @@ from parsl_tl.errors import ProblemError
 from parsl_tl.problems.array_cache import NamedArrays
 from parsl_tl.problems.data import Array
 from parsl_tl.problems.data_folder import find_data
-from parsl_tl.problems.prepared import PreparedProblem
-from parsl_tl.problems.problem import check_count, check_fraction
+from parsl_tl.problems.prepared import SplitFiles
 from parsl_tl.problems.split import split_rows
 
 KHAN_FILES: Final = ("Khan_xtrain.csv", "Khan_ytrain.csv", "Khan_xtest.csv", "Khan_ytest.csv")
 _CLASSES: Final = 4
 
 
-class Khan(PreparedProblem):
+class Khan(SplitFiles):
     """Expressions of 2,308 genes of 63 and 20 samples, four kinds of small round blue cell tumours.
 
     J. Khan et al., "Classification and diagnostic prediction of cancers using gene expression
@@ -44,7 +43,7 @@ class Khan(PreparedProblem):
     """
 
     name: ClassVar[str] = "khan"
-    paths: ClassVar[tuple[str, ...]] = ("folder",)
+    validation: float
 
     output_shape = (_CLASSES,)
     output_activation = "softmax"
@@ -62,10 +61,7 @@ class Khan(PreparedProblem):
         seed: int = 0,
         flat: bool = True,
     ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.validation = check_fraction("validation", validation)
-        self.seed = check_count("seed", seed, least=0)
+        super().__init__(folder, validation, seed)
         self.flat = flat
 
     def _prepare(self) -> NamedArrays:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.search.candidate import arch_seq_of
-from parsl_tl.search.kept_loss import LOSS, kept_metrics
+from parsl_tl.search.kept_figures import LOSS, kept_metrics
 from parsl_tl.store.model_id import format_model_id
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
 from parsl_tl.search.best_models import BestModels
-from parsl_tl.search.kept_loss import kept_loss
+from parsl_tl.search.kept_figures import kept_loss
 from parsl_tl.search.model_storage import ModelStorage
 from parsl_tl.search.pending_models import PendingModels
 from parsl_tl.store import ModelStore, format_model_id

@@ -10,7 +10,7 @@ from parsl_tl import Campaign
 from parsl_tl.search import ExpiringRegularizedEvolution
 from parsl_tl.search.best_candidates import BestCandidates
 from parsl_tl.search.best_models import BestModels
-from parsl_tl.search.kept_loss import KeptLosses, kept_loss
+from parsl_tl.search.kept_figures import Figures, KeptFigures, kept_loss
 from parsl_tl.search.results import best_first
 from parsl_tl.spaces import get_space
 
@@ -40,11 +40,11 @@ def test_the_loss_is_that_of_the_epoch_that_was_kept():
     assert kept_loss({"best_epoch": 0, "history": {"val_loss": [0.7]}}) == 0.7
     for unknown in ({}, {"best_epoch": 4, "history": history}, {"best_epoch": 1, "history": {}}):
         assert kept_loss(unknown) == math.inf
-    losses = KeptLosses()
+    figures = KeptFigures()
     row = {"config": {"model_id": 5}, "objective": 1.0, "metadata": {"history": history}}
-    losses.note(row)
-    losses.note({**row, "config": {"model_id": 6}, "objective": "F_Broken"})
-    assert [losses.take(5), losses.take(5), losses.take(6)] == [0.5, math.inf, math.inf]
+    figures.note(row)
+    figures.note({**row, "config": {"model_id": 6}, "objective": "F_Broken"})
+    assert [figures.take(number).loss for number in (5, 5, 6)] == [0.5, math.inf, math.inf]
 
 
 def test_a_tournament_of_equals_is_won_by_the_lowest_loss(tmp_path):
@@ -54,7 +54,7 @@ def test_a_tournament_of_equals_is_won_by_the_lowest_loss(tmp_path):
         population_size=6,
         sample_size=6,
         seed=1,
-        loss=losses.__getitem__,
+        figures=lambda model_id: Figures(losses[model_id]),
         log_dir=str(tmp_path),
     )
     for _ in range(30):
