@@ -13,6 +13,7 @@ from parsl_tl.outcome import pack, unpack
 from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.model_storage import storage_for
+from parsl_tl.search.results import best_first
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.tasks import evaluation_app
 
@@ -68,12 +69,11 @@ class BestCandidates:
         self.campaign = Campaign.resume(folder)
         own = self.campaign.settings
         frame = self.campaign.results
-        good = frame[frame["objective"].notna()]
         if models is not None:
-            good = good[good["model_id"].isin(list(models))]
-        if good.empty:
+            frame = frame[frame["model_id"].isin(list(models))]
+        distinct = best_first(frame)
+        if distinct.empty:
             raise CampaignError(f"no evaluation succeeded in the campaign {self.campaign.folder}")
-        distinct = good.sort_values("objective", ascending=False, kind="stable")
         distinct = distinct[~distinct["arch_seq"].map(tuple).duplicated()]
         self.candidates = [
             Candidate(

@@ -37,7 +37,8 @@ class Retraining:
         epochs: of each training at most.
         starts: from ``parsl_tl.training.retrain.STARTS``.
         seeds: of each training; the first is the search's own order of rows.
-        save: write each trained model as ``<model id>-<start>-<seed>.keras``.
+        save: write each trained model as ``<model id>-<start>-<seed>.keras``, and what its inputs
+            went through as ``preprocessing.json``, if that is anything.
         models: ids of the models to choose from, 16 hex digits each; None for all.
 
     Attributes:
@@ -111,6 +112,9 @@ class Retraining:
                         calls[key] = self._call(candidate, start, seed)
         if calls:
             self.folder.mkdir(parents=True, exist_ok=True)
+            preprocessing = self._best.campaign.problem.preprocessing() if self._save else None
+            if preprocessing is not None:  # without which the models are of no use
+                preprocessing.save(self.folder / "preprocessing.json")
             # Without trainings that failed, and without what a killed run has half written.
             text = "".join(json.dumps(row) + "\n" for row in self.rows)
             replace_file(self.folder / _LOG, lambda partial: partial.write_text(text))

@@ -16,6 +16,7 @@ from parsl_tl.errors import InfrastructureError
 from parsl_tl.lazy_keras import load_lazily
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
+from parsl_tl.training.prediction_time import measure_milliseconds
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
 from parsl_tl.training.transfer_trainer import TransferTrainer
@@ -66,6 +67,7 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``donors``: whose weights may be taken over; see ``TrainingConfig``.
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
+            - ``time_prediction``: True also reports the ``milliseconds`` of predicting a batch.
             - ``attributes``: kept with the stored model.
             - ``job``: its number in the search, which is not looked at.
             - ``import_folders``: where modules are that are not installed.
@@ -131,7 +133,11 @@ def _evaluate(
             configure_threads(job.threads)
         cpu_start = time.process_time()  # starting a worker is no evaluation's work
         report.gpu = visible_gpu()
-        make_trainer(job, report).run()
+        trainer = make_trainer(job, report)
+        trainer.run()
+        if job.keys.values.get("time_prediction") and trainer.model is not None:
+            milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
+            report.others["milliseconds"] = round(milliseconds, 4)
         end()
         return report.output()
     except InfrastructureError:  # no fault of the candidate's
