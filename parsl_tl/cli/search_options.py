@@ -72,9 +72,10 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     what.add_argument(
         "--minimize",
         action="append",
-        choices=("parameters", "bytes", "layers"),
-        help="keep this small beside the objective: the results then tell the Pareto front; "
-        "repeatable",
+        metavar="FIGURE",
+        help="keep this small beside the objective: parameters, bytes, layers, milliseconds to "
+        "predict a batch, or an entry of the training history such as val_loss (with a leading -, "
+        "--minimize=-val_auroc, keep it large); the results then tell the Pareto front; repeatable",
     )
     _add_pairs(
         what,

@@ -15,13 +15,14 @@ from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidV
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.registry import resolve_paths
-from parsl_tl.search.admission import Admission, check_measures
+from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.evaluated import NOTHING_LEFT
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal
+from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.progress import SearchProgress
@@ -314,6 +315,7 @@ class Campaign:
         progress: SearchProgress,
     ) -> None:
         settings = self.settings
+        figures = KeptFigures([name for name in self._minimize if name not in MEASURES])
         search = ExpiringRegularizedEvolution(
             self._space,
             population_size=settings.population_size,
@@ -327,11 +329,14 @@ class Campaign:
             random_transfer=settings.random_transfer,
             identify=self._admission.identity,
             refuse=self._admission.refuse,
-            costs=self._costs if self._minimize else None,
+            costs=self._costs,
+            figures=figures.take,
             log_dir=str(self.folder),
             keep_history=False,  # the journal does
         )
         rows = journal.finished
+        for row in rows:
+            figures.note(row)
         for row in rows[progress.done :]:  # when executors are started anew, it knows them
             progress.finished(row["objective"], row["metadata"], earlier=True)
         search.restore(
@@ -348,7 +353,7 @@ class Campaign:
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
-        recorder = Recorder(journal, retirement, progress, self._results)
+        recorder = Recorder(journal, retirement, progress, self._results, figures)
         with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
@@ -380,7 +385,8 @@ class Campaign:
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
     def _costs(self, arch_seq: Sequence[int]) -> tuple[int, ...]:
-        return self._admission.measure(arch_seq, self._minimize)
+        sizes = [name for name in self._minimize if name in MEASURES]
+        return self._admission.measure(arch_seq, sizes) if sizes else ()
 
     def _replace_settings(self, **values: Any) -> None:
         self.settings = replace(self.settings, **values)

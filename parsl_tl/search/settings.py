@@ -90,7 +90,9 @@ class CampaignSettings:
             ``milliseconds`` that it may take to predict a batch where the search is driven; what is
             over a limit is drawn again instead of trained. Since times vary, a search with a limit
             of milliseconds is not repeatable.
-        minimize: ``parameters``, ``bytes`` or ``layers`` to keep small beside the objective.
+        minimize: what to keep small beside the objective: ``parameters``, ``bytes``, ``layers``,
+            ``milliseconds`` that the worker takes to predict a batch, or entries of the training
+            history such as ``val_loss``; with a leading ``-`` to keep large: ``-val_auroc``.
         problem_args: arguments of the problem.
         space_args: arguments of the space.
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``

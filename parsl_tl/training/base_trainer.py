@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.errors import ArchitectureError, NaNLossError
+from parsl_tl.errors import NaNLossError
 from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
-from parsl_tl.training.compiling import compile_model, judge
+from parsl_tl.training.compiling import check_outputs, compile_model, judge
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
@@ -133,22 +133,12 @@ class BaseTrainer:
         if self.model is None:
             self.model = self.graph.to_keras()
         model = self.model
-        self._check_outputs(model)
+        check_outputs(model, self.config.problem)
         self.report.parameters_total = int(model.count_params())
         self.report.bytes_total = array_bytes(model.weights)
         self.report.layers = len(self.graph)
         self.report.layers_total = len(layers_with_weights(model, self.graph))
         return model
-
-    def _check_outputs(self, model: keras.Model) -> None:
-        problem = self.config.problem
-        found = [tuple(tensor.shape) for tensor in model.outputs]
-        expected = [(None, *head.shape) for head in problem.output_heads()]
-        if found != expected:
-            raise ArchitectureError(
-                f"the model's output has the shape {found[0] if len(found) == 1 else found}, "
-                f"problem {problem.name!r} needs {expected[0] if len(expected) == 1 else expected}"
-            )
 
     def _train(self, model: keras.Model, data: Data) -> BestEpoch:
         config, stages = self.config, self.stages(model)

@@ -1,11 +1,11 @@
-"""From a recipe to a compiled model, and what a compiled model is judged to be worth."""
+"""From a recipe to a compiled model that fits its problem, and what that is judged to be worth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.errors import InvalidValueError
+from parsl_tl.errors import ArchitectureError, InvalidValueError
 from parsl_tl.problems import Data, Problem
 from parsl_tl.problems.data import is_stream
 from parsl_tl.problems.targets import targets_of
@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     import keras
 
 _FEW_BATCHES = 4
+
+
+def check_outputs(model: keras.Model, problem: Problem) -> None:
+    """Compares what a model gives with what its problem needs.
+
+    Raises:
+        ArchitectureError: they have different shapes.
+    """
+    found = [tuple(tensor.shape) for tensor in model.outputs]
+    expected = [(None, *head.shape) for head in problem.output_heads()]
+    if found != expected:
+        raise ArchitectureError(
+            f"the model's output has the shape {found[0] if len(found) == 1 else found}, "
+            f"problem {problem.name!r} needs {expected[0] if len(expected) == 1 else expected}"
+        )
 
 
 def compile_model(

@@ -1,8 +1,9 @@
-"""From a problem's data to what Keras trains with: batches that cost TensorFlow one trace."""
+"""From a problem's data to what Keras trains with: batches that cost one trace of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,12 +113,13 @@ def batches(
     *,
     weights: Array | None = None,
     augmentation: Mapping[int, Sequence[Any]] | None = None,
-) -> tf.data.Dataset:
-    """Makes a dataset of ``(x, y)`` batches, or of ``(x, y, weights)``.
+) -> Any:
+    """Makes batches ``(x, y)``, or ``(x, y, weights)``, in the form that Keras' backend takes best.
 
-    The batch axis has no static size. With one, as Keras's own handling of arrays has it, a last
-    batch of another size makes TensorFlow trace the training step a second time, which takes
-    longer than all the steps of a small problem.
+    It is a ``tf.data.Dataset`` for TensorFlow, and a ``keras.utils.PyDataset`` for the others. Of
+    the former, the batch axis has no static size. With one, as Keras's own handling of arrays has
+    it, a last batch of another size makes TensorFlow trace the training step a second time, which
+    takes longer than all the steps of a small problem.
 
     Args:
         x: inputs, one array or a tuple of them; memory-mapped arrays stay mapped.
@@ -128,10 +130,25 @@ def batches(
         weights: of the rows in the loss.
         augmentation: Keras layers for the inputs, by their number.
     """
+    import keras
+
+    weighted = (x, y) if weights is None else (x, y, weights)
+    if keras.backend.backend() != "tensorflow":
+        from parsl_tl.training.array_batches import ArrayBatches
+
+        return ArrayBatches(weighted, batch_size, seed, partial(augment, layers=augmentation or {}))
+    return _tensorflow_batches(weighted, batch_size, seed, augmentation or {})
+
+
+def _tensorflow_batches(
+    weighted: tuple[Any, ...],
+    batch_size: int,
+    seed: int | None,
+    augmentation: Mapping[int, Sequence[Any]],
+) -> tf.data.Dataset:
     import tensorflow as tf
 
-    count = len(leaves(y)[0])
-    weighted = (x, y) if weights is None else (x, y, weights)
+    count = len(leaves(weighted[1])[0])
     flat = [array for arrays in weighted for array in leaves(arrays)]
     rows = tf.data.Dataset.range(count)
     if seed is not None:
@@ -148,7 +165,7 @@ def batches(
     def batch(index: tf.Tensor) -> tuple[Any, ...]:
         remaining = iter(gather(index))
         parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in weighted]
-        return (_augment(parts[0], augmentation or {}), *parts[1:])
+        return (augment(parts[0], augmentation), *parts[1:])
 
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
@@ -173,7 +190,7 @@ def _gather_mapped(arrays: Sequence[Array]) -> Any:
     return gather
 
 
-def _augment(x: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
+def augment(x: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
     """Passes inputs through the layers for them, as in training."""
     if not layers:
         return x
@@ -198,7 +215,7 @@ def _augmented_stream(stream: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
             f"a {type(stream).__name__} is to be augmented; do it in its __getitem__, or give a "
             "tf.data.Dataset"
         )
-    return stream.map(lambda x, *others: (_augment(x, layers), *others))
+    return stream.map(lambda x, *others: (augment(x, layers), *others))
 
 
 def number_of(batches: Any) -> int | None:

@@ -55,6 +55,7 @@ class TrainingReport:
         seconds_prefix: computing what leaves the frozen prefix, once; part of ``seconds_train``.
         seconds_store: storing.
         seconds_total: all of it.
+        seconds_cpu: processor seconds of the worker's process, without ``seconds_start``.
         seconds_looked_up: how long the training took where a table of results was made, for a
             problem that is one; None where a model was trained.
         recalled: an earlier attempt had stored this very model; it was not trained again.
@@ -98,6 +99,7 @@ class TrainingReport:
     seconds_prefix: float = 0.0
     seconds_store: float = 0.0
     seconds_total: float = 0.0
+    seconds_cpu: float = 0.0
     seconds_looked_up: float | None = None
     recalled: bool = False
     transfer_error: str | None = None
