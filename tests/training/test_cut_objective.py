@@ -95,7 +95,8 @@ def check_random_cut(kind: str, seed: int) -> bool:
     assert cut.frontier_bytes > 0
     assert cut.objective == pytest.approx(whole.objective, abs=1e-5)
     for one, other in zip(whole.history, cut.history, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+        # The relative part is some units in the last place of a loss in the hundreds.
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-5)
     return True
 
 
