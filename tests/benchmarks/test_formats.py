@@ -1,7 +1,5 @@
 """Every method gives back the bytes it was given, and deletes what it wrote."""
 
-from multiprocessing import Value
-
 import numpy as np
 import pytest
 from services import needs_redis
@@ -160,8 +158,6 @@ def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
             return arrays
 
         return {"readv into": read}
-
-    monkeypatch.setattr(processes, "_shared", [Value("q")])
 
     def move(folder):
         folder.mkdir()

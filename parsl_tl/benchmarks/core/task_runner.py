@@ -46,10 +46,7 @@ class TaskRunner:
     ) -> Future[Any]:
         """Starts a task; gives its result, or a ``BenchmarkError`` that says why there is none.
 
-        Args:
-            function: at the top level of a module.
-            arguments: of the call.
-            fresh: in a new process, with nothing loaded.
+        The function is at the top level of a module; with ``fresh``, in a new process.
         """
         return self.run(function, arguments, fresh)
 
@@ -61,17 +58,13 @@ class TaskRunner:
         *arguments: Any,
         fresh: bool = False,
     ) -> tuple[list[Any], float | None]:
-        """Runs a task so often at the same time.
+        """Runs a task ``count`` times at once; tasks wait for each other for some seconds.
 
-        Args:
-            count: how often.
-            seconds: for which tasks wait for each other.
-            function: takes the arguments, the number of the task, and the barrier's address.
-            arguments: of all.
-            fresh: each in a new process; the time then counts from before these start.
+        The function takes the arguments, the number of the task, and the barrier's address. With
+        ``fresh``, each is in a new process, and the time counts from before these start.
 
         Returns:
-            The result of each, or the exception, and the seconds; see ``StartBarrier.seconds``.
+            The result of each, or why there is none, and the seconds of ``StartBarrier``.
         """
         with StartBarrier(count, self.addresses, seconds, together=not fresh) as barrier:
 
@@ -84,8 +77,7 @@ class TaskRunner:
                 given = (*arguments, number, barrier.address)
                 futures.append(self.submit(function, *given, fresh=fresh))
                 futures[-1].add_done_callback(lambda done, n=number: leave_if_failed(n, done))  # type: ignore[misc]
-            results = [future.exception() or future.result() for future in futures]
-            return results, barrier.seconds
+            return [_outcome(future) for future in futures], barrier.seconds
 
 
 @contextlib.contextmanager
@@ -193,9 +185,13 @@ def run_each(
     with task_runner(where) as runner:
         for number, (name, function, arguments) in enumerate(calls):
             progress(number / len(calls), name)
-            try:
-                result = runner.submit(function, *arguments).result()
-            except Exception as error:  # whatever a task, or Parsl, comes up with
-                result = reason_of(error)
-            yield result
+            yield _outcome(runner.submit(function, *arguments))
     progress(1.0, "done")
+
+
+def _outcome(future: Future[Any]) -> Any:
+    """Returns a task's result, or the reason why there is none."""
+    try:
+        return future.result()
+    except Exception as error:  # whatever a task, or Parsl, comes up with
+        return reason_of(error)

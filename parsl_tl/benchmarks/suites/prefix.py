@@ -27,8 +27,12 @@ from parsl_tl.benchmarks.suites.prefix_methods import (
     make_method,
     missing_methods,
 )
-from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
-from parsl_tl.benchmarks.suites.prefix_timing import compare_answers, time_method
+from parsl_tl.benchmarks.suites.prefix_timing import (
+    compare_answers,
+    measure_opening,
+    measure_processes,
+    time_method,
+)
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.population.catalog import Catalog, evolve_catalog, mutated_queries, random_queries
 from parsl_tl.reporting.frame_plots import Plot

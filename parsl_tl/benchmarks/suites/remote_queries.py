@@ -14,16 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.processes import Processes, Team
-from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
+from parsl_tl.benchmarks.core.queries import Asked, ask_engine, first_answer, match_engine
 from parsl_tl.benchmarks.core.room import resident_bytes_of
-from parsl_tl.benchmarks.core.store_servers import open_servers
+from parsl_tl.benchmarks.core.store_servers import StoreServers, open_servers
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.suites.bandwidth import Span, seconds_of
 from parsl_tl.errors import BenchmarkError
@@ -39,17 +38,6 @@ ENGINE_QUERY, ENGINE_MATCH = "engine's query", "engine's match"
 WALK: Final = "walk"
 _WARM_UP = 50
 _TIMEOUT_SECONDS = 30.0
-
-
-class Asked(NamedTuple):
-    """A model that is asked for: as the index takes it, and as the walk does."""
-
-    keys: NDArray[np.uint64]
-    starts: NDArray[np.int64]
-    digests: NDArray[np.uint64]
-    edges: NDArray[np.uint32]
-
-
 Ways = dict[str, Callable[[Asked], Any]]
 Seconds = dict[str, list[float]]
 
@@ -60,27 +48,27 @@ class QueryCase:
 
     scheme: str  # of the transport
     server: str  # connection string of the store's only server
-    # Address of a bare server, or None; with small catalogs it holds the same graphs.
-    bare: str | None
+    bare: str | None  # address of a bare server; with small catalogs it holds the same graphs
     folder: Path  # of the server's store, which is opened here too, to ask the engine itself
     questions: tuple[Asked, ...]  # the models
 
-
-def questions_of(queries: Queries) -> tuple[Asked, ...]:
-    """Returns each query by itself."""
-    both = zip(queries.one_by_one(), queries.graphs_one_by_one(), strict=True)
-    return tuple(Asked(*keys, *graph) for keys, graph in both)
+    @classmethod
+    def of(
+        cls, scheme: str, servers: StoreServers, bare: StoreServers, questions: tuple[Asked, ...]
+    ) -> QueryCase:
+        """Returns the case of servers that run, the bare one if there is one."""
+        first = next(iter(bare.uris), None)
+        return cls(scheme, servers.uris[0], first, servers.folders[0], questions)
 
 
 def measure_latencies(processes: Processes, case: QueryCase, kind: str, models: int) -> list[Row]:
     """Asks every query of a kind, to a population of so many models, in every way.
 
-    Returns:
-        A row for each way: ``query`` is one round trip for the best model's id and score; ``match``
-        also opens the model, as ``find_donor`` does; ``ping`` is the store's empty request, ``bare
-        rpc`` the transport's; ``engine's ...`` is the same in the client, from the same folder;
-        ``server's own clock`` is what the server saw. ``rpcs_beside_engine`` is what a query takes
-        beyond the engine's own time, in round trips of the bare transport.
+    ``query`` is one round trip for the best model's id and score; ``match`` also opens the model,
+    as ``find_donor`` does; ``ping`` is the store's empty request, ``bare rpc`` the transport's;
+    ``engine's ...`` is the same in the client, from the same folder; ``server's own clock`` is what
+    the server saw. ``rpcs_beside_engine`` is what a query takes beyond the engine's own time, in
+    round trips of the bare transport.
 
     Raises:
         BenchmarkError: the server's answer is not the engine's.
@@ -191,21 +179,18 @@ def measure_small(
     rows = []
     for count in clients:
         times = processes.run(count, _time_small, case, rounds)
-        memory = {False: resident_bytes_of(pids[0]) / 1e6, True: resident_bytes_of(pids[1]) / 1e6}
-        asked = len(case.questions) * count
-        rates = {
-            way: [
-                asked / seconds_of(own)
-                for own in zip(*(spans[way] for _, spans in times), strict=True)
-            ]
-            for way in times[0][1]
-        }
-        for way, own in rates.items():
+        store_mb, bare_mb = (resident_bytes_of(pid) / 1e6 for pid in pids)
+        asked, rates = len(case.questions) * count, {}
+        for way in times[0][1]:
+            own = zip(*(spans[way] for _, spans in times), strict=True)
+            rates[way] = [asked / seconds_of(spans) for spans in own]
+        for way, rate in rates.items():
             row: Row = {"transport": case.scheme, "models": len(catalog), "clients": count}
             row |= {"way": way, "queries": rounds * len(case.questions)}
-            row["queries_per_s"] = statistics.median(own)
-            row["ratio_to_walk"] = statistics.median(np.divide(own, rates[WALK]).tolist())
-            row |= {"p50_us": None, "p99_us": None, "server_mb": memory[way == WALK]}
+            row["queries_per_s"] = statistics.median(rate)
+            row["ratio_to_walk"] = statistics.median(np.divide(rate, rates[WALK]).tolist())
+            row |= {"p50_us": None, "p99_us": None}
+            row["server_mb"] = bare_mb if way == WALK else store_mb
             if count == 1:
                 found, walk = (percentiles(times[0][0][name]) for name in (way, WALK))
                 row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
