@@ -10,9 +10,9 @@ import pytest
 from processes_left import nothing_left, processes_left, workers
 from rich.console import Console
 
-from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
 from parsl_tl.benchmarks.core.suite import frames_of
+from parsl_tl.benchmarks.core.task_runner import Where, task_runner
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.method import Case
 from parsl_tl.benchmarks.suites.bandwidth import move_models
@@ -211,10 +211,10 @@ def test_an_error_in_one_of_two_workers_is_told(tmp_path):
     case = Case(tmp_path, 0.1, 5, 2, LIGHT, 0)
     (tmp_path / "plain-1").mkdir()  # where the second one wants to write
     with (
-        Processes([2]) as workers,
+        task_runner(Where(), 2) as runner,
         pytest.raises(BenchmarkError, match=r"move_models: FileExistsError: .*plain-1"),
     ):
-        workers.run(2, move_models, case, 1, 1, 0.1)
+        runner.team(2, move_models, case, 1, 1, 0.1)
     assert processes_left() == []
 
 

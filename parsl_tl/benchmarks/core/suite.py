@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from parsl_tl.arguments import ArgumentParser
 from parsl_tl.benchmarks.core import options
-from parsl_tl.benchmarks.core.task_runner import Where, run_each
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, run_each
 from parsl_tl.deprecation import moved_names
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
@@ -67,11 +67,13 @@ class Suite(ABC):
 
     def __init_subclass__(cls) -> None:
         # Deprecated names of its module, for one release: what is called on them still works.
+        if "name" not in vars(cls):
+            return
         stem, new = cls.__name__.removesuffix("Suite"), f"{cls.__module__}:{cls.__name__}"
         old_names = moved_names(cls.__module__, {"SUITE": new, f"{stem}Settings": new})
         vars(sys.modules[cls.__module__]).setdefault("__getattr__", old_names)
 
-    where: Where = options.nested(Where(timeout=24 * 3600.0), "where it runs, as one task")
+    where: Where = options.nested(Where(timeout=LONGEST_SECONDS), "where it runs, as one task")
 
     def check(self) -> Self:
         """Returns settings that can be measured here, or raises; values are checked before."""

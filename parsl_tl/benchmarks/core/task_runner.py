@@ -8,15 +8,19 @@ import os
 import queue
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
+from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.task_process import TaskProcess, reason_of
+
+LONGEST_SECONDS = 24 * 3600.0
+_LEAVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,21 @@ class TaskRunner:
                 futures.append(self.submit(function, *given, fresh=fresh))
                 futures[-1].add_done_callback(lambda done, n=number: leave_if_failed(n, done))  # type: ignore[misc]
             return [_outcome(future) for future in futures], barrier.seconds
+
+    def team(self, count: int, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Lets processes of this machine do a task; it takes its ``Team`` and the arguments.
+
+        Raises:
+            BenchmarkError: one of them failed, or died. The others may wait for it, until the
+                runner is left.
+        """
+        with team_of(count) as team:
+            futures = [self.submit(member.do, task, arguments) for member in team]
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for error in (future.exception() for future in futures if future in ended):
+                if error is not None:
+                    raise BenchmarkError(f"{task.__name__}: {error}") from error
+            return [future.result() for future in futures]
 
 
 @contextlib.contextmanager
@@ -143,16 +162,27 @@ def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]
         finally:
             idle.put(process)
 
+    at_work: set[Future[Any]] = set()
+
+    def submit(*task: Any) -> Future[Any]:
+        future = threads.submit(run, *task)
+        at_work.add(future)
+        future.add_done_callback(at_work.discard)
+        return future
+
     try:
-        yield lambda *task: threads.submit(run, *task)
+        yield submit
     finally:
-        # Whoever still waits for an answer then sees the end of its process.
-        threads.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
-        threads.shutdown(wait=True)
-        for process in processes:
-            process.close()
+        if at_work:
+            # Whoever still waits for an answer then sees the end of its process.
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            threads.shutdown()
+        # Who leaves by itself takes along what a transport has in the machine's shared memory.
+        with ThreadPoolExecutor(count) as leaving:
+            list(leaving.map(lambda process: process.close(_LEAVE_SECONDS), processes))
+        threads.shutdown()  # not before: processes end with the thread that started them
 
 
 def _environment(index: int, count: int) -> dict[str, str]:

@@ -17,9 +17,10 @@ from typing import Any, Final, NamedTuple
 
 from parsl_tl.benchmarks.core import file_cache
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.processes import Processes, Team
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.suite import Row, Suite
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, TaskRunner, Where, task_runner
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import BenchModel, LayerWeights, flat, make_model
 from parsl_tl.benchmarks.formats.file_format import same_arrays
@@ -56,14 +57,15 @@ class BandwidthSuite(Suite):
     case_seconds: float = 4.0
 
     @contextlib.contextmanager
-    def processes_for(self, counts: Sequence[int]) -> Iterator[tuple[Processes, str | None]]:
+    def running(self, at_once: int) -> Iterator[tuple[TaskRunner, str | None]]:
         """Starts processes, and a Redis server if it takes part, of which this gives the socket."""
         with contextlib.ExitStack() as stack:
             has_redis = "redis" in (self.methods or ())
             socket = stack.enter_context(RedisServer()).socket if has_redis else None
-            yield stack.enter_context(Processes(counts)), socket
+            where = Where(timeout=LONGEST_SECONDS)
+            yield stack.enter_context(task_runner(where, at_once)), socket
 
-    def measure_case(self, processes: Processes, case: Case) -> list[Row]:
+    def measure_case(self, runner: TaskRunner, case: Case) -> list[Row]:
         """Returns a row per operation: bytes of all processes, times from first start to last end.
 
         Raises:
@@ -71,7 +73,7 @@ class BandwidthSuite(Suite):
         """
         limits = (self.min_rounds, self.max_rounds, self.case_seconds)
         rows = []
-        for same in zip(*processes.run(case.processes, move_models, case, *limits), strict=True):
+        for same in zip(*runner.team(case.processes, move_models, case, *limits), strict=True):
             seconds = [seconds_of(own) for own in zip(*(one.spans for one in same), strict=True)]
             row = {**same[0].names, "bytes": sum(one.num_bytes for one in same)}
             row |= {"seconds_median": statistics.median(seconds), "seconds_min": min(seconds)}

@@ -16,6 +16,7 @@ from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.options import Presets, option
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS
 from parsl_tl.population import PopulationDescription, plan, write_part
 from parsl_tl.population.draws import random_sequences
 from parsl_tl.reporting.frame_plots import Plot
@@ -25,7 +26,6 @@ from parsl_tl.task_process import TaskProcess
 WAYS: Final = ("json", "json+parquet", "parquet", "arrow")
 _KERAS, _GRAPHS = "keras", "graph by graph"
 _JSON_BYTES = 45_000
-_LONGEST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class GenerateSuite(Suite):
             description = PopulationDescription.of(models, space=space, seed=self.seed)
             # In a fresh process, so that memory is that of this way alone.
             with temporary_folder(self.folder) as out, TaskProcess() as process:
-                measured = process.run(_measure, (way, description, out), _LONGEST_SECONDS)
+                measured = process.run(_measure, (way, description, out), LONGEST_SECONDS)
             rate = models / measured["seconds"]
             row = {"space": space, "way": way, "models": models, "seconds": measured.pop("seconds")}
             rows.append({**row, "models_per_second": rate, "times_keras": None, **measured})

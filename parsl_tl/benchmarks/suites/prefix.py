@@ -204,33 +204,25 @@ class PrefixSuite(Suite):
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
         """Returns titles and tables that fit 100 columns."""
         rows = frames["lcp"]
-        walks = rows.pivot_table("p50_us", ["catalog", "queries"], "method").reindex(columns=[WALK])
-        rows = rows.join(walks.set_axis(["walk p50"], axis=1), on=["catalog", "queries"])
-        kinds = rows.pivot_table("p50_us", ["catalog", "method"], "queries")
-        rows = rows.join(kinds[[MUTATED]], on=["catalog", "method"])
+        walks = rows[rows.method == WALK].set_index(["catalog", "queries"]).p50_us
+        mutated = rows[rows.queries == MUTATED].set_index(["catalog", "method"]).p50_us
+        rows = rows.join(walks.rename("walk p50"), on=["catalog", "queries"])
+        rows = rows.join(mutated.rename(MUTATED), on=["catalog", "method"])
         own, is_random = rows.method == STORE, rows.queries == RANDOM
         beside = {"walk p50": "walk p50", "speedup_vs_walk": "faster"}
-        tables = [
-            (
-                "the store: microseconds per query, and queries/s with 1 and 2 threads\n"
-                "faster: the mean of walking all graphs over the store's",
-                _shown(
-                    rows[own],
-                    {"queries": "queries", **_SPEEDS, **beside, "same_answers": "same answers"},
-                ),
+        beside |= {"same_answers": "same answers"}
+        speeds = "microseconds per query, and queries/s with 1 and 2 threads"
+        faster = "faster: the mean of walking all graphs over the store's"
+        others = "other methods: as above for random queries, and p50 of mutated ones"
+        shown = {
+            f"the store: {speeds}\n{faster}": (own, {"queries": "queries", **_SPEEDS, **beside}),
+            "the store: its catalogs": (
+                own & is_random,
+                {"layers_per_model": "layers /model", **_BUILT},
             ),
-            (
-                "the store: its catalogs",
-                _shown(rows[own & is_random], {"layers_per_model": "layers /model", **_BUILT}),
-            ),
-            (
-                "other methods: as above for random queries, and p50 of mutated ones",
-                _shown(
-                    rows[~own & is_random],
-                    {"method": "method", **_SPEEDS, **_BUILT, MUTATED: MUTATED},
-                ),
-            ),
-        ]
+            others: (~own & is_random, {"method": "method", **_SPEEDS, **_BUILT, MUTATED: MUTATED}),
+        }
+        tables = [(title, _shown(rows[which], heads)) for title, (which, heads) in shown.items()]
         if "openings" in frames:
             table = frames["openings"] * [1, 1e3, 1e3, 1e3, 1e-6, 1e-6]
             heads = {**_OPENINGS, "bytes_log": "log MB", "bytes_snapshot": "snapshot MB"}

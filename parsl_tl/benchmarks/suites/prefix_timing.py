@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from parsl_tl.benchmarks.core.processes import Processes, Team
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, put_catalog
 from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, task_runner
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.tables import percentiles
@@ -168,8 +169,8 @@ def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> 
     """
     rows: list[Row] = []
     for count in counts:
-        with Processes([count]) as processes:
-            told = processes.run(count, ask_the_store, folder, queries)
+        with task_runner(Where(timeout=LONGEST_SECONDS), count) as runner:
+            told = runner.team(count, ask_the_store, folder, queries)
         grown = sum(one for one, _ in told)
         row: Row = {"catalog": told[0][1], "processes": count, "queries": len(queries)}
         row["pss_growth_bytes"] = grown

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from parsl_tl.benchmarks.core.options import Presets, option
-from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
+from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
 from parsl_tl.benchmarks.formats.method import QUERY, Case
 from parsl_tl.benchmarks.suites import remote_report
@@ -146,9 +146,9 @@ class RemoteSuite(BandwidthSuite):
         progress(0.0, f"evolve {self.models:,} models")
         with (
             temporary_folder(self.folder) as root,
-            self.processes_for(sorted({1, *self.clients})) as (processes, socket),
+            self.running(max(self.clients)) as (runner, socket),
         ):
-            run = _Run(self, processes, root, socket, progress)
+            run = _Run(self, runner, root, socket, progress)
             for scheme, servers in run.groups:
                 with temporary_folder(root) as own:
                     run.measure(own, scheme, servers)
@@ -179,12 +179,12 @@ class _Run:
     def __init__(
         self,
         suite: RemoteSuite,
-        processes: Processes,
+        runner: TaskRunner,
         root: Path,
         socket: str | None,
         progress: Progress,
     ) -> None:
-        self._suite, self._processes, self._root = suite, processes, root
+        self._suite, self._runner, self._root = suite, runner, root
         self._socket, self._progress = socket, progress
         self._numbers, self._done = itertools.count(), 0.0
         self.groups = list(itertools.product(suite.transports or (), sorted({1, *suite.providers})))
@@ -213,9 +213,10 @@ class _Run:
         with _serving(scheme, own, num_stores, num_bare, self._catalog) as (servers, bare):
             if servers.uris and count == 1:
                 self._tell(f"{scheme}, latency of queries")
+                where = (scheme, servers.uris[0], next(iter(bare.uris), None), servers.folders[0])
                 for kind, questions in self._queries.items():
-                    case = QueryCase.of(scheme, servers, bare, questions)
-                    rows = measure_latencies(self._processes, case, kind, len(self._catalog))
+                    case = QueryCase(*where, questions)
+                    rows = measure_latencies(self._runner, case, kind, len(self._catalog))
                     self.tables["remote_latency"] += rows
             for shape in self._suite.shapes(count):
                 size, clients = f"{shape[1]:g} MB", _count(shape[2], "client")
@@ -231,10 +232,11 @@ class _Run:
             temporary_folder(self._root) as folder,
             _serving(scheme, folder, 1, 1, catalog) as (servers, bare),
         ):
-            pids = (servers.pids[0], bare.pids[0])
-            case = QueryCase.of(scheme, servers, bare, Queries.of("mutated", drawn).asked())
+            pids, where = (servers.pids[0], bare.pids[0]), (servers.uris[0], bare.uris[0])
+            questions = Queries.of("mutated", drawn).asked()
+            case = QueryCase(scheme, *where, servers.folders[0], questions, walks=True)
             clients, rounds = sorted({1, *suite.clients}), suite.min_rounds
-            rows = measure_small(self._processes, case, catalog, clients, rounds, pids)
+            rows = measure_small(self._runner, case, catalog, clients, rounds, pids)
             self.tables["remote_small"] += rows
 
     def _measure_case(
@@ -254,7 +256,7 @@ class _Run:
                 number=next(self._numbers),
                 questions=tuple((one.keys, one.starts) for one in asked),
             )
-            rows = suite.measure_case(self._processes, case)
+            rows = suite.measure_case(self._runner, case)
         self.tables["remote"] += _rows(series, case, rows)
 
 

@@ -100,12 +100,12 @@ class StoreSuite(BandwidthSuite):
         """Gives ``store``, and of a search ``storage``."""
         with contextlib.ExitStack() as stack:
             roots = {f: stack.enter_context(temporary_folder(f)) for f in self.folders}
-            workers, socket = stack.enter_context(self.processes_for(self.processes))
+            runner, socket = stack.enter_context(self.running(max(self.processes)))
 
             def case(size: float, layers: int, count: int, folder: Path) -> list[Row]:
                 with temporary_folder(roots[folder]) as own:
                     one = Case(own, size, layers, count, self.methods or (), self.seed, socket)
-                    return _rows(folder_kind(folder), one, self.measure_case(workers, one))
+                    return _rows(folder_kind(folder), one, self.measure_case(runner, one))
 
             def search(factor: int) -> list[Row]:
                 with temporary_folder(self.folders[0]) as own:
@@ -119,7 +119,7 @@ class StoreSuite(BandwidthSuite):
                 steps[step] = ("store", case, given)
             # A round's time grows with the bytes, and each case has a part that does not.
             weights = [size * count + 30 for size, _, count, _ in grid]
-            weights += [sum(weights) / 10 / len(self.storage)] * len(self.storage)
+            weights += [0.1 * sum(weights)] * len(self.storage)
             for factor in self.storage:
                 units = f"{16 * factor} to {96 * factor} units"
                 step = f"{self.storage_models:,} evolved models, {units}"
