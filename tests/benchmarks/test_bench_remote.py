@@ -11,7 +11,7 @@ from processes_left import nothing_left, processes_left, workers
 from rich.console import Console
 
 from parsl_tl.benchmarks import formats
-from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
+from parsl_tl.benchmarks.core.store_servers import serving
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote as bench
 from parsl_tl.benchmarks.suites.remote import RemoteSuite
@@ -280,7 +280,7 @@ def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
 def test_a_server_that_does_not_start_tells_why(tmp_path):
     with (
         pytest.raises(BenchmarkError, match=r"did not start.*can be reached by others"),
-        StoreServers("grpc+tcp://0.0.0.0:0", tmp_path, 2),
+        serving("grpc+tcp://0.0.0.0:0", tmp_path, 2),
     ):
         pass
     assert processes_left() == []
@@ -289,7 +289,7 @@ def test_a_server_that_does_not_start_tells_why(tmp_path):
 def test_a_bare_server_that_does_not_start_tells_why(tmp_path):
     with (
         pytest.raises(BenchmarkError, match="a bare-server did not start"),
-        BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", tmp_path, 2),
+        serving("grpc+tcp://192.0.2.1:7", tmp_path, 2, bare=FLIGHT),
     ):
         pass
     assert processes_left() == []

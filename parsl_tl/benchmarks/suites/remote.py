@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 from parsl_tl.benchmarks.core.options import Presets, option
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
-from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
+from parsl_tl.benchmarks.core.store_servers import Servers, open_servers, serving
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
@@ -240,7 +240,7 @@ class _Run:
             self.tables["remote_small"] += rows
 
     def _measure_case(
-        self, scheme: str, shape: _Shape, providers: int, servers: StoreServers, bare: BareServers
+        self, scheme: str, shape: _Shape, providers: int, servers: Servers, bare: Servers
     ) -> None:
         (series, model_mb, clients), suite = shape, self._suite
         asked = self._queries["mutated"][:_QUERIES_AT_ONCE] if series == TOTALS else ()
@@ -263,12 +263,12 @@ class _Run:
 @contextlib.contextmanager
 def _serving(
     scheme: str, folder: Path, stores: int, bare: int, catalog: Catalog
-) -> Iterator[tuple[StoreServers, BareServers]]:
+) -> Iterator[tuple[Servers, Servers]]:
     """Starts servers that hold a catalog, and bare ones, in a folder of their own."""
     address = TRANSPORTS[scheme].format(folder)
     with (
-        StoreServers(address, folder, stores) as servers,
-        BareServers(scheme, address, folder, bare) as others,
+        serving(address, folder, stores) as servers,
+        serving(address, folder, bare, bare=scheme) as others,
     ):
         if servers.uris:
             with open_servers(servers.uris) as store:
