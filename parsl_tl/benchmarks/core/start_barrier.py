@@ -128,7 +128,7 @@ class StartBarrier:
             return are_there or word == _WAIT
 
 
-class Participant:
+class Participant(contextlib.ExitStack):
     """Who takes part, under a number that counts from 0; use it in a ``with``."""
 
     def __init__(self, address: BarrierAddress, number: int) -> None:
@@ -138,20 +138,15 @@ class Participant:
             BenchmarkError: the barrier cannot be reached: it is over, or the network does not
                 let us.
         """
+        super().__init__()
         self._seconds = address.seconds
-        self._connection = _reach(address)
+        self._connection = self.enter_context(_reach(address))
         try:
             answer_challenge(self._connection, address.key)
             self._connection.send_bytes(str(number).encode())
         except (EOFError, OSError, AuthenticationError) as error:
-            self._connection.close()
+            self.close()
             raise BenchmarkError(f"the start was missed: {type(error).__name__}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
     def wait(self) -> None:
         """Says that this participant is ready, and returns when all start.

@@ -16,12 +16,11 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from parsl_tl.benchmarks.core import file_cache
-from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.suite import Row, Suite
 from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.core.team import Team
-from parsl_tl.benchmarks.formats import methods_of, missing_methods
+from parsl_tl.benchmarks.formats import methods_of
 from parsl_tl.benchmarks.formats.bench_model import BenchModel, LayerWeights, flat, make_model
 from parsl_tl.benchmarks.formats.file_format import same_arrays
 from parsl_tl.benchmarks.formats.method import Case, Operation
@@ -29,13 +28,6 @@ from parsl_tl.errors import BenchmarkError
 
 Span = tuple[float, float]  # start and end, in seconds of the clock that all processes share
 NAMES: Final = ("method", "operation", "part", "how")
-
-
-def methods_option(suite: str) -> Any:
-    """Makes the option of the formats that a suite measures."""
-    names = tuple(methods_of(suite))
-    text = f"of {', '.join(names)} (all that are installed)"
-    return option(None, text, choices=names, missing=lambda _: missing_methods(suite))
 
 
 class Moved(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.options import Presets, option
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries
 from parsl_tl.benchmarks.core.room import SHM, check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -97,12 +97,7 @@ class PrefixSuite(Suite):
     folder: Path | None = option(
         None, "where temporary stores go, 2.5 kB per model (/dev/shm if it has room)"
     )
-    methods: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=missing_methods,
-    )
+    methods: tuple[str, ...] | None = names_option(METHODS, missing_methods)
     seed: int = option(0, "of models and queries", least=0)
     usual_agreement: int = 1_000  # unless there are fewer queries
     walk_up_to: int = 60_000  # models up to which `walk` and `walk-arrays` take part

@@ -5,6 +5,7 @@ Ties go to the higher quality, then to the model that was added last.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import time
@@ -12,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Answers(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-class PrefixMethod(ABC):
+class PrefixMethod(contextlib.ExitStack, ABC):
     """One way to find the longest common prefix; use it in a ``with``, then ``build`` once."""
 
     name: ClassVar[str]  # that users type
@@ -60,18 +61,9 @@ class PrefixMethod(ABC):
     # Gives (model id, number of common layers) from what ``ask`` returned.
     answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
-    @abstractmethod
     def __init__(self, folder: Path) -> None:
         """Makes a method without models; what it keeps in files goes into the new folder."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:  # noqa: B027 (what holds memory alone frees it when it goes)
-        """Ends what does not end with the method itself."""
+        super().__init__()
 
     def build(self, catalog: Catalog) -> tuple[float, float]:
         """Stores a catalog; returns seconds, and bytes of memory per model."""
@@ -101,11 +93,9 @@ class _Store(PrefixMethod):
     answer = staticmethod(first_answer)
 
     def __init__(self, folder: Path) -> None:
-        self._store = EmbeddedStore(folder)
+        super().__init__(folder)
+        self._store = self.enter_context(contextlib.closing(EmbeddedStore(folder)))
         self.ask = ask_engine(self._store)
-
-    def close(self) -> None:
-        self._store.close()
 
     def held_bytes(self) -> int:
         # Of the index that all processes of a node share.
@@ -126,7 +116,8 @@ class _Walk(PrefixMethod):
     name, threads = "walk", (1, 2)
     kind: ClassVar[Any] = GraphWalk
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self._walk: Any = self.kind()
         self.ask = self._walk.best
 
@@ -153,7 +144,8 @@ class _NetworkxWalk(PrefixMethod):
 
     name = "networkx"
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         if (missing := networkx_missing()) is not None:
             raise BenchmarkError(missing)
         self._networkx: Any = importlib.import_module("networkx")
@@ -216,22 +208,10 @@ class _RedisKeys(PrefixMethod):
     name = "redis"
     arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
 
-    def __init__(self, _: Path) -> None:
-        self._server = RedisServer()
-        self._client: Any = None
-
-    def __enter__(self) -> Self:
-        self._client = self._server.__enter__().connect()
-        return self
-
-    @property
-    def pid(self) -> int | None:
-        return self._server.pid
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._server.close()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.server = self.enter_context(RedisServer())
+        self._client = self.enter_context(contextlib.closing(self.server.connect()))
 
     def held_bytes(self) -> int:
         return int(self._client.info("memory")["used_memory"])

@@ -14,16 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from parsl_tl.benchmarks.core.options import Presets, option
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
 from parsl_tl.benchmarks.core.store_servers import Servers, open_servers, serving
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
+from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
 from parsl_tl.benchmarks.formats.method import QUERY, Case
 from parsl_tl.benchmarks.suites import remote_report
-from parsl_tl.benchmarks.suites.bandwidth import BandwidthSuite, methods_option, ratio
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthSuite, ratio
 from parsl_tl.benchmarks.suites.remote_queries import QueryCase, measure_latencies, measure_small
 from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
 from parsl_tl.errors import NativeModuleError
@@ -97,14 +98,12 @@ class RemoteSuite(BandwidthSuite):
     providers: tuple[int, ...] = option(
         (1, 2, 4), "servers that make up the store", least=1, most=_MOST
     )
-    transports: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(TRANSPORTS)} (all that are compiled in)",
-        metavar="SCHEME",
-        choices=tuple(TRANSPORTS),
-        missing=missing_transports,
+    transports: tuple[str, ...] | None = names_option(
+        TRANSPORTS, missing_transports, "of {} (all that are compiled in)", metavar="SCHEME"
     )
-    methods: tuple[str, ...] | None = methods_option("remote")
+    methods: tuple[str, ...] | None = names_option(
+        methods_of("remote"), lambda _: missing_methods("remote")
+    )
     models: int = option(10_000, "that are searched for prefixes", least=1)
     catalogs: tuple[int, ...] = option(
         (1, 10, 100, 1_000),

@@ -19,7 +19,7 @@ import pandas as pd
 
 from parsl_tl.benchmarks.core import file_cache
 from parsl_tl.benchmarks.core.networks import Network, Networks, build_network, check_network_room
-from parsl_tl.benchmarks.core.options import nested, option
+from parsl_tl.benchmarks.core.options import names_option, nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
@@ -64,9 +64,7 @@ class SaveSuite(Suite):
     out = "runs/save"
     has_tasks = True
 
-    formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(FILE_FORMATS)} (all)", choices=tuple(FILE_FORMATS)
-    )
+    formats: tuple[str, ...] | None = names_option(FILE_FORMATS, text="of {} (all)")
     repeats: int = option(3, "of each network and format", least=1)
     sync: bool = option(False, "saving ends with an fsync")
     folder: Path | None = option(None, "of the files (the system's temporary one)")
@@ -160,9 +158,7 @@ class LoadSuite(Suite):
     files: tuple[Path, ...] = option(
         (), "read these, and no --model", metavar="FILE", may_be_empty=True
     )
-    formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(LAYER_FORMATS)} (all)", choices=tuple(LAYER_FORMATS)
-    )
+    formats: tuple[str, ...] | None = names_option(LAYER_FORMATS, text="of {} (all)")
     layers: tuple[str, ...] = option((), "read these layers", may_be_empty=True)
     count: tuple[int, ...] = option((), "read the first N", least=1, may_be_empty=True)
     share: tuple[float, ...] = option(

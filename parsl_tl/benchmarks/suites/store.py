@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from parsl_tl.benchmarks.core.options import Presets, option
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, in_steps, pivot, silent
+from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB
 from parsl_tl.benchmarks.formats.method import READ, WRITE, Case
-from parsl_tl.benchmarks.suites.bandwidth import NAMES, BandwidthSuite, cells, methods_option, ratio
+from parsl_tl.benchmarks.suites.bandwidth import NAMES, BandwidthSuite, cells, ratio
 from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
@@ -75,7 +76,9 @@ class StoreSuite(BandwidthSuite):
         (Path("/dev/shm"), Path()),
         "where temporary folders go, at most one on tmpfs and one on a disk",
     )
-    methods: tuple[str, ...] | None = methods_option("store")
+    methods: tuple[str, ...] | None = names_option(
+        methods_of("store"), lambda _: missing_methods("store")
+    )
     seed: int = option(0, "of weights and order", least=0)
     storage: tuple[int, ...] = (1, 2)  # widths of the models of a search, times the usual ones
     storage_models: int = 1000

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.options import nested, option
+from parsl_tl.benchmarks.core.options import names_option, nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -58,11 +58,8 @@ class TransferSuite(Suite):
     small = ("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2")
     has_tasks = True
 
-    transfer: tuple[str, ...] | None = option(
-        None,
-        f"methods, of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=missing_methods,
+    transfer: tuple[str, ...] | None = names_option(
+        METHODS, missing_methods, "methods, of {} (all that are installed)"
     )
     n_iter: int = option(10, "models per worker", least=1)
     donors: int = option(5, "models that are there before", least=1)
