@@ -136,13 +136,13 @@ class FreezeSuite(Suite):
         return list(frames["freeze_checks"].query("not holds").statement)
 
 
-def lessons() -> dict[str, tuple[str, str]]:
-    """Returns the text and the code of each lesson, by its name."""
+def lessons() -> dict[str, tuple[str, list[str]]]:
+    """Returns by the name of each lesson its text, and its code behind that of all."""
     begin, *sections = _PAGE.read_text(encoding="utf-8").split("\n## ")
     found = {}
     for section in sections:
         name, _, text = section.partition("\n\n")
-        code = "\n".join(_BLOCK.findall(begin) + _BLOCK.findall(text))
+        code = _BLOCK.findall(begin) + _BLOCK.findall(text)
         found[name.lower().replace(" ", "_")] = (_BLOCK.sub("", text).strip(), code)
     return found
 
@@ -154,7 +154,10 @@ def checks_of(lesson: str) -> list[Check]:
     def check(statement: str, holds: object, seen: object = "") -> None:
         found.append(Check(lesson, statement, bool(holds), str(seen)))
 
-    exec(compile(lessons()[lesson][1], f"{_PAGE}: {lesson}", "exec"), {"check": check})
+    namespace: dict[str, Any] = {}
+    for code in lessons()[lesson][1]:
+        exec(compile(code, f"{_PAGE}: {lesson}", "exec"), namespace)
+        namespace["check"] = check  # in place of the page's own
     return found
 
 
