@@ -42,18 +42,17 @@ class Moved(NamedTuple):
 class BandwidthSuite(Suite):
     """Cases of formats that move models; at least so many rounds, at most as many as fit a time."""
 
-    methods: tuple[str, ...] | None = None
-    seed: int = 0
     min_rounds: int = 5
     max_rounds: int = 31
     case_seconds: float = 4.0
 
     @contextlib.contextmanager
-    def running(self, at_once: int) -> Iterator[tuple[TaskRunner, str | None]]:
+    def running(
+        self, at_once: int, methods: Sequence[str]
+    ) -> Iterator[tuple[TaskRunner, str | None]]:
         """Starts processes, and a Redis server if it takes part, of which this gives the socket."""
         with contextlib.ExitStack() as stack:
-            has_redis = "redis" in (self.methods or ())
-            socket = stack.enter_context(RedisServer()).socket if has_redis else None
+            socket = stack.enter_context(RedisServer()).socket if "redis" in methods else None
             where = Where(timeout=LONGEST_SECONDS)
             yield stack.enter_context(task_runner(where, at_once)), socket
 

@@ -145,7 +145,7 @@ class RemoteSuite(BandwidthSuite):
         progress(0.0, f"evolve {self.models:,} models")
         with (
             temporary_folder(self.folder) as root,
-            self.running(max(self.clients)) as (runner, socket),
+            self.running(max(self.clients), self.methods or ()) as (runner, socket),
         ):
             run = _Run(self, runner, root, socket, progress)
             for scheme, servers in run.groups:

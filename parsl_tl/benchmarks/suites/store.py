@@ -101,13 +101,14 @@ class StoreSuite(BandwidthSuite):
 
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``store``, and of a search ``storage``."""
+        methods = self.methods or ()
         with contextlib.ExitStack() as stack:
             roots = {f: stack.enter_context(temporary_folder(f)) for f in self.folders}
-            runner, socket = stack.enter_context(self.running(max(self.processes)))
+            runner, socket = stack.enter_context(self.running(max(self.processes), methods))
 
             def case(size: float, layers: int, count: int, folder: Path) -> list[Row]:
                 with temporary_folder(roots[folder]) as own:
-                    one = Case(own, size, layers, count, self.methods or (), self.seed, socket)
+                    one = Case(own, size, layers, count, methods, self.seed, socket)
                     return _rows(folder_kind(folder), one, self.measure_case(runner, one))
 
             def search(factor: int) -> list[Row]:
