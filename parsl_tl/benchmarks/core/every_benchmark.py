@@ -68,7 +68,7 @@ def run_benchmarks(
     if unknown := [name for name in names if name not in known]:
         choices = ", ".join(known)
         raise InvalidValueError(f"there is no benchmark {unknown[0]!r}; choose from {choices}")
-    steps = {known[name].title: known[name] for name in names or known}
+    steps = [(known[name].title, known[name]) for name in names or known]
     return [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
 
 

@@ -33,11 +33,11 @@ def silent(share: float, text: str) -> None:
 
 
 def in_steps(
-    progress: Progress, steps: Mapping[str, T], weights: Sequence[float] = ()
+    progress: Progress, steps: Sequence[tuple[str, T]], weights: Sequence[float] = ()
 ) -> Iterator[T]:
-    """Yields the values of steps by their texts, and shows each; time goes by their weights."""
+    """Yields what stands behind the texts of steps, and shows each; time goes by their weights."""
     weights, done = weights or [1.0] * len(steps), 0.0
-    for (text, step), weight in zip(steps.items(), weights, strict=True):
+    for (text, step), weight in zip(steps, weights, strict=True):
         progress(done / sum(weights), text)
         yield step
         done += weight

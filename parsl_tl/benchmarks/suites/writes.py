@@ -107,11 +107,11 @@ class WriteSuite(Suite):
         tables: Tables = {"writes": [], "write_tasks": []}
         axes = (self.networks.all, self.measurements, self.num_procs, self.num_changes)
         grid = itertools.product(*axes, self.formats or (), range(1, self.repeats + 1))
-        steps = {
-            f"{given[0].label}, {given[1]}, {given[2]} processes, {given[4]}, changes {given[3]} "
-            f"({given[5]}/{self.repeats})": given
-            for given in grid
-        }
+        steps = []
+        for given in grid:
+            network, measurement, procs, changes, name, repeat = given
+            step = f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
+            steps.append((f"{step} ({repeat}/{self.repeats})", given))
         progress(0.0, "starting processes")
         with task_runner(self.where, max(self.num_procs)) as runner:
             runner.submit(time.time).result()  # workers may stand in a queue for long
