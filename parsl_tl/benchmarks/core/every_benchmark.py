@@ -69,7 +69,9 @@ def run_benchmarks(
         choices = ", ".join(known)
         raise InvalidValueError(f"there is no benchmark {unknown[0]!r}; choose from {choices}")
     steps = [(known[name].title, known[name]) for name in names or known]
-    return [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
+    runs = [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
+    progress(1.0, "done")
+    return runs
 
 
 def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:

@@ -122,6 +122,7 @@ class WriteSuite(Suite):
                 finally:  # as far as the folder is seen from here
                     shutil.rmtree(case.place.folder, ignore_errors=True)
                 _add_rows(tables, case, repeat, reports, seconds)
+        progress(1.0, "done")
         return tables
 
     def _case(self, network: Network, measurement: str, name: str, changes: int) -> WriteCase:
