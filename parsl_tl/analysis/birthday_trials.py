@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.analysis.architecture_source import ArchitectureSource, KeyedModels, SpaceSource
 from parsl_tl.analysis.confidence import Interval, mean_interval
-from parsl_tl.population.aging_evolution import evolve, mutate_rows
+from parsl_tl.population.aging_evolution import evolve, mutate_rows, sequence_dtype
 from parsl_tl.store.prefix_index import PrefixIndex
 
 # Streams of random numbers of different use never meet.
@@ -169,5 +169,5 @@ def children(
 ) -> NDArray[np.integer]:
     """Returns children of random members among the latest ``window``, each with one change."""
     parents = rng.integers(max(0, len(arch_seqs) - window), len(arch_seqs), size=num)
-    # Evolution is written for sequences of one byte per choice.
-    return mutate_rows(arch_seqs[parents].astype(np.int8), source.space, rng)
+    rows = arch_seqs[parents].astype(sequence_dtype(source.space))
+    return mutate_rows(rows, source.space, rng)

@@ -63,6 +63,7 @@ def _generate(args: argparse.Namespace) -> int:
     from parsl_tl.executor_watch import ExecutorWatch
     from parsl_tl.parsl_kernel import parsl_kernel
     from parsl_tl.population.folder import remove_unfinished
+    from parsl_tl.population.redraws import redraws_text
     from parsl_tl.tasks import population_futures
 
     if args.parts is not None and args.parts < 1:
@@ -99,6 +100,8 @@ def _generate(args: argparse.Namespace) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    if text := redraws_text(report.redrawn for report in reports):
+        console.print(text, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -15,6 +15,7 @@ from parsl_tl.errors import ParslTLError
 from parsl_tl.mpi import world
 from parsl_tl.population.folder import remove_parts
 from parsl_tl.population.generate import PartReport, PopulationTask, part_bounds, write_part
+from parsl_tl.population.redraws import redraws_text
 from parsl_tl.reporting.console import make_console, show_progress
 
 
@@ -114,3 +115,5 @@ def _tell(task: PopulationTask, reports: Sequence[PartReport], seconds: float) -
         f"{models:,} models{evolved} in {seconds:.1f} s ({models / seconds:,.0f} models/s on "
         f"{len(reports)} ranks), {size} in {task.folder}"
     )
+    if text := redraws_text(report.redrawn for report in reports):
+        print(text)

@@ -6,20 +6,37 @@ import argparse
 import math
 from typing import Any
 
+from parsl_tl.arguments import positive_int
 from parsl_tl.cli.name_values import parse_pairs
+from parsl_tl.cli.space_trial import run_space_trial
 
 
 def add_listing_commands(subparsers: Any) -> None:
     """Adds the three commands to the program's parser."""
     spaces = subparsers.add_parser(
         "spaces",
-        help="list search spaces, or the choices of one",
-        epilog="example: parsl-tl spaces dense-skip --arg num_layers=10",
+        help="list search spaces, show the choices of one, or try it for a problem",
+        epilog="examples: parsl-tl spaces dense-skip --arg num_layers=10; "
+        "parsl-tl spaces lenet --problem digits --problem-arg flat=False --draws 20",
     )
     spaces.add_argument("name", nargs="?", help="show the choices of this space")
     spaces.add_argument(
         "--arg", action="append", default=[], metavar="NAME=VALUE", help="its argument; repeatable"
     )
+    spaces.add_argument(
+        "--problem",
+        help="draw architectures for this problem, build them, train each with one batch, and "
+        "count what fails and why; exit code 1 if something does",
+    )
+    spaces.add_argument(
+        "--problem-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the problem; repeatable",
+    )
+    spaces.add_argument("--draws", type=positive_int, default=50, help="architectures to try (50)")
+    spaces.add_argument("--seed", type=int, default=0, help="of the draws (0)")
     spaces.set_defaults(run=_spaces)
     problems = subparsers.add_parser("problems", help="list problems")
     problems.set_defaults(run=_problems)
@@ -33,6 +50,8 @@ def _spaces(args: argparse.Namespace) -> int:
 
     from parsl_tl.spaces import get_space, list_spaces
 
+    if args.problem is not None:
+        return run_space_trial(args)
     if args.name is None:
         table = Table("space", "choices", "architectures", title="Search spaces")
         for name in list_spaces():

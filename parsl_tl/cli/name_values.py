@@ -10,7 +10,7 @@ from parsl_tl.errors import InvalidValueError
 
 
 def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Reads ``name=value`` arguments; values are Python literals, or else texts.
+    """Reads ``name=value`` arguments; values are Python literals, true, false, or else texts.
 
     Raises:
         InvalidValueError: there is no ``=``.
@@ -25,7 +25,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_choices(pairs: Sequence[str]) -> dict[str, list[Any]]:
-    """Reads ``name=value,value,...`` arguments; each value is a Python literal, or else a text.
+    """Reads ``name=value,value,...`` arguments; values as ``parse_pairs`` reads them.
 
     Raises:
         InvalidValueError: there is no ``=``, or no value.
@@ -40,6 +40,8 @@ def parse_choices(pairs: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _literal(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

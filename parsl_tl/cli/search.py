@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
@@ -90,7 +91,8 @@ def _search(args: argparse.Namespace) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    _show_best(console, frame, args.out)
+    measured = [name.removeprefix("-") for name in campaign.settings.minimize]
+    _show_best(console, frame, args.out, [name for name in measured if name in frame])
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
     if len(frame) < progress.total:  # which is less where a space has no more architectures
@@ -139,6 +141,8 @@ def _show_data(campaign: Any) -> None:
     table = campaign.problem.data_table()
     if table is None:
         return
+    if preprocessing := campaign.problem.preprocessing():
+        preprocessing.save(campaign.folder / "preprocessing.json")
     frame, console = table.to_pandas(), make_console()
     file = campaign.folder / "data.csv"
     frame.to_csv(file, index=False)
@@ -148,27 +152,32 @@ def _show_data(campaign: Any) -> None:
         console.print(more, markup=False, highlight=False, soft_wrap=True)
 
 
-def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
-    """Prints the five best models and where everything is."""
+def _show_best(console: Any, frame: pd.DataFrame, out: str, measured: Sequence[str]) -> None:
+    """Prints the five best models, with what else was measured, and where everything is."""
     import pandas as pd
     from rich.table import Table
+
+    from parsl_tl.search.results import best_first
 
     failures = frame["failure"].value_counts()
     for reason, count in failures.items():
         console.print(f"{count} evaluations failed: {reason} (see results.csv, column error)")
-    best = frame[frame["objective"].notna()].nlargest(5, "objective")
+    best = best_first(frame).head(5)
     if best.empty:
         console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")
         return
     title = "Best five"
     if "pareto" in frame:
-        best = frame[frame["pareto"]].sort_values("objective", ascending=False).head(_FRONT)
+        best = best_first(frame[frame["pareto"]]).head(_FRONT)
         title = "Pareto front: nothing found beats these in everything (column pareto)"
     table = Table(title=title)
     table.add_column("model", no_wrap=True)
     # Of all columns, the network gets what room there is; narrow terminals show the first ones.
     shown = 5 if console.width >= _WIDE else 3 if "pareto" not in frame else 4
     for column in ("objective", "layers", "transferred", "parameters", "seconds")[:shown]:
+        table.add_column(column, justify="right", no_wrap=True)
+    others = [name for name in measured if name not in ("layers", "parameters")]
+    for column in others:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold", min_width=20)
     for row in best.to_dict("records"):
@@ -182,7 +191,8 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
             f"{row['parameters_total']:,.0f}",
             f"{row['seconds_total']:.1f}",
         )
-        table.add_row(row["model_id"], *figures[:shown], row["architecture"])
+        more = (f"{row[name]:.4g}" for name in others)
+        table.add_row(row["model_id"], *figures[:shown], *more, row["architecture"])
     console.print(table)
     files = ", ".join(f"{out}/{name}" for name in _RESULTS)
     console.print(f"Results: {files}", soft_wrap=True)
@@ -190,8 +200,9 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str) -> None:
 
 def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:
     """Says how to get at the best model."""
-    best = frame[frame["objective"].notna()].nlargest(1, "objective")
-    for model_id in best["model_id"]:
+    from parsl_tl.search.results import best_first
+
+    for model_id in best_first(frame).head(1)["model_id"]:
         console.print(
             f"A model as a Keras file: parsl-tl store export {out} {model_id} best.keras",
             soft_wrap=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from parsl_tl.spaces.mutation import uniform_weights
 
 _BLOCK = 16384
 _SCALE = 1 << 20
+
+Sequences: TypeAlias = NDArray[np.int8] | NDArray[np.int16]
+"""[n, choices]: int8, or int16 where a choice has more than 127 values."""
 
 
 class SyntheticFitness:
@@ -37,39 +41,56 @@ class SyntheticFitness:
             for choice in space.choices()
         ]
         self._salt = (seed % 2**64).to_bytes(8, "little")
+        self._format = _format_of(sequence_dtype(space))
 
-    def worth(self, arch_seq: bytes | bytearray) -> int:
-        """Returns the sum of worths."""
-        return sum(row[value] for row, value in zip(self.worths, arch_seq, strict=True))
+    def worth(self, arch_seq: bytes) -> int:
+        """Returns the sum of worths of a sequence, given as the bytes of its numbers."""
+        values = memoryview(arch_seq).cast(self._format)
+        return sum(row[value] for row, value in zip(self.worths, values, strict=True))
 
     def quality(self, arch_seq: bytes, worth: int) -> float:
-        """Returns the fitness of a sequence, one byte per choice, whose worth is known."""
+        """Returns the fitness of a sequence, given as ``worth`` takes it, whose worth is known."""
         digest = hashlib.blake2b(arch_seq, digest_size=8, salt=self._salt).digest()
         noise = int.from_bytes(digest, "little") / 2**63 - 1.0
         return worth / _SCALE + noise
 
-    def qualities(self, arch_seqs: NDArray[np.int8]) -> NDArray[np.float64]:
+    def qualities(self, arch_seqs: Sequences) -> NDArray[np.float64]:
         """Returns the fitness of each row, float64 [n]."""
         rows = [row.tobytes() for row in arch_seqs]
         return np.array([self.quality(row, self.worth(row)) for row in rows], np.float64)
 
 
-def random_sequences(space: SearchSpace, num: int, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Returns sequences drawn uniformly from the space, int8 [num, choices].
+def sequence_dtype(space: SearchSpace) -> np.dtype[Any]:
+    """Returns the dtype of the sequences of a space: int8 where every number fits, else int16.
 
     Raises:
-        InvalidValueError: a choice has more than 127 values.
+        InvalidValueError: a choice has more than 32,767 values.
+    """
+    largest = max(len(choice.values) for choice in space.choices())
+    for dtype in (np.dtype(np.int8), np.dtype(np.int16)):
+        if largest <= np.iinfo(dtype).max:
+            return dtype
+    raise InvalidValueError(f"a choice has {largest:,} values, more than the 32,767 that fit")
+
+
+def _format_of(dtype: np.dtype[Any]) -> Literal["b", "h"]:
+    """Returns how ``memoryview`` calls a dtype of sequences."""
+    return "b" if dtype.itemsize == 1 else "h"
+
+
+def random_sequences(space: SearchSpace, num: int, rng: np.random.Generator) -> Sequences:
+    """Returns sequences drawn uniformly from the space, [num, choices].
+
+    Raises:
+        InvalidValueError: a choice has more than 32,767 values.
     """
     sizes = [len(choice.values) for choice in space.choices()]
-    if max(sizes) > np.iinfo(np.int8).max:
-        raise InvalidValueError(f"a choice has {max(sizes)} values, more than the 127 that fit")
-    return rng.integers(sizes, size=(num, len(sizes)), dtype=np.int8)
+    drawn: Sequences = rng.integers(sizes, size=(num, len(sizes)), dtype=sequence_dtype(space))
+    return drawn
 
 
-def mutate_rows(
-    arch_seqs: NDArray[np.int8], space: SearchSpace, rng: np.random.Generator
-) -> NDArray[np.int8]:
-    """Returns copies, int8 [n, choices], each with one choice changed to another value."""
+def mutate_rows(arch_seqs: Sequences, space: SearchSpace, rng: np.random.Generator) -> Sequences:
+    """Returns copies, [n, choices], each with one choice changed to another value."""
     positions, draws = _draw_mutations(space, len(arch_seqs), rng)
     rows = np.arange(len(arch_seqs))
     children = arch_seqs.copy()
@@ -93,7 +114,7 @@ def evolve(
     window: int,
     sample_size: int,
     progress: Callable[[int], None],
-) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[Sequences, NDArray[np.int64], NDArray[np.float64]]:
     """Evolves sequences; the first ``window`` are random.
 
     Args:
@@ -105,12 +126,14 @@ def evolve(
         progress: called now and then with the number of sequences so far.
 
     Returns:
-        Sequences, int8 [n, choices]; indices of parents, int64 [n], -1 for none; qualities,
+        Sequences, [n, choices]; indices of parents, int64 [n], -1 for none; qualities,
         float64 [n].
     """
     rng = np.random.default_rng([seed, 0])
     fitness = SyntheticFitness(space, seed)
-    arch_seqs = np.empty((num_models, len(space.choices())), np.int8)
+    dtype = sequence_dtype(space)
+    format_ = _format_of(dtype)
+    arch_seqs = np.empty((num_models, len(space.choices())), dtype)
     parents = np.full(num_models, -1, np.int64)
     num_random = min(window, num_models)
     arch_seqs[:num_random] = random_sequences(space, num_random, rng)
@@ -134,9 +157,10 @@ def evolve(
         ):
             parent = max(sample, key=quality_of)
             child = bytearray(alive[parent])
-            old = child[position]
+            values = memoryview(child).cast(format_)
+            old = values[position]
             new = draw + (draw >= old)
-            child[position] = new
+            values[position] = new
             row = bytes(child)
             table = fitness.worths[position]
             worth = worths[parent] + table[new] - table[old]
@@ -148,7 +172,7 @@ def evolve(
             born.append(row)
             born_qualities.append(quality)
         end = start + size
-        arch_seqs[start:end] = np.frombuffer(b"".join(born), np.int8).reshape(size, -1)
+        arch_seqs[start:end] = np.frombuffer(b"".join(born), dtype).reshape(size, -1)
         parents[start:end] = born_parents
         qualities[start:end] = born_qualities
     progress(num_models)

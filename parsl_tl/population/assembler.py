@@ -20,6 +20,14 @@ class Assembler(ABC):
 
     class_names: list[str]
 
+    def impossible(self, arch_seqs: NDArray[np.integer]) -> dict[int, str]:
+        """Returns why architectures cannot exist, by the numbers of their rows; all can by default.
+
+        Args:
+            arch_seqs: [n, choices], every index within its choice.
+        """
+        return {}
+
     @abstractmethod
     def assemble(self, arch_seqs: NDArray[np.integer]) -> FlatGraphs:
         """Assembles architectures; keep it to some thousands, as all are in memory.

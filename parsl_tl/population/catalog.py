@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
 from parsl_tl.population.aging_evolution import (
+    Sequences,
     SyntheticFitness,
     evolve,
     mutate_rows,
@@ -33,7 +34,7 @@ class Catalog:
     Layers stand in the order of ``DenseSkipSpace(num_layers).build(seq, (10,), (1,))``.
 
     Attributes:
-        arch_seqs: int8 [n, choices].
+        arch_seqs: [n, choices].
         parents: int64 [n], index of the parent, -1 for none.
         qualities: float64 [n].
         layer_starts: int64 [n + 1].
@@ -48,7 +49,7 @@ class Catalog:
         seed: of the fitness behind the qualities.
     """
 
-    arch_seqs: NDArray[np.int8]
+    arch_seqs: Sequences
     parents: NDArray[np.int64]
     qualities: NDArray[np.float64]
     layer_starts: NDArray[np.int64]
@@ -198,7 +199,7 @@ def mutated_queries(catalog: Catalog, num: int, seed: int, window: int = 1000) -
 
 def _assemble(
     space: DenseSkipSpace,
-    arch_seqs: NDArray[np.int8],
+    arch_seqs: Sequences,
     parents: NDArray[np.int64],
     qualities: NDArray[np.float64],
     seed: int,

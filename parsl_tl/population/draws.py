@@ -19,7 +19,9 @@ _RANDOM, _MUTATION = range(2)
 _MAX_VALUES = np.iinfo(np.int16).max
 
 
-def random_sequences(sizes: Sequence[int], seed: int, first: int, count: int) -> NDArray[np.int16]:
+def random_sequences(
+    sizes: Sequence[int], seed: int, first: int, count: int, attempt: int = 0
+) -> NDArray[np.int16]:
     """Returns architecture sequences drawn uniformly and independently.
 
     The generator is Philox-4x64 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
@@ -30,6 +32,7 @@ def random_sequences(sizes: Sequence[int], seed: int, first: int, count: int) ->
         seed: 0 or more.
         first: number of the first model.
         count: how many models.
+        attempt: another number for other draws of the same models.
 
     Returns:
         int16 [count, choices].
@@ -37,7 +40,7 @@ def random_sequences(sizes: Sequence[int], seed: int, first: int, count: int) ->
     Raises:
         InvalidValueError: a choice has more than 32,767 values, or none; a negative seed.
     """
-    words = _words(seed, _RANDOM, 0, first, count, len(sizes))
+    words = _words(seed, (attempt, 0, _RANDOM), first, count, len(sizes))
     return _scale(words, _checked(sizes)).astype(np.int16)
 
 
@@ -48,6 +51,7 @@ def mutated(
     seed: int,
     generation: int,
     first: int,
+    attempt: int = 0,
 ) -> NDArray[np.int16]:
     """Returns copies in each of which exactly one choice has another value.
 
@@ -59,12 +63,13 @@ def mutated(
         seed: 0 or more.
         generation: how many mutations the population has been through; every one draws anew.
         first: number of the first model.
+        attempt: another number for other draws of the same models.
 
     Raises:
         InvalidValueError: see ``random_sequences``.
     """
     limits = _checked(sizes)
-    words = _words(seed, _MUTATION, generation, first, len(arch_seqs), 2)
+    words = _words(seed, (attempt, generation, _MUTATION), first, len(arch_seqs), 2)
     # Where the running sum of weights passes a number from 0 to below 1.
     bounds = np.cumsum(weights / weights.sum())
     shares = (words[:, 0] >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -88,13 +93,24 @@ def _checked(sizes: Sequence[int]) -> NDArray[np.uint64]:
 
 
 def _words(
-    seed: int, purpose: int, generation: int, first: int, count: int, per_model: int
+    seed: int, stream: tuple[int, int, int], first: int, count: int, per_model: int
 ) -> NDArray[np.uint64]:
-    """Returns the random numbers of models, uint64 [count, per_model]."""
+    """Returns the random numbers of models, uint64 [count, per_model].
+
+    Args:
+        seed: 0 or more.
+        stream: attempt, generation and purpose, which have streams of their own.
+        first: number of the first model.
+        count: how many models.
+        per_model: numbers of each.
+    """
+    attempt, generation, purpose = stream
     if not 0 <= seed < 2**64:
         raise InvalidValueError(f"seed={seed!r} must lie between 0 and 2^64 - 1")
     counts = -(-per_model // _PER_COUNT)
-    generator = np.random.Philox(key=np.array([seed, generation << 8 | purpose], np.uint64))
+    generator = np.random.Philox(
+        key=np.array([seed, attempt << 56 | generation << 8 | purpose], np.uint64)
+    )
     generator.advance(first * counts)
     words = generator.random_raw(count * counts * _PER_COUNT)
     return words.reshape(count, counts * _PER_COUNT)[:, :per_model]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +15,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from parsl_tl.errors import PopulationError
+from parsl_tl.errors import ImpossibleArchitectureError, PopulationError
 from parsl_tl.imports import add_import_folders, import_folders
+from parsl_tl.population.assembler import Assembler
 from parsl_tl.population.assembler_choice import assembler_for
 from parsl_tl.population.description import PopulationDescription
 from parsl_tl.population.draws import mutated, random_sequences
 from parsl_tl.population.folder import PopulationFolder
 from parsl_tl.population.names import FORMATS
 from parsl_tl.population.part_files import SCHEMA, PartWriter, population_batch
+from parsl_tl.population.redraws import replace_impossible
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import uniform_weights
 
@@ -59,12 +64,14 @@ class PartReport(NamedTuple):
         models: how many.
         bytes: of its files.
         seconds: it took.
+        redrawn: how many members could not exist and were drawn again, by reason.
     """
 
     part: int
     models: int
     bytes: int
     seconds: float
+    redrawn: Mapping[str, int] = {}
 
 
 def plan(
@@ -111,7 +118,8 @@ def plan(
     if evolve_count:
         uniform_weights(space)  # tells if there is nothing to change
     shapes = (description.input_shape, description.output_shape, description.output_activation)
-    space.build([0] * len(space.choices()), *shapes)
+    with contextlib.suppress(ImpossibleArchitectureError):  # others are possible
+        space.build([0] * len(space.choices()), *shapes)
     _check_writable(out)
     return PopulationTask(
         description,
@@ -160,6 +168,7 @@ def write_part(
     )
     with_json = "json" in task.formats
     with_table = len(task.formats) > with_json
+    redrawn: Counter[str] = Counter()
     metadata = {
         **description.to_dict(),
         "evolve_count": task.evolve_count,
@@ -171,7 +180,7 @@ def write_part(
     with PartWriter(task.folder, part, task.formats, metadata) as writer:
         number = first
         size = _CHUNK_WITH_JSON if with_json else _CHUNK
-        for rows in _sequences(task, space, first, end, size):
+        for rows in _sequences(task, space, assembler, redrawn, first, end, size):
             text = b""
             if with_json:
                 flat, text = assembler.assemble_with_json(rows)
@@ -185,29 +194,68 @@ def write_part(
             number += len(rows)
             progress(number - first)
         num_bytes = writer.commit()
-    return PartReport(part, end - first, num_bytes, time.perf_counter() - start)
+    return PartReport(part, end - first, num_bytes, time.perf_counter() - start, dict(redrawn))
 
 
 _NO_ROWS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 
 
 def _sequences(
-    task: PopulationTask, space: SearchSpace, first: int, end: int, size: int
+    task: PopulationTask,
+    space: SearchSpace,
+    assembler: Assembler,
+    redrawn: Counter[str],
+    first: int,
+    end: int,
+    size: int,
 ) -> Iterator[NDArray[np.int16]]:
-    """Yields the sequences of a part, ``size`` at a time at most."""
+    """Yields the sequences of a part, all of them possible, ``size`` at a time at most."""
     sizes = [len(choice.values) for choice in space.choices()]
-    weights = uniform_weights(space) if task.evolve_count else None
-    description = task.description
     number = first
-    for rows in _initial_sequences(task, sizes, first, end, size):
+    for initial in _initial_sequences(task, sizes, first, end, size):
+        rows = initial
         num_evolved = min(max(task.evolve_count - number, 0), len(rows))
-        if weights is not None and num_evolved:
+        if num_evolved:
             rows = rows.copy()
-            rows[:num_evolved] = mutated(
-                rows[:num_evolved], sizes, weights, description.seed, description.generation, number
-            )
+            rows[:num_evolved] = _mutated(task, space, rows[:num_evolved], number)
+        draw_again = partial(_draw_again, task, space, initial, number)
+        yield replace_impossible(rows, assembler, draw_again, redrawn)
         number += len(rows)
-        yield rows
+
+
+def _mutated(
+    task: PopulationTask,
+    space: SearchSpace,
+    rows: NDArray[np.int16],
+    first: int,
+    attempt: int = 0,
+) -> NDArray[np.int16]:
+    sizes = [len(choice.values) for choice in space.choices()]
+    seed, generation = task.description.seed, task.description.generation
+    return mutated(rows, sizes, uniform_weights(space), seed, generation, first, attempt)
+
+
+def _draw_again(
+    task: PopulationTask,
+    space: SearchSpace,
+    initial: NDArray[np.int16],
+    first: int,
+    index: int,
+    attempt: int,
+) -> NDArray[np.int16]:
+    """Returns another sequence for one of the rows of which the first has the number ``first``."""
+    number = first + index
+    if number < task.evolve_count:
+        parent = initial[index : index + 1]
+        return _mutated(task, space, parent, number, attempt).reshape(-1)
+    if task.initial_folder is not None:
+        raise PopulationError(
+            f"model {number} of {task.initial_folder} cannot exist in the space "
+            f"{task.description.space!r} as it is now; generate the population anew"
+        )
+    sizes = [len(choice.values) for choice in space.choices()]
+    drawn = random_sequences(sizes, task.description.seed, number, 1, attempt)
+    return drawn.reshape(-1)
 
 
 def _initial_sequences(

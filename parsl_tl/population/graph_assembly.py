@@ -29,6 +29,7 @@ class GraphAssembler(Assembler):
         self._space = space
         self._shapes = (input_shape, output_shape, output_activation)
         self.class_names = []
+        self._graphs: dict[tuple[int, ...], ArchitectureGraph] = {}
 
     def assemble(self, arch_seqs: NDArray[np.integer]) -> FlatGraphs:
         """See ``Assembler.assemble``."""
@@ -40,18 +41,27 @@ class GraphAssembler(Assembler):
         text = "".join(f"{graph.to_json()}\n" for graph in graphs)
         return self._flatten(graphs), text.encode("ascii")
 
-    def _build(self, arch_seqs: NDArray[np.integer]) -> list[ArchitectureGraph]:
-        return [self._build_one(row) for row in arch_seqs.tolist()]
+    def impossible(self, arch_seqs: NDArray[np.integer]) -> dict[int, str]:
+        """See ``Assembler.impossible``; what was built is kept until it is assembled."""
+        reasons = {}
+        for number, row in enumerate(arch_seqs.tolist()):
+            try:
+                self._graphs[tuple(row)] = self._space.build(row, *self._shapes)
+            except ImpossibleArchitectureError as error:
+                reasons[number] = error.reason
+        return reasons
 
-    def _build_one(self, arch_seq: list[int]) -> ArchitectureGraph:
-        try:
-            return self._space.build(arch_seq, *self._shapes)
-        except ImpossibleArchitectureError as error:
+    def _build(self, arch_seqs: NDArray[np.integer]) -> list[ArchitectureGraph]:
+        rows = arch_seqs.tolist()
+        missing = [row for row in rows if tuple(row) not in self._graphs]
+        for reason in self.impossible(np.array(missing, np.int16)).values():
             raise PopulationError(
-                f"architecture {arch_seq} of space {self._space.name!r} cannot exist with "
-                f"input shape {self._shapes[0]}: {error}; every member of a population must, so "
-                "choose a larger input_shape"
-            ) from error
+                f"an architecture of space {self._space.name!r} cannot exist with input shape "
+                f"{self._shapes[0]}: {reason}; choose a larger input_shape"
+            )
+        graphs = [self._graphs[tuple(row)] for row in rows]
+        self._graphs.clear()
+        return graphs
 
     def _flatten(self, graphs: Sequence[ArchitectureGraph]) -> FlatGraphs:
         layers = [layer for graph in graphs for layer in graph.layers]

@@ -10,6 +10,7 @@ from parsl_tl.problems.registry import (
     list_problems,
 )
 from parsl_tl.problems.synthetic import Synthetic
+from parsl_tl.problems.table_preprocessing import TablePreprocessing
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -19,6 +20,7 @@ __all__ = [
     "Digits",
     "Problem",
     "Synthetic",
+    "TablePreprocessing",
     "describe_problem",
     "get_problem",
     "list_problems",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from parsl_tl.errors import ProblemError
@@ -43,6 +43,17 @@ class DataSet(NamedTuple):
     note: str = ""
 
 
+def _files(
+    names: Sequence[str], kind: str, digests: Sequence[str], sizes: Sequence[int]
+) -> tuple[DataFile, ...]:
+    """Returns files with their digests, all of one kind, and sizes."""
+    return tuple(
+        DataFile(name, f"{kind}:{digest}", size)
+        for name, digest, size in zip(names, digests, sizes, strict=True)
+    )
+
+
+_PACKED: Final = tuple(f"{name}.gz" for name in IDX_FILES)
 _CANDLE: Final = "http://ftp.mcs.anl.gov/pub/candle/public/benchmarks/Pilot1"
 
 DATA_SETS: Final[Mapping[str, DataSet]] = {
@@ -65,55 +76,46 @@ DATA_SETS: Final[Mapping[str, DataSet]] = {
         "published on request; name its place with --from",
     ),
     "fashion-mnist": DataSet(
-        tuple(
-            DataFile(f"{name}.gz", f"md5:{digest}", size)
-            for name, digest, size in zip(
-                IDX_FILES,
-                (
-                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                    "25c81989df183df01b3e8a0aad5dffbe",
-                    "bef4ecab320f06d8554ea6380940ec79",
-                    "bb300cfdad3c16e7a12a480ee83cd310",
-                ),
-                (26_421_880, 29_515, 4_422_102, 5_148),
-                strict=True,
-            )
+        _files(
+            _PACKED,
+            "md5",
+            (
+                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                "25c81989df183df01b3e8a0aad5dffbe",
+                "bef4ecab320f06d8554ea6380940ec79",
+                "bb300cfdad3c16e7a12a480ee83cd310",
+            ),
+            (26_421_880, 29_515, 4_422_102, 5_148),
         ),
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         "also Debian's package dataset-fashion-mnist",
     ),
     "khan": DataSet(
-        tuple(
-            DataFile(name, f"sha256:{digest}", size)
-            for name, digest, size in zip(
-                KHAN_FILES,
-                (
-                    "12148ef490588eb8ac9de3edc89551962a0499bfe78f39726ad58d8d72fd8e90",
-                    "ac58f9c840e9e7c47bd17494cf0fe23e7fc9b5371e0d54c1a2a6038f45f637ab",
-                    "f620e7c092bebd62697c48d0eb586a94533aea9cc98b2ecb65a8c8c2bfe2d05d",
-                    "92fe0d43b0bb8351873102ca3651a39766c3708da37cf30042fa0fdc58ba01eb",
-                ),
-                (1_512_553, 130, 619_501, 44),
-                strict=True,
-            )
+        _files(
+            KHAN_FILES,
+            "sha256",
+            (
+                "12148ef490588eb8ac9de3edc89551962a0499bfe78f39726ad58d8d72fd8e90",
+                "ac58f9c840e9e7c47bd17494cf0fe23e7fc9b5371e0d54c1a2a6038f45f637ab",
+                "f620e7c092bebd62697c48d0eb586a94533aea9cc98b2ecb65a8c8c2bfe2d05d",
+                "92fe0d43b0bb8351873102ca3651a39766c3708da37cf30042fa0fdc58ba01eb",
+            ),
+            (1_512_553, 130, 619_501, 44),
         ),
         "https://raw.githubusercontent.com/intro-stat-learning/ISLP/main/ISLP/data/",
         "also in the package ISLP",
     ),
     "mnist": DataSet(
-        tuple(
-            DataFile(f"{name}.gz", f"sha256:{digest}", size)
-            for name, digest, size in zip(
-                IDX_FILES,
-                (
-                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-                ),
-                (9_912_422, 28_881, 1_648_877, 4_542),
-                strict=True,
-            )
+        _files(
+            _PACKED,
+            "sha256",
+            (
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+            (9_912_422, 28_881, 1_648_877, 4_542),
         ),
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
     ),

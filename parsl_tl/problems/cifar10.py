@@ -15,7 +15,7 @@ from parsl_tl.problems.data_folder import data_folder
 from parsl_tl.problems.image_classes import ImageClasses
 from parsl_tl.problems.plain_pickle import read_pickle
 
-_BATCHES: Final = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+CIFAR10_BATCHES: Final = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 _FOLDERS: Final = ("cifar-10-batches-py", "cifar-10-batches-bin")
 _ARCHIVES: Final = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 _PIXELS: Final = 32 * 32 * 3
@@ -40,7 +40,7 @@ class Cifar10(ImageClasses):
         folder = top or data_folder() / self.name
         for place in (folder, *(folder / name for name in _FOLDERS)):
             for suffix in ("", ".bin"):
-                files = [place / f"{name}{suffix}" for name in _BATCHES]
+                files = [place / f"{name}{suffix}" for name in CIFAR10_BATCHES]
                 if all(path.is_file() for path in files):
                     return files
         for name in _ARCHIVES:
@@ -48,12 +48,12 @@ class Cifar10(ImageClasses):
                 return [folder / name]
         raise ProblemError(
             f"problem {self.name!r} has no data in {folder}: neither {' nor '.join(_ARCHIVES)} nor "
-            f"all of {', '.join(_BATCHES)}; get it with `parsl-tl data fetch {self.name}`, or name "
-            "its place with folder=FOLDER"
+            f"all of {', '.join(CIFAR10_BATCHES)}; get it with `parsl-tl data fetch {self.name}`, "
+            "or name its place with folder=FOLDER"
         )
 
     def _read_part(self, files: Sequence[Path], part: str) -> tuple[Array, Array]:
-        names = _BATCHES[:5] if part == "train" else _BATCHES[5:]
+        names = CIFAR10_BATCHES[:5] if part == "train" else CIFAR10_BATCHES[5:]
         batches = [_read_batch(*content) for content in _contents(files, names)]
         pixels = np.concatenate([x for x, _ in batches])
         labels = np.concatenate([y for _, y in batches])

@@ -16,8 +16,16 @@ from parsl_tl.problems.data_folder import find_file
 from parsl_tl.problems.prepared import PreparedProblem
 from parsl_tl.problems.problem import check_count, check_fraction
 from parsl_tl.problems.split import split_rows
-from parsl_tl.problems.table_columns import Column, ColumnEncoder, cast_like, describe_column, plain
+from parsl_tl.problems.table_columns import (
+    Column,
+    ColumnEncoder,
+    cast_like,
+    describe_column,
+    keep_column,
+    plain,
+)
 from parsl_tl.problems.table_file import check_columns, read_table
+from parsl_tl.problems.table_preprocessing import TablePreprocessing
 from parsl_tl.problems.table_target import (
     TASKS,
     Target,
@@ -30,7 +38,7 @@ from parsl_tl.problems.table_target import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_VERSION: Final = "csv 1"
+_VERSION: Final = "csv 2"
 _USED: Final = frozenset({"number", "boolean", "category", "date"})
 
 
@@ -51,6 +59,8 @@ class CsvTable(PreparedProblem):
         task: ``"classification"``, ``"regression"``, or ``"auto"``: texts, booleans and few whole
             numbers are classes.
         drop: columns to leave out.
+        keep: columns to use although they look like ids or texts: whole numbers as numbers, texts
+            as categories.
         max_categories: values of a column of texts that are told apart, at most; the others are
             one.
 
@@ -76,6 +86,7 @@ class CsvTable(PreparedProblem):
         seed: int = 0,
         task: str = "auto",
         drop: str | int | Sequence[str | int] = (),
+        keep: str | int | Sequence[str | int] = (),
         max_categories: int = 20,
     ) -> None:
         super().__init__()
@@ -84,7 +95,9 @@ class CsvTable(PreparedProblem):
         if isinstance(self.test, int | float):
             check_fraction("test", self.test)
         self.target = _names(target)
-        self.drop = _names(drop)
+        self.drop, self.keep = _names(drop), _names(keep)
+        if both := set(self.keep) & {*self.drop, *self.target}:
+            raise ProblemError(f"{sorted(both)} of keep are in drop or target, too; choose one")
         self.validation = check_fraction("validation", validation)
         self.seed = check_count("seed", seed, least=0)
         self.max_categories = check_count("max_categories", max_categories, least=2)
@@ -129,6 +142,10 @@ class CsvTable(PreparedProblem):
         """The metric on validation rows."""
         return f"val_{self._recipe['metric']}"
 
+    def preprocessing(self) -> TablePreprocessing:
+        """Returns what encodes new rows as the model's own were."""
+        return TablePreprocessing(self.prepared.facts["preprocessing"])
+
     def data_table(self) -> pa.Table | None:
         """Returns one row a column: what it is, how often it is missing, what is made of it."""
         import pyarrow as pa
@@ -153,6 +170,7 @@ class CsvTable(PreparedProblem):
             "seed": self.seed,
             "task": self.task,
             "drop": self.drop,
+            "keep": self.keep,
             "max_categories": self.max_categories,
         }
         sources = [self.file, *([self.test] if isinstance(self.test, Path) else [])]
@@ -162,6 +180,7 @@ class CsvTable(PreparedProblem):
         table = read_table(self.file)
         check_columns(self.target, table.column_names, "target", self.file)
         check_columns(self.drop, table.column_names, "drop", self.file)
+        check_columns(self.keep, table.column_names, "keep", self.file)
         table, left_out = _with_targets(table, self.target, self.file)
         task = choose_task(table, self.target, self.task)
         if task == "classification":
@@ -190,6 +209,9 @@ class CsvTable(PreparedProblem):
         facts = {
             "classes": target.classes,
             "scale": scale,
+            "preprocessing": TablePreprocessing.facts(
+                table, encoder, self.target, target.classes, scale
+            ),
             "columns": [
                 *self._tell_target(task, target, scale, left_out),
                 *_tell(columns, encoder),
@@ -204,6 +226,10 @@ class CsvTable(PreparedProblem):
             if name in self.drop
             else describe_column(name, train_table[name], table[name])
             for name in table.column_names
+        ]
+        columns = [
+            keep_column(column, train_table[column.name]) if column.name in self.keep else column
+            for column in columns
         ]
         used = [column for column in columns if column.kind in _USED]
         if not used:

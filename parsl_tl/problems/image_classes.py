@@ -13,12 +13,11 @@ import numpy as np
 from parsl_tl.problems.array_cache import NamedArrays, cached_arrays
 from parsl_tl.problems.data import Array
 from parsl_tl.problems.data_folder import data_folder
-from parsl_tl.problems.prepared import PreparedProblem
-from parsl_tl.problems.problem import check_count, check_fraction
+from parsl_tl.problems.prepared import SplitFiles
 from parsl_tl.problems.split import split_rows
 
 
-class ImageClasses(PreparedProblem):
+class ImageClasses(SplitFiles):
     """Images with published training and test parts.
 
     Validation images are taken from the training part, with the share of each class; the test part
@@ -34,7 +33,7 @@ class ImageClasses(PreparedProblem):
         ProblemError: an argument is out of range, or a file is missing or damaged.
     """
 
-    paths: ClassVar[tuple[str, ...]] = ("folder",)
+    validation: float
     system_folders: ClassVar[tuple[str, ...]] = ()
     shape: ClassVar[tuple[int, int, int]]
     class_names: ClassVar[tuple[str, ...]]
@@ -55,10 +54,7 @@ class ImageClasses(PreparedProblem):
         seed: int = 0,
         flat: bool = False,
     ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.validation = check_fraction("validation", validation)
-        self.seed = check_count("seed", seed, least=0)
+        super().__init__(folder, validation, seed)
         self.flat = flat
 
     @cached_property

@@ -12,8 +12,10 @@ import numpy as np
 
 from parsl_tl.errors import ProblemError
 from parsl_tl.problems.attn import ATTN_FILES
+from parsl_tl.problems.cifar10 import CIFAR10_BATCHES
 from parsl_tl.problems.data import Array
 from parsl_tl.problems.idx_images import IDX_FILES
+from parsl_tl.problems.khan import KHAN_FILES
 from parsl_tl.problems.nt3 import NT3_FILES
 from parsl_tl.problems.problem import check_count
 from parsl_tl.suggestions import did_you_mean
@@ -152,23 +154,66 @@ def _make_uno(
     return _make_inputs("uno", widths, folder, rows, random)
 
 
+def _images(
+    random: np.random.Generator, count: int, width: int, *channels: int
+) -> tuple[Array, Array]:
+    """Returns images with a bright square for each of ten classes, at a place of its own."""
+    y = (np.arange(count) % 10).astype(np.uint8)
+    x = random.integers(0, 128, (count, width, width, *channels)).astype(np.uint8)
+    for label, image in zip(y, x, strict=True):
+        top, left = 2 + 12 * (label // 5), 1 + 5 * (label % 5)
+        image[top : top + 10, left : left + 5] += 100
+    return x, y
+
+
+def _refuse_columns(columns: int | None, width: int) -> None:
+    if columns is not None:
+        raise ProblemError(f"images have {width} x {width} pixels; leave --columns out")
+
+
+def _make_cifar10(
+    folder: Path, rows: int, columns: int | None, random: np.random.Generator
+) -> list[Path]:
+    """Writes the binary form: a class and its pixels, channel after channel."""
+    _refuse_columns(columns, 32)
+    x, y = _images(random, rows, 32, 3)
+    lines = np.concatenate([y[:, None], x.transpose(0, 3, 1, 2).reshape(rows, -1)], axis=1)
+    paths = [folder / f"{name}.bin" for name in CIFAR10_BATCHES]
+    for path, part in zip(paths, np.array_split(lines, len(paths)), strict=True):
+        path.write_bytes(part.tobytes())
+    return paths
+
+
+def _make_khan(
+    folder: Path, rows: int, columns: int | None, random: np.random.Generator
+) -> list[Path]:
+    width = columns or 2_308
+    classes = np.arange(rows) % 4
+    # Each class but the last shifts genes of its own.
+    values = np.sum([_class_rows(random, classes == kind, width) for kind in range(3)], axis=0)
+    num_test = round(_TEST_SHARE * rows)
+    paths = [folder / name for name in KHAN_FILES]
+    header = ",".join(f"V{number}" for number in range(1, width + 1))
+    for (x_path, y_path), part in (
+        (paths[:2], slice(num_test, None)),
+        (paths[2:], slice(num_test)),
+    ):
+        np.savetxt(x_path, values[part], "%.6f", ",", header=header, comments="")
+        np.savetxt(y_path, classes[part] + 1, "%d", header="x", comments="")
+    return paths
+
+
 def _make_idx(
     folder: Path, rows: int, columns: int | None, random: np.random.Generator
 ) -> list[Path]:
-    """Writes a bright square for each class, at a place of its own, in noise."""
-    if columns is not None:
-        raise ProblemError("images have 28 x 28 pixels; leave --columns out")
+    _refuse_columns(columns, 28)
     num_test = rows // 7
     paths = []
     for images, labels, count in (
         (IDX_FILES[0], IDX_FILES[1], rows - num_test),
         (IDX_FILES[2], IDX_FILES[3], num_test),
     ):
-        y = (np.arange(count) % 10).astype(np.uint8)
-        x = random.integers(0, 128, (count, 28, 28)).astype(np.uint8)
-        for label, image in zip(y, x, strict=True):
-            top, left = 2 + 12 * (label // 5), 1 + 5 * (label % 5)
-            image[top : top + 10, left : left + 5] += 100
+        x, y = _images(random, count, 28)
         for name, array in ((images, x), (labels, y)):
             header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
             paths.append(folder / f"{name}.gz")
@@ -178,8 +223,10 @@ def _make_idx(
 
 MAKERS: Final[Mapping[str, Make]] = {
     "attn": _make_attn,
+    "cifar10": _make_cifar10,
     "combo": _make_combo,
     "fashion-mnist": _make_idx,
+    "khan": _make_khan,
     "mnist": _make_idx,
     "nt3": _make_nt3,
     "uno": _make_uno,

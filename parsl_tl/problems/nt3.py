@@ -11,8 +11,7 @@ from parsl_tl.errors import ProblemError
 from parsl_tl.problems.array_cache import NamedArrays, cached_arrays
 from parsl_tl.problems.data import Array
 from parsl_tl.problems.data_folder import find_data
-from parsl_tl.problems.prepared import PreparedProblem
-from parsl_tl.problems.problem import check_count, check_fraction
+from parsl_tl.problems.prepared import SplitFiles
 from parsl_tl.problems.split import split_rows
 from parsl_tl.problems.wide_csv import read_matrix
 
@@ -21,7 +20,7 @@ _VERSION: Final = "nt3 1"
 _CLASSES: Final = 2
 
 
-class NT3(PreparedProblem):
+class NT3(SplitFiles):
     """1,120 and 280 samples in two classes, as the NT3 benchmark of ECP-CANDLE has them.
 
     Inputs are float32 of shape ``(genes, 1)``, scaled by the largest absolute value that a gene has
@@ -39,7 +38,6 @@ class NT3(PreparedProblem):
     """
 
     name: ClassVar[str] = "nt3"
-    paths: ClassVar[tuple[str, ...]] = ("folder",)
 
     output_shape = (_CLASSES,)
     output_activation = "softmax"
@@ -54,10 +52,7 @@ class NT3(PreparedProblem):
     def __init__(
         self, *, folder: str | None = None, validation: float | None = None, seed: int = 0
     ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.validation = None if validation is None else check_fraction("validation", validation)
-        self.seed = check_count("seed", seed, least=0)
+        super().__init__(folder, validation, seed)
 
     def _prepare(self) -> NamedArrays:
         files = list(find_data(self.name, NT3_FILES, self.folder).values())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from parsl_tl.errors import ProblemError
 from parsl_tl.problems.array_cache import NamedArrays
 from parsl_tl.problems.data import Data
-from parsl_tl.problems.problem import Problem
+from parsl_tl.problems.problem import Problem, check_count, check_fraction
 
 Shape = tuple[int, ...]
 
@@ -45,3 +45,26 @@ class PreparedProblem(Problem):
     def _load(self) -> Data:
         arrays: dict[str, Any] = dict(self.prepared.arrays)
         return Data(**arrays)
+
+
+class SplitFiles(PreparedProblem):
+    """A problem whose files lie in a folder, and of which some rows are split off to judge by.
+
+    Args:
+        folder: where the files are; None looks in the data folder.
+        validation: share of the training rows; None where the files have a part to judge by.
+        seed: of the split.
+
+    Raises:
+        ProblemError: an argument is out of range.
+    """
+
+    paths: ClassVar[tuple[str, ...]] = ("folder",)
+
+    validation: float | None
+
+    def __init__(self, folder: str | None, validation: float | None, seed: int) -> None:
+        super().__init__()
+        self.folder = folder
+        self.validation = None if validation is None else check_fraction("validation", validation)
+        self.seed = check_count("seed", seed, least=0)

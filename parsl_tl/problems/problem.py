@@ -205,6 +205,13 @@ class Problem(ABC):
         """Returns what the data is, for people, as a search shows it first; None shows nothing."""
         return None
 
+    def preprocessing(self) -> Any:
+        """Returns what encodes new samples as the model's own were; None where nothing is done.
+
+        It has ``save(path)``, with which a search keeps it beside its results.
+        """
+        return None
+
     def look_up(self, space: SearchSpace, arch_seq: Sequence[int]) -> Mapping[str, Any] | None:
         """Returns a result that is known without training; None trains.
 

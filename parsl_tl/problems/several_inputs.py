@@ -18,13 +18,12 @@ from parsl_tl.problems.array_files import open_arrays, pick_arrays
 from parsl_tl.problems.data import Array, Data
 from parsl_tl.problems.data_folder import data_folder
 from parsl_tl.problems.plain_pickle import read_pickle
-from parsl_tl.problems.prepared import PreparedProblem
-from parsl_tl.problems.problem import check_count, check_fraction
+from parsl_tl.problems.prepared import SplitFiles
 
 _PARTS = ("train", "valid", "test")
 
 
-class SeveralInputs(PreparedProblem):
+class SeveralInputs(SplitFiles):
     """Regression of one number from several inputs, judged by R2.
 
     The folder holds ``training_NAME.npy.gz`` and, if there is one, ``testing_NAME.npy.gz``: a dict
@@ -42,7 +41,7 @@ class SeveralInputs(PreparedProblem):
         ProblemError: an argument is out of range, or files are missing or damaged.
     """
 
-    paths: ClassVar[tuple[str, ...]] = ("folder",)
+    validation: float
     num_inputs: ClassVar[int]
 
     output_shape = (1,)
@@ -53,10 +52,7 @@ class SeveralInputs(PreparedProblem):
     def __init__(
         self, *, folder: str | None = None, validation: float = 0.2, seed: int = 42
     ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.validation = check_fraction("validation", validation)
-        self.seed = check_count("seed", seed, least=0)
+        super().__init__(folder, validation, seed)
 
     @cached_property
     def input_shape(self) -> Any:  # type: ignore[override]

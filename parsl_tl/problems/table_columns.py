@@ -7,8 +7,8 @@ all of them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -26,8 +26,7 @@ _RARE_SHARE: Final = 0.001
 _ID_NAME: Final = re.compile(r"(^|[_ ])(id|uuid|guid|index|key)$|^$|^unnamed: 0$", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column, and what is made of it.
 
     Attributes:
@@ -63,6 +62,28 @@ def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_finite(values), values, None)
     return values
+
+
+def keep_column(column: Column, train: pa.ChunkedArray) -> Column:
+    """Returns a column that is used although it looks like an id, or like text.
+
+    Args:
+        column: as ``describe_column`` returns it.
+        train: its values in the training rows.
+
+    Raises:
+        ProblemError: nothing can be made of it.
+    """
+    import pyarrow as pa
+
+    if not column.reason:
+        return column
+    if column.kind not in ("id", "text"):
+        raise ProblemError(
+            f"column {column.name!r} of keep cannot be used: {column.reason}; leave it out"
+        )
+    kind = "category" if pa.types.is_string(train.type) else "number"
+    return Column(column.name, kind, column.missing)
 
 
 def describe_column(name: str, train: pa.ChunkedArray, every: pa.ChunkedArray) -> Column:
@@ -133,69 +154,95 @@ class ColumnEncoder:
     Args:
         columns: those that are used.
         max_categories: columns of numbers that one category column becomes, at most.
+
+    Attributes:
+        columns: as given.
     """
 
-    def __init__(self, columns: list[Column], max_categories: int) -> None:
-        self._columns = columns
+    def __init__(self, columns: list[Column], max_categories: int = 0) -> None:
+        self.columns = columns
         self._max_categories = max_categories
-        self._numbers: Any = None
-        self._categories: Any = None
+        # One row each: median, mean and scale of every column of numbers.
+        self._numbers: Array = np.empty((3, 0))
+        # Of every category column: the values that are told apart, and those that are rare.
+        self._frequent: list[list[str]] = []
+        self._rare: list[list[str]] = []
 
-    def fit(self, train: pa.Table) -> ColumnEncoder:
+    @classmethod
+    def from_fitted(cls, columns: list[Column], fitted: Mapping[str, Any]) -> Self:
+        """Returns the encoder that ``fitted`` is of."""
+        encoder = cls(columns)
+        encoder._numbers = np.array(fitted["numbers"], np.float64).reshape(3, -1)
+        encoder._frequent = [list(values) for values in fitted["frequent"]]
+        encoder._rare = [list(values) for values in fitted["rare"]]
+        return encoder
+
+    def fitted(self) -> dict[str, Any]:
+        """Returns what was learned from the training rows, JSON-able."""
+        return {
+            "numbers": self._numbers.tolist(),
+            "frequent": self._frequent,
+            "rare": self._rare,
+        }
+
+    def fit(self, train: pa.Table) -> Self:
         """Learns medians, scales and categories of the training rows."""
         from sklearn.impute import SimpleImputer
-        from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         numbers, categories = self._number_rows(train), self._category_rows(train)
         if numbers.shape[1]:
-            imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-            self._numbers = make_pipeline(imputer, StandardScaler()).fit(numbers)
+            imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers)
+            scaler = StandardScaler().fit(imputer.transform(numbers))
+            self._numbers = np.stack([imputer.statistics_, scaler.mean_, scaler.scale_])
         if categories.shape[1]:
-            self._categories = OneHotEncoder(
+            one_hot = OneHotEncoder(
                 handle_unknown="infrequent_if_exist",
                 min_frequency=max(2, round(_RARE_SHARE * train.num_rows)),
                 max_categories=self._max_categories,
-                sparse_output=False,
-                dtype=np.float32,
             ).fit(categories)
+            self._rare = [
+                [] if rare is None else rare.tolist() for rare in one_hot.infrequent_categories_
+            ]
+            self._frequent = [
+                [value for value in values.tolist() if value not in rare]
+                for values, rare in zip(one_hot.categories_, self._rare, strict=True)
+            ]
         return self
 
     def transform(self, table: pa.Table) -> Array:
         """Returns float32 rows."""
-        parts = []
-        if self._numbers is not None:
-            parts.append(self._numbers.transform(self._number_rows(table)).astype(np.float32))
-        if self._categories is not None:
-            parts.append(self._categories.transform(self._category_rows(table)))
+        medians, means, scales = self._numbers
+        numbers = self._number_rows(table)
+        numbers = np.where(np.isnan(numbers), medians, numbers)
+        parts = [((numbers - means) / scales).astype(np.float32)]
+        rows = self._category_rows(table)
+        for column, (frequent, rare) in enumerate(zip(self._frequent, self._rare, strict=True)):
+            # What no training row has is rare, too; where nothing is, it is none of all.
+            places = {value: place for place, value in enumerate(frequent)}
+            found = [places.get(value, len(frequent)) for value in rows[:, column]]
+            one_hot = np.eye(len(frequent) + 1, dtype=np.float32)[found]
+            parts.append(one_hot if rare else one_hot[:, :-1])
         return np.hstack(parts)
 
     def explain(self) -> dict[str, str]:
         """Returns what is made of each column, for people."""
         told = {}
-        for column in self._columns:
+        for column in self.columns:
             filled = "; the median where missing" if column.missing else ""
             if column.kind == "number":
                 told[column.name] = f"normalized{filled}"
             elif column.kind == "date":
                 told[column.name] = f"days, month, weekday, hour; normalized{filled}"
-        if self._categories is not None:
-            names = self._names("boolean", "category")
-            found = zip(
-                names,
-                self._categories.categories_,
-                self._categories.infrequent_categories_,
-                strict=True,
-            )
-            for name, categories, rare in found:
-                kept = [str(one) for one in categories if rare is None or one not in rare]
-                shown = ", ".join(kept[:4]) + (", ..." if len(kept) > 4 else "")
-                others = f" and one for {len(rare)} rare" if rare is not None else ""
-                told[name] = f"one-hot of {len(kept)} ({shown}){others}"
+        names = self._names("boolean", "category")
+        for name, kept, rare in zip(names, self._frequent, self._rare, strict=True):
+            shown = ", ".join(kept[:4]) + (", ..." if len(kept) > 4 else "")
+            others = f" and one for {len(rare)} rare" if rare else ""
+            told[name] = f"one-hot of {len(kept)} ({shown}){others}"
         return told
 
     def _names(self, *kinds: str) -> list[str]:
-        return [column.name for column in self._columns if column.kind in kinds]
+        return [column.name for column in self.columns if column.kind in kinds]
 
     def _number_rows(self, table: pa.Table) -> Array:
         columns = [as_floats(table[name]) for name in self._names("number")]

@@ -107,7 +107,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def check_columns(wanted: Sequence[str], known: Sequence[str], what: str, path: Path) -> None:
+def check_columns(wanted: Sequence[str], known: Sequence[str], what: str, path: Path | str) -> None:
     """Refuses columns that a table does not have.
 
     Args:

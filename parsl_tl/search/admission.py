@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,15 @@ from parsl_tl.errors import ImpossibleArchitectureError, InvalidValueError, Pars
 from parsl_tl.problems import Problem
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.prediction_time import measure_milliseconds
 
 MEASURES: Final = ("parameters", "bytes", "layers")
-"""What can be limited and minimized: it is known before an architecture is trained."""
+"""Sizes that can be limited and minimized: they are known before an architecture is trained."""
 MILLISECONDS: Final = "milliseconds"
-"""A further limit: of a prediction of one batch, measured where the search is driven."""
+"""Time of a prediction of one batch: as a limit, measured where the search is driven; as what is
+minimized, by the worker that trains the model."""
 
 _BYTES_PER_PARAMETER: Final = 4
-_TIMED_PREDICTIONS: Final = 5
 # Neighbours are met again and again, and a graph takes a millisecond, a Keras model fifty.
 _REMEMBERED: Final = 50_000
 
@@ -113,7 +113,10 @@ class Admission:
 
     def _too_slow(self, graph: ArchitectureGraph) -> str | None:
         limit = self._limits.get(MILLISECONDS)
-        if limit is None or measure_milliseconds(graph, self._problem.batch_size) <= limit:
+        if (
+            limit is None
+            or measure_milliseconds(graph.to_keras(), self._problem.batch_size) <= limit
+        ):
             return None
         return f"over the limit of {limit:,} milliseconds a batch"
 
@@ -141,31 +144,19 @@ def check_limits(limits: Mapping[str, Any]) -> dict[str, float]:
     return dict(limits)
 
 
-def measure_milliseconds(graph: ArchitectureGraph, rows: int) -> float:
-    """Returns how long a model takes to predict a batch: the shortest of some times.
-
-    Args:
-        graph: of the model, which is built with new weights.
-        rows: of the batch.
-    """
-    model = graph.to_keras()
-    inputs = [np.zeros((rows, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
-    model.predict_on_batch(inputs)  # compiles it
-    times = []
-    for _ in range(_TIMED_PREDICTIONS):
-        begun = time.perf_counter()
-        model.predict_on_batch(inputs)
-        times.append(time.perf_counter() - begun)
-    return 1e3 * min(times)
-
-
 def check_measures(names: Sequence[str]) -> list[str]:
     """Returns what is minimized beside the objective.
 
+    Args:
+        names: of ``MEASURES``, ``milliseconds`` (of a prediction, measured by the worker), or
+            entries of the training history for validation rows; those with a leading ``-`` are
+            maximized.
+
     Raises:
-        InvalidValueError: it is none of ``MEASURES``, or said twice.
+        InvalidValueError: it is none of these, or said twice.
     """
-    check_names(dict.fromkeys(names), MEASURES, "minimize")
+    others = [name for name in names if not name.removeprefix("-").startswith("val_")]
+    check_names(dict.fromkeys(others), (*MEASURES, MILLISECONDS, "val_..."), "minimize")
     if len(set(names)) < len(names):
         raise InvalidValueError(f"minimize={list(names)!r} names a measure twice")
     return list(names)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 
 
 class BestModels:
-    """So many models with the highest objectives; of equal ones, those that came first."""
+    """So many models with the highest objectives.
+
+    Of equal ones, those with the lowest loss; of those, the ones that came first.
+    """
 
     def __init__(self, size: int) -> None:
         """Starts without models.
@@ -17,16 +21,17 @@ class BestModels:
         """
         self._size = size
         self._num_added = 0
-        self._heap: list[tuple[float, int, int]] = []  # the worst, and latest, of the best first
+        # The worst, and latest, of the best first.
+        self._heap: list[tuple[float, float, int, int]] = []
 
-    def add(self, model_id: int, objective: float) -> None:
+    def add(self, model_id: int, objective: float, loss: float = math.inf) -> None:
         """Takes in a model; one that is not among the best, or no longer, is forgotten."""
         self._num_added += 1
-        entry = (objective, -self._num_added, model_id)
+        entry = (objective, -loss, -self._num_added, model_id)
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, entry)
         elif self._heap:
             heapq.heappushpop(self._heap, entry)
 
     def __iter__(self) -> Iterator[int]:
-        return (model_id for _, _, model_id in self._heap)
+        return (model_id for *_, model_id in self._heap)

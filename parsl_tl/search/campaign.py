@@ -15,13 +15,14 @@ from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidV
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.registry import resolve_paths
-from parsl_tl.search.admission import Admission, check_measures
+from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.evaluated import NOTHING_LEFT
 from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal
+from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.progress import SearchProgress
@@ -37,6 +38,7 @@ from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
+from parsl_tl.training.inheritance import split_policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +95,8 @@ class Campaign:
             kernel: a Parsl kernel to run on in place of a configuration; it stays loaded.
             executors: labels of the executors for evaluations; see ``ParslEvaluator``.
             num_workers: evaluations at a time; by default as many as these have workers.
-            **settings: further fields of ``CampaignSettings``.
+            **settings: further fields of ``CampaignSettings``, and ``inherit``: what becomes of
+                inherited layers, such as ``"thaw:2"`` (see ``parsl_tl.training.inheritance``).
 
         Raises:
             CampaignError: the folder holds something already, or cannot be used.
@@ -203,7 +206,8 @@ class Campaign:
             self._space.build(first, problem.input_shape, problem.output_heads())
         self._storage = storage_for(settings, folder)
         self._results = CampaignResults(folder, self._space, self._minimize)
-        found = import_folders([settings.problem, settings.space, settings.transfer])
+        policy, _ = split_policy(settings.training.get("inherit") or "freeze")
+        found = import_folders([settings.problem, settings.space, settings.transfer, policy])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged, space_args=space_args)
 
@@ -311,6 +315,7 @@ class Campaign:
         progress: SearchProgress,
     ) -> None:
         settings = self.settings
+        figures = KeptFigures([name for name in self._minimize if name not in MEASURES])
         search = ExpiringRegularizedEvolution(
             self._space,
             population_size=settings.population_size,
@@ -324,11 +329,14 @@ class Campaign:
             random_transfer=settings.random_transfer,
             identify=self._admission.identity,
             refuse=self._admission.refuse,
-            costs=self._costs if self._minimize else None,
+            costs=self._costs,
+            figures=figures.take,
             log_dir=str(self.folder),
             keep_history=False,  # the journal does
         )
         rows = journal.finished
+        for row in rows:
+            figures.note(row)
         for row in rows[progress.done :]:  # when executors are started anew, it knows them
             progress.finished(row["objective"], row["metadata"], earlier=True)
         search.restore(
@@ -345,7 +353,7 @@ class Campaign:
         logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
         if remaining <= 0:
             return
-        recorder = Recorder(journal, retirement, progress, self._results)
+        recorder = Recorder(journal, retirement, progress, self._results, figures)
         with self._place.running(self.folder / "parsl") as kernel:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
@@ -377,7 +385,8 @@ class Campaign:
         progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
     def _costs(self, arch_seq: Sequence[int]) -> tuple[int, ...]:
-        return self._admission.measure(arch_seq, self._minimize)
+        sizes = [name for name in self._minimize if name in MEASURES]
+        return self._admission.measure(arch_seq, sizes) if sizes else ()
 
     def _replace_settings(self, **values: Any) -> None:
         self.settings = replace(self.settings, **values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parsl_tl.search.journal import Row, read_journal
 from parsl_tl.search.pareto import pareto_optimal
@@ -33,7 +35,7 @@ class CampaignResults:
         Args:
             folder: of the campaign.
             space: what it searches.
-            minimize: what is kept small beside the objective; see ``MEASURES``.
+            minimize: what is kept small beside the objective; see ``check_measures``.
         """
         self._minimize = minimize
         self._folder = folder
@@ -76,9 +78,20 @@ class CampaignResults:
     def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
         frame = results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
         if self._minimize and not frame.empty:
-            costs = frame[[_COLUMNS[name] for name in self._minimize]]
-            points = np.column_stack([frame["objective"], -costs.to_numpy(np.float64)])
+            points = np.column_stack(
+                [frame["objective"], *map(partial(_worth, frame), self._minimize)]
+            )
             frame.insert(
                 list(frame.columns).index("objective") + 1, "pareto", pareto_optimal(points)
             )
         return frame
+
+
+def _worth(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Returns what is minimized, so that larger is better; NaN where nobody told."""
+    key = name.removeprefix("-")
+    sign = 1.0 if name.startswith("-") else -1.0
+    column = _COLUMNS.get(key, key)
+    if column not in frame:
+        return np.full(len(frame), np.nan)
+    return sign * frame[column].to_numpy(np.float64)

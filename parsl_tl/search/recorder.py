@@ -10,6 +10,7 @@ from parsl_tl.search.result_tables import ResultTables
 if TYPE_CHECKING:
     from parsl_tl.search.campaign_results import CampaignResults
     from parsl_tl.search.journal import Journal
+    from parsl_tl.search.kept_figures import KeptFigures
     from parsl_tl.search.progress import SearchProgress
     from parsl_tl.search.retirement import Retirement
 
@@ -25,6 +26,7 @@ class Recorder:
         retirement: Retirement,
         progress: SearchProgress,
         results: CampaignResults,
+        figures: KeptFigures,
     ) -> None:
         """Notes nothing yet.
 
@@ -33,10 +35,12 @@ class Recorder:
             retirement: learns which models are finished.
             progress: the display.
             results: whose tables are rewritten now and then.
+            figures: learn what ranks each model beside its objective.
         """
         self._journal = journal
         self._retirement = retirement
         self._progress = progress
+        self._figures = figures
         self._tables = ResultTables(results.write)
 
     def on_launch(self, job: Any) -> None:
@@ -56,6 +60,7 @@ class Recorder:
             "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
         )
         self._retirement.finished(row)
+        self._figures.note(row)
         self._progress.finished(job.objective, job.metadata)
         self._tables.write_when_due()
 

@@ -17,6 +17,7 @@ from parsl_tl.errors import InvalidValueError, SpaceError
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
+from parsl_tl.search.kept_figures import Figures
 from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
@@ -36,11 +37,13 @@ class Member(NamedTuple):
         model_id: its model.
         arch_seq: its architecture.
         objective: what it reached; higher is better.
+        figures: what else ranks it.
     """
 
     model_id: int
     arch_seq: tuple[int, ...]
     objective: float
+    figures: Figures = Figures()
 
 
 class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
@@ -70,6 +73,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         identify: Identify | None = None,
         refuse: Callable[[Sequence[int]], bool] | None = None,
         costs: Callable[[Sequence[int]], Sequence[float]] | None = None,
+        figures: Callable[[int], Figures] | None = None,
         log_dir: str = ".",
         keep_history: bool = True,
     ) -> None:
@@ -92,6 +96,9 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             refuse: tells whether an architecture is not to be evaluated, so that another is drawn.
             costs: gives what is minimized beside the objective; the best of a tournament is then
                 drawn among its members that no other one beats in everything.
+            figures: gives those of a model id that has finished: the loss, which decides between
+                equal objectives (without it, the member that was drawn first wins), and what is
+                minimized and known after training only.
             log_dir: required by DeepHyper, which writes nothing there.
             keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
                 has the last ones only, and memory does not grow with the search.
@@ -129,6 +136,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._random_transfer = random_transfer
         self._refuse = refuse or (lambda arch_seq: False)
         self._costs = costs
+        self._figures = figures or (lambda model_id: Figures())
         self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
@@ -167,8 +175,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             self._again.append(dict(config))
 
     def _member(self, config: Mapping[str, Any], objective: float) -> Member:
-        arch_seq = tuple(arch_seq_of(config, self._names))
-        return Member(int(config["model_id"]), arch_seq, float(objective))
+        arch_seq, model_id = tuple(arch_seq_of(config, self._names)), int(config["model_id"])
+        return Member(model_id, arch_seq, float(objective), self._figures(model_id))
 
     def _ask(self, n: int = 1) -> list[dict[str, Any]]:
         asked = []
@@ -202,11 +210,12 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
 
     def _best(self, members: Sequence[Member], rng: np.random.Generator) -> Member:
         """Returns the winner of a tournament."""
-        if self._costs is None:
-            return max(members, key=lambda member: member.objective)
-        costs = [self._costs(member.arch_seq) for member in members]
-        points = np.column_stack([[member.objective for member in members], -np.array(costs)])
+        sizes = [() if self._costs is None else self._costs(one.arch_seq) for one in members]
+        costs = [(*own, *one.figures.costs) for own, one in zip(sizes, members, strict=True)]
+        points = np.column_stack([[one.objective for one in members], -np.array(costs, float)])
         front = np.flatnonzero(pareto_optimal(points))
+        if not costs[0] or not len(front):
+            return max(members, key=lambda one: (one.objective, -one.figures.loss))
         return members[int(rng.choice(front))]
 
     def _something_acceptable(

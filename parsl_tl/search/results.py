@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.search.candidate import arch_seq_of
+from parsl_tl.search.kept_figures import LOSS, kept_metrics
 from parsl_tl.store.model_id import format_model_id
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def results_frame(
         config, objective = row["config"], row["objective"]
         failed = isinstance(objective, str)
         record = {name: value for name, value in row["metadata"].items() if name != "history"}
-        for name, value in _kept_metrics(row["metadata"]).items():
+        for name, value in kept_metrics(row["metadata"]).items():
             record.setdefault(name, value)
         arch_seq = arch_seq_of(config, choices)
         record.update(
@@ -67,11 +68,18 @@ def results_frame(
     return frame[first + rest + chosen]
 
 
-def _kept_metrics(metadata: Mapping[str, Any]) -> dict[str, float | None]:
-    """Returns the metrics of the epoch whose weights were kept."""
-    epoch = max(metadata.get("best_epoch") or 0, 1) - 1
-    history = metadata.get("history") or {}
-    return {name: values[epoch] for name, values in history.items() if epoch < len(values)}
+def best_first(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns the evaluations that succeeded, as a search ranks them.
+
+    The highest objective comes first; of equal ones, the lowest validation loss of the weights that
+    were kept; of those, what finished first.
+
+    Args:
+        frame: what ``results_frame`` gives.
+    """
+    good = frame[frame["objective"].notna()]
+    by = ["objective", *([LOSS] if LOSS in frame else [])]
+    return good.sort_values(by, ascending=[False, True][: len(by)], kind="stable")
 
 
 def curves_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
 from parsl_tl.search.best_models import BestModels
+from parsl_tl.search.kept_figures import kept_loss
 from parsl_tl.search.model_storage import ModelStorage
 from parsl_tl.search.pending_models import PendingModels
 from parsl_tl.store import ModelStore, format_model_id
@@ -129,7 +130,7 @@ class Retirement:
         if isinstance(row["objective"], str):
             return
         model_id = int(row["config"]["model_id"])
-        self._best.add(model_id, float(row["objective"]))
+        self._best.add(model_id, float(row["objective"]), kept_loss(row["metadata"]))
         self._present[model_id] = None
 
     def _retire(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.search.admission import MILLISECONDS
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training.namespaces import TRAINING_KEYS
 
@@ -41,6 +42,8 @@ def shared_parameters(settings: CampaignSettings, storage: ModelStorage) -> dict
     # Several servers know each other; of one alone, only its campaigns remember which it was.
     if settings.has_store and is_remote(settings.store) and len(settings.store_ids) == 1:
         (shared["store_id"],) = settings.store_ids
+    if MILLISECONDS in settings.minimize:
+        shared["time_prediction"] = True
     if "threads" in settings.training:
         shared["threads"] = settings.training["threads"]
     return shared

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 class BestEpoch:
     """Follows an objective over epochs, across several calls of ``fit``.
 
+    Of epochs with the same objective, the one with the lowest validation loss is the best: few
+    validation rows are soon all right, and the loss goes on telling weights apart. Stopping early
+    asks for the objective alone, so that a loss that creeps on does not prolong a training.
+
     Keras's own early stopping forgets what it saw when ``fit`` is called again, and copies every
     weight at every better epoch; this copies those that training can change.
 
@@ -29,6 +33,7 @@ class BestEpoch:
 
     Attributes:
         value: the best objective, ``-inf`` before any.
+        loss: the validation loss of the best epoch; infinite where there is none.
         epoch: index of the best epoch, ``-1`` before any.
         epochs: epochs seen.
         history: the logs of every epoch.
@@ -43,7 +48,7 @@ class BestEpoch:
         last_epoch: int,
         early_stopping_patience: int | None,
     ) -> None:
-        self.value = -math.inf
+        self.value, self.loss = -math.inf, math.inf
         self.epoch = -1
         self.epochs = 0
         self.history: list[dict[str, float]] = []
@@ -65,6 +70,7 @@ class BestEpoch:
         )
         # Lets Keras call back beside the training loop instead of waiting for every step.
         callback.async_safe = True
+        self._callback = callback  # which knows the model that ``fit`` was called on
         return callback
 
     def be_patient_again(self) -> None:
@@ -107,21 +113,24 @@ class BestEpoch:
         self.history.append({name: float(value) for name, value in logs.items()})
         if self._diverged is not None:
             return
-        value = self._score(logs)
-        if math.isfinite(value) and value > self.value:
-            self.value, self.epoch, self._waited = value, epoch, 0
-            self._snapshot = (
-                None
-                if epoch == self._last_epoch
-                else [(variable, variable.numpy()) for variable in self._variables()]
-            )
-            return
-        self._waited += 1
+        value, loss = self._score(logs), float(logs.get("val_loss", math.inf))
+        better = math.isfinite(value) and value > self.value
+        if better or (value == self.value and loss < self.loss):
+            self._keep(epoch, value, loss if math.isfinite(loss) else math.inf)
+        self._waited = 0 if better else self._waited + 1
         if self._patience is not None and self._waited >= self._patience:
-            self._model.stop_training = True
+            self._callback.model.stop_training = True
+
+    def _keep(self, epoch: int, value: float, loss: float) -> None:
+        self.value, self.loss, self.epoch = value, loss, epoch
+        self._snapshot = (
+            None
+            if epoch == self._last_epoch
+            else [(variable, variable.numpy()) for variable in self._variables()]
+        )
 
     def _check_loss(self, logs: Mapping[str, float], when: str) -> None:
         loss = float(logs.get("loss", 0.0))
         if self._diverged is None and not math.isfinite(loss):
             self._diverged = f"the loss is {loss} {when}"
-            self._model.stop_training = True
+            self._callback.model.stop_training = True

@@ -21,6 +21,7 @@ TRAINING_KEYS: Final = (
     *("epochs", "batch_size", "learning_rate", "optimizer", "optimizer_args", "clip_norm"),
     *("schedule", "dtype_policy", "objective"),
     *("early_stopping_patience", "unfreeze_after", "jit_compile"),
+    *("inherit", "cut_prefix", "frontier_limit"),
 )
 """How a candidate is trained."""
 
@@ -28,6 +29,7 @@ _EVALUATION_KEYS: Final = (
     *("problem", "problem_args", "space", "space_args", "hyperparameters", "import_folders"),
     *("arch_seq", "job", "model_id", "parent", "from_scratch", "donors", "seed", "attributes"),
     *("transfer_method", "store", "store_id", "transfer_args", "overlap_store", "threads"),
+    "time_prediction",
 )
 
 OLD_TRAINING_KEYS: Final[Renamed] = {"patience": ("early_stopping_patience", same)}

@@ -16,6 +16,7 @@ from parsl_tl.errors import InfrastructureError
 from parsl_tl.lazy_keras import load_lazily
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
+from parsl_tl.training.prediction_time import measure_milliseconds
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
 from parsl_tl.training.transfer_trainer import TransferTrainer
@@ -66,6 +67,7 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``donors``: whose weights may be taken over; see ``TrainingConfig``.
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
+            - ``time_prediction``: True also reports the ``milliseconds`` of predicting a batch.
             - ``attributes``: kept with the stored model.
             - ``job``: its number in the search, which is not looked at.
             - ``import_folders``: where modules are that are not installed.
@@ -111,8 +113,13 @@ def _run(
 def _evaluate(
     given: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
 ) -> dict[str, Any]:
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     report = TrainingReport()
+
+    def end() -> None:
+        report.seconds_total = time.perf_counter() - start
+        report.seconds_cpu = time.process_time() - cpu_start
+
     try:
         job = EvaluationJob.read(given, settings)
         job.check_store()
@@ -120,17 +127,22 @@ def _evaluate(
         known = job.problem.look_up(job.space, job.arch_seq)
         if known is not None:
             report.looked_up(known)
-            report.seconds_total = time.perf_counter() - start
+            end()
             return report.output()
         with report.timed("start"):
             configure_threads(job.threads)
+        cpu_start = time.process_time()  # starting a worker is no evaluation's work
         report.gpu = visible_gpu()
-        make_trainer(job, report).run()
-        report.seconds_total = time.perf_counter() - start
+        trainer = make_trainer(job, report)
+        trainer.run()
+        if job.keys.values.get("time_prediction") and trainer.model is not None:
+            milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
+            report.others["milliseconds"] = round(milliseconds, 4)
+        end()
         return report.output()
     except InfrastructureError:  # no fault of the candidate's
         raise
     except Exception as error:
         logger.warning("evaluation failed", exc_info=True)
-        report.seconds_total = time.perf_counter() - start
+        end()
         return report.failure(error)

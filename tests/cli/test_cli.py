@@ -111,6 +111,19 @@ def test_the_listings(capsys):
     assert "37 choices" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_a_space_is_tried_for_a_problem(capsys):
+    lenet = ["spaces", "lenet", "--problem", "digits", "--draws", "6"]
+    assert main([*lenet, "--problem-arg", "flat=false"]) == 0
+    told = capsys.readouterr().out
+    assert "trained with one batch │ 4" in told
+    assert told.count("impossible") == told.count("larger than its input") == 2
+    assert main(lenet) == 1
+    assert "failed                 │ 6        │ SpaceError: a convolution takes" in (
+        capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -125,6 +138,7 @@ def test_the_listings(capsys):
         (["analyze", "birthday", "--trials", "1"], "--trials 1 must be at least 2"),
         (["analyze", "evolution", "/nowhere"], "/nowhere is no folder"),
         (["spaces", "nope"], "no search space is called"),
+        (["spaces", "--problem", "digits"], "write parsl-tl spaces NAME --problem digits"),
         (["spaces", "dense-skip", "--arg", "x"], "name=value"),
         (["search", "--out", "OUT", "--space", "dense-skip"], "--problem is needed"),
         (

@@ -157,10 +157,12 @@ def test_mistakes_are_told_in_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["attn", "combo", "fashion-mnist", "mnist", "nt3", "uno"])
+@pytest.mark.parametrize(
+    "name", ["attn", "cifar10", "combo", "fashion-mnist", "khan", "mnist", "nt3", "uno"]
+)
 def test_made_data_is_read_and_is_the_same_for_a_seed(name: str, tmp_path: Path) -> None:
     digests = []
-    columns = [] if "mnist" in name else ["--columns", "60"]
+    columns = [] if name in ("cifar10", "fashion-mnist", "mnist") else ["--columns", "60"]
     for seed, folder in ((1, "a"), (1, "b"), (2, "c")):
         out = tmp_path / folder
         given = ["--rows", "140", *columns, "--out", str(out), "--seed", str(seed)]

@@ -5,7 +5,12 @@ import pytest
 
 from parsl_tl.architecture import hash_graphs
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.population.aging_evolution import SyntheticFitness, random_sequences
+from parsl_tl.population.aging_evolution import (
+    SyntheticFitness,
+    evolve,
+    random_sequences,
+    sequence_dtype,
+)
 from parsl_tl.population.catalog import evolve_catalog, mutated_queries, random_queries
 from parsl_tl.spaces import DenseSkipSpace
 
@@ -116,6 +121,23 @@ def test_mutated_queries_are_children_of_the_latest(evolved):
 def test_numbers_that_cannot_work_are_refused(wrong):
     with pytest.raises(InvalidValueError, match="at least 1"):
         evolve_catalog(**{"num_models": 10, **wrong})
+
+
+def test_choices_with_many_values_evolve():
+    space = DenseSkipSpace(subnetworks=True, size="small")  # that of ATTN
+    sizes = np.array([len(choice.values) for choice in space.choices()])
+    assert sizes.max() > 127
+    arch_seqs, parents, qualities = evolve(space, 3000, 1, 50, 5, lambda done: None)
+    assert arch_seqs.dtype == np.int16
+    assert (arch_seqs >= 0).all()
+    assert (arch_seqs < sizes).all()
+    assert arch_seqs.max() > 127
+    children = np.flatnonzero(parents >= 0)
+    assert len(children) == 2950
+    assert ((arch_seqs[children] != arch_seqs[parents[children]]).sum(axis=1) == 1).all()
+    assert SyntheticFitness(space, 1).qualities(arch_seqs).tolist() == qualities.tolist()
+    with pytest.raises(InvalidValueError, match="32,768 values, more than the 32,767"):
+        sequence_dtype(DenseSkipSpace(1, (1, 32_767, 1), ["relu"]))
 
 
 def test_random_sequences_reach_every_value():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from parsl_tl.population import (
     read_population,
     write_part,
 )
+from parsl_tl.population.draws import random_sequences
 from parsl_tl.population.folder import remove_parts
 from parsl_tl.population.part_files import has_current_hashes
 
@@ -226,3 +228,32 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
     with pytest.raises(PopulationError, match="No space left on device"):
         write(folder, 1, PopulationDescription.of(2000, seed=1))
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("evolve_count", [0, 40])
+def test_members_that_cannot_exist_are_drawn_again(tmp_path, evolve_count):
+    few_genes = PopulationDescription.of(60, space="nt3", input_shape=(7, 1), output_shape=(2,))
+    task = plan(few_genes, tmp_path / "one", evolve_count=evolve_count)
+    redrawn = write_part(task, 0, 1).redrawn
+    assert redrawn
+    assert all("larger than its input" in reason for reason in redrawn)
+    # However it is cut, and whatever is written, the population is the same.
+    parts = plan(few_genes, tmp_path / "three", ("arrow",), evolve_count=evolve_count)
+    reports = [write_part(parts, part, 3) for part in range(3)]
+    assert sum((Counter(report.redrawn) for report in reports), Counter()) == redrawn
+    one, three = (PopulationFolder(tmp_path / name) for name in ("one", "three"))
+    rows = [np.concatenate(list(folder.chunks(0, 60))) for folder in (one, three)]
+    assert rows[0].tolist() == rows[1].tolist()
+    space = few_genes.make_space()
+    for row in rows[0].tolist():
+        space.build(row, (7, 1), (2,))
+    sizes = [len(choice.values) for choice in space.choices()]
+    first = random_sequences(sizes, few_genes.seed, 0, 60)
+    # The others stay what they were.
+    assert evolve_count or 0 < (rows[0] == first).all(axis=1).sum() < 60
+
+
+def test_where_nothing_can_exist_no_population_is_written(tmp_path):
+    one_gene = PopulationDescription.of(3, space="nt3", input_shape=(1, 1), output_shape=(2,))
+    with pytest.raises(PopulationError, match=r"none of 101 .* larger than its input of 1"):
+        write_part(plan(one_gene, tmp_path), 0, 1)

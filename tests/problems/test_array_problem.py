@@ -12,6 +12,8 @@ from problem_checks import check_parts, train_one_batch
 from parsl_tl.errors import ProblemError
 from parsl_tl.problems.khan import KHAN_FILES, Khan
 from parsl_tl.problems.npz import Npz
+from parsl_tl.spaces import get_space
+from parsl_tl.training.space_trial import try_space
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 5)).astype(np.float32)
@@ -56,6 +58,46 @@ def test_parts_that_are_there_and_bytes(tmp_path: Path) -> None:
     assert data.x_train.dtype == np.float32
     np.testing.assert_allclose(data.x_test * 255, pixels[25:], atol=1e-4)
     np.testing.assert_array_equal(data.y_valid, y[20:25])
+
+
+@pytest.mark.parametrize("form", ["npz", "folder"])
+def test_several_inputs_and_targets(form: str, tmp_path: Path) -> None:
+    arrays = {
+        **{"genes_train": X, "dose_train": X[:, 0], "kind_train": np.arange(60) % 3},
+        "Growth_train": X[:, 1],
+    }
+    if form == "npz":
+        np.savez(tmp_path / "data.npz", **arrays)
+    else:
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+    file = str(tmp_path / "data.npz" if form == "npz" else tmp_path)
+    problem = Npz(file=file, inputs="genes,dose", targets=["growth", "kind"])
+    assert problem.input_shape == {"genes": (5,), "dose": (1,)}
+    assert [head.shape for head in problem.output_heads()] == [(1,), (3,)]
+    assert problem.objective == "-val_loss"
+    data = problem.load()
+    assert np.bincount(data.y_valid["kind"]).tolist() == [4, 4, 4]
+    for part in ("train", "valid"):
+        x, y = data.part(part)
+        np.testing.assert_array_equal(x["genes"][:, :1], x["dose"])
+        np.testing.assert_array_equal(x["genes"][:, 1], y["growth"])
+    assert try_space(problem, get_space("one-layer"), 1).trained == 1
+    with pytest.raises(ProblemError, match="no array dosis_train"):
+        Npz(file=file, inputs=["genes", "dosis"], targets="kind").load()
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        ({"inputs": "x,x"}, "name each array once"),
+        ({"inputs": "x", "targets": "x"}, "are inputs and targets"),
+        ({"targets": []}, "give names, such as targets=first,second"),
+    ],
+)
+def test_names_of_arrays(names: dict[str, Any], match: str, tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match=match):
+        Npz(file=str(tmp_path), **names)
 
 
 def test_a_folder_is_mapped(tmp_path: Path) -> None:
@@ -104,7 +146,11 @@ def test_khan(tmp_path: Path) -> None:
     assert (problem.input_shape, problem.output_shape) == ((30,), (4,))
     data = problem.load()
     assert [len(y) for y in (data.y_train, data.y_valid, data.y_test)] == [30, 10, 12]
-    np.testing.assert_allclose(data.x_train.mean(axis=0), 0, atol=1e-6)
+    # As they are written: the test part in order, and all rows of the training file.
+    x, x_test = (np.loadtxt(tmp_path / KHAN_FILES[i], delimiter=",", skiprows=1) for i in (0, 2))
+    np.testing.assert_allclose(data.x_test, x_test, rtol=1e-6)
+    rows = np.concatenate([data.x_train, data.x_valid])
+    np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(x, axis=0), rtol=1e-6)
     assert set(data.y_train) == {0, 1, 2, 3}
     train_one_batch(problem)
     assert Khan(folder=str(tmp_path), flat=False).input_shape == (30, 1)

@@ -141,8 +141,10 @@ def test_milliseconds_are_measured():
 def test_wrong_measures():
     with pytest.raises(InvalidValueError, match="twice"):
         check_measures(["layers", "layers"])
-    with pytest.raises(InvalidValueError, match="seconds"):
-        check_measures(["seconds"])
+    for wrong in ("seconds", "loss", "-layers", "paramters"):
+        with pytest.raises(InvalidValueError, match=rf"minimize does not take '{wrong}'"):
+            check_measures([wrong])
+    assert check_measures(["-val_auroc", "milliseconds"]) == ["-val_auroc", "milliseconds"]
 
 
 @given(

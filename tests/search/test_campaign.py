@@ -14,6 +14,7 @@ import pytest
 
 from parsl_tl import Campaign, open_store
 from parsl_tl.errors import CampaignError, ParslTLError
+from parsl_tl.search.results import best_first
 
 SETTINGS = {
     "population_size": 4,
@@ -59,7 +60,7 @@ def end_tree(process):
 def should_be_stored(results, population_size, keep_best):
     """The population, and the best models of all time."""
     good = results[results["objective"].notna()]
-    best = good.sort_values("objective", ascending=False, kind="stable")["model_id"][:keep_best]
+    best = best_first(results)["model_id"][:keep_best]
     return set(good["model_id"].tail(population_size)) | set(best)
 
 

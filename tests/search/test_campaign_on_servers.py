@@ -13,6 +13,7 @@ from store_servers import SCHEMES, running, uri_of
 
 from parsl_tl import Campaign, open_store
 from parsl_tl.search.progress import SearchProgress
+from parsl_tl.search.results import best_first
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ def contents(uri):
 
 def should_be_stored(results):
     good = results[results["objective"].notna()]
-    best = good.sort_values("objective", ascending=False, kind="stable")["model_id"][:2]
+    best = best_first(results)["model_id"][:2]
     lost = " ".join(results["not_stored"].dropna()).split()
     return (set(good["model_id"].tail(4)) | set(best)) - set(lost)
 

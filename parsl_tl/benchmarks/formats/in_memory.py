@@ -41,7 +41,12 @@ class _Copies(Method):
 
 
 class _Bare(Method):
-    """A client of a bare server; a model goes in one piece. There is nothing to compare."""
+    """A client of a bare server; a model goes in one piece. There is nothing to compare.
+
+    Puts are thrown away. Thallium's gets land in memory that the client has. Flight receives into
+    memory of its own: ``get`` throws that away, ``into`` copies it into an array, as the store has
+    to.
+    """
 
     name, rank, suites = "bare", 1, ("remote",)
 
@@ -55,7 +60,10 @@ class _Bare(Method):
 
     def _moves(self, client: Any, part: str) -> list[Operation]:
         piece = np.concatenate([a.reshape(-1).view(np.uint8) for a in self.model.arrays(part)])
-        return [
+        found = [
             Operation(self.name, WRITE, part, "put", lambda: client.put(piece)),
             Operation(self.name, READ, part, "get", lambda: client.get(piece.nbytes)),
         ]
+        if hasattr(client, "get_into"):
+            found.append(Operation(self.name, READ, part, INTO, lambda: client.get_into(piece)))
+        return found
