@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PYARROW_VERSION: str
+PROTOCOL_VERSION: int
 
 def set_errors(errors: ModuleType) -> None: ...
 def load_keeping_signals(path: str) -> None: ...

@@ -21,7 +21,8 @@ LAYERS = (
     {"__init__"},  # the public names
     {"report"},
     {"graph_meta"},
-    {"benchmarks", "analysis"},
+    {"benchmarks", "study"},
+    {"analysis"},
     {"search"},
     {"tasks"},
     {"population", "federation"},

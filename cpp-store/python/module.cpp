@@ -3,11 +3,13 @@
 
 #include "bindings.hpp"
 #include "exceptions.hpp"
+#include "frame.hpp"
 
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The C++ side of parsl_tl: prefix hashes, the model store's engine.";
   // The Arrow ABI is that of one release of pyarrow; parsl_tl.native compares it at import.
   module.attr("PYARROW_VERSION") = PARSL_TL_PYARROW_VERSION;
+  module.attr("PROTOCOL_VERSION") = parsl_tl::kProtocolVersion;
 
   parsl_tl::register_exceptions(module);
   parsl_tl::bind_hash(module);

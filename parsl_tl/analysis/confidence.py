@@ -50,12 +50,29 @@ def mean_interval(
     if len(trials) < 2:
         raise InvalidValueError(f"{len(trials)} trials tell no interval; at least 2 are needed")
     means = np.array([trial.mean() for trial in trials], np.float64)
-    mean, deviation = float(means.mean()), float(means.std(ddof=1))
+    found = student_interval(means, confidence)
     if np.ptp(means) == 0:
         reach = 1 - ((1 - confidence) / 2) ** (1 / len(means))
-    else:
-        reach = _student_quantile(confidence, len(means) - 1) * deviation / math.sqrt(len(means))
-    return Interval(mean, max(mean - reach, bounds[0]), min(mean + reach, bounds[1]))
+        found = Interval(found.mean, found.mean - reach, found.mean + reach)
+    return Interval(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]))
+
+
+def student_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """Returns Student's interval for the mean of independent values; NaN ends for a single one.
+
+    Args:
+        values: [n], at least one.
+        confidence: between 0 and 1.
+
+    Raises:
+        InvalidValueError: no such confidence.
+    """
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, math.nan, math.nan)
+    reach = _student_quantile(check_confidence(confidence), len(values) - 1)
+    reach *= float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def check_confidence(confidence: float) -> float:

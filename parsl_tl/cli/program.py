@@ -16,6 +16,7 @@ from parsl_tl.cli.listings import add_listing_commands
 from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
+from parsl_tl.cli.study import add_study_command
 from parsl_tl.exit_codes import run_program
 from parsl_tl.lazy_keras import load_lazily
 
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_retrain_commands(commands)
+    add_study_command(commands)
     add_data_command(commands)
     add_store_command(commands)
     add_generate_command(commands)

@@ -12,7 +12,10 @@ from parsl_tl.store.model_id import parse_model_id
 
 MAX_EVALS = 60
 
-_STOPPING = ("early_stopping_patience", "unfreeze_after")
+_TRAINING = (
+    *("objective", "epochs", "batch_size", "learning_rate", "early_stopping_patience"),
+    *("inherit", "unfreeze_after", "cut_prefix"),
+)
 _EXAMPLES = """\
 examples:
   parsl-tl search --problem digits --space dense-skip --max-evals 60 --out runs/demo
@@ -150,6 +153,19 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         "`parsl-tl store ls` shows them)",
     )
     how.add_argument(
+        "--min-quality",
+        type=float,
+        metavar="OBJECTIVE",
+        help="models with a lower objective are no donors (default: all are)",
+    )
+    how.add_argument(
+        "--quality-rate",
+        type=float,
+        metavar="LAYERS",
+        help="layers of prefix that 1 of objective is worth when a donor is chosen: 20 takes one "
+        "layer less from a model that is 0.05 better (default 0: the longest prefix)",
+    )
+    how.add_argument(
         "--random-transfer",
         action="store_true",
         default=None,
@@ -169,10 +185,24 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help="epochs without progress after which training stops",
     )
     training.add_argument(
+        "--inherit",
+        metavar="POLICY",
+        help="what becomes of layers that come over: freeze (default), freeze:0.5 (at most half of "
+        "all layers), thaw:2 (after 2 epochs, all), thaw-down:1 (every epoch, the upper half of "
+        "the frozen ones), slow:0.1 (a tenth of the learning rate), scratch (nothing comes over), "
+        "or your own: package.module:Class, file.py:Class",
+    )
+    training.add_argument(
         "--unfreeze-after",
         type=positive_int,
         metavar="EPOCHS",
-        help="epochs after which what was transferred is trained, too (default: keep it frozen)",
+        help="the same as --inherit thaw:EPOCHS",
+    )
+    training.add_argument(
+        "--cut-prefix",
+        choices=("auto", "always", "off"),
+        help="compute the outputs of frozen layers once, and train the others on them: where that "
+        "saves time (auto, the default), where it fits in memory, or never",
     )
     _add_pairs(
         training,
@@ -221,9 +251,7 @@ def _add_pairs(group: Any, option: str, what: str) -> None:
 def search_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns the campaign settings that were given; None where an option was left out."""
     training = {
-        name: getattr(args, name)
-        for name in ("objective", "epochs", "batch_size", "learning_rate", *_STOPPING)
-        if getattr(args, name) is not None
+        name: getattr(args, name) for name in _TRAINING if getattr(args, name) is not None
     } | parse_pairs(args.train)
     return {
         "problem": args.problem,
@@ -241,6 +269,8 @@ def search_settings(args: argparse.Namespace) -> dict[str, Any]:
         "keep_best": args.keep_best,
         "max_failed_share": args.max_failed_share,
         "donors": _donors(args.donors),
+        "min_quality": args.min_quality,
+        "quality_rate": args.quality_rate,
         "random_transfer": args.random_transfer,
         "hyperparameters": parse_choices(args.choose) or None,
         "limits": parse_pairs(args.limit) or None,

@@ -11,7 +11,6 @@ import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
@@ -204,12 +203,7 @@ class PartWriter:
             self._files.clear()
         return total
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Removes what was not committed."""
         # What cannot be flushed any more is thrown away anyway.
         for table in self._tables if self._files else []:

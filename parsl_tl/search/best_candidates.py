@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
+
+Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
+"""A function, its arguments and its keyword arguments."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class BestCandidates:
     Args:
         folder: of the campaign.
         top: how many candidates at most, the best first; of one architecture one.
+        models: ids of the models to choose from, 16 hex digits each; None for all.
 
     Attributes:
         campaign: as it is now.
@@ -58,11 +63,15 @@ class BestCandidates:
         CampaignError: there is no campaign, or no evaluation succeeded.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], top: int) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], top: int, models: Collection[str] | None = None
+    ) -> None:
         self.campaign = Campaign.resume(folder)
         own = self.campaign.settings
         frame = self.campaign.results
         distinct = best_first(frame)
+        if models is not None:
+            distinct = distinct[distinct["model_id"].isin(list(models))]
         if distinct.empty:
             raise CampaignError(f"no evaluation succeeded in the campaign {self.campaign.folder}")
         distinct = distinct[~distinct["arch_seq"].map(tuple).duplicated()]
@@ -83,14 +92,15 @@ class BestCandidates:
 
     def run(
         self,
-        calls: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]],
+        calls: Mapping[Any, Call],
         done: Callable[[Any, dict[str, Any]], None],
         config: str | os.PathLike[str] | parsl.Config | None,
         *,
         run_dir: Path,
         max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
     ) -> None:
-        """Runs functions as Parsl tasks.
+        """Runs functions as Parsl tasks; see ``run_calls``.
 
         Args:
             calls: function, arguments and keyword arguments, by what the caller calls them.
@@ -98,21 +108,37 @@ class BestCandidates:
             config: where to run, as ``Campaign`` takes it.
             run_dir: where Parsl writes its logs.
             max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration.
 
         Raises:
             ConfigError: an unknown configuration, or one that cannot be made.
         """
-        from concurrent.futures import as_completed
+        place = CampaignKernel(config, max_workers, kernel, "all", None)
+        with place.running(run_dir) as running:
+            run_calls(running, calls, done)
 
-        place = CampaignKernel(config, max_workers, None, "all", None)
-        with place.running(run_dir) as kernel:
-            app = evaluation_app(kernel=kernel)
-            futures: dict[Future[bytes], Any] = {
-                app(pack((function, arguments, dict(keywords)))): key
-                for key, (function, arguments, keywords) in calls.items()
-            }
-            for future in as_completed(futures):
-                done(futures[future], _outcome(future))
+
+def run_calls(
+    kernel: DataFlowKernel,
+    calls: Mapping[Any, Call],
+    done: Callable[[Any, dict[str, Any]], None],
+) -> None:
+    """Runs functions that return mappings as tasks on a kernel, until all have ended.
+
+    Args:
+        kernel: a Parsl kernel.
+        calls: function, arguments and keyword arguments, by what the caller calls them.
+        done: is told what a call gave, as it ends; of one that failed, ``{"error": why}``.
+    """
+    from concurrent.futures import as_completed
+
+    app = evaluation_app(kernel=kernel)
+    futures: dict[Future[bytes], Any] = {
+        app(pack((function, arguments, dict(keywords)))): key
+        for key, (function, arguments, keywords) in calls.items()
+    }
+    for future in as_completed(futures):
+        done(futures[future], _outcome(future))
 
 
 def _outcome(future: Future[bytes]) -> dict[str, Any]:

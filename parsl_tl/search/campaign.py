@@ -38,6 +38,7 @@ from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
+from parsl_tl.training.inheritance import split_policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,8 @@ class Campaign:
             kernel: a Parsl kernel to run on in place of a configuration; it stays loaded.
             executors: labels of the executors for evaluations; see ``ParslEvaluator``.
             num_workers: evaluations at a time; by default as many as these have workers.
-            **settings: further fields of ``CampaignSettings``.
+            **settings: further fields of ``CampaignSettings``, and ``inherit``: what becomes of
+                inherited layers, such as ``"thaw:2"`` (see ``parsl_tl.training.inheritance``).
 
         Raises:
             CampaignError: the folder holds something already, or cannot be used.
@@ -204,7 +206,8 @@ class Campaign:
             self._space.build(first, problem.input_shape, problem.output_heads())
         self._storage = storage_for(settings, folder)
         self._results = CampaignResults(folder, self._space, self._minimize)
-        found = import_folders([settings.problem, settings.space, settings.transfer])
+        policy, _ = split_policy(settings.training.get("inherit") or "freeze")
+        found = import_folders([settings.problem, settings.space, settings.transfer, policy])
         merged = list(dict.fromkeys([*settings.import_folders, *found]))
         self.settings = replace(settings, import_folders=merged, space_args=space_args)
 

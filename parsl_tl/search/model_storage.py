@@ -13,6 +13,7 @@ from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings
 from parsl_tl.search.store_uri import check_opens
 from parsl_tl.store import ModelStore, open_store
 from parsl_tl.store.identity import identity_of
+from parsl_tl.store.query_options import query_options
 from parsl_tl.store.uri import EMBEDDED, is_remote
 from parsl_tl.transfer import TransferMethod, get_transfer_method
 from parsl_tl.transfer.model_files import folder_identity
@@ -62,10 +63,14 @@ class StoreStorage:
     Attributes:
         uri: of the store.
         overlap: models are stored in the background.
+        min_quality: models of less quality are no donors.
+        quality_rate: layers of prefix that one unit of quality is worth.
     """
 
     uri: str
     overlap: bool = False
+    min_quality: float | None = None
+    quality_rate: float = 0.0
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ class StoreStorage:
             "store_id": identity_of(self.uri),
             "transfer_method": "store",
             "overlap_store": self.overlap,
+            "transfer_args": {"min_quality": self.min_quality, "quality_rate": self.quality_rate},
         }
 
     def check(self, *, may_be_away: bool) -> list[str]:
@@ -139,6 +145,7 @@ def storage_for(settings: CampaignSettings, folder: Path) -> StoreStorage | Meth
     Raises:
         TransferError: there is no such transfer method.
         CampaignError: settings that exclude each other.
+        InvalidValueError: a quality that can be none.
     """
     if settings.has_store:
         if settings.transfer_args:
@@ -146,8 +153,15 @@ def storage_for(settings: CampaignSettings, folder: Path) -> StoreStorage | Meth
                 f"transfer_args={settings.transfer_args} are for methods without a store; "
                 f"transfer={settings.transfer!r} has its models in the store that is named"
             )
-        return StoreStorage(settings.store_uri(folder), settings.overlap_store)
-    for name, own in (("store", EMBEDDED), ("overlap_store", False)):
+        query_options("layers", settings.quality_rate, settings.min_quality, (), None)  # checks
+        return StoreStorage(
+            settings.store_uri(folder),
+            settings.overlap_store,
+            settings.min_quality,
+            settings.quality_rate,
+        )
+    own_values = {"store": EMBEDDED, "overlap_store": False, "min_quality": None, "quality_rate": 0}
+    for name, own in own_values.items():
         if getattr(settings, name) != own:
             if settings.transfer == "none":
                 raise CampaignError(

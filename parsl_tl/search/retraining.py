@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from parsl_tl.training.retrain import STARTS, retrain
 if TYPE_CHECKING:
     import pandas as pd
     import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
 
 _LOG: Final = "retrain.jsonl"
 
@@ -38,6 +39,7 @@ class Retraining:
         seeds: of each training; the first is the search's own order of rows.
         save: write each trained model as ``<model id>-<start>-<seed>.keras``, and what its inputs
             went through as ``preprocessing.json``, if that is anything.
+        models: ids of the models to choose from, 16 hex digits each; None for all.
 
     Attributes:
         folder: of the results.
@@ -60,11 +62,12 @@ class Retraining:
         starts: Sequence[str] = STARTS,
         seeds: Sequence[int] = (0,),
         save: bool = False,
+        models: Collection[str] | None = None,
     ) -> None:
         unknown = [start for start in starts if start not in STARTS]
         if unknown or not starts:
             raise InvalidValueError(f"starts={list(starts)!r}: choose from {', '.join(STARTS)}")
-        self._best = BestCandidates(campaign, top)
+        self._best = BestCandidates(campaign, top, models)
         if "inherited" in starts and not self._best.campaign.settings.has_store:
             raise InvalidValueError(
                 "the campaign kept its models in no store, so that nothing can be inherited; "
@@ -86,6 +89,7 @@ class Retraining:
         config: str | os.PathLike[str] | parsl.Config | None = None,
         *,
         max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
         done: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> pd.DataFrame:
         """Trains what is not trained yet, as Parsl tasks, and returns ``results``.
@@ -93,6 +97,7 @@ class Retraining:
         Args:
             config: where to run, as ``Campaign`` takes it.
             max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration.
             done: is told each result as it comes.
         """
         finished = {_key(row) for row in self.rows if "error" not in row}
@@ -122,7 +127,8 @@ class Retraining:
                 done(row)
 
             run_dir = self.folder / "parsl"
-            self._best.run(calls, keep, config, run_dir=run_dir, max_workers=max_workers)
+            place: dict[str, Any] = {"max_workers": max_workers, "kernel": kernel}
+            self._best.run(calls, keep, config, run_dir=run_dir, **place)
         return self.results
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import InvalidValueError
@@ -12,6 +13,7 @@ from parsl_tl.training.retrain import evaluate_found
 if TYPE_CHECKING:
     import pandas as pd
     import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
 
 
 def evaluate_best(
@@ -20,6 +22,8 @@ def evaluate_best(
     config: str | os.PathLike[str] | parsl.Config | None = None,
     *,
     max_workers: int | None = None,
+    kernel: DataFlowKernel | None = None,
+    models: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Scores the best models of a campaign, as the search left them, on the test part.
 
@@ -28,6 +32,8 @@ def evaluate_best(
         top: how many models at most.
         config: where to run, as ``Campaign`` takes it.
         max_workers: worker processes, for a configuration that is given by name.
+        kernel: a Parsl kernel to run on in place of a configuration.
+        models: ids of the models to choose from, 16 hex digits each; None for all.
 
     Returns:
         One row for each model, the best first: ``model_id``, ``objective`` (validation),
@@ -39,7 +45,7 @@ def evaluate_best(
     """
     import pandas as pd
 
-    best = BestCandidates(campaign, top)
+    best = BestCandidates(campaign, top, models)
     if not best.campaign.settings.has_store:
         raise InvalidValueError(
             f"the campaign in {best.campaign.folder} kept its models in no store, so that they "
@@ -52,6 +58,7 @@ def evaluate_best(
         config,
         run_dir=best.campaign.folder / "parsl",
         max_workers=max_workers,
+        kernel=kernel,
     )
     return pd.DataFrame(
         [

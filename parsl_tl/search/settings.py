@@ -14,6 +14,7 @@ from parsl_tl.deprecation import renamed_keys
 from parsl_tl.errors import CampaignError
 from parsl_tl.imports import resolve_import_name
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.inheritance import resolve_policy
 from parsl_tl.training.namespaces import OLD_TRAINING_KEYS
 
 NONE_KEEPS_NOTHING: Final = (
@@ -34,7 +35,22 @@ def resolve_names(values: Mapping[str, Any]) -> dict[str, Any]:
             resolved[name] = resolve_import_name(resolved[name])
     if resolved.get("training"):
         resolved["training"] = renamed_keys(resolved["training"], OLD_TRAINING_KEYS)
+    inherit = resolved.pop("inherit", None)
+    if inherit is not None:
+        resolved["training"] = _with_policy(resolved.get("training") or {}, inherit)
+    training = resolved.get("training") or {}
+    if training.get("inherit") is not None:
+        resolved["training"] = {**training, "inherit": resolve_policy(training["inherit"])}
     return resolved
+
+
+def _with_policy(training: Mapping[str, Any], inherit: str) -> dict[str, Any]:
+    other = training.get("inherit", inherit)
+    if other != inherit:
+        raise CampaignError(
+            f"inherit is {inherit!r}, and {other!r} in training; leave one of them out"
+        )
+    return {**training, "inherit": inherit}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +80,9 @@ class CampaignSettings:
         max_failed_share: share of failed evaluations up to which the search is a success.
         donors: whose weights children may take over: ``"same"`` for models of the same data only
             (what ``Problem.fingerprint`` tells), ``"any"``, or a list of further fingerprints.
+        min_quality: models in the store of less quality (objective) are no donors; None takes all.
+        quality_rate: layers of prefix that one unit of quality is worth when the store chooses a
+            donor; 0 takes the longest prefix, and quality decides between equally long ones.
         random_transfer: let random candidates take over weights, too, such as those of a
             pretrained model that was imported into the store.
         hyperparameters: values by name of a training key that are chosen beside the architecture.
@@ -77,7 +96,8 @@ class CampaignSettings:
         problem_args: arguments of the problem.
         space_args: arguments of the space.
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
-            (epochs, batch_size, learning_rate, ...), and ``threads``.
+            (epochs, batch_size, learning_rate, inherit, ...), and ``threads``. ``Campaign`` takes
+            ``inherit`` by itself, too.
         allow_repeats: evaluate an architecture again when it comes up again.
         max_evals: how many evaluations were asked for at last.
         store_ids: identities of the store, as it was found at last.
@@ -99,6 +119,8 @@ class CampaignSettings:
     keep_best: int = 5
     max_failed_share: float = 0.5
     donors: str | list[int] = "same"
+    min_quality: float | None = None
+    quality_rate: float = 0.0
     random_transfer: bool = False
     hyperparameters: dict[str, list[Any]] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)

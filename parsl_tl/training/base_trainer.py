@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
@@ -12,8 +13,9 @@ from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import check_outputs, compile_model, judge
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.datasets import judging_batches, training_batches
+from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
+from parsl_tl.training.inheritance import Stage
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.training.schedules import schedule_callback
@@ -28,7 +30,7 @@ class BaseTrainer:
 
     The objective is the validation value of the weights that are kept, so what a search ranks by
     is what anyone gets who loads the model. A subclass adds steps around training: it overrides
-    ``recall``, ``prepare``, ``thaw_after``, ``thaw`` and ``finish``.
+    ``recall``, ``prepare``, ``stages``, ``enter`` and ``finish``.
 
     Args:
         config: problem and recipe.
@@ -101,12 +103,19 @@ class BaseTrainer:
         """Returns the callbacks of each ``fit``, in order: the problem's."""
         return list(self.config.problem.callbacks())
 
-    def thaw_after(self) -> int | None:
-        """Returns the number of epochs after which ``thaw`` is called; None never calls it."""
-        return None
+    def stages(self, model: keras.Model) -> Sequence[Stage]:
+        """Returns the stages of training; by default there is one, in which nothing changes."""
+        return [Stage()]
 
-    def thaw(self, model: keras.Model, epoch: int) -> None:
-        """Makes more layers trainable from epoch ``epoch`` on; the model is then compiled anew."""
+    def enter(self, stage: Stage, model: keras.Model, epoch: int) -> dict[int, float]:
+        """Makes trainable what a stage trains, from epoch ``epoch`` on.
+
+        The model is then compiled anew.
+
+        Returns:
+            Shares of the learning rate by ``id`` of a variable; 1 for those that are not there.
+        """
+        return {}
 
     def finish(self, model: keras.Model, best: BestEpoch) -> None:
         """Does what comes after training; the model has the weights of the best epoch."""
@@ -125,53 +134,64 @@ class BaseTrainer:
         return model
 
     def _train(self, model: keras.Model, data: Data) -> BestEpoch:
-        config, thaw_after = self.config, self.thaw_after()
-        frozen_epochs = 0 if thaw_after is None else min(thaw_after, config.epochs)
+        config, stages = self.config, self.stages(model)
         best = BestEpoch(
             model,
             config.score,
-            # What is thawed later changes too, so its present values belong to the snapshot.
-            lambda: model.weights if thaw_after is not None else _changing_weights(model),
+            # What a later stage trains changes too, so its present values belong to the snapshot.
+            lambda: model.weights if len(stages) > 1 else _changing_weights(model),
             last_epoch=config.epochs - 1,
             early_stopping_patience=config.early_stopping_patience,
         )
-        self.report.parameters_trainable = _count(model.trainable_variables)
         try:
-            if thaw_after is not None:
-                if model.trainable_variables:
-                    self._fit(model, data, best, until=frozen_epochs)
-                self.thaw(model, best.epochs)
+            for stage in stages:
+                if best.epochs >= config.epochs:
+                    break
+                shares = self.enter(stage, model, best.epochs)
+                if not model.trainable_variables:
+                    continue
+                if best.epochs == 0:
+                    self.report.parameters_trainable = _count(model.trainable_variables)
                 best.be_patient_again()
-            if not model.trainable_variables:
+                self._fit(model, data, best, stage, shares)
+            if best.epochs == 0:
                 return self._evaluate(model, data, best)
-            if best.epochs < config.epochs:
-                self._fit(model, data, best, until=config.epochs)
         finally:
             self.report.epochs, self.report.history = best.epochs, best.history
         best.restore()
         self.report.best_epoch = best.epoch + 1
         return best
 
-    def _fit(self, model: keras.Model, data: Data, best: BestEpoch, *, until: int) -> None:
-        """Trains up to an epoch, or until it would stop early."""
-        config, problem = self.config, self.config.problem
-        compile_model(model, config, data)
-        callbacks = [*self.callbacks(), best.callback()]
+    def _fit(
+        self,
+        model: keras.Model,
+        data: Data,
+        best: BestEpoch,
+        stage: Stage,
+        rate_shares: Mapping[int, float],
+    ) -> None:
+        """Trains to the end of a stage, or until it would stop early."""
+        config = self.config
+        left = config.epochs - best.epochs
+        epochs = left if stage.epochs is None else min(left, stage.epochs)
+        callbacks = self.callbacks()
+        feed = cut_feed(
+            model, config, data, epochs=epochs, callbacks=callbacks, report=self.report
+        ) or whole_feed(model, config, data)
+        compile_model(feed.model, config, data, rate_shares=rate_shares)
         if config.schedule is not None:
-            callbacks.insert(
-                0,
-                schedule_callback(
-                    config.schedule, config.learning_rate, config.epochs, config.objective
-                ),
+            schedule = schedule_callback(
+                config.schedule, config.learning_rate, config.epochs, config.objective
             )
-        model.fit(
-            training_batches(model, problem, data, config.batch_size, config.seed),
-            validation_data=judging_batches(model, problem, data, config.batch_size),
+            callbacks.insert(0, schedule)
+        feed.model.fit(
+            feed.training,
+            validation_data=feed.validation,
             initial_epoch=best.epochs,
-            epochs=until,
+            epochs=best.epochs + epochs,
             shuffle=False,  # the dataset does it
             verbose=0,
-            callbacks=callbacks,
+            callbacks=[*callbacks, best.callback()],
         )
         best.check()
 

@@ -70,6 +70,7 @@ class BestEpoch:
         )
         # Lets Keras call back beside the training loop instead of waiting for every step.
         callback.async_safe = True
+        self._callback = callback  # which knows the model that ``fit`` was called on
         return callback
 
     def be_patient_again(self) -> None:
@@ -118,7 +119,7 @@ class BestEpoch:
             self._keep(epoch, value, loss if math.isfinite(loss) else math.inf)
         self._waited = 0 if better else self._waited + 1
         if self._patience is not None and self._waited >= self._patience:
-            self._model.stop_training = True
+            self._callback.model.stop_training = True
 
     def _keep(self, epoch: int, value: float, loss: float) -> None:
         self.value, self.loss, self.epoch = value, loss, epoch
@@ -132,4 +133,4 @@ class BestEpoch:
         loss = float(logs.get("loss", 0.0))
         if self._diverged is None and not math.isfinite(loss):
             self._diverged = f"the loss is {loss} {when}"
-            self._model.stop_training = True
+            self._callback.model.stop_training = True

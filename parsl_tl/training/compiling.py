@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import ArchitectureError, InvalidValueError
@@ -10,6 +11,7 @@ from parsl_tl.problems.data import is_stream
 from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import judging_batches
+from parsl_tl.training.layer_rates import scale_rates
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +32,13 @@ def check_outputs(model: keras.Model, problem: Problem) -> None:
         )
 
 
-def compile_model(model: keras.Model, config: TrainingConfig, data: Data) -> None:
+def compile_model(
+    model: keras.Model,
+    config: TrainingConfig,
+    data: Data,
+    *,
+    rate_shares: Mapping[int, float] | None = None,
+) -> None:
     """Compiles a model by a recipe, with a new optimizer.
 
     Adam corrects its moments by one count of steps for all variables; variables that join later,
@@ -40,13 +48,13 @@ def compile_model(model: keras.Model, config: TrainingConfig, data: Data) -> Non
         model: of the problem.
         config: problem and recipe.
         data: the problem's.
+        rate_shares: share of the learning rate, by ``id`` of a variable; 1 for all others.
 
     Raises:
         InvalidValueError: Keras does not have the optimizer, its arguments or the dtype policy.
     """
     heads = config.problem.output_heads()
-    if config.dtype_policy is not None:
-        _compute_in(model, config.dtype_policy)
+    set_dtype_policy(model, config.dtype_policy)
     several = len(heads) > 1
     if several:
         # What Keras calls metrics after: else after layers, whose names count up in a process.
@@ -63,6 +71,7 @@ def compile_model(model: keras.Model, config: TrainingConfig, data: Data) -> Non
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)
+    scale_rates(model.optimizer, rate_shares or {})
     if not is_stream(data.x_train):
         _create_metrics(model, config.problem, data)
 
@@ -96,8 +105,18 @@ def _optimizer(config: TrainingConfig) -> Any:
         ) from error
 
 
-def _compute_in(model: keras.Model, policy: str) -> None:
-    """Makes all layers but the outputs compute in another dtype; their weights stay float32."""
+def set_dtype_policy(model: keras.Model, policy: str | None) -> None:
+    """Makes all layers but the outputs compute in another dtype; their weights stay float32.
+
+    Args:
+        model: of the problem.
+        policy: a dtype policy of Keras; None leaves all as it is.
+
+    Raises:
+        InvalidValueError: Keras does not have it.
+    """
+    if policy is None:
+        return
     outputs = {tensor._keras_history.operation for tensor in model.outputs}
     try:
         for layer in model.layers:

@@ -13,6 +13,8 @@ from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Problem
 from parsl_tl.problems.problem import read_objective
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.cutting import CUT_PREFIX, CutPrefix
+from parsl_tl.training.inheritance import Inheritance, Thaw, read_inheritance
 from parsl_tl.training.schedules import Schedule, read_schedule
 
 _FROM_PROBLEM = (
@@ -39,12 +41,18 @@ class TrainingConfig:
         objective: entry of the history to maximize, with a leading ``-`` to minimize.
         early_stopping_patience: epochs without a better objective after which training stops;
             None never stops early.
-        unfreeze_after: epochs after which what was transferred is thawed (earlier, if training
-            would stop early) and trained too; None keeps it frozen. The epochs without a better
-            objective count anew from then on.
+        inherit: what becomes of the layers that came over: ``"freeze"`` (None, the default),
+            ``"freeze:0.5"``, ``"thaw:2"``, ``"thaw-down:1"``, ``"slow:0.1"``, ``"scratch"``, or a
+            policy of your own; see ``parsl_tl.training.inheritance``. A stage ends earlier where
+            training would stop early, and the epochs without a better objective count anew then.
+        unfreeze_after: epochs; the same as ``inherit="thaw:<epochs>"``.
         train_whole_matches: train a candidate of which everything came over, all layers, instead
             of judging it as it is: where training itself is searched, it may differ from its donor
             in that alone.
+        cut_prefix: where what came over stays frozen, compute its outputs once and train the rest
+            on them: ``"auto"`` where that saves time, ``"always"`` where it fits, or ``"off"``. The
+            objective stays the same but for rounding.
+        frontier_limit: bytes that these outputs may take, over all rows; more are not kept.
         from_scratch: True transfers nothing; the model is stored all the same.
         donors: whose weights may be taken over: ``"same"`` for models of the same data only,
             ``"any"``, or a list of fingerprints (``Problem.fingerprint``) beside its own.
@@ -69,8 +77,11 @@ class TrainingConfig:
     dtype_policy: str | None = None
     objective: str = ""
     early_stopping_patience: int | None = None
+    inherit: str | None = None
     unfreeze_after: int | None = None
     train_whole_matches: bool = False
+    cut_prefix: CutPrefix = "auto"
+    frontier_limit: int = 2**30
     from_scratch: bool = False
     donors: str | Sequence[int] = "same"
     seed: int = 0
@@ -87,9 +98,15 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             self._check_integer(name, least, 2**63)
+        self._check_integer("frontier_limit", 0, 2**63)
+        if self.cut_prefix not in CUT_PREFIX:
+            raise InvalidValueError(
+                f"cut_prefix is {self.cut_prefix!r}; choose from {', '.join(CUT_PREFIX)}"
+            )
         for name in ("early_stopping_patience", "unfreeze_after"):
             if getattr(self, name) is not None:
                 self._check_integer(name, 1, 2**63)
+        self.inheritance()  # refuses what is none
         for name in ("model_id", "parent"):
             if getattr(self, name) is not None:
                 self._check_integer(name, 0, 2**64)
@@ -107,6 +124,21 @@ class TrainingConfig:
             raise InvalidValueError(
                 f"donors is {self.donors!r}; choose 'same', 'any', or a list of fingerprints"
             )
+
+    def inheritance(self) -> Inheritance:
+        """Makes the policy by which inherited layers are trained.
+
+        Raises:
+            InvalidValueError: there is no such policy, or two of them.
+        """
+        if self.unfreeze_after is None:
+            return read_inheritance(self.inherit or "freeze")
+        if self.inherit is not None:
+            raise InvalidValueError(
+                f"unfreeze_after={self.unfreeze_after} means inherit='thaw:{self.unfreeze_after}', "
+                f"and inherit is {self.inherit!r}; leave one of them out"
+            )
+        return Thaw(self.unfreeze_after)
 
     def score(self, logs: Mapping[str, float]) -> float:
         """Reads the objective from one epoch's history; larger is better.

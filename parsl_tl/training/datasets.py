@@ -1,8 +1,9 @@
-"""From a problem's data to what Keras trains with: batches that cost TensorFlow one trace."""
+"""From a problem's data to what Keras trains with: batches that cost one trace of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def training_batches(
     layers = augmentation_by_input(problem)
     if is_stream(data.x_train):
         return _augmented_stream(data.x_train, layers)
-    x, y = _as_fed(model, problem, data.x_train, data.y_train)
+    x, y = fed_arrays(model, problem, data, "train")
     return batches(x, y, batch_size, seed, weights=data.row_weights(), augmentation=layers)
 
 
@@ -54,10 +55,10 @@ def judging_batches(
     Raises:
         ProblemError: the data has no such part.
     """
-    x, y = data.part(part)
+    x, _ = data.part(part)
     if is_stream(x):
         return x
-    x, y = _as_fed(model, problem, x, y)
+    x, y = fed_arrays(model, problem, data, part)
     return batches(x, y, validation_batch_size(x, batch_size))
 
 
@@ -80,8 +81,19 @@ def augmentation_by_input(problem: Problem) -> dict[int, list[Any]]:
     return {names.index(name): list(layers) for name, layers in said.items()}
 
 
-def _as_fed(model: keras.Model, problem: Problem, x: Any, y: Any) -> tuple[Any, Any]:
-    """Returns inputs and targets in the structure and order that the model has them."""
+def fed_arrays(model: keras.Model, problem: Problem, data: Data, part: str) -> tuple[Any, Any]:
+    """Returns inputs and targets in the structure and order that the model has them.
+
+    Args:
+        model: that is fed.
+        problem: whose data it is.
+        data: the problem's, in arrays.
+        part: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Raises:
+        ProblemError: the data has no such part.
+    """
+    x, y = data.part(part)
     names = list(problem.input_shape) if isinstance(problem.input_shape, dict) else None
     if names is not None:
         ordered = [x[name] for name in names] if isinstance(x, dict) else leaves(x)
@@ -101,12 +113,13 @@ def batches(
     *,
     weights: Array | None = None,
     augmentation: Mapping[int, Sequence[Any]] | None = None,
-) -> tf.data.Dataset:
-    """Makes a dataset of ``(x, y)`` batches, or of ``(x, y, weights)``.
+) -> Any:
+    """Makes batches ``(x, y)``, or ``(x, y, weights)``, in the form that Keras' backend takes best.
 
-    The batch axis has no static size. With one, as Keras's own handling of arrays has it, a last
-    batch of another size makes TensorFlow trace the training step a second time, which takes
-    longer than all the steps of a small problem.
+    It is a ``tf.data.Dataset`` for TensorFlow, and a ``keras.utils.PyDataset`` for the others. Of
+    the former, the batch axis has no static size. With one, as Keras's own handling of arrays has
+    it, a last batch of another size makes TensorFlow trace the training step a second time, which
+    takes longer than all the steps of a small problem.
 
     Args:
         x: inputs, one array or a tuple of them; memory-mapped arrays stay mapped.
@@ -117,10 +130,25 @@ def batches(
         weights: of the rows in the loss.
         augmentation: Keras layers for the inputs, by their number.
     """
+    import keras
+
+    weighted = (x, y) if weights is None else (x, y, weights)
+    if keras.backend.backend() != "tensorflow":
+        from parsl_tl.training.array_batches import ArrayBatches
+
+        return ArrayBatches(weighted, batch_size, seed, partial(augment, layers=augmentation or {}))
+    return _tensorflow_batches(weighted, batch_size, seed, augmentation or {})
+
+
+def _tensorflow_batches(
+    weighted: tuple[Any, ...],
+    batch_size: int,
+    seed: int | None,
+    augmentation: Mapping[int, Sequence[Any]],
+) -> tf.data.Dataset:
     import tensorflow as tf
 
-    count = len(leaves(y)[0])
-    weighted = (x, y) if weights is None else (x, y, weights)
+    count = len(leaves(weighted[1])[0])
     flat = [array for arrays in weighted for array in leaves(arrays)]
     rows = tf.data.Dataset.range(count)
     if seed is not None:
@@ -137,7 +165,7 @@ def batches(
     def batch(index: tf.Tensor) -> tuple[Any, ...]:
         remaining = iter(gather(index))
         parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in weighted]
-        return (_augment(parts[0], augmentation or {}), *parts[1:])
+        return (augment(parts[0], augmentation), *parts[1:])
 
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
@@ -162,7 +190,7 @@ def _gather_mapped(arrays: Sequence[Array]) -> Any:
     return gather
 
 
-def _augment(x: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
+def augment(x: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
     """Passes inputs through the layers for them, as in training."""
     if not layers:
         return x
@@ -187,7 +215,7 @@ def _augmented_stream(stream: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
             f"a {type(stream).__name__} is to be augmented; do it in its __getitem__, or give a "
             "tf.data.Dataset"
         )
-    return stream.map(lambda x, *others: (_augment(x, layers), *others))
+    return stream.map(lambda x, *others: (augment(x, layers), *others))
 
 
 def validation_batch_size(x: Arrays, batch_size: int) -> int:

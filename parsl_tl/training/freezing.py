@@ -40,8 +40,7 @@ class FrozenLayers:
             for layer in self._layers.values()
             for part in layer._flatten_layers(include_self=True, recursive=True)
         ]
-        for layer in self._layers.values():
-            layer.trainable = False
+        self.keep_frozen(self._layers)
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -51,9 +50,19 @@ class FrozenLayers:
 
     def thaw(self) -> None:
         """Makes trainable what was trainable before."""
+        self.keep_frozen(())
+
+    def keep_frozen(self, names: Collection[str]) -> None:
+        """Freezes some of the layers, and makes trainable what was trainable in the others."""
         # From the outside to the inside: setting a layer sets all that is in it.
         for part, trainable in self._trainable:
             part.trainable = trainable
+        for name in names:
+            self._layers[name].trainable = False
+
+    def variables(self) -> list[Any]:
+        """Returns the weights of the layers."""
+        return [weight for layer in self._layers.values() for weight in layer.weights]
 
     def changed(self) -> list[str]:
         """Returns the names of the layers whose weights are not what they were."""

@@ -227,7 +227,8 @@ def read_training(training: Mapping[str, Any]) -> dict[str, Any]:
         InvalidValueError: a value of another kind.
     """
     values = dict(training)
-    for name in ("epochs", "batch_size", "early_stopping_patience", "unfreeze_after"):
+    integers = ("epochs", "batch_size", "early_stopping_patience", "unfreeze_after")
+    for name in (*integers, "frontier_limit"):
         if values.get(name) is not None:
             values[name] = _as_int(name, values[name])
     for name in ("learning_rate", "clip_norm"):

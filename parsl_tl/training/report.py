@@ -14,7 +14,7 @@ from typing import Any, Literal
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 
-Phase = Literal["start", "load", "build", "transfer", "train", "store"]
+Phase = Literal["start", "load", "build", "transfer", "train", "prefix", "store"]
 
 _MAX_ERROR_LENGTH = 2000
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
@@ -45,13 +45,17 @@ class TrainingReport:
         bytes_total: size of all weights.
         bytes_transferred: size of the weights that came from the donor.
         bytes_stored: bytes written to the store; with ``store_pending``, bytes to be written.
+        frontier_bytes: size of what left the frozen prefix, over all rows, where that was computed
+            once instead of in every step; 0 where it was not.
         seconds_start: loading and setting up TensorFlow, once per worker.
         seconds_load: getting the data (nearly nothing after a worker's first evaluation).
         seconds_build: from choices to a Keras model.
         seconds_transfer: finding a donor, reading and setting weights.
         seconds_train: compiling, training, validating.
+        seconds_prefix: computing what leaves the frozen prefix, once; part of ``seconds_train``.
         seconds_store: storing.
         seconds_total: all of it.
+        seconds_cpu: processor seconds of the worker's process, without ``seconds_start``.
         seconds_looked_up: how long the training took where a table of results was made, for a
             problem that is one; None where a model was trained.
         recalled: an earlier attempt had stored this very model; it was not trained again.
@@ -86,13 +90,16 @@ class TrainingReport:
     bytes_total: int = 0
     bytes_transferred: int = 0
     bytes_stored: int = 0
+    frontier_bytes: int = 0
     seconds_start: float = 0.0
     seconds_load: float = 0.0
     seconds_build: float = 0.0
     seconds_transfer: float = 0.0
     seconds_train: float = 0.0
+    seconds_prefix: float = 0.0
     seconds_store: float = 0.0
     seconds_total: float = 0.0
+    seconds_cpu: float = 0.0
     seconds_looked_up: float | None = None
     recalled: bool = False
     transfer_error: str | None = None

@@ -53,7 +53,7 @@ def retrain(
     try:
         evaluation = EvaluationJob.read(job, settings)
         configure_threads(evaluation.threads)
-        config = replace(evaluation.config(), epochs=epochs, unfreeze_after=None)
+        config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
         model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
         trainer = _TimedTrainer(config, model)
         report = trainer.run()

@@ -113,8 +113,13 @@ def _run(
 def _evaluate(
     given: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
 ) -> dict[str, Any]:
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     report = TrainingReport()
+
+    def end() -> None:
+        report.seconds_total = time.perf_counter() - start
+        report.seconds_cpu = time.process_time() - cpu_start
+
     try:
         job = EvaluationJob.read(given, settings)
         job.check_store()
@@ -122,21 +127,22 @@ def _evaluate(
         known = job.problem.look_up(job.space, job.arch_seq)
         if known is not None:
             report.looked_up(known)
-            report.seconds_total = time.perf_counter() - start
+            end()
             return report.output()
         with report.timed("start"):
             configure_threads(job.threads)
+        cpu_start = time.process_time()  # starting a worker is no evaluation's work
         report.gpu = visible_gpu()
         trainer = make_trainer(job, report)
         trainer.run()
         if job.keys.values.get("time_prediction") and trainer.model is not None:
             milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
             report.others["milliseconds"] = round(milliseconds, 4)
-        report.seconds_total = time.perf_counter() - start
+        end()
         return report.output()
     except InfrastructureError:  # no fault of the candidate's
         raise
     except Exception as error:
         logger.warning("evaluation failed", exc_info=True)
-        report.seconds_total = time.perf_counter() - start
+        end()
         return report.failure(error)

@@ -1,4 +1,4 @@
-"""The TensorFlow runtime of a worker: threads, devices, seeds, and memory between evaluations."""
+"""The framework's runtime in a worker: threads, devices, seeds, and memory between evaluations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_backend
+
 logger = logging.getLogger(__name__)
 
 _AMD_DRIVER = Path("/dev/kfd")
@@ -20,17 +22,17 @@ _configured = False
 
 
 def configure_threads(threads: int | None = None) -> bool:
-    """Sets up TensorFlow for this process; only the first call does anything.
+    """Sets up Keras' backend for this process; only the first call does anything.
 
-    Intra-op threads are set to ``threads``, so that the workers of a node do not compete for its
-    cores; GPUs allocate memory as it is needed, so that several workers can share one; the log
-    is quiet.
+    Threads are set to ``threads``, so that the workers of a node do not compete for its cores; GPUs
+    allocate memory as it is needed, so that several workers can share one; the log is quiet. The
+    backend is the one that ``KERAS_BACKEND`` names, or TensorFlow.
 
     Args:
-        threads: cores that this process may use; None leaves the choice to TensorFlow.
+        threads: cores that this process may use; None leaves the choice to the framework.
 
     Returns:
-        Whether this call made the settings: False if an earlier one did, or if TensorFlow was
+        Whether this call made the settings: False if an earlier one did, or if the framework was
         already running, as it may be in a process that is no dedicated worker.
     """
     global _configured
@@ -39,20 +41,7 @@ def configure_threads(threads: int | None = None) -> bool:
             return False
         filter_gpus_once()
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import tensorflow as tf
-
-        tf.get_logger().setLevel(logging.ERROR)
-        try:
-            if threads is not None:
-                tf.config.threading.set_intra_op_parallelism_threads(threads)
-                tf.config.threading.set_inter_op_parallelism_threads(threads)
-            for gpu in tf.config.list_physical_devices("GPU"):
-                tf.config.experimental.set_memory_growth(gpu, True)
-            applied = True
-        except (RuntimeError, ValueError) as error:
-            logger.info("TensorFlow keeps the settings it is running with: %s", error)
-            applied = False
+        applied = set_up_backend(threads)
         # What the libraries allocated lives as long as the process. Out of the collector's sight,
         # the full collection between evaluations takes milliseconds and not half a second.
         gc.collect()
@@ -75,16 +64,12 @@ def filter_gpus_once() -> None:
 def visible_gpu() -> str | None:
     """Names the GPU that this process may use, as its launcher set it, or None.
 
-    It is read from the environment where a launcher pins workers to GPUs, and from TensorFlow
+    It is read from the environment where a launcher pins workers to GPUs, and from the framework
     where that is loaded; it never loads it.
     """
-    names: list[str] = []
-    if "tensorflow" in sys.modules:
-        import tensorflow as tf
-
-        names = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
-        if not names:
-            return None
+    names = loaded_gpus()
+    if names == []:
+        return None
     for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
         if os.environ.get(variable):
             return os.environ[variable]
@@ -103,7 +88,7 @@ def derive_seed(seed: int, *parts: object) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, numpy and TensorFlow: the same seed gives the same training."""
+    """Seeds Python, numpy and the backend: the same seed gives the same training."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -115,6 +100,7 @@ def release_memory() -> None:
         import keras
 
         keras.backend.clear_session()
+        forget_compiled()
 
 
 def array_bytes(variables: list[Any]) -> int:
@@ -128,6 +114,7 @@ def array_bytes(variables: list[Any]) -> int:
 
 def _itemsize(dtype: str) -> int:
     """Bytes of one number, also for types that numpy does not have."""
-    import tensorflow as tf
+    import ml_dtypes  # noqa: F401 - it makes numpy know them
+    import numpy as np
 
-    return int(tf.as_dtype(dtype).size)
+    return np.dtype(dtype).itemsize

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from parsl_tl.architecture import ArchitectureGraph
@@ -19,6 +19,7 @@ from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.freezing import FrozenLayers
+from parsl_tl.training.inheritance import Stage, check_stages
 from parsl_tl.training.report import TrainingReport, describe
 from parsl_tl.transfer import TransferMethod, Transferred
 from parsl_tl.transfer.data_arguments import data_arguments
@@ -31,14 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 class TransferTrainer(BaseTrainer):
-    """Transfers, freezes what came over, trains the rest, and stores what it trained.
+    """Transfers, trains what came over as the policy says, and stores what it trained.
 
-    A frozen layer that changes all the same when it is called counts as trained.
-
-    With ``unfreeze_after`` in the configuration, what came over is thawed after that many epochs;
-    if an epoch after that is the best one, the candidate owns these layers too. A candidate of
-    which nothing is left to train is only judged, or thawed at once if that was asked for. If
-    transfer fails, the candidate starts from scratch, and the report tells why.
+    The policy (``inherit`` in the configuration) freezes what came over, for good or for a while;
+    what it trained by the best epoch, the candidate owns. A frozen layer that changes all the same
+    when it is called counts as trained. A stage that leaves nothing to train is passed over, and a
+    candidate of which all stages are is only judged. If transfer fails, the candidate starts from
+    scratch, and the report tells why.
 
     Args:
         config: problem and recipe.
@@ -59,7 +59,8 @@ class TransferTrainer(BaseTrainer):
         self.transfer_method = transfer_method
         self._transferred = Transferred()
         self._frozen = FrozenLayers({}, ())
-        self._thawed_at: int | None = None
+        self._policy = config.inheritance()
+        self._trained_from: dict[str, int] = {}
 
     def recall(self) -> float | None:
         """Returns the quality under which an earlier attempt stored this very candidate.
@@ -85,7 +86,7 @@ class TransferTrainer(BaseTrainer):
         """
         if getattr(self.transfer_method, "keeps_models", True):
             check_model(model)  # before it is trained, and cannot be stored
-        if not self.config.from_scratch:
+        if not self.config.from_scratch and getattr(self._policy, "transfers", True):
             with self.report.timed("transfer"):
                 self._transferred = self.transfer(model)
         layers = layers_with_weights(model, self.graph)
@@ -113,19 +114,33 @@ class TransferTrainer(BaseTrainer):
         self.report.bytes_transferred = transferred.num_bytes
         return transferred
 
-    def thaw_after(self) -> int | None:
-        """Returns ``unfreeze_after`` if there is anything to thaw and an epoch left to train it."""
-        after = self.config.unfreeze_after
-        if self.config.train_whole_matches and self.model and not self.model.trainable_variables:
-            after = 0
-        if after is None or after >= self.config.epochs or not self._transferred.layer_names:
-            return None
-        return after
+    def stages(self, model: keras.Model) -> Sequence[Stage]:
+        """Asks the policy, and leaves out what would begin after the last epoch.
 
-    def thaw(self, model: keras.Model, epoch: int) -> None:
-        """Makes the transferred layers as trainable as they were."""
-        self._frozen.thaw()
-        self._thawed_at = epoch
+        Raises:
+            InvalidValueError: what the policy answers makes no sense.
+        """
+        inherited = self._transferred.layer_names
+        if not inherited or (self.config.train_whole_matches and not model.trainable_variables):
+            return [Stage()]
+        asked = self._policy.stages(inherited, self.report.layers_total)
+        check_stages(self._policy, asked, inherited)
+        stages: list[Stage] = []
+        for stage in asked:
+            if sum(one.epochs or 0 for one in stages) >= self.config.epochs:
+                break
+            stages.append(stage)
+        return stages
+
+    def enter(self, stage: Stage, model: keras.Model, epoch: int) -> dict[int, float]:
+        """Freezes what the stage freezes; the rest is as trainable as it was."""
+        self._frozen.keep_frozen(stage.frozen)
+        for name in self._transferred.layer_names:
+            if name not in stage.frozen:
+                self._trained_from.setdefault(name, epoch)
+        if stage.rate == 1.0:
+            return {}
+        return {id(variable): stage.rate for variable in self._frozen.variables()}
 
     def finish(self, model: keras.Model, best: BestEpoch) -> None:
         """Stores the model."""
@@ -174,11 +189,14 @@ class TransferTrainer(BaseTrainer):
             self.report.objective, self.report.recalled = stored.quality, True
 
     def _trained(self, model: keras.Model, best: BestEpoch) -> list[str]:
-        names = list(layers_with_weights(model, self.graph))
-        if self._thawed_at is not None and best.epoch >= self._thawed_at:
-            return names
+        thawed = {name for name, epoch in self._trained_from.items() if epoch <= best.epoch}
         # A layer that changed although it was frozen is no longer the donor's.
-        changed = self._frozen.changed()
+        changed = [name for name in self._frozen.changed() if name not in thawed]
         if changed:
             logger.info("frozen layers that changed when they were called: %s", changed)
-        return [name for name in names if name not in self._frozen or name in changed]
+        owned = thawed.union(changed)
+        return [
+            name
+            for name in layers_with_weights(model, self.graph)
+            if name not in self._frozen or name in owned
+        ]

@@ -39,6 +39,7 @@ class StoreTransfer:
         uri: of the store, as ``open_store`` takes it.
         by: what the longest prefix is measured in, ``"layers"`` or ``"bytes"``.
         min_quality: models of less quality are no donors.
+        quality_rate: layers (or bytes, as ``by`` says) that one unit of quality is worth.
         overlap: store in the writer, while the process goes on with its next evaluation; at
             most two models are on their way. The price: an evaluation's result may be known
             before its model is stored, so other processes may not find it as a donor yet, and a
@@ -59,6 +60,7 @@ class StoreTransfer:
         *,
         by: ScoreBy = "layers",
         min_quality: float | None = None,
+        quality_rate: float = 0.0,
         overlap: bool = False,
     ) -> None:
         if not uri:
@@ -68,6 +70,7 @@ class StoreTransfer:
         self.uri = uri
         self.by = by
         self.min_quality = min_quality
+        self.quality_rate = quality_rate
         self.overlap = overlap
 
     def transfer(
@@ -109,6 +112,7 @@ class StoreTransfer:
                 graph,
                 by=self.by,
                 min_quality=self.min_quality,
+                quality_rate=self.quality_rate,
                 exclude=() if model_id is None else (model_id,),
                 fingerprints=fingerprints,
             )
@@ -119,13 +123,15 @@ class StoreTransfer:
         # What this process has on its way may be a better donor than all that is stored.
         writer, keys = pending_writer_of(self.uri), frozenset(graph.layer_keys.tolist())
         found = (0, 0.0) if match is None else (len(match.layer_names), match.quality)
+        by_length = self.by == "layers" and not self.quality_rate
         better = [
             item.model_id
             for item in writer.pending
             if (shared := len(item.layer_keys & keys))
             and item.model_id != model_id
             and (fingerprints is None or item.fingerprint in fingerprints)
-            and (self.by != "layers" or (shared, item.quality) >= found)
+            and (self.min_quality is None or item.quality >= self.min_quality)
+            and (not by_length or (shared, item.quality) >= found)
         ]
         for donor in better:
             writer.wait_for(donor)
@@ -258,7 +264,7 @@ class StoreTransfer:
     def __repr__(self) -> str:
         return (
             f"StoreTransfer({self.uri!r}, by={self.by!r}, min_quality={self.min_quality!r}, "
-            f"overlap={self.overlap!r})"
+            f"quality_rate={self.quality_rate!r}, overlap={self.overlap!r})"
         )
 
 

@@ -35,6 +35,8 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
         "COLUMNS": "100",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
+    cores = sorted(os.sched_getaffinity(0))
+    core = cores[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % len(cores)]
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -44,6 +46,8 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # As on a machine of one core, where a search has one worker that loads TensorFlow.
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
         try:
             code = process.wait()

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from built_in_spaces import BUILT_IN, MASK
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.parameter_count import parameter_count
@@ -11,8 +12,6 @@ from parsl_tl.errors import ImpossibleArchitectureError, SpaceError
 from parsl_tl.spaces import SearchSpace, get_space, list_spaces
 from parsl_tl.spaces.mutation import random_arch_seq
 from parsl_tl.spaces.shapes import input_shapes
-
-from .built_in import BUILT_IN, MASK
 
 IMPOSSIBLE = {"nt3-small-few-genes", "lenet-tiny-images"}
 TRAINED = (

@@ -3,13 +3,13 @@
 import os
 import shutil
 import stat
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from request_header import request_header
 from store_servers import ServerProcess, running
 from store_writer import notes_of
 
@@ -212,6 +212,8 @@ def test_a_log_that_outgrows_what_lives_is_written_anew(tmp_path, tools):
         assert store.verify().ok
 
 
+PING = 2
+
 FLOOD = """
 import sys, threading
 import pyarrow
@@ -234,7 +236,7 @@ for _ in range(3):
 
 def beginning_of_request(token):
     """A ping, as it goes before every message of a client with this token."""
-    return struct.pack("<4sHH32s64x", b"PTLQ", 2, 2, token)
+    return request_header(PING, token=token)
 
 
 @pytest.mark.slow

@@ -1,0 +1,177 @@
+"""What is compared: the best value over evaluations and processor seconds, paired by seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parsl_tl.analysis.confidence import student_interval
+from parsl_tl.study.settings import BASELINE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPARED: Final = {
+    "equal_evals": "validation, equal evaluations",
+    "equal_cpu": "validation, equal CPU seconds",
+    "found_test": "test, as found",
+    "inherited_test": "test, retrained from inherited weights",
+    "scratch_test": "test, retrained from scratch",
+}
+"""Columns in which policies are compared, and what they are; larger is better in all."""
+
+_RESAMPLES = 2000
+
+
+def best_so_far(results: pd.DataFrame) -> pd.DataFrame:
+    """Returns how a campaign's best value grew.
+
+    Args:
+        results: of a campaign, in the order in which evaluations ended.
+
+    Returns:
+        A row for each evaluation: ``evaluation`` (from 1), ``cpu_seconds`` (of all so far),
+        ``objective`` (the best so far; NaN before the first success), ``model_id`` (of the best).
+    """
+    import pandas as pd
+
+    objective = results["objective"].to_numpy(np.float64)
+    best = np.maximum.accumulate(np.where(np.isnan(objective), -np.inf, objective))
+    # The first evaluation that reached the value is the one that has it.
+    first = [int(np.argmax(objective == value)) if value > -np.inf else 0 for value in best]
+    return pd.DataFrame(
+        {
+            "evaluation": np.arange(1, len(results) + 1),
+            "cpu_seconds": _costs(results).cumsum(),
+            "objective": np.where(np.isneginf(best), np.nan, best),
+            "model_id": results["model_id"].to_numpy()[first] if len(results) else [],
+        }
+    )
+
+
+def _costs(results: pd.DataFrame) -> NDArray[np.float64]:
+    """Returns what each evaluation cost; where results are looked up, what it would have cost."""
+    costs = results["seconds_cpu"].astype(float)
+    if "seconds_looked_up" in results:
+        costs = results["seconds_looked_up"].astype(float).fillna(costs)
+    return np.asarray(costs.fillna(0.0), np.float64)
+
+
+def row_at(curve: pd.DataFrame, column: str, most: float) -> Mapping[str, Any]:
+    """Returns the last row in which a column is at most a value; the first one, if none is."""
+    within = curve[curve[column] <= most * (1 + 1e-9)]
+    row = within.iloc[-1] if len(within) else curve.iloc[0]
+    return {str(name): value for name, value in row.items()}
+
+
+def seconds_to(curve: pd.DataFrame, value: float) -> float:
+    """Returns the processor seconds after which a value was reached; infinity for never."""
+    reached = curve[curve["objective"] >= value]
+    return float(reached["cpu_seconds"].iloc[0]) if len(reached) else math.inf
+
+
+def compare(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Compares each policy with the baseline, seed by seed.
+
+    Args:
+        frame: a row for each campaign, with ``case``, ``policy``, ``seed``, the columns of
+            ``COMPARED`` that there are, and ``seconds_ratio``.
+        confidence: of the intervals.
+
+    Returns:
+        A row for each case, policy and column: ``mean`` of the policy, ``baseline`` of the
+        baseline, ``difference`` of the two by seed, Student's interval of its mean (``low``,
+        ``high``; NaN for a single seed), ``seeds``, and ``verdict``: better, worse or alike.
+    """
+    import pandas as pd
+
+    rows = []
+    columns = [name for name in COMPARED if name in frame]
+    for case, of_case in frame.groupby("case", sort=False):
+        by_seed = of_case.set_index("seed")
+        baseline = by_seed[by_seed["policy"] == BASELINE]
+        for policy in dict.fromkeys(by_seed["policy"]):
+            own = by_seed[by_seed["policy"] == policy]
+            for column in columns if policy != BASELINE else []:
+                pairs = pd.concat([own[column], baseline[column]], axis=1, keys=["own", "base"])
+                pairs = pairs.astype(float).dropna()
+                if pairs.empty:
+                    continue
+                difference = (pairs["own"] - pairs["base"]).to_numpy()
+                interval = student_interval(difference, confidence)
+                rows.append(
+                    {
+                        "case": case,
+                        "policy": policy,
+                        "value": column,
+                        "mean": pairs["own"].mean(),
+                        "baseline": pairs["base"].mean(),
+                        "difference": interval.mean,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "seeds": len(pairs),
+                        "verdict": _verdict(interval.low, interval.high),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _verdict(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "alike"
+
+
+def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd.DataFrame:
+    """Tells whether a search that transfers ranks architectures as one from scratch would.
+
+    Args:
+        children: a row for each child that was trained twice: ``case``, ``policy``, ``share`` (of
+            the layers with weights that came over), ``transferred`` and ``scratch`` (objectives).
+        confidence: of the intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        A row for each case and policy: ``children``, ``difference`` (mean of transferred minus
+        scratch), ``tau_share`` (Kendall's, of that difference with the share), ``tau_objective``
+        (of the two objectives), each with a percentile bootstrap interval (``..._low``,
+        ``..._high``; Efron and Tibshirani, 1993).
+    """
+    import pandas as pd
+
+    rows = []
+    random = np.random.default_rng(seed)
+    for (case, policy), group in children.groupby(["case", "policy"], sort=False):
+        values = group[["share", "transferred", "scratch"]].dropna().to_numpy(np.float64)
+        if len(values) < 3:
+            continue
+        share, transferred, scratch = values.T
+        rows.append(
+            {
+                "case": case,
+                "policy": policy,
+                "children": len(values),
+                "difference": float((transferred - scratch).mean()),
+                **_tau("tau_share", transferred - scratch, share, confidence, random),
+                **_tau("tau_objective", transferred, scratch, confidence, random),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _tau(
+    name: str, one: Any, other: Any, confidence: float, random: np.random.Generator
+) -> dict[str, float]:
+    from scipy.stats import kendalltau  # type: ignore[import-untyped]
+
+    def tau(rows: Any) -> float:
+        return float(kendalltau(one[rows], other[rows]).statistic)
+
+    drawn = random.integers(len(one), size=(_RESAMPLES, len(one)))
+    sampled = np.array([tau(rows) for rows in drawn])
+    sampled = sampled[np.isfinite(sampled)]
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(sampled, ends) if len(sampled) else (math.nan, math.nan)
+    return {name: tau(np.arange(len(one))), f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,197 @@
+"""What a study leaves to look at: tables as files, a plot for each case, and one page."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parsl_tl.reporting.files import replace_file, write_table
+from parsl_tl.reporting.plots import save_figure
+from parsl_tl.study.measures import COMPARED
+from parsl_tl.study.settings import BASELINE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from parsl_tl.study.study import Study
+
+_POINTS = 200
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
+th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+img { max-width: 100%; background: white; }
+"""
+
+
+def write_report(study: Study) -> list[Path]:
+    """Writes all tables (CSV and Parquet), plots and ``study.html`` into the study's folder.
+
+    Raises:
+        AnalysisError: matplotlib is not installed, or a file cannot be written.
+    """
+    folder, curves, comparison = study.folder, study.curves, study.comparison
+    files = [
+        *write_table(study.results, folder, "study"),
+        *write_table(curves, folder, "study_curves"),
+        *write_table(comparison, folder, "study_comparison"),
+    ]
+    if not study.children.empty:
+        files += write_table(study.children, folder, "study_children")
+        files += write_table(study.correlations, folder, "study_correlations")
+    plots = [_plot(folder, str(case), group) for case, group in curves.groupby("case", sort=False)]
+    page = _page(study, comparison, plots)
+    return [
+        *files,
+        *plots,
+        replace_file(folder / "study.html", lambda path: path.write_text(page, "utf-8")),
+    ]
+
+
+def sentences(study: Study) -> list[str]:
+    """Says for each case, in one sentence each, what transfer brought."""
+    comparison, results = study.comparison, study.results
+    return [
+        _sentence(str(case), group, results[results["case"] == case])
+        for case, group in comparison.groupby("case", sort=False)
+    ]
+
+
+def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
+    """Returns titles and tables for a terminal: a column for each value that is compared."""
+    import pandas as pd
+
+    tables = []
+    for case, group in study.comparison.groupby("case", sort=False):
+        shown = group.assign(
+            value=group["value"].map(COMPARED),
+            text=[
+                f"{row.mean_:.4g} {row.difference:+.3g}{'' if row.verdict == 'alike' else ' *'}"
+                for row in group.rename(columns={"mean": "mean_"}).itertuples()
+            ],
+        )
+        order = list(dict.fromkeys(shown["value"]))
+        table = shown.pivot_table("text", "policy", "value", aggfunc="first", sort=False)
+        title = (
+            f"{case}: mean, and the difference to {BASELINE} by seed "
+            f"(*: beyond its {study.settings.confidence:.0%} interval)"
+        )
+        tables.append((title, table[order].reset_index()))
+    found = study.correlations
+    if not found.empty:
+        table = found[["case", "policy", "children", "difference"]].assign(
+            **{
+                title: [
+                    f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+                    for row in found.to_dict("records")
+                ]
+                for title, name in (
+                    ("tau with the share inherited", "tau_share"),
+                    ("tau of the objectives", "tau_objective"),
+                )
+            }
+        )
+        tables.append(("Children trained twice: transferred minus scratch", pd.DataFrame(table)))
+    return tables
+
+
+def _sentence(case: str, group: pd.DataFrame, results: pd.DataFrame) -> str:
+    # What counts most among what was measured: a winner on rows that no search has seen.
+    order = ("inherited_test", "found_test", "equal_cpu")
+    column = next(name for name in order if name in set(group["value"]))
+    rows = group[group["value"] == column]
+    best = rows.sort_values("difference", ascending=False).iloc[0]
+    where = (
+        f"{best['policy']} {best['mean']:.4g}, {BASELINE} {best['baseline']:.4g} "
+        f"({COMPARED[column]}; difference {best['difference']:+.3g}, "
+        f"interval {best['low']:+.3g} to {best['high']:+.3g}, {best['seeds']} seeds)"
+    )
+    if best["verdict"] == "better":
+        ratios = results[results["policy"] == best["policy"]]["seconds_ratio"].astype(float)
+        reached = ratios.fillna(np.inf).median()
+        soon = (
+            f"; it reached what {BASELINE} ended with after {reached:.2f} of its CPU seconds"
+            if np.isfinite(reached)
+            else ""
+        )
+        return f"{case}: transfer helps: {where}{soon}."
+    if best["verdict"] == "worse":
+        return f"{case}: transfer does not help, every policy is worse than {BASELINE}: {where}."
+    return f"{case}: no policy differs from {BASELINE} by more than chance: {where}."
+
+
+def _plot(folder: Path, case: str, curves: pd.DataFrame) -> Path:
+    """Draws the best value over the baseline's CPU seconds: the mean, and the span of the seeds."""
+    spent = curves[curves["policy"] == BASELINE].groupby("seed")["cpu_seconds"].max()
+    places = np.linspace(0, 1, _POINTS)
+
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for number, (policy, group) in enumerate(curves.groupby("policy", sort=False)):
+            lines = np.array(
+                [
+                    _at(curve, places * spent[seed])
+                    for seed, curve in group.groupby("seed")
+                    if seed in spent
+                ]
+            )
+            if not len(lines):
+                continue
+            # Before a seed's first success there is no mean of all.
+            color = f"C{number}"
+            axes.step(places, lines.mean(axis=0), color=color, label=policy, where="post")
+            low, high = lines.min(axis=0), lines.max(axis=0)
+            axes.fill_between(places, low, high, color=color, alpha=0.12, step="post")
+        axes.set_xlabel(f"CPU seconds, as a share of what {BASELINE} spent")
+        axes.set_ylabel("best objective so far")
+        axes.set_title(f"{case}: mean and span over seeds", fontsize=10)
+        axes.grid(alpha=0.4)
+        axes.legend(loc="lower right", fontsize=8)
+
+    return save_figure(folder / f"study-{case}.png", (8.0, 4.5), draw)
+
+
+def _at(curve: pd.DataFrame, seconds: Any) -> Any:
+    """Returns the best value at each time; NaN before the first evaluation has ended."""
+    ended = curve["cpu_seconds"].to_numpy()
+    values = np.concatenate([[np.nan], curve["objective"].to_numpy(np.float64)])
+    return values[np.searchsorted(ended, seconds * (1 + 1e-9), side="right")]
+
+
+def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
+    settings = study.settings
+    tables = [("Policies beside scratch, paired by seed", comparison.replace({"value": COMPARED}))]
+    if not study.correlations.empty:
+        tables.append(("Children trained twice: is their ranking fair?", study.correlations))
+    results = study.results.drop(columns=["winner", "note"], errors="ignore")
+    tables.append(("Every campaign", results))
+    images = "".join(
+        f'<img alt="{html.escape(plot.stem)}: best objective over CPU seconds" '
+        f'src="data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()}">'
+        for plot in plots
+    )
+    said = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(study))
+    shown = "".join(
+        f"<h2>{html.escape(title)}</h2>"
+        + frame.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="")
+        for title, frame in tables
+    )
+    about = (
+        f"{len(settings.cases)} cases, policies {', '.join(settings.policies)}, "
+        f"{len(settings.seeds)} seeds. Intervals are of {settings.confidence:.0%}. "
+        "CPU seconds are those of the evaluations, without the start of workers."
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>Does transfer help?</title><style>{_STYLE}</style><main>"
+        f"<h1>Does transfer help?</h1><p>{html.escape(about)}</p><ul>{said}</ul>"
+        f"{images}{shown}</main></html>\n"
+    )

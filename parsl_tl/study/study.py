@@ -1,0 +1,368 @@
+"""Runs a study: campaigns by policy and seed, their winners trained fully, children twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from parsl_tl.errors import CampaignError, ParslTLError
+from parsl_tl.reporting.files import replace_file
+from parsl_tl.search.best_candidates import Call, run_calls
+from parsl_tl.search.campaign import Campaign
+from parsl_tl.search.campaign_kernel import CampaignKernel
+from parsl_tl.search.journal import read_whole_lines
+from parsl_tl.search.model_storage import storage_for
+from parsl_tl.search.retraining import Retraining
+from parsl_tl.search.scoring import evaluate_best
+from parsl_tl.search.shared_parameters import shared_parameters
+from parsl_tl.study.measures import best_so_far, compare, correlations, row_at, seconds_to
+from parsl_tl.study.settings import BASELINE, Case, StudySettings
+from parsl_tl.training import run_base_trainer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import parsl
+    from parsl.dataflow.dflow import DataFlowKernel
+
+_SETTINGS: Final = "study.json"
+_LOG: Final = "study.jsonl"
+_CHILDREN: Final = "children.jsonl"
+# Winners of a budget may be overtaken afterwards; these many models stay in each store.
+_KEEP_BEST: Final = 20
+Told = Callable[[float, str], None]
+
+
+class Study:
+    """The same searches with each inheritance policy, kept in a folder.
+
+    With each case and seed the baseline, ``scratch``, searches first: its processor seconds are
+    the budget of the others, which search until they have had as many evaluations and spent as
+    much. Then every campaign's winner within the budget is tested as it was found, and trained
+    fully from inherited weights and from scratch. At last some children of each policy are trained
+    once more, from scratch, with the search's recipe.
+
+    The folder holds ``study.json`` (what defines the results), a folder for each campaign,
+    ``campaigns/CASE/POLICY/SEED``, and the lines of what has ended, ``study.jsonl`` and
+    ``children.jsonl``, by which a study that was interrupted is carried on.
+
+    Args:
+        out: the study's folder.
+        settings: what is compared; None takes those of the study that is there.
+
+    Attributes:
+        folder: of the study.
+        settings: as given, or read.
+
+    Raises:
+        CampaignError: there is no study in the folder, or one with other settings.
+    """
+
+    def __init__(self, out: str | os.PathLike[str], settings: StudySettings | None = None) -> None:
+        self.folder = Path(out).expanduser().absolute()
+        path = self.folder / _SETTINGS
+        known = StudySettings.read(path) if path.exists() else None
+        if settings is None and known is None:
+            raise CampaignError(f"{self.folder} holds no study; say what to compare")
+        if settings is not None and known is not None and settings != known:
+            raise CampaignError(
+                f"the study in {self.folder} has other settings ({path.name}); give the same ones, "
+                "leave them out, or name another folder"
+            )
+        given = settings or known
+        assert given is not None
+        self.settings: StudySettings = given
+        self._rows = _read(self.folder / _LOG)
+        self._children = _read(self.folder / _CHILDREN)
+
+    def run(
+        self,
+        config: str | os.PathLike[str] | parsl.Config | None = None,
+        *,
+        max_workers: int | None = None,
+        kernel: DataFlowKernel | None = None,
+        told: Told = lambda share, text: None,
+    ) -> pd.DataFrame:
+        """Does what is not done yet, and returns ``results``.
+
+        Args:
+            config: where to run, as ``Campaign`` takes it.
+            max_workers: worker processes, for a configuration that is given by name.
+            kernel: a Parsl kernel to run on in place of a configuration.
+            told: is told the share that is done, and what comes next.
+
+        Raises:
+            ConfigError: an unknown configuration, or one that cannot be made.
+            ParslTLError: a case that cannot be searched.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _SETTINGS).write_text(self.settings.as_json())
+        for name, rows in ((_LOG, self._rows), (_CHILDREN, self._children)):
+            # Without what a killed run has half written.
+            write = partial(Path.write_text, data="".join(map(_line, rows)))
+            replace_file(self.folder / name, write)
+        done = {(row["case"], row["policy"], row["seed"]) for row in self._rows}
+        left = [key for key in self._keys() if _key(*key) not in done]
+        of_children = [pair for pair in self._pairs() if not self._has_children(*pair)]
+        if not left and not of_children:
+            return self.results
+        place = CampaignKernel(config, max_workers, kernel, "all", None)
+        total = len(list(self._keys()))
+        with place.running(self.folder / "parsl") as running:
+            for case, policy, seed in left:
+                told(len(self._rows) / total, f"{case.name}, {policy}, seed {seed}")
+                self._append(self._rows, _LOG, self._run_campaign(case, policy, seed, running))
+            for case, policy in of_children:
+                told(1.0, f"children of {case.name}, {policy}, from scratch")
+                self._train_children(case, policy, running)
+        return self.results
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """One row for each campaign that has ended.
+
+        ``case``, ``policy``, ``seed``; ``evaluations``, ``failed``, ``cpu_seconds`` (of all its
+        evaluations); ``equal_evals`` and ``equal_cpu`` (the best objective at equal evaluations,
+        and within the baseline's processor seconds); ``seconds_ratio`` (processor seconds until the
+        baseline's final value was reached, as a share of all that the baseline spent; NaN for
+        never); ``winner`` (model id); ``found_test``, ``inherited_test``, ``scratch_test`` (the
+        winner's objective on the test part as found, and trained fully from either start), and
+        ``inherited_valid``, ``scratch_valid`` (on the validation part).
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._rows)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Each policy beside the baseline; see ``parsl_tl.study.measures.compare``."""
+        return compare(self.results, self.settings.confidence)
+
+    @property
+    def children(self) -> pd.DataFrame:
+        """One row for each child that was trained twice; see ``measures.correlations``."""
+        import pandas as pd
+
+        columns = ["case", "policy", "model_id", "share", "transferred", "scratch"]
+        return pd.DataFrame([row for row in self._children if "share" in row], columns=columns)
+
+    @property
+    def correlations(self) -> pd.DataFrame:
+        """Whether transfer ranks architectures fairly; see ``measures.correlations``."""
+        return correlations(self.children, self.settings.confidence)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """``best_so_far`` of each campaign that has ended, with ``case``, ``policy``, ``seed``."""
+        import pandas as pd
+
+        frames = [
+            best_so_far(self._results_of(case, policy, seed)).assign(
+                case=case.name, policy=policy, seed=seed
+            )
+            for case, policy, seed in self._keys()
+            if self._row(case.name, policy, seed)
+        ]
+        first = ["case", "policy", "seed"]
+        if not frames:
+            return pd.DataFrame(columns=[*first, "evaluation", "cpu_seconds", "objective"])
+        frame = pd.concat(frames, ignore_index=True)
+        return frame[[*first, *(name for name in frame if name not in first)]]
+
+    def _keys(self) -> Iterator[tuple[Case, str, int]]:
+        """Yields what is to be run, the baseline before all that is compared with it."""
+        others = self.settings.others
+        for number, seed in enumerate(self.settings.seeds):
+            for case in self.settings.cases:
+                yield case, BASELINE, seed
+                # By turns, so that none always has the machine at the same time.
+                for place in range(len(others)):
+                    yield case, others[(place + number) % len(others)], seed
+
+    def _pairs(self) -> Iterator[tuple[Case, str]]:
+        for case in self.settings.cases:
+            yield from ((case, policy) for policy in self.settings.others)
+
+    def _has_children(self, case: Case, policy: str) -> bool:
+        return self.settings.children == 0 or any(
+            row.get("complete") for row in self._children if _is_of(row, case, policy)
+        )
+
+    def _row(self, case: str, policy: str, seed: int) -> dict[str, Any] | None:
+        found = (row for row in self._rows if _key_of(row) == (case, policy, seed))
+        return next(found, None)
+
+    def _append(self, rows: list[dict[str, Any]], name: str, row: dict[str, Any]) -> None:
+        with open(self.folder / name, "a") as log:
+            log.write(_line(row))
+        rows.append(json.loads(_line(row)))
+
+    def _folder_of(self, case: Case, policy: str, seed: int) -> Path:
+        # A policy of one's own is a module's or a file's; no slash of it makes a folder.
+        name = policy.replace("/", "_").replace(":", "-")
+        return self.folder / "campaigns" / case.name / name / str(seed)
+
+    def _results_of(self, case: Case, policy: str, seed: int) -> pd.DataFrame:
+        return Campaign.resume(self._folder_of(case, policy, seed)).results
+
+    def _campaign(self, case: Case, policy: str, seed: int, kernel: DataFlowKernel) -> Campaign:
+        folder = self._folder_of(case, policy, seed)
+        if (folder / "config.json").exists():
+            return Campaign.resume(folder, kernel=kernel)
+        evals = case.max_evals or self.settings.max_evals
+        population = max(2, min(50, evals // 3))
+        sizes = {"population_size": population, "sample_size": min(5, population)}
+        return Campaign(
+            case.problem,
+            case.space,
+            out=folder,
+            kernel=kernel,
+            problem_args=case.problem_args,
+            space_args=case.space_args,
+            training={**case.training, "inherit": policy},
+            **{"keep_best": _KEEP_BEST, **sizes, **case.search, "seed": seed},
+        )
+
+    def _run_campaign(
+        self, case: Case, policy: str, seed: int, kernel: DataFlowKernel
+    ) -> dict[str, Any]:
+        evals = case.max_evals or self.settings.max_evals
+        baseline = self._row(case.name, BASELINE, seed)
+        budget = math.inf if baseline is None else float(baseline["cpu_seconds"])
+        campaign = self._campaign(case, policy, seed, kernel)
+        results = campaign.search(evals)
+        if baseline is not None:
+            results = self._spend(campaign, results, budget, int(evals * self.settings.most_evals))
+        curve = best_so_far(results)
+        within = row_at(curve, "cpu_seconds", budget)
+        goal = within["objective"] if baseline is None else baseline["equal_cpu"]
+        spent = float(curve["cpu_seconds"].iloc[-1])
+        row = {
+            "case": case.name,
+            "policy": policy,
+            "seed": seed,
+            "evaluations": len(results),
+            "failed": int(results["objective"].isna().sum()),
+            "cpu_seconds": spent,
+            "equal_evals": row_at(curve, "evaluation", evals)["objective"],
+            "equal_cpu": within["objective"],
+            "seconds_ratio": seconds_to(curve, goal) / (spent if baseline is None else budget),
+            "winner": within["model_id"],
+        }
+        return {**row, **self._judge(campaign, str(within["model_id"]), kernel)}
+
+    def _spend(
+        self, campaign: Campaign, results: pd.DataFrame, budget: float, most: int
+    ) -> pd.DataFrame:
+        """Goes on with a search until it has spent its processor seconds."""
+        while len(results) < most:
+            spent = float(best_so_far(results)["cpu_seconds"].iloc[-1])
+            if spent >= budget or spent <= 0:
+                break
+            more = math.ceil((budget - spent) / (spent / len(results)))
+            before = len(results)
+            results = campaign.search(min(most, before + more))
+            if len(results) == before:  # the space has no more architectures
+                break
+        return results
+
+    def _judge(self, campaign: Campaign, winner: str, kernel: DataFlowKernel) -> dict[str, Any]:
+        """Tests the winner as it was found, and trained fully from either start."""
+        judged: dict[str, Any] = {}
+        objective = campaign.settings.training.get("objective") or campaign.problem.objective
+        sign, name = (-1, objective[1:]) if objective.startswith("-") else (1, objective)
+        test = f"test_{name.removeprefix('val_')}"
+        try:
+            found = evaluate_best(campaign.folder, 1, kernel=kernel, models=[winner])
+            judged["found_test"] = sign * _value(found.iloc[0].get(test))
+        except ParslTLError as error:  # no test part, or nothing stored
+            judged["note"] = str(error)
+        epochs = self.settings.retrain_epochs
+        if epochs:
+            training = Retraining(campaign.folder, top=1, epochs=epochs, models=[winner])
+            for row in training.run(kernel=kernel).to_dict("records"):
+                judged[f"{row['start']}_valid"] = _value(row.get("objective"))
+                judged[f"{row['start']}_test"] = sign * _value(row.get(test))
+                if isinstance(row.get("error"), str):
+                    judged["note"] = row["error"]
+        return judged
+
+    def _train_children(self, case: Case, policy: str, kernel: DataFlowKernel) -> None:
+        """Trains children of a policy from scratch, with the recipe of the search."""
+        calls, about = self._children_of(case, policy)
+        known = {row.get("model_id") for row in self._children if _is_of(row, case, policy)}
+
+        def keep(model_id: str, outcome: Mapping[str, Any]) -> None:
+            objective = outcome.get("objective")
+            scratch = objective if isinstance(objective, float) else math.nan
+            self._append(self._children, _CHILDREN, {**about[model_id], "scratch": scratch})
+
+        run_calls(kernel, {name: calls[name] for name in calls if name not in known}, keep)
+        end = {"case": case.name, "policy": policy, "complete": True}
+        self._append(self._children, _CHILDREN, end)
+
+    def _children_of(
+        self, case: Case, policy: str
+    ) -> tuple[dict[str, Call], dict[str, dict[str, Any]]]:
+        calls: dict[str, Call] = {}
+        about: dict[str, dict[str, Any]] = {}
+        random = np.random.default_rng(0)
+        for number, seed in enumerate(self.settings.seeds):
+            campaign = Campaign.resume(self._folder_of(case, policy, seed))
+            frame = campaign.results
+            if "layers_transferred" not in frame:
+                continue
+            frame = frame[frame["objective"].notna() & (frame["layers_transferred"] > 0)]
+            seeds_left = len(self.settings.seeds) - number
+            wanted = math.ceil((self.settings.children - len(calls)) / seeds_left)
+            drawn = random.permutation(len(frame))[:wanted]
+            shared = shared_parameters(
+                campaign.settings, storage_for(campaign.settings, campaign.folder)
+            )
+            for row in frame.iloc[sorted(drawn)].to_dict("records"):
+                model_id = row["model_id"]
+                job = {"arch_seq": list(map(int, row["arch_seq"])), "model_id": int(model_id, 16)}
+                calls[model_id] = (run_base_trainer, (job,), shared)
+                about[model_id] = {
+                    "case": case.name,
+                    "policy": policy,
+                    "model_id": model_id,
+                    "share": row["layers_transferred"] / row["layers_total"],
+                    "transferred": row["objective"],
+                }
+        return calls, about
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [dict(row) for row in read_whole_lines(path)[0]] if path.exists() else []
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """Returns a line of a log; JSON knows no NaN and no infinity."""
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+    return json.dumps(plain) + "\n"
+
+
+def _key(case: Case, policy: str, seed: int) -> tuple[str, str, int]:
+    return case.name, policy, seed
+
+
+def _key_of(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["case"], row["policy"], row["seed"]
+
+
+def _is_of(row: Mapping[str, Any], case: Case, policy: str) -> bool:
+    return (row["case"], row["policy"]) == (case.name, policy)
+
+
+def _value(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,99 @@
+"""What Keras leaves to its backend: threads, GPUs, and what it keeps of compiled models.
+
+Keras' backend is what ``KERAS_BACKEND`` names: ``tensorflow``, ``jax`` or ``torch``. Nothing else
+depends on it, but for how batches are made and how weights are set without a copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+logger = logging.getLogger(__name__)
+
+
+def set_up_backend(threads: int | None) -> bool:
+    """Loads Keras' backend with so many threads, quiet, with GPU memory as it is needed.
+
+    Args:
+        threads: None leaves the choice to the framework.
+
+    Returns:
+        False where the framework was running already and keeps its settings.
+
+    Raises:
+        ImportError: the backend is not installed.
+    """
+    backend = os.environ["KERAS_BACKEND"]
+    if backend == "tensorflow":
+        return _set_up_tensorflow(threads)
+    if backend == "jax":
+        return _set_up_jax(threads)
+    if backend == "torch":
+        return _set_up_torch(threads)
+    return False
+
+
+def _set_up_tensorflow(threads: int | None) -> bool:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel(logging.ERROR)
+    try:
+        if threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except (RuntimeError, ValueError) as error:
+        logger.info("TensorFlow keeps the settings it is running with: %s", error)
+        return False
+    return True
+
+
+def _set_up_jax(threads: int | None) -> bool:
+    if "jax" in sys.modules:
+        return False
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if threads is not None:
+        os.environ.setdefault("PJRT_NPROC", str(threads))
+        if threads == 1:
+            flags = os.environ.get("XLA_FLAGS", "")
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    import jax  # noqa: F401
+
+    return True
+
+
+def _set_up_torch(threads: int | None) -> bool:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return True
+
+
+def loaded_gpus() -> list[str] | None:
+    """Returns the names of the GPUs that the loaded framework sees; None where none is loaded."""
+    if "tensorflow" in sys.modules and os.environ.get("KERAS_BACKEND") in (None, "tensorflow"):
+        import tensorflow as tf
+
+        return [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
+    if "jax" in sys.modules and os.environ.get("KERAS_BACKEND") == "jax":
+        import jax
+
+        return [str(device) for device in jax.devices() if device.platform != "cpu"]
+    if "torch" in sys.modules and os.environ.get("KERAS_BACKEND") == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    return None
+
+
+def forget_compiled() -> None:
+    """Drops what the backend keeps of models that were compiled; no other model will need it."""
+    if "jax" in sys.modules and os.environ.get("KERAS_BACKEND") == "jax":
+        import jax
+
+        jax.clear_caches()  # type: ignore[no-untyped-call]

@@ -1,0 +1,101 @@
+"""The model that is fitted, and the batches that it is fitted with and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from parsl_tl.problems import Data
+from parsl_tl.problems.data import is_stream, leaves
+from parsl_tl.training.compiling import set_dtype_policy
+from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.cutting import are_indifferent, cut_where_worth_it
+from parsl_tl.training.datasets import (
+    augmentation_by_input,
+    batches,
+    fed_arrays,
+    judging_batches,
+    training_batches,
+    validation_batch_size,
+)
+from parsl_tl.training.report import TrainingReport
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What ``fit`` is called on and with.
+
+    Attributes:
+        model: a whole model, or what follows its frozen prefix.
+        training: batches to train with.
+        validation: batches to judge by.
+    """
+
+    model: keras.Model
+    training: Any
+    validation: Any
+
+
+def whole_feed(model: keras.Model, config: TrainingConfig, data: Data) -> Feed:
+    """Feeds a whole model."""
+    problem, size = config.problem, config.batch_size
+    return Feed(
+        model,
+        training_batches(model, problem, data, size, config.seed),
+        judging_batches(model, problem, data, size),
+    )
+
+
+def cut_feed(
+    model: keras.Model,
+    config: TrainingConfig,
+    data: Data,
+    *,
+    epochs: int,
+    callbacks: Iterable[Any],
+    report: TrainingReport,
+) -> Feed | None:
+    """Feeds what follows a model's frozen prefix, whose outputs are computed here.
+
+    Args:
+        model: the whole model, with its layers frozen.
+        config: problem and recipe.
+        data: the problem's.
+        epochs: that are trained at most.
+        callbacks: of the training.
+        report: gets bytes and seconds.
+
+    Returns:
+        None where the whole model is to be trained: outputs differ from epoch to epoch, take too
+        much memory or save no time, or nobody knows what a callback does with the model.
+    """
+    if is_stream(data.x_train) or is_stream(data.x_valid):
+        return None
+    if augmentation_by_input(config.problem) or not are_indifferent(callbacks):
+        return None
+    with report.timed("prefix"):
+        set_dtype_policy(model, config.dtype_policy)  # in which the prefix computes, too
+        rows = len(leaves(data.y_train)[0]), len(leaves(data.y_valid)[0])
+        cut = cut_where_worth_it(
+            model,
+            when=config.cut_prefix,
+            rows=sum(rows),
+            epochs=epochs,
+            limit=config.frontier_limit,
+        )
+        if cut is None:
+            return None
+        size = config.batch_size
+        x_train, y_train = fed_arrays(model, config.problem, data, "train")
+        x_valid, y_valid = fed_arrays(model, config.problem, data, "valid")
+        frontier = [cut.outputs(x, size) for x in (x_train, x_valid)]
+        report.frontier_bytes = sum(array.nbytes for arrays in frontier for array in arrays)
+        return Feed(
+            cut.suffix,
+            batches(frontier[0], y_train, size, config.seed, weights=data.row_weights()),
+            batches(frontier[1], y_valid, validation_batch_size(frontier[1], size)),
+        )
