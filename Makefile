@@ -11,7 +11,7 @@ OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint format clean
+.PHONY: help install demo docs test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint tidy format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -108,6 +108,15 @@ lint: $(VENV)/.installed-dev ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
+
+# Not part of lint: it takes some seconds a file. FILES is a pattern of paths; tests are left out.
+FILES ?= cpp-store/(benchmarks|client|engine|protocol|python|server|transports)/
+tidy: $(VENV)/.installed-dev ## look for mistakes in C++ with clang-tidy, FILES=cpp-store/engine/ only there
+	$(BIN)/cmake -S . -B build/tidy -G Ninja -DPARSL_TL_TESTS=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+	  -DCMAKE_MAKE_PROGRAM="$(abspath $(BIN)/ninja)" -DPython_EXECUTABLE="$(abspath $(BIN)/python)" \
+	  > /dev/null
+	$(BIN)/run-clang-tidy.py -clang-tidy-binary "$(abspath $(BIN)/clang-tidy)" -p build/tidy \
+	  -j $(CPP_JOBS) -quiet '$(FILES)'
 
 format: $(VENV)/.installed-dev ## format the sources
 	$(BIN)/ruff check --fix .

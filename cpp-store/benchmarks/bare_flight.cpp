@@ -217,15 +217,30 @@ class BareClient::Client {
   }
 
   void get(std::uint64_t num_bytes) {
+    receive(num_bytes, [](std::uint64_t, const arrow::Buffer&) {});
+  }
+
+  void get_into(std::span<std::uint8_t> out) {
+    receive(out.size(), [out](std::uint64_t offset, const arrow::Buffer& part) {
+      const auto room = out.subspan(offset);
+      std::copy_n(part.data(), std::min<std::size_t>(room.size(), part.size()), room.data());
+    });
+  }
+
+ private:
+  /// Calls `take` with each part and the number of bytes before it.
+  template <typename Take>
+  void receive(std::uint64_t num_bytes, Take take) {
     const auto reader = value_of(client_->DoGet({std::to_string(num_bytes)}));
     std::uint64_t got = 0;
     while (const auto batch = value_of(reader->Next()).data) {
+      const auto part = batch->column_data(0)->buffers.at(1);
+      if (got < num_bytes) take(got, *part);
       got += static_cast<std::uint64_t>(batch->num_rows());
     }
     if (got != num_bytes) check(arrow::Status::IOError("got ", got, " of ", num_bytes, " bytes"));
   }
 
- private:
   std::shared_ptr<arrow::Buffer> act(const fl::Action& action) {
     const auto results = value_of(client_->DoAction(action));
     std::shared_ptr<arrow::Buffer> body;
@@ -252,6 +267,10 @@ double BareClient::put(std::span<const std::uint8_t> bytes) {
 
 double BareClient::get(std::uint64_t num_bytes) {
   return seconds_of([this, num_bytes] { client_->get(num_bytes); });
+}
+
+double BareClient::get_into(std::span<std::uint8_t> out) {
+  return seconds_of([this, out] { client_->get_into(out); });
 }
 
 void BareClient::add_graph(std::uint64_t model_id, double quality, const WalkInput& graph) {

@@ -38,6 +38,8 @@ class BareClient {
   double put(std::span<const std::uint8_t> bytes);
   /// The batches are received, counted and let go.
   double get(std::uint64_t num_bytes);
+  /// The batches are copied to where the caller wants them.
+  double get_into(std::span<std::uint8_t> out);
   /// Stores a graph, and finds the one with the longest common prefix: see graph_walk.hpp.
   void add_graph(std::uint64_t model_id, double quality, const WalkInput& graph);
   std::optional<WalkMatch> walk(const WalkInput& graph);

@@ -20,7 +20,7 @@ PYBIND11_MODULE(_bare_flight, module) {
       .def_property_readonly("address", &BareServer::address)
       .def("stop", &BareServer::stop, Release());
   py::class_<BareClient> client(module, "BareClient",
-                                "rpc, put and get return the seconds that they took.");
+                                "rpc, put and gets return the seconds that they took.");
   client
       .def(py::init<const std::string&, std::size_t>(), py::arg("address"),
            py::arg("part_bytes") = kPartBytes, Release())
@@ -33,6 +33,14 @@ PYBIND11_MODULE(_bare_flight, module) {
             return client.put(view);
           },
           py::arg("bytes"))
-      .def("get", &BareClient::get, py::arg("num_bytes"), Release());
+      .def("get", &BareClient::get, py::arg("num_bytes"), Release())
+      .def(
+          "get_into",
+          [](BareClient& client, Bytes& out) {
+            const std::span memory(out.mutable_data(), static_cast<std::size_t>(out.size()));
+            const py::gil_scoped_release release;
+            return client.get_into(memory);
+          },
+          py::arg("out"));
   bind_walk_calls(client);
 }

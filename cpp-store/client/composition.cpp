@@ -22,31 +22,4 @@ std::shared_ptr<const Composition> Composition::from(std::uint64_t model_id,
   return made;
 }
 
-std::shared_ptr<const Composition> CompositionCache::find(std::uint64_t model_id) {
-  const std::lock_guard guard(mutex_);
-  const auto found = places_.find(model_id);
-  if (found == places_.end()) return nullptr;
-  order_.splice(order_.end(), order_, found->second);
-  return *found->second;
-}
-
-void CompositionCache::keep(std::shared_ptr<const Composition> composition) {
-  const std::lock_guard guard(mutex_);
-  const std::uint64_t id = composition->model_id;
-  if (places_.contains(id)) return;
-  order_.push_back(std::move(composition));
-  places_[id] = std::prev(order_.end());
-  if (order_.size() <= most_) return;
-  places_.erase(order_.front()->model_id);
-  order_.pop_front();
-}
-
-void CompositionCache::forget(std::uint64_t model_id) {
-  const std::lock_guard guard(mutex_);
-  const auto found = places_.find(model_id);
-  if (found == places_.end()) return;
-  order_.erase(found->second);
-  places_.erase(found);
-}
-
 }  // namespace parsl_tl

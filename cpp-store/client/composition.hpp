@@ -2,11 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "requests/open_model.hpp"
@@ -28,23 +25,6 @@ struct Composition {
   /// Throws kInvalidValue if the lists do not go together.
   static std::shared_ptr<const Composition> from(std::uint64_t model_id,
                                                  const OpenModelReply& reply);
-};
-
-/// The compositions that were used last. Thread-safe.
-class CompositionCache {
- public:
-  explicit CompositionCache(std::size_t most) : most_(most) {}
-
-  std::shared_ptr<const Composition> find(std::uint64_t model_id);
-  void keep(std::shared_ptr<const Composition> composition);
-  void forget(std::uint64_t model_id);
-
- private:
-  using Order = std::list<std::shared_ptr<const Composition>>;  // used last at the end
-  const std::size_t most_;
-  std::mutex mutex_;
-  Order order_;
-  std::unordered_map<std::uint64_t, Order::iterator> places_;
 };
 
 }  // namespace parsl_tl

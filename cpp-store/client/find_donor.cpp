@@ -84,7 +84,8 @@ std::vector<Donor> RemoteStore::find_donors(const std::vector<RemoteQuery>& quer
 std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& query,
                                                            const QueryOptions& options) {
   const FindDonorsRequest shared = request_of({&query, 1}, options, !is_alone());
-  const std::vector<std::uint64_t> open_here = recent_models();
+  const auto is_kept = [](const RemoteModel& model) { return model.is_kept(); };
+  const std::vector<std::uint64_t> open_here = recent_.ids_if(is_kept);
   std::vector<FindDonorsReply> replies(connections().size());
   std::vector<Lease> leases(connections().size());
   parts_->fanout->run(replies.size(), [&](std::size_t i) {
@@ -118,7 +119,7 @@ std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& qu
 std::shared_ptr<RemoteModel> RemoteStore::match_of(const Best& best) {
   if (best.opened) {
     const auto composition = Composition::from(best.model_id, *best.opened);
-    compositions_.keep(composition);
+    compositions_.keep(best.model_id, composition);
     try {
       return opened(*composition, *best.opened, best.lease);
     } catch (const StoreException& error) {
@@ -147,14 +148,7 @@ std::shared_ptr<RemoteModel> RemoteStore::find_donor(const RemoteQuery& query,
     }
     // A pointer of its own: as long as one of these lives, the model counts as somebody's match.
     std::shared_ptr<RemoteModel> match(model.get(), [model](RemoteModel*) {});
-    const std::lock_guard guard(mutex_);
-    if (matches_.size() > 1024) {
-      std::erase_if(matches_, [](const auto& entry) { return entry.second.expired(); });
-    }
-    auto& known = matches_[best->model_id];
-    if (auto first = known.lock()) return first;  // another thread was faster
-    known = match;
-    return match;
+    return matches_.keep(best->model_id, match);
   }
 }
 

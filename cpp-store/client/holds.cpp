@@ -64,6 +64,7 @@ std::vector<HoldRequest> RemoteStore::add_inherited(PutRequest& request) {
     hold.owners.push_back(layer.owner);
   }
   std::vector<HoldRequest> result;
+  result.reserve(holds.size());
   for (auto& [server, hold] : holds) result.push_back(std::move(hold));
   return result;
 }
@@ -126,7 +127,7 @@ void RemoteStore::drop_holds(const std::vector<HoldRequest>& holds,
 void RemoteStore::give_up_abandoned() {
   std::vector<Abandoned> all;
   {
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(abandoned_mutex_);
     all.swap(abandoned_);
   }
   for (const Abandoned& put : all) drop_holds(put.holds, put.attempts);

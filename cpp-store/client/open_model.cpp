@@ -8,8 +8,6 @@
 namespace parsl_tl {
 namespace {
 
-// Few enough that what retired models leave in a process that sleeps is little.
-constexpr std::size_t kRecentModels = 64;
 constexpr int kAttempts = 3;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 60;  // as the engine has it
 
@@ -48,85 +46,34 @@ void add_tensors(RemoteModel& model, const OpenModelReply& reply,
   }
 }
 
-std::string segment_path(const std::string& folder, std::uint64_t owner) {
-  return folder + "/segments/" + hex_id(owner) + ".seg";
-}
-
 }  // namespace
 
 std::shared_ptr<Segment> RemoteStore::segment(ServerConnection& connection, std::uint64_t owner) {
-  {
-    const std::lock_guard guard(mutex_);
-    if (const auto found = segments_.find(owner); found != segments_.end()) {
-      if (auto opened = found->second.lock()) return opened;
+  return segments_.find_or_make(owner, [&] {
+    const HelloReply facts = connection.facts();
+    std::shared_ptr<Segment> opened;
+    try {
+      opened = std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
+    } catch (const StoreException&) {
+      connection.require_folder();  // which tells more
+      throw;
     }
-  }
-  const HelloReply facts = connection.facts();
-  std::shared_ptr<Segment> opened;
-  try {
-    opened = std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
-  } catch (const StoreException&) {
-    connection.require_folder();  // which tells more
-    throw;
-  }
-  // The server is not asked for what is mapped: another store may lie there by now.
-  connection.require_folder();
-  const std::lock_guard guard(mutex_);
-  auto& cached = segments_[owner];
-  if (auto first = cached.lock()) return first;  // another thread was faster
-  cached = opened;
-  if (segments_.size() > 4096) {
-    std::erase_if(segments_, [](const auto& entry) { return entry.second.expired(); });
-  }
-  return opened;
+    // The server is not asked for what is mapped: another store may lie there by now.
+    connection.require_folder();
+    return opened;
+  });
 }
 
 std::shared_ptr<RemoteModel> RemoteStore::find_recent(std::uint64_t id) {
-  std::shared_ptr<RemoteModel> gone;
-  const std::lock_guard guard(mutex_);
-  const auto found = std::find_if(recent_.begin(), recent_.end(),
-                                  [id](const auto& model) { return model->id == id; });
-  if (found == recent_.end()) return nullptr;
-  if (!(*found)->is_kept()) {
-    gone = std::move(*found);
-    recent_.erase(found);
-    return nullptr;
-  }
-  recent_.splice(recent_.end(), recent_, found);
-  return recent_.back();
-}
-
-std::vector<std::uint64_t> RemoteStore::recent_models() {
-  std::vector<std::uint64_t> ids;
-  const std::lock_guard guard(mutex_);
-  ids.reserve(recent_.size());
-  for (const auto& model : recent_) {
-    if (model->is_kept()) ids.push_back(model->id);
-  }
-  return ids;
-}
-
-void RemoteStore::keep_recent(std::shared_ptr<RemoteModel> model) {
-  std::shared_ptr<RemoteModel> oldest;  // unmapped when nobody has to wait for it
-  const std::lock_guard guard(mutex_);
-  const auto is_same = [&](const auto& other) { return other->id == model->id; };
-  // Another thread may have opened it at the same time.
-  if (std::find_if(recent_.begin(), recent_.end(), is_same) != recent_.end()) return;
-  recent_.push_back(std::move(model));
-  if (recent_.size() <= kRecentModels) return;
-  oldest = std::move(recent_.front());
-  recent_.pop_front();
+  auto recent = recent_.find(id);
+  if (recent == nullptr || recent->is_kept()) return recent;
+  recent_.forget(id);
+  return nullptr;
 }
 
 void RemoteStore::forget(std::uint64_t id) {
   compositions_.forget(id);
-  std::shared_ptr<RemoteModel> gone;
-  const std::lock_guard guard(mutex_);
-  const auto found = std::find_if(recent_.begin(), recent_.end(),
-                                  [id](const auto& model) { return model->id == id; });
-  if (found == recent_.end()) return;
-  gone = std::move(*found);
-  recent_.erase(found);
+  recent_.forget(id);
 }
 
 std::shared_ptr<const Composition> RemoteStore::composition(std::uint64_t id) {
@@ -134,7 +81,7 @@ std::shared_ptr<const Composition> RemoteStore::composition(std::uint64_t id) {
   OpenModelRequest request;
   request.model_id = id;
   auto made = Composition::from(id, home(id).ask(request));
-  compositions_.keep(made);
+  compositions_.keep(id, made);
   return made;
 }
 
@@ -152,7 +99,7 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   const OpenModelReply reply = connection.ask(request);  // kNotFound if it is not living
   if (known == nullptr) {
     known = Composition::from(id, reply);
-    compositions_.keep(known);
+    compositions_.keep(id, known);
   }
   // Its lease goes with it: should the server have been started anew just now, there is another.
   if (recent != nullptr) return recent->is_kept() ? recent : open(id);
@@ -176,7 +123,7 @@ std::shared_ptr<RemoteModel> RemoteStore::opened(const Composition& composition,
         {layer.name, layer.key, layer.owner, layer.bytes, layer.has_weights, nullptr, {}, {}});
   }
   open_layers(*model, composition, reply, server);
-  keep_recent(model);
+  recent_.keep(model->id, model);
   return model;
 }
 
@@ -199,13 +146,7 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
     for (const std::size_t i : places[server]) {
       RemoteModel::Layer& layer = model.layers[i];
       layer.segment = segment(connection, layer.owner);
-      const auto range = layer.segment->find(layer.key);
-      if (!range) {
-        throw StoreException(
-            ErrorCode::kNotFound,
-            "layer " + layer.name + " is not in the segment of " + hex_id(layer.owner));
-      }
-      layer.tensors = *range;
+      layer.tensors = layer.segment->range_of(layer.key, layer.name);
     }
   }
   if (!connections()[home_index]->is_mapped()) {
@@ -249,14 +190,7 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
 
 std::shared_ptr<RemoteModel> RemoteStore::pin(std::uint64_t id) {
   require_open();
-  {
-    const std::lock_guard guard(mutex_);
-    const auto match = matches_.find(id);
-    if (match != matches_.end()) {
-      if (auto held = match->second.lock()) return held;
-      matches_.erase(match);
-    }
-  }
+  if (auto match = matches_.find(id)) return match;
   return open_living(id);
 }
 
@@ -274,8 +208,7 @@ std::shared_ptr<RemoteModel> RemoteStore::open_living(std::uint64_t id) {
       }
       // Another client may have stored or retired something between two questions.
       if (attempt < kAttempts) continue;
-      throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) + ": a segment is missing (" +
-                                                    error.what() + "); restore it from a copy");
+      throw missing_segment(id, error);
     }
   }
 }

@@ -1,10 +1,9 @@
-#include "requests/put.hpp"
-
 #include <algorithm>
 #include <random>
 #include <unordered_set>
 
 #include "errors.hpp"
+#include "put_message.hpp"
 #include "remote_store.hpp"
 #include "requests/contains.hpp"
 #include "requests/put_architectures.hpp"
@@ -22,53 +21,10 @@ std::uint64_t random_attempt() {
   return ((std::uint64_t{random()} << 32) | random()) | 1;  // 0 stands for none
 }
 
-PutMessage message_of(const PutRequest& request,
-                      const std::vector<const TensorArgument*>& tensors) {
-  PutMessage message;
-  message.model_id = request.model_id;
-  message.quality = request.quality;
-  message.parent = request.parent;
-  message.donor = request.donor;
-  message.fingerprint = request.fingerprint;
-  message.layer_keys = request.layer_keys;
-  message.layer_names = request.layer_names;
-  message.edges = request.edges;
-  message.architecture = request.architecture;
-  message.attributes = request.attributes;
-  for (const TensorArgument* tensor : tensors) {
-    message.tensor_layers.push_back(tensor->layer);
-    message.tensor_dtypes.push_back(tensor->dtype);
-    message.tensor_shapes.push_back(tensor->shape);
-    message.tensor_sizes.push_back(tensor->bytes.size());
-  }
-  if (request.weighted) {
-    message.is_whole = true;
-    message.weighted = request.weighted->certain;
-    message.maybe_weighted = request.weighted->possible;
-  }
-  message.parent_is_gone = request.parent_is_gone;
-  if (!request.inherited) return message;
-  message.names_inherited = true;
-  for (const InheritedLayer& layer : *request.inherited) {
-    message.inherited_layers.push_back(layer.layer);
-    message.inherited_owners.push_back(layer.owner);
-    message.inherited_bytes.push_back(layer.bytes);
-  }
-  return message;
-}
-
 bool contains_all(ServerConnection& connection, const std::vector<std::uint64_t>& ids) {
   const ContainsReply reply = connection.ask(ContainsRequest{ids});
   return reply.found.size() == ids.size() &&
          std::find(reply.found.begin(), reply.found.end(), 0) == reply.found.end();
-}
-
-std::vector<const TensorArgument*> in_order_of_layers(const PutRequest& request) {
-  std::vector<const TensorArgument*> tensors;
-  for (const TensorArgument& tensor : request.tensors) tensors.push_back(&tensor);
-  std::stable_sort(tensors.begin(), tensors.end(),
-                   [](const auto* a, const auto* b) { return a->layer < b->layer; });
-  return tensors;
 }
 
 }  // namespace
@@ -139,7 +95,7 @@ PutResult RemoteStore::put(const PutRequest& given) {
         drop_holds(holds, attempts);
       } else {
         // A model that may be stored yet keeps what it holds, until its server can be asked.
-        const std::lock_guard guard(mutex_);
+        const std::lock_guard guard(abandoned_mutex_);
         abandoned_.push_back({holds, attempts});
       }
       throw;

@@ -139,6 +139,7 @@ void copy_layers(const RemoteModel& model, std::span<const std::size_t> places,
   }
   const PinnedModel pinned = as_pinned(model, places, shares.mapped);
   std::vector<LayerMemory> mapped;
+  mapped.reserve(shares.mapped.size());
   for (const std::size_t wanted : shares.mapped) mapped.push_back(memory[wanted]);
   copy_layers(pinned, all_places(pinned), mapped);
 

@@ -54,6 +54,10 @@ class RemoteModel {
     std::shared_ptr<Segment> segment;  // where it is mapped
     Segment::Range tensors;            // in the segment's directory
     std::vector<TensorInfo> fetched;   // of the tensors, where it is not
+
+    std::span<const TensorInfo> tensor_infos() const {
+      return segment == nullptr ? std::span<const TensorInfo>(fetched) : segment->tensors(tensors);
+    }
   };
 
   RemoteModel(std::uint64_t model_id, double model_quality, std::uint64_t its_lease,

@@ -7,7 +7,6 @@
 namespace parsl_tl {
 namespace {
 
-constexpr std::size_t kCompositions = 4096;
 // More servers than these wait for each other.
 constexpr std::size_t kMostThreads = 32;
 
@@ -22,9 +21,7 @@ ClientId random_client() {
 
 RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
                          std::vector<std::string> addresses, ConnectionOptions options)
-    : options_(std::move(options)),
-      parts_(std::make_shared<ClientParts>()),
-      compositions_(kCompositions) {
+    : options_(std::move(options)), parts_(std::make_shared<ClientParts>()) {
   if (channels.empty() || channels.size() != addresses.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "a store has at least one server");
   }

@@ -7,13 +7,12 @@
 
 #include <unistd.h>
 
-#include <list>
-#include <unordered_map>
-
 #include "engine.hpp"
 #include "flat_models.hpp"
+#include "lru_cache.hpp"
 #include "remote_model.hpp"
 #include "requests/settle.hpp"
+#include "weak_cache.hpp"
 
 namespace parsl_tl {
 
@@ -47,7 +46,7 @@ class RemoteStore {
   /// The identity of each server's store.
   std::vector<std::string> store_ids();
   // put.cpp
-  PutResult put(const PutRequest& request);
+  PutResult put(const PutRequest& given);
   void put_architectures(const FlatModels& models);
   // retire.cpp
   std::uint64_t retire(std::uint64_t id);
@@ -139,28 +138,28 @@ class RemoteStore {
                    std::uint32_t home_index);
   std::shared_ptr<Segment> segment(ServerConnection& connection, std::uint64_t owner);
   std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
-  std::vector<std::uint64_t> recent_models();
-  void keep_recent(std::shared_ptr<RemoteModel> model);
   void forget(std::uint64_t id);
+
+  static constexpr std::size_t kMostCompositions = 4096;
 
   const ConnectionOptions options_;
   std::shared_ptr<ClientParts> parts_;
-  CompositionCache compositions_;
   std::atomic<bool> closed_ = false;
   const ::pid_t process_ = ::getpid();
 
+  LruCache<const Composition> compositions_{kMostCompositions};
+  WeakCache<Segment> segments_;
+  LruCache<RemoteModel> recent_{kRecentModels};
+  // Those that somebody holds as a match: they can be read even if they are retired.
+  WeakCache<RemoteModel> matches_;
+
   std::mutex listing_mutex_;
-  std::mutex mutex_;  // guards the next four
+  std::mutex abandoned_mutex_;  // guards the next
   struct Abandoned {
     std::vector<HoldRequest> holds;
     std::vector<std::uint64_t> attempts;
   };
   std::vector<Abandoned> abandoned_;  // puts of which nobody knows what came
-  std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
-  // The models that were read last, latest at the end: who reads one again finds it open.
-  std::list<std::shared_ptr<RemoteModel>> recent_;
-  // Those that somebody holds as a match: they can be read even if they are retired.
-  std::unordered_map<std::uint64_t, std::weak_ptr<RemoteModel>> matches_;
 };
 
 }  // namespace parsl_tl

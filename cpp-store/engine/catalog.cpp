@@ -333,6 +333,7 @@ void Catalog::for_each_holder(bool with_names,
     for (const auto& [sequence, slot] : order) visit(base_->model(slot, with_names));
   }
   std::vector<const Model*> rest;
+  rest.reserve(models_.size());
   for (const auto& [id, model] : models_) rest.push_back(model.get());
   std::sort(rest.begin(), rest.end(),
             [](const Model* a, const Model* b) { return a->sequence < b->sequence; });

@@ -29,9 +29,11 @@
 #include "intent.hpp"
 #include "left_right.hpp"
 #include "log.hpp"
+#include "lru_cache.hpp"
 #include "put_request.hpp"
 #include "reserve.hpp"
 #include "segment.hpp"
+#include "weak_cache.hpp"
 
 namespace parsl_tl {
 
@@ -52,6 +54,10 @@ struct PutResult {
   std::uint64_t layers_inherited = 0;
 };
 
+/// A process keeps open what it read last: few enough that what retired models leave in one that
+/// sleeps is little.
+constexpr std::size_t kRecentModels = 64;
+
 /// A model's layers with their mapped tensors. While it lives, nothing in it can vanish, even if
 /// the model is retired and its files are removed.
 struct PinnedModel {
@@ -63,11 +69,20 @@ struct PinnedModel {
     bool is_elsewhere = false;         // its tensors are on another server
     std::shared_ptr<Segment> segment;  // null without tensors here
     Segment::Range tensors;            // in the segment's directory
+
+    bool has_weights() const noexcept { return segment != nullptr || is_elsewhere; }
+    /// Those of its tensors that are here.
+    std::span<const TensorInfo> tensor_infos() const {
+      return segment == nullptr ? std::span<const TensorInfo>() : segment->tensors(tensors);
+    }
   };
   std::uint64_t id = 0;
   double quality = 0.0;
   std::vector<Layer> layers;
 };
+
+/// What becomes of a kNotFound when the model is living nevertheless: kCorrupt, with the remedy.
+StoreException missing_segment(std::uint64_t model_id, const StoreException& why);
 
 struct VerifyReport {
   std::uint64_t models = 0;
@@ -252,7 +267,6 @@ class Engine {
   std::shared_ptr<PinnedModel> keep_pinned(std::shared_ptr<PinnedModel> pinned);
   /// Lets go of what these changes made vanish.
   void forget(std::span<const Catalog::Change> changes);
-  void forget_all();
   std::shared_ptr<Segment> segment(std::uint64_t owner);
 
   static constexpr std::uint64_t kLeastRewritten = 16 << 20;
@@ -294,12 +308,13 @@ class Engine {
   std::atomic<bool> appending_ = false;
   std::atomic<int> bulk_writers_ = 0;
 
-  std::mutex cache_mutex_;  // guards the next four
-  std::unordered_map<std::uint64_t, std::weak_ptr<Segment>> segments_;
-  std::unordered_map<std::uint64_t, std::weak_ptr<PinnedModel>> pins_;
-  // The models that were read last, latest at the end: who reads one again finds its segments
-  // mapped and verified. Only of uncompressed stores, where that takes no memory.
-  std::vector<std::shared_ptr<PinnedModel>> recent_pins_;
+  WeakCache<Segment> segments_;
+  WeakCache<PinnedModel> pins_;
+  // Who reads a model again finds its segments mapped and verified. Only of uncompressed stores,
+  // where that takes no memory.
+  LruCache<PinnedModel> recent_pins_{kRecentModels};
+
+  std::mutex warnings_mutex_;  // guards the next
   std::vector<std::string> warnings_;
 
   /// The thread that makes snapshots, started when the first one is due.

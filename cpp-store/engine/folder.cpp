@@ -216,8 +216,8 @@ void Folder::prepare(bool writable, std::optional<Codec> codec, bool shared) {
   }
 }
 
-std::string Folder::segment_path(std::uint64_t owner) const {
-  return segments_path() + "/" + hex_id(owner) + ".seg";
+std::string segment_path(const std::string& folder, std::uint64_t owner) {
+  return folder + "/segments/" + hex_id(owner) + ".seg";
 }
 
 void Folder::require_shared() const {
@@ -348,9 +348,11 @@ void Folder::sweep_temporary() const {
 std::uint64_t Folder::sweep_segments(const std::function<bool(std::uint64_t)>& is_known) const {
   std::uint64_t bytes = 0;
   for (const auto& entry : fs::directory_iterator(segments_path())) {
-    unsigned long long owner = 0;
     const std::string name = entry.path().filename().string();
-    if (std::sscanf(name.c_str(), "%16llx.seg", &owner) == 1 && !is_known(owner)) {
+    std::uint64_t owner = 0;
+    std::from_chars(name.data(), name.data() + name.size(), owner, 16);
+    // Other files, whatever their names begin with, are somebody else's.
+    if (entry.path() == segment_path(owner) && !is_known(owner)) {
       bytes += entry.file_size();
       fs::remove(entry.path());
     }

@@ -46,6 +46,9 @@ std::string format_text(const Format& format);
 /// Throws kFormat, naming `where`, for what is no such text, and for other versions.
 Format parse_format(std::string_view text, const std::string& where);
 
+/// Where a store in this folder has what a model owns.
+std::string segment_path(const std::string& folder, std::uint64_t owner);
+
 class Folder {
  public:
   /// Opens the folder, making it if it is missing or empty and `writable`. The codec is the
@@ -81,7 +84,9 @@ class Folder {
   std::string reserve_path() const { return path_ + "/reserve"; }
   std::string temporary_path() const { return path_ + "/tmp"; }
   std::string segments_path() const { return path_ + "/segments"; }
-  std::string segment_path(std::uint64_t owner) const;
+  std::string segment_path(std::uint64_t owner) const {
+    return parsl_tl::segment_path(path_, owner);
+  }
 
   /// Removes what dead writers left in tmp/: files whose lock is free.
   void sweep_temporary() const;

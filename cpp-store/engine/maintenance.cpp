@@ -169,8 +169,7 @@ class Engine::ShrunkGroup {
       shrunk.writer->publish(engine_.folder_.segment_path(shrunk.owner));
       report_.bytes_freed += shrunk.before - shrunk.after;
       ++report_.segments_rewritten;
-      const std::lock_guard guard(engine_.cache_mutex_);
-      engine_.segments_.erase(shrunk.owner);
+      engine_.segments_.forget(shrunk.owner);
     }
     if (!records.empty()) engine_.append(std::move(records), Need::kFreesSpace);
     waiting_.clear();

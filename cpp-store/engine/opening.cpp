@@ -113,12 +113,12 @@ void Engine::require_writable() const {
 }
 
 void Engine::warn(std::string text) {
-  const std::lock_guard guard(cache_mutex_);
+  const std::lock_guard guard(warnings_mutex_);
   warnings_.push_back(std::move(text));
 }
 
 std::vector<std::string> Engine::take_warnings() {
-  const std::lock_guard guard(cache_mutex_);
+  const std::lock_guard guard(warnings_mutex_);
   return std::exchange(warnings_, {});
 }
 
@@ -152,7 +152,7 @@ void Engine::leave_snapshot(const std::string& why) {
 void Engine::take(const State& state) {
   log_ = state.log;
   state_.update([&](State& side) { side = state; });
-  forget_all();
+  recent_pins_.clear();
 }
 
 void Engine::fold_long_tail(State& state) {

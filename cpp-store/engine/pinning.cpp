@@ -1,65 +1,31 @@
 // Pinned models: compositions with their segments mapped.
-#include <algorithm>
-
 #include "engine.hpp"
 #include "errors.hpp"
 
 namespace parsl_tl {
-namespace {
 
-// Few enough that what retired models leave in a process that sleeps is little.
-constexpr std::size_t kRecentPins = 64;
-
-}  // namespace
+StoreException missing_segment(std::uint64_t model_id, const StoreException& why) {
+  return {ErrorCode::kCorrupt, "model " + hex_id(model_id) + ": a segment is missing (" +
+                                   why.what() + "); restore it from a copy"};
+}
 
 std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
-  {
-    const std::lock_guard guard(cache_mutex_);
-    if (const auto found = segments_.find(owner); found != segments_.end()) {
-      if (auto opened = found->second.lock()) return opened;
-    }
-  }
-  auto opened = std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
-  const std::lock_guard guard(cache_mutex_);
-  auto& cached = segments_[owner];
-  if (auto first = cached.lock()) return first;  // another thread was faster
-  cached = opened;
-  // Entries that nobody holds any more are dropped now and then, so the map stays small.
-  if (segments_.size() > 4096) {
-    std::erase_if(segments_, [](const auto& entry) { return entry.second.expired(); });
-  }
-  return opened;
+  return segments_.find_or_make(owner, [&] {
+    return std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
+  });
 }
 
 std::shared_ptr<PinnedModel> Engine::find_pinned(std::uint64_t id) {
-  const std::lock_guard guard(cache_mutex_);
-  const auto recent = std::find_if(recent_pins_.begin(), recent_pins_.end(),
-                                   [id](const auto& pinned) { return pinned->id == id; });
-  if (recent != recent_pins_.end()) {
-    std::rotate(recent, recent + 1, recent_pins_.end());
-    return recent_pins_.back();
-  }
-  const auto found = pins_.find(id);
-  return found == pins_.end() ? nullptr : found->second.lock();
+  auto recent = recent_pins_.find(id);
+  return recent != nullptr ? recent : pins_.find(id);
 }
 
 std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pinned) {
-  std::shared_ptr<PinnedModel> oldest;  // unmapped when nobody has to wait for it
-  const std::lock_guard guard(cache_mutex_);
-  if (pins_.size() > 1024) {
-    std::erase_if(pins_, [](const auto& entry) { return entry.second.expired(); });
-  }
-  auto& known = pins_[pinned->id];
-  if (auto first = known.lock()) return first;
-  known = pinned;
-  if (folder_.codec() != Codec::kRaw) return pinned;
-  // Retired since it was looked up? Who retires it from now on will find it here.
-  if (!state_.read()->catalog.is_living(pinned->id)) return pinned;
-  if (recent_pins_.size() >= kRecentPins) {
-    oldest = std::move(recent_pins_.front());
-    recent_pins_.erase(recent_pins_.begin());
-  }
-  recent_pins_.push_back(pinned);
+  auto first = pins_.keep(pinned->id, pinned);
+  if (first != pinned || folder_.codec() != Codec::kRaw) return first;
+  recent_pins_.keep(pinned->id, pinned);
+  // Retired since it was looked up? Who retires it from now on will find it there.
+  if (!state_.read()->catalog.is_living(pinned->id)) recent_pins_.forget(pinned->id);
   return pinned;
 }
 
@@ -68,26 +34,12 @@ void Engine::forget(std::span<const Catalog::Change> changes) {
     if (change.record.operation == Operation::kPut) {
       if (folder_.membership().is_home_of(change.record.model_id)) continue;
       // A hold, which may take the place of another.
-      const std::lock_guard guard(cache_mutex_);
-      pins_.erase(change.record.model_id);
+      pins_.forget(change.record.model_id);
     }
     // A segment that was written anew may be part of any of them.
-    if (change.record.operation == Operation::kShrink) return forget_all();
-    std::shared_ptr<PinnedModel> retired;
-    const std::lock_guard guard(cache_mutex_);
-    const auto found =
-        std::find_if(recent_pins_.begin(), recent_pins_.end(),
-                     [&](const auto& pinned) { return pinned->id == change.record.model_id; });
-    if (found == recent_pins_.end()) continue;
-    retired = std::move(*found);
-    recent_pins_.erase(found);
+    if (change.record.operation == Operation::kShrink) return recent_pins_.clear();
+    recent_pins_.forget(change.record.model_id);
   }
-}
-
-void Engine::forget_all() {
-  std::vector<std::shared_ptr<PinnedModel>> all;
-  const std::lock_guard guard(cache_mutex_);
-  all.swap(recent_pins_);
 }
 
 std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
@@ -100,14 +52,8 @@ std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
     layer.is_elsewhere = record.has_weights && !folder_.membership().is_home_of(record.owner);
     if (record.has_weights && !layer.is_elsewhere) {
       if (last == nullptr || last->model_id() != record.owner) last = segment(record.owner);
-      const auto range = last->find(record.key);
-      if (!range) {
-        throw StoreException(
-            ErrorCode::kNotFound,
-            "layer " + record.name + " is not in the segment of " + hex_id(record.owner));
-      }
       layer.segment = last;
-      layer.tensors = *range;
+      layer.tensors = last->range_of(record.key, record.name);
     }
     pinned->layers.push_back(std::move(layer));
   }
@@ -128,11 +74,7 @@ std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {
       if (error.code() != ErrorCode::kNotFound) throw;
       // Retired by another process between the refresh and the mapping: the next refresh sees it,
       // unless the file was removed by somebody else.
-      if (attempt >= 2) {
-        throw StoreException(ErrorCode::kCorrupt, "model " + hex_id(id) +
-                                                      ": a segment is missing (" + error.what() +
-                                                      "); restore it from a copy");
-      }
+      if (attempt >= 2) throw missing_segment(id, error);
     }
   }
 }

@@ -329,6 +329,12 @@ std::optional<Segment::Range> Segment::find(std::uint64_t key) const {
   return found->second;
 }
 
+Segment::Range Segment::range_of(std::uint64_t key, const std::string& layer) const {
+  if (const auto range = find(key)) return *range;
+  throw StoreException(ErrorCode::kNotFound,
+                       "layer " + layer + " is not in the segment of " + hex_id(model_id_));
+}
+
 StoreException Segment::damaged(const std::string& layer, const char* why) const {
   return {ErrorCode::kCorrupt, "model " + hex_id(model_id_) + ", layer " + layer + ": " + why +
                                    " in " + path_ +

@@ -142,6 +142,11 @@ class Segment {
   };
   /// Where in the directory a layer's tensors are; nothing if it has none here.
   std::optional<Range> find(std::uint64_t key) const;
+  /// The same of a layer that has some. Throws kNotFound, naming the layer, if they are not here.
+  Range range_of(std::uint64_t key, const std::string& layer) const;
+  std::span<const TensorInfo> tensors(Range range) const {
+    return std::span(directory_).subspan(range.first, range.count);
+  }
 
   /// The tensor's bytes: in the mapping, or uncompressed once for all readers. Throws kCorrupt,
   /// naming model and layer, if they fail the checksum.

@@ -37,6 +37,7 @@ void SnapshotWriter::write_owners() {
   };
 
   std::vector<std::uint64_t> fresh;
+  fresh.reserve(catalog_.owners_.size());
   for (const auto& [id, owner] : catalog_.owners_) fresh.push_back(id);
   std::sort(fresh.begin(), fresh.end());
   std::size_t next_fresh = 0;

@@ -23,13 +23,9 @@ void read(const RemoteModel& model) {
   std::vector<std::vector<testing::Bytes>> targets;
   for (const auto& layer : model.layers) {
     targets.emplace_back();
-    for (const TensorInfo& tensor : layer.fetched) {
+    for (const TensorInfo& tensor : layer.tensor_infos()) {
       if (tensor.size > kMostBytes || (bytes += tensor.size) > kMostBytes) return;
       targets.back().emplace_back(tensor.size);
-    }
-    for (std::uint32_t i = 0; layer.segment != nullptr && i < layer.tensors.count; ++i) {
-      const std::size_t size = layer.segment->directory()[layer.tensors.first + i].size;
-      targets.back().emplace_back(size);
     }
   }
   const ViewedLayers viewed = view_layers(model, places);

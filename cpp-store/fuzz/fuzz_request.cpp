@@ -99,9 +99,8 @@ std::uint64_t room_for(Engine& engine, Input message) {
     const auto pinned = engine.pin(request.model_id);
     for (const std::uint64_t key : request.layer_keys) {
       for (const auto& layer : pinned->layers) {
-        for (std::uint32_t i = 0; layer.key == key && i < layer.tensors.count; ++i) {
-          bytes += layer.segment->directory()[layer.tensors.first + i].size;
-        }
+        if (layer.key != key) continue;
+        for (const TensorInfo& tensor : layer.tensor_infos()) bytes += tensor.size;
       }
     }
   });

@@ -21,20 +21,8 @@ namespace py = pybind11;
 
 using ByteArray = py::array_t<std::uint8_t, py::array::c_style>;
 
-inline bool has_tensors(const PinnedModel::Layer& layer) {
-  return layer.segment != nullptr || layer.is_elsewhere;
-}
+inline bool has_tensors(const PinnedModel::Layer& layer) { return layer.has_weights(); }
 inline bool has_tensors(const RemoteModel::Layer& layer) { return layer.has_weights; }
-
-/// The tensors of a layer, as their directory describes them.
-inline std::span<const TensorInfo> tensors_of(const PinnedModel::Layer& layer) {
-  if (layer.segment == nullptr) return {};
-  return std::span(layer.segment->directory()).subspan(layer.tensors.first, layer.tensors.count);
-}
-inline std::span<const TensorInfo> tensors_of(const RemoteModel::Layer& layer) {
-  if (layer.segment == nullptr) return layer.fetched;
-  return std::span(layer.segment->directory()).subspan(layer.tensors.first, layer.tensors.count);
-}
 
 /// Bytes of layers, and what has to live for as long as they are used.
 struct Viewed {
@@ -101,7 +89,7 @@ py::dict views(const std::shared_ptr<Model>& model,
     const auto& layer = model->layers[places[i]];
     const auto& bytes = viewed.layers[i];
     py::list arrays(bytes.size());
-    const auto tensors = tensors_of(layer);
+    const auto tensors = layer.tensor_infos();
     for (std::size_t tensor = 0; tensor < bytes.size(); ++tensor) {
       arrays[tensor] = array_over(tensors[tensor], bytes[tensor], layer.name, owner);
     }
@@ -117,7 +105,7 @@ py::list types(const Model& model, const std::optional<std::vector<std::string>>
   for (const std::size_t place : places_of(model, names)) {
     const auto& layer = model.layers[place];
     py::list tensors;
-    for (const TensorInfo& tensor : tensors_of(layer)) {
+    for (const TensorInfo& tensor : layer.tensor_infos()) {
       tensors.append(py::make_tuple(dtype_of(tensor.dtype), py::tuple(py::cast(tensor.shape))));
     }
     result.append(py::make_tuple(layer.name, std::move(tensors)));
@@ -146,7 +134,7 @@ py::list layers_of(const Model& model) {
   py::list layers;
   for (const auto& layer : model.layers) {
     py::list tensors;
-    for (const TensorInfo& tensor : tensors_of(layer)) {
+    for (const TensorInfo& tensor : layer.tensor_infos()) {
       tensors.append(py::make_tuple(tensor.dtype, py::tuple(py::cast(tensor.shape))));
     }
     layers.append(py::make_tuple(layer.name, layer.key, layer.owner, layer.bytes, tensors));

@@ -4,35 +4,19 @@
 #include <memory>
 
 #include "layer_name.hpp"
+#include "put_message.hpp"
 #include "raw_client.hpp"
-#include "requests/put.hpp"
 #include "sample_models.hpp"
 
 namespace parsl_tl::testing {
 
 inline PutMessage message_of(const PutRequest& request) {
-  PutMessage message;
-  message.model_id = request.model_id;
-  message.quality = request.quality;
-  message.parent = request.parent;
-  message.donor = request.donor;
-  message.layer_keys = request.layer_keys;
-  message.layer_names = request.layer_names;
-  message.edges = request.edges;
-  message.architecture = request.architecture;
-  message.attributes = request.attributes;
-  for (const TensorArgument& tensor : request.tensors) {
-    message.tensor_layers.push_back(tensor.layer);
-    message.tensor_dtypes.push_back(tensor.dtype);
-    message.tensor_shapes.push_back(tensor.shape);
-    message.tensor_sizes.push_back(tensor.bytes.size());
-  }
-  return message;
+  return parsl_tl::message_of(request, in_order_of_layers(request));
 }
 
 inline ConstPieces upload_of(const PutRequest& request) {
   ConstPieces pieces;
-  for (const TensorArgument& tensor : request.tensors) pieces.push_back(tensor.bytes);
+  for (const TensorArgument* tensor : in_order_of_layers(request)) pieces.push_back(tensor->bytes);
   return pieces;
 }
 

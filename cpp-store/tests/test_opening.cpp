@@ -68,5 +68,19 @@ CASE(opening_keeps_what_departed_models_own) {
   }
 }
 
+CASE(compaction_removes_segments_and_nothing_else) {
+  const Scratch scratch;
+  const std::string folder = scratch / "store";
+  Engine engine(folder, {});
+  const std::string orphan = segment_path(folder, 0xABC);
+  const std::vector<std::string> others{orphan + ".bak", orphan + "~", folder + "/segments/abc.seg",
+                                        folder + "/segments/notes"};
+  write_file(orphan, Bytes(10));
+  for (const std::string& path : others) write_file(path, Bytes(10));
+  CHECK_EQ(engine.compact().bytes_freed, 10U);
+  CHECK(!std::filesystem::exists(orphan));
+  for (const std::string& path : others) CHECK(std::filesystem::exists(path));
+}
+
 }  // namespace
 }  // namespace parsl_tl::testing

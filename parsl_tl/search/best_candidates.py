@@ -69,9 +69,9 @@ class BestCandidates:
         self.campaign = Campaign.resume(folder)
         own = self.campaign.settings
         frame = self.campaign.results
-        distinct = best_first(frame)
         if models is not None:
-            distinct = distinct[distinct["model_id"].isin(list(models))]
+            frame = frame[frame["model_id"].isin(list(models))]
+        distinct = best_first(frame)
         if distinct.empty:
             raise CampaignError(f"no evaluation succeeded in the campaign {self.campaign.folder}")
         distinct = distinct[~distinct["arch_seq"].map(tuple).duplicated()]

@@ -42,7 +42,7 @@ LATENCY_COLUMNS = {
 }
 OPERATIONS = {
     "memcpy": 2,
-    "bare": 2,
+    "bare": 3,
     "plain": 2,
     "redis": 2,
     "hdf5": 3,
@@ -124,6 +124,10 @@ def test_figures_fit_each_other(everything):
     ratio = sizes.loc[("store", "network")].ratio_to_bare
     puts = sizes.loc[[("bare", "put"), ("store", "network")]].seconds_median
     assert ratio == pytest.approx(puts.iloc[0] / puts.iloc[1])
+    for how, bare in (("network, into", "into"), ("network, fresh", "get")):
+        row = sizes.loc[("store", how)]
+        seconds = sizes.loc[("bare", bare)].seconds_median
+        assert row.ratio_to_bare == pytest.approx(seconds / row.seconds_median)
 
 
 def test_latencies_tell_what_is_the_engine_s(everything):

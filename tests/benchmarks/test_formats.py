@@ -7,6 +7,7 @@ import pytest
 from services import needs_redis
 
 from parsl_tl.benchmarks.core import processes
+from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
@@ -55,6 +56,15 @@ def test_formats_are_found_by_what_their_files_declare():
     assert tuple(methods_of("remote")) == expected
     assert tuple(FILE_FORMATS) == ("weights.h5", "keras", "safetensors", "tensorflow")
     assert tuple(LAYER_FORMATS) == (*FILE_FORMATS, "store")
+
+
+def test_bare_bytes_land_in_the_array_of_the_caller():
+    bare = bare_transport("grpc+tcp")
+    server = bare.BareServer("grpc+tcp://127.0.0.1:0")
+    out = np.zeros(5_000_001, np.uint8)  # several parts, the last one shorter
+    assert bare.BareClient(server.address).get_into(out) > 0
+    server.stop()
+    assert (out == 1).all()
 
 
 def case_in(folder, **changes):

@@ -4,9 +4,7 @@ namespace parsl_tl {
 namespace {
 
 bool has_weights(const LayerRecord& layer) { return layer.has_weights; }
-bool has_weights(const PinnedModel::Layer& layer) {
-  return layer.segment != nullptr || layer.is_elsewhere;
-}
+bool has_weights(const PinnedModel::Layer& layer) { return layer.has_weights(); }
 
 /// Of a Model or a PinnedModel, which tell the same.
 void add_layers(const auto& model, OpenModelReply& reply) {
@@ -27,9 +25,7 @@ void add_layers(const auto& model, OpenModelReply& reply) {
 
 void add_tensors(const PinnedModel& pinned, OpenModelReply& reply) {
   for (std::uint32_t place = 0; place < pinned.layers.size(); ++place) {
-    const PinnedModel::Layer& layer = pinned.layers[place];
-    for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
-      const TensorInfo& tensor = layer.segment->directory()[layer.tensors.first + i];
+    for (const TensorInfo& tensor : pinned.layers[place].tensor_infos()) {
       reply.tensor_layers.push_back(place);
       reply.tensor_dtypes.push_back(tensor.dtype);
       reply.tensor_shapes.push_back(tensor.shape);

@@ -25,10 +25,7 @@ std::vector<std::size_t> places_of(const PinnedModel& pinned,
 std::uint64_t bytes_of(const PinnedModel& pinned, const std::vector<std::size_t>& places) {
   std::uint64_t bytes = 0;
   for (const std::size_t place : places) {
-    const PinnedModel::Layer& layer = pinned.layers[place];
-    for (std::uint32_t i = 0; i < layer.tensors.count; ++i) {
-      bytes += layer.segment->directory()[layer.tensors.first + i].size;
-    }
+    for (const TensorInfo& tensor : pinned.layers[place].tensor_infos()) bytes += tensor.size;
   }
   return bytes;
 }

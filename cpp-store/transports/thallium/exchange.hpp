@@ -51,7 +51,7 @@ class Puller {
 
   bool is_at_end() const { return piece_ == memory_.size(); }
   std::shared_ptr<Lease> wait_for_buffer() const;
-  void begin_part(std::shared_ptr<Lease> lease);
+  void begin_part(const std::shared_ptr<Lease>& lease);
   void read_ahead();
 
   const Bounds& bounds_;

@@ -165,7 +165,6 @@ void OneCall::abandon() {
 void OneCall::take(const Answer& answer) {
   switch (answer.header.outcome) {
     case Outcome::kAnswered:
-      break;
     case Outcome::kHeld:
       break;
     case Outcome::kLate:

@@ -34,7 +34,7 @@ std::shared_ptr<Lease> Puller::wait_for_buffer() const {
                        "no buffer became free for the client's data in time");
 }
 
-void Puller::begin_part(std::shared_ptr<Lease> lease) {
+void Puller::begin_part(const std::shared_ptr<Lease>& lease) {
   Part part{std::make_shared<Transfers>(bounds_.client), lease, 0};
   part.transfers->keep(lease);
   for (std::size_t i = 0; i < kMostPiecesOfPart && part.size < kPartBytes && !is_at_end(); ++i) {
@@ -55,9 +55,9 @@ void Puller::begin_part(std::shared_ptr<Lease> lease) {
 
 void Puller::read_ahead() {
   while (parts_.size() < kAhead && !is_at_end()) {
-    auto lease = bounds_.instance().buffers().try_take();
+    const auto lease = bounds_.instance().buffers().try_take();
     if (!lease) return;
-    begin_part(std::move(lease));
+    begin_part(lease);
   }
 }
 

@@ -26,7 +26,7 @@ void Transfers::start(hg_bulk_op_t direction, Side there, Side here, std::uint64
       margo_get_context(use_->margo()), &One::end, one.get(), direction, peer_->address(),
       there.bulk.get(), there.offset, here.bulk.get(), here.offset, size, &ignored);
   if (result == HG_SUCCESS) {
-    one.release();  // the callback has it, and may have deleted it
+    static_cast<void>(one.release());  // the callback has it, and may have deleted it
   } else {
     note(size, result);
   }

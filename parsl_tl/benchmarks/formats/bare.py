@@ -1,4 +1,8 @@
-"""The transport alone, carrying as many bytes; what it carries is thrown away."""
+"""The transport alone, carrying as many bytes.
+
+Puts are thrown away. Thallium's gets land in memory that the client has. Flight receives into
+memory of its own: ``get`` throws that away, ``into`` copies it into an array, as the store has to.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.formats.method import READ, WRITE, Method, Operation
+from parsl_tl.benchmarks.formats.method import INTO, READ, WRITE, Method, Operation
 
 
 class _Bare(Method):
@@ -26,7 +30,10 @@ class _Bare(Method):
 
     def _moves(self, client: Any, part: str) -> list[Operation]:
         piece = np.concatenate([a.reshape(-1).view(np.uint8) for a in self.model.arrays(part)])
-        return [
+        found = [
             Operation(self.name, WRITE, part, "put", lambda: client.put(piece)),
             Operation(self.name, READ, part, "get", lambda: client.get(piece.nbytes)),
         ]
+        if hasattr(client, "get_into"):
+            found.append(Operation(self.name, READ, part, INTO, lambda: client.get_into(piece)))
+        return found

@@ -43,7 +43,7 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
         single, head = rows[rows.series == SIZES], f"{scheme}, 1 client, 1 server"
         reads = single[single.operation == READ]
         mapped = reads.how.str.startswith("mapped") | reads.method.isin(["memcpy", "embedded"])
-        into = "\ninto: arrays that are there; fresh: new ones"
+        into = "\ninto: arrays that are there; fresh: new ones; get: as the transport has them"
         kept = "\nbare bytes are thrown away; the store's are in a new file, as those of plain are"
         for title, own, baseline in (
             (f"put, {head}: {bare}{kept}", single[single.operation == WRITE], "bare"),
