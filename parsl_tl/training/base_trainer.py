@@ -16,9 +16,11 @@ from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
 from parsl_tl.training.inheritance import Stage
+from parsl_tl.training.old_hooks import stages_from_thaw_after
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.training.schedules import schedule_callback
+from parsl_tl.training.whole_epochs import whole_epochs
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -61,6 +63,11 @@ class BaseTrainer:
             self.graph, self.model = model, None
         else:
             self.graph, self.model = ArchitectureGraph.from_keras(model), model
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "thaw_after" in vars(cls):
+            stages_from_thaw_after(cls)
 
     def run(self) -> TrainingReport:
         """Evaluates the candidate.
@@ -184,15 +191,16 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
-        feed.model.fit(
-            feed.training,
-            validation_data=feed.validation,
-            initial_epoch=best.epochs,
-            epochs=best.epochs + epochs,
-            shuffle=False,  # the dataset does it
-            verbose=0,
-            callbacks=[*callbacks, best.callback()],
-        )
+        with whole_epochs(feed.model, feed.training, feed.validation, callbacks):
+            feed.model.fit(
+                feed.training,
+                validation_data=feed.validation,
+                initial_epoch=best.epochs,
+                epochs=best.epochs + epochs,
+                shuffle=False,  # the dataset does it
+                verbose=0,
+                callbacks=[*callbacks, best.callback()],
+            )
         best.check()
 
     def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:

@@ -10,11 +10,14 @@ from parsl_tl.problems import Data, Problem
 from parsl_tl.problems.data import is_stream
 from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.datasets import judging_batches
+from parsl_tl.training.datasets import judging_batches, number_of
+from parsl_tl.training.fused_adam import fuse_adam
 from parsl_tl.training.layer_rates import scale_rates
 
 if TYPE_CHECKING:
     import keras
+
+_FEW_BATCHES = 4
 
 
 def check_outputs(model: keras.Model, problem: Problem) -> None:
@@ -71,6 +74,7 @@ def compile_model(
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)
+    fuse_adam(model.optimizer)
     scale_rates(model.optimizer, rate_shares or {})
     if not is_stream(data.x_train):
         _create_metrics(model, config.problem, data)
@@ -84,9 +88,16 @@ def judge(
     Raises:
         ProblemError: the data has no such part.
     """
-    logs = model.evaluate(
-        judging_batches(model, problem, data, batch_size, part), verbose=0, return_dict=True
-    )
+    batches = judging_batches(model, problem, data, batch_size, part)
+    number = number_of(batches)
+    eagerly = model.run_eagerly
+    # Tracing takes longer than a few batches.
+    model.run_eagerly = eagerly or (number is not None and number <= _FEW_BATCHES)
+    try:
+        logs = model.evaluate(batches, verbose=0, return_dict=True)
+    finally:
+        model.run_eagerly = eagerly
+        model.test_function = None
     return {name: float(value) for name, value in logs.items()}
 
 

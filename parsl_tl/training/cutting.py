@@ -18,8 +18,9 @@ CUT_PREFIX: Final[tuple[CutPrefix, ...]] = ("auto", "always", "off")
 """When the outputs of a frozen prefix are computed once instead of in every step."""
 
 _CHUNK_BYTES: Final = 64 * 2**20
-# Reading a byte of the frontier in every step takes about as long as so many multiplications.
-_WORK_PER_BYTE: Final = 2
+# Keeping a byte of the frontier, and reading it in every epoch, takes as long as so many
+# multiplications: seen where convolutions that give 100 kB a row were cut, on a CPU.
+_WORK_PER_BYTE: Final = 16
 # Keras' own callbacks that do the same whichever model is trained.
 _INDIFFERENT: Final = frozenset(
     (
@@ -53,7 +54,7 @@ class CutModel:
         self._peak_row_bytes = max(1, prefix.peak_row_bytes)
         self.suffix: keras.Model = _model_of_rest(model, prefix)
 
-    def outputs(self, x: Arrays, least_rows: int) -> tuple[Array, ...]:
+    def outputs(self, x: Arrays, least_rows: int) -> Arrays:
         """Computes what crosses the frontier.
 
         Args:
@@ -61,13 +62,14 @@ class CutModel:
             least_rows: rows to compute at a time at least.
 
         Returns:
-            One array for each input of ``suffix``, with as many rows as ``x``.
+            What ``suffix`` takes in, with as many rows as ``x``.
         """
         import keras
 
         inputs = keras.tree.flatten(x)
         computed = iter(self._run(inputs, least_rows))
-        return tuple(next(computed) if n is None else inputs[n] for n in self._given)
+        crossing = [next(computed) if n is None else inputs[n] for n in self._given]
+        return tuple(crossing) if len(crossing) > 1 else crossing[0]
 
     def _run(self, inputs: list[Array], least_rows: int) -> list[Array]:
         import keras
@@ -145,4 +147,4 @@ def _model_of_rest(model: keras.Model, prefix: FrozenPrefix) -> Any:
         made = keras.tree.flatten(call.operation(*args, **kwargs))
         known.update(zip(map(id, call.outputs), made, strict=True))
     outputs = keras.tree.map_structure(lambda tensor: known[id(tensor)], model.output)
-    return keras.Model(inputs, outputs)
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs)

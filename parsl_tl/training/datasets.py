@@ -218,6 +218,13 @@ def _augmented_stream(stream: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
     return stream.map(lambda x, *others: (augment(x, layers), *others))
 
 
+def number_of(batches: Any) -> int | None:
+    """Returns how many batches a ``tf.data.Dataset`` has; None if it does not know, or is none."""
+    cardinality = getattr(batches, "cardinality", None)
+    number = int(cardinality()) if cardinality is not None else -1
+    return number if number > 0 else None
+
+
 def validation_batch_size(x: Arrays, batch_size: int) -> int:
     """Returns as many rows as fit 64 MiB of input: validation keeps no gradients."""
     row_bytes = sum(max(1, array.nbytes // len(array)) for array in leaves(x))

@@ -93,7 +93,7 @@ def cut_feed(
         x_train, y_train = fed_arrays(model, config.problem, data, "train")
         x_valid, y_valid = fed_arrays(model, config.problem, data, "valid")
         frontier = [cut.outputs(x, size) for x in (x_train, x_valid)]
-        report.frontier_bytes = sum(array.nbytes for arrays in frontier for array in arrays)
+        report.frontier_bytes = sum(array.nbytes for arrays in frontier for array in leaves(arrays))
         return Feed(
             cut.suffix,
             batches(frontier[0], y_train, size, config.seed, weights=data.row_weights()),

@@ -142,6 +142,10 @@ class TransferTrainer(BaseTrainer):
             return {}
         return {id(variable): stage.rate for variable in self._frozen.variables()}
 
+    def thaw(self, model: keras.Model, epoch: int) -> None:
+        """Deprecated: ``enter`` a stage without frozen layers."""
+        TransferTrainer.enter(self, Stage(), model, epoch)
+
     def finish(self, model: keras.Model, best: BestEpoch) -> None:
         """Stores the model."""
         super().finish(model, best)

@@ -141,6 +141,26 @@ def test_what_was_trained_by_the_best_epoch_is_owned(
     assert mine.count(2) == 2 + owned
 
 
+@pytest.mark.slow
+def test_trainers_of_an_earlier_release(method: StoreTransfer) -> None:
+    with pytest.warns(DeprecationWarning, match=r"Late.thaw_after is deprecated.*stages"):
+
+        class Late(TransferTrainer):
+            def thaw_after(self) -> int | None:
+                return 1
+
+            def thaw(self, model: keras.Model, epoch: int) -> None:
+                self.thawed = epoch
+                super().thaw(model, epoch)
+
+    TransferTrainer(recipe(model_id=1, epochs=1), chain(24), method).run()
+    trainer = Late(recipe(model_id=2, epochs=3), chain(24, 20), method)
+    report = trainer.run()
+    assert (trainer.thawed, report.epochs) == (1, 3)
+    assert report.best_epoch > 1
+    assert report.bytes_stored == report.bytes_total
+
+
 SOURCE = """
 from parsl_tl.training.inheritance import Stage
 

@@ -1,0 +1,119 @@
+"""What makes short trainings cheap computes what Keras' own loop and optimizer do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from parsl_tl.errors import NaNLossError
+from parsl_tl.problems import Digits
+from parsl_tl.training import BaseTrainer, TrainingConfig
+from parsl_tl.training.compiling import compile_model, judge
+from parsl_tl.training.datasets import batches
+from parsl_tl.training.fused_adam import fuse_adam
+from parsl_tl.training.whole_epochs import whole_epochs
+
+pytestmark = pytest.mark.slow
+
+DIGITS = Digits()
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(50, 4)).astype(np.float32)
+Y = X.sum(axis=1, keepdims=True)
+
+
+def network(rate: float = 0.3) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dropout(rate)(keras.layers.Dense(8, activation="tanh")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(1)(hidden))
+
+
+def history(model: keras.Model, callbacks: list[Any], *, whole: bool) -> dict[str, list[float]]:
+    data = batches(X, Y, 8, seed=3), batches(X[:20], Y[:20], 8)
+    judges = callbacks if whole else [keras.callbacks.LambdaCallback()]
+    with whole_epochs(model, *data, judges):
+        return model.fit(
+            data[0], validation_data=data[1], epochs=5, verbose=0, callbacks=callbacks
+        ).history
+
+
+def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
+    found = []
+    for whole in (False, True):
+        model = network()
+        model.compile("sgd", "mse", metrics=["mae"])
+        stop = keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=3)
+        found.append((history(model, [stop], whole=whole), model.get_weights()))
+        assert model.steps_per_execution == 1
+        assert model.evaluate(X, Y, verbose=0)[0] > 0  # other data, after it
+    (plain, weights), (whole_history, same) = found
+    assert len(plain["loss"]) == 4  # stopped early
+    assert whole_history == plain
+    for one, other in zip(weights, same, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
+    model = network()
+    model.compile(keras.optimizers.SGD(1e30), "mse")
+    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), []):
+        logs = model.train_function(iter(batches(X, Y, 2, seed=0)))
+    assert not np.isfinite(float(logs["loss"]))
+    assert int(model.optimizer.iterations) < 25
+    with pytest.raises(NaNLossError, match="epoch 1"):
+        BaseTrainer(
+            TrainingConfig.for_problem(DIGITS, epochs=1, learning_rate=1e30), digits_network()
+        ).run()
+
+
+def digits_network() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((64,))
+    hidden = keras.layers.Dense(16, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(hidden))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"clipnorm": 0.1, "weight_decay": 0.01}])
+def test_adam_is_adam(arguments: dict[str, Any]) -> None:
+    found = []
+    for fused in (False, True):
+        model = network(0.0)
+        model.compile(keras.optimizers.Adam(0.01, **arguments), "mse")
+        model.optimizer.build(model.trainable_variables)
+        before = model.optimizer._backend_update_step
+        if fused:
+            fuse_adam(model.optimizer)
+            assert model.optimizer._backend_update_step is not before
+        model.fit(X, Y, epochs=5, batch_size=10, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=2e-5)
+
+
+def test_other_optimizers_and_sparse_gradients_are_left_to_keras() -> None:
+    inputs = keras.Input((3,), dtype="int32")
+    table = keras.layers.Flatten()(keras.layers.Embedding(5, 4)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1)(table))
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    fuse_adam(model.optimizer)
+    before = model.get_weights()
+    model.fit(RANDOM.integers(0, 5, (20, 3)), Y[:20], verbose=0)
+    assert all(abs(a - b).max() > 0 for a, b in zip(before, model.get_weights(), strict=True))
+    for other in (keras.optimizers.SGD(), keras.optimizers.Adam(amsgrad=True)):
+        step = other._backend_update_step
+        fuse_adam(other)
+        assert other._backend_update_step == step
+
+
+def test_judging_few_batches_leaves_the_model_as_it_was() -> None:
+    model = digits_network()
+    recipe = TrainingConfig.for_problem(DIGITS)
+    compile_model(model, recipe, DIGITS.load())
+    few = judge(model, DIGITS, DIGITS.load(), recipe.batch_size)
+    assert not model.run_eagerly
+    data = DIGITS.load()
+    loss, accuracy = model.evaluate(data.x_valid, data.y_valid, verbose=0)
+    assert few == pytest.approx({"loss": loss, "accuracy": accuracy}, abs=1e-5)
