@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 import parsl_tl
@@ -55,7 +54,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         what else `parsl-tl search --help` tells.
     """
     load_lazily()
-    # What TensorFlow says of the processor would stand between the lines of a table.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     args = build_parser().parse_args(argv)
     return run_program(lambda: int(args.run(args)), "parsl-tl")
