@@ -7,8 +7,8 @@
 Transfer learning takes layers over from another model and freezes them. The lessons show what that
 does to the trainable weights, to compiled models, to the optimizer, to BatchNormalization, to
 files, and to the time of a training step. Each statement is checked as it is made; the exit code
-is 1 if one does not hold with the installed versions. The lessons are short functions to read and
-copy from: parsl_tl/benchmarks/suites/freezing_lessons.py and freezing.py.
+is 1 if one does not hold with the installed versions. The lessons are a page to read and copy from,
+docs/guides/freezing.md.
 """
 
 from __future__ import annotations

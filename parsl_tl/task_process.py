@@ -125,11 +125,16 @@ class TaskProcess:
             if self._process is not None:
                 self._process.kill()
 
-    def close(self) -> None:
-        """Ends the process; a later task starts another."""
+    def close(self, seconds: float = 0.0) -> None:
+        """Ends the process, which may take some seconds to leave by itself.
+
+        A later task starts another.
+        """
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
             self._process.kill()
             self._process.wait()
         if self._log is not None:

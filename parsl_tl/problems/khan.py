@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from parsl_tl.problems.split import split_rows
 
 KHAN_FILES: Final = ("Khan_xtrain.csv", "Khan_ytrain.csv", "Khan_xtest.csv", "Khan_ytest.csv")
 _CLASSES: Final = 4
+_NOISE: Final = 1.0
 
 
 class Khan(SplitFiles):
@@ -29,7 +31,10 @@ class Khan(SplitFiles):
 
     Genes are not scaled one by one: most hardly vary, and would weigh as much as those that tell
     tumours apart. In cross-validation on the 63 samples, a network of 64 units is right on 98% as
-    they are, and on 92% with each gene divided by its deviation.
+    they are, and on 92% with each gene divided by its deviation. Training samples get noise of
+    deviation 1: it shrinks what new weights are along the many directions that few samples say
+    nothing of. Cross-validated on thirds of the 63 samples, two linear layers are right on 93% of
+    the others with noise and on 84% without, a logistic regression on 94%.
 
     Args:
         folder: of the four files ``Khan_xtrain.csv`` and so on; None looks in the package ISLP, if
@@ -63,6 +68,12 @@ class Khan(SplitFiles):
     ) -> None:
         super().__init__(folder, validation, seed)
         self.flat = flat
+
+    def augmentation(self) -> Sequence[Any]:
+        """Returns the noise that training samples get."""
+        import keras
+
+        return [keras.layers.GaussianNoise(_NOISE, seed=self.seed)]
 
     def _prepare(self) -> NamedArrays:
         found = find_data(self.name, KHAN_FILES, self.folder, _installed_folders())

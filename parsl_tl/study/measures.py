@@ -35,20 +35,17 @@ def best_so_far(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row for each evaluation: ``evaluation`` (from 1), ``cpu_seconds`` (of all so far),
-        ``objective`` (the best so far; NaN before the first success), ``model_id`` (of the best).
+        ``objective`` (the best so far; NaN before the first success).
     """
     import pandas as pd
 
     objective = results["objective"].to_numpy(np.float64)
     best = np.maximum.accumulate(np.where(np.isnan(objective), -np.inf, objective))
-    # The first evaluation that reached the value is the one that has it.
-    first = [int(np.argmax(objective == value)) if value > -np.inf else 0 for value in best]
     return pd.DataFrame(
         {
             "evaluation": np.arange(1, len(results) + 1),
             "cpu_seconds": _costs(results).cumsum(),
             "objective": np.where(np.isneginf(best), np.nan, best),
-            "model_id": results["model_id"].to_numpy()[first] if len(results) else [],
         }
     )
 

@@ -19,6 +19,7 @@ from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.search.model_storage import storage_for
+from parsl_tl.search.results import best_first
 from parsl_tl.search.retraining import Retraining
 from parsl_tl.search.scoring import evaluate_best
 from parsl_tl.search.shared_parameters import shared_parameters
@@ -253,9 +254,12 @@ class Study:
             "equal_evals": row_at(curve, "evaluation", evals)["objective"],
             "equal_cpu": within["objective"],
             "seconds_ratio": seconds_to(curve, goal) / (spent if baseline is None else budget),
-            "winner": within["model_id"],
         }
-        return {**row, **self._judge(campaign, str(within["model_id"]), kernel)}
+        ranked = best_first(results.head(int(within["evaluation"])))
+        if ranked.empty:
+            return {**row, "note": "no evaluation succeeded within the budget"}
+        winner = str(ranked["model_id"].iloc[0])
+        return {**row, "winner": winner, **self._judge(campaign, winner, kernel)}
 
     def _spend(
         self, campaign: Campaign, results: pd.DataFrame, budget: float, most: int

@@ -2,22 +2,19 @@
 
 import io
 import json
-import multiprocessing
-import os
-import signal
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
-from processes_left import nothing_left, processes_left
+from processes_left import nothing_left, processes_left, workers
 from rich.console import Console
 
 from parsl_tl.benchmarks import formats
-from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers
+from parsl_tl.benchmarks.core.store_servers import serving
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote as bench
-from parsl_tl.benchmarks.suites.remote import METHODS, RemoteSuite
+from parsl_tl.benchmarks.suites.remote import RemoteSuite
 from parsl_tl.benchmarks.suites.remote_report import plots, summary, target_rows
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, NativeModuleError, ParslTLError
@@ -94,7 +91,7 @@ def everything(tmp_path_factory):
 def test_every_operation_has_a_row(everything):
     assert all(list(row) == MOVED_COLUMNS for row in everything["remote"])
     found = pd.DataFrame(everything["remote"])
-    methods = set(METHODS) - set(formats.missing_methods("remote"))
+    methods = set(formats.methods_of("remote")) - set(formats.missing_methods("remote"))
     per_part = sum(OPERATIONS[method] for method in methods)
     sizes, totals = (found[found.series == series] for series in ("sizes", "totals"))
     assert len(sizes) == 2 * per_part
@@ -287,7 +284,7 @@ def test_what_is_missing_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
 def test_a_server_that_does_not_start_tells_why(tmp_path):
     with (
         pytest.raises(BenchmarkError, match=r"did not start.*can be reached by others"),
-        StoreServers("grpc+tcp://0.0.0.0:0", tmp_path, 2),
+        serving("grpc+tcp://0.0.0.0:0", tmp_path, 2),
     ):
         pass
     assert processes_left() == []
@@ -296,7 +293,7 @@ def test_a_server_that_does_not_start_tells_why(tmp_path):
 def test_a_bare_server_that_does_not_start_tells_why(tmp_path):
     with (
         pytest.raises(BenchmarkError, match="a bare-server did not start"),
-        BareServers(FLIGHT, "grpc+tcp://192.0.2.1:7", tmp_path, 2),
+        serving("grpc+tcp://192.0.2.1:7", tmp_path, 2, bare=FLIGHT),
     ):
         pass
     assert processes_left() == []
@@ -329,9 +326,9 @@ def test_a_server_that_dies_ends_the_benchmark(tmp_path):
 def test_a_client_that_dies_ends_the_benchmark(tmp_path):
     def kill_one(share, text):
         if share > 0:
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            workers()[0].kill()
 
-    with pytest.raises(BenchmarkError, match="a worker process ended"):
+    with pytest.raises(BenchmarkError, match="move_models: the process was killed by SIGKILL"):
         run_remote_bench(tiny(tmp_path, methods=("store",)), kill_one)
     assert nothing_left(tmp_path)
 

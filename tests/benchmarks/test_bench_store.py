@@ -2,24 +2,22 @@
 
 import io
 import json
-import multiprocessing
 import os
-import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from processes_left import nothing_left, processes_left
+from processes_left import nothing_left, processes_left, workers
 from rich.console import Console
 
-from parsl_tl.benchmarks.core.processes import Processes
 from parsl_tl.benchmarks.core.room import DISK, SHM, folder_kind
 from parsl_tl.benchmarks.core.suite import frames_of
-from parsl_tl.benchmarks.formats import missing_methods
+from parsl_tl.benchmarks.core.task_runner import Where, task_runner
+from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.method import Case
 from parsl_tl.benchmarks.suites.bandwidth import move_models
 from parsl_tl.benchmarks.suites.storage import measure_storage
-from parsl_tl.benchmarks.suites.store import METHODS, StoreSuite
+from parsl_tl.benchmarks.suites.store import StoreSuite
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.reporting.frame_plots import save_plots
@@ -29,6 +27,7 @@ from parsl_tl.store import open_store
 # Many processes, or much TensorFlow.
 pytestmark = [pytest.mark.slow, pytest.mark.redis]
 
+METHODS = tuple(methods_of("store"))
 LIGHT = ("memcpy", "plain", "store")
 COLUMNS = [
     "folder_kind",
@@ -201,10 +200,9 @@ def test_a_method_that_is_missing_is_left_out_unless_it_was_named(tmp_path, monk
 def test_a_worker_that_dies_ends_the_benchmark(tmp_path):
     def kill_one(share, text):
         if share > 0:
-            victims = [c for c in multiprocessing.active_children() if c.is_alive()]
-            os.kill(victims[0].pid, signal.SIGKILL)
+            workers()[0].kill()
 
-    with pytest.raises(BenchmarkError, match="a worker process ended"):
+    with pytest.raises(BenchmarkError, match="move_models: the process was killed by SIGKILL"):
         run_store_bench(tiny(tmp_path, processes=(1, 2), methods=LIGHT), kill_one)
     assert nothing_left(tmp_path)
 
@@ -213,10 +211,10 @@ def test_an_error_in_one_of_two_workers_is_told(tmp_path):
     case = Case(tmp_path, 0.1, 5, 2, LIGHT, 0)
     (tmp_path / "plain-1").mkdir()  # where the second one wants to write
     with (
-        Processes([2]) as workers,
+        task_runner(Where(), 2) as runner,
         pytest.raises(BenchmarkError, match=r"move_models: FileExistsError: .*plain-1"),
     ):
-        workers.run(2, move_models, case, 1, 1, 0.1)
+        runner.team(2, move_models, case, 1, 1, 0.1)
     assert processes_left() == []
 
 

@@ -1,14 +1,12 @@
 """Every method gives back the bytes it was given, and deletes what it wrote."""
 
-from multiprocessing import Value
-
 import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core import processes
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
 from parsl_tl.benchmarks.formats.file_format import same_arrays
@@ -171,12 +169,10 @@ def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
 
         return {"readv into": read}
 
-    monkeypatch.setattr(processes, "_shared", [Value("q")])
-
     def move(folder):
         folder.mkdir()
         case = Case(folder, 0.1, 5, 1, ("memcpy", "plain"), 0)
-        return move_models(processes.Team(0, 1), case, 1, 3, 1.0)
+        return move_models(Team(0, 1), case, 1, 3, 1.0)
 
     moved = move(tmp_path / "1")
     assert {one.names["method"] for one in moved} == {"memcpy", "plain"}

@@ -70,7 +70,7 @@ def test_the_server_ends_with_the_block_and_with_an_error(tmp_path, monkeypatch)
 
     def fail():
         with make_method("redis", NOWHERE) as store:
-            process = Path(f"/proc/{store.pid}")
+            process = Path(f"/proc/{store.server.pid}")
             seen.extend([store, process, process.exists()])
             raise RuntimeError("on purpose")
 
@@ -79,7 +79,7 @@ def test_the_server_ends_with_the_block_and_with_an_error(tmp_path, monkeypatch)
     store, process, existed = seen
     assert existed
     assert not process.exists()
-    assert store.pid is None
+    assert store.server.pid is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,6 +24,7 @@ from parsl_tl.population import (
 from parsl_tl.population.draws import random_sequences
 from parsl_tl.population.folder import remove_parts
 from parsl_tl.population.part_files import has_current_hashes
+from parsl_tl.population.redraws import redraws_text
 
 SMALL = PopulationDescription.of(50, space="dense-skip", space_args={"num_layers": 2}, seed=7)
 
@@ -237,6 +238,9 @@ def test_members_that_cannot_exist_are_drawn_again(tmp_path, evolve_count):
     redrawn = write_part(task, 0, 1).redrawn
     assert redrawn
     assert all("larger than its input" in reason for reason in redrawn)
+    told = redraws_text([redrawn, {}])
+    assert told.startswith(f"{sum(redrawn.values())} members that cannot exist were drawn again")
+    assert redraws_text([{}]) == ""
     # However it is cut, and whatever is written, the population is the same.
     parts = plan(few_genes, tmp_path / "three", ("arrow",), evolve_count=evolve_count)
     reports = [write_part(parts, part, 3) for part in range(3)]

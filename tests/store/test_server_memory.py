@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parsl_tl.benchmarks.core.store_servers import StoreServers, open_servers
+from parsl_tl.benchmarks.core.store_servers import open_servers, serving
 
 UNWANTED = re.compile(
     r"/(numpy|pandas|scipy|tensorflow|keras|parsl|sklearn|rich)/|libarrow_python|libparquet"
@@ -19,7 +19,7 @@ def libraries_of(pid):
 
 @pytest.mark.parametrize("has_clients", [False, True])
 def test_a_server_loads_what_serving_takes(tmp_path, has_clients):
-    with StoreServers("grpc+tcp://127.0.0.1:0", tmp_path, 1) as servers:
+    with serving("grpc+tcp://127.0.0.1:0", tmp_path, 1) as servers:
         if has_clients:
             with open_servers(servers.uris) as store:
                 assert len(store.models()) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-_WORDS = ("spawn_main", "redis-server", "store serve")
+_WORDS = ("parsl_tl.task_process", "redis-server", "store serve")
 _others: set[int] = set()
 
 
@@ -26,6 +26,11 @@ def processes_left() -> list[psutil.Process]:
             if child.pid not in _others and any(word in name for word in _WORDS):
                 left.append(child)
     return left
+
+
+def workers() -> list[psutil.Process]:
+    """Those of them that do tasks."""
+    return [child for child in processes_left() if "task_process" in " ".join(child.cmdline())]
 
 
 def nothing_left(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from parsl_tl.benchmarks.core.programs import end_programs, start_program
-from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites
+from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites, in_steps
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.reporting.files import replace_file
 from parsl_tl.reporting.machine import machine_facts
@@ -58,35 +58,28 @@ def run_benchmarks(
 ) -> list[BenchmarkRun]:
     """Runs benchmarks, one after the other; one that fails does not end the others.
 
-    Args:
-        names: of suites; none for all that have a small run.
-        out: each gets a folder in it.
-        folder: for temporary files; the benchmarks' own choice if None.
-        progress: called before each.
+    Without names, all that have a small run; each gets a folder in ``out``. Temporary files go into
+    the folder, or where the benchmarks choose.
 
     Raises:
         InvalidValueError: an unknown name.
     """
     known = {name: suite for name, suite in all_suites().items() if suite.small}
     if unknown := [name for name in names if name not in known]:
-        raise InvalidValueError(
-            f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}"
-        )
-    runs = []
-    for number, name in enumerate(names or known):
-        progress(number / len(names or known), known[name].title)
-        runs.append(_run(known[name], out / name, folder))
+        choices = ", ".join(known)
+        raise InvalidValueError(f"there is no benchmark {unknown[0]!r}; choose from {choices}")
+    steps = [(known[name].title, known[name]) for name in names or known]
+    runs = [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
     progress(1.0, "done")
     return runs
 
 
 def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:
-    command, start = small_command(suite, out, folder), time.perf_counter()
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command, start, problem = small_command(suite, out, folder), time.perf_counter(), ""
     # Tables of a fixed width, and without colours.
     env = {**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = start_program(command, env=env, **pipes)
-    problem = ""
+    pipe = subprocess.PIPE
+    process = start_program(command, env=env, stdout=pipe, stderr=pipe, text=True)
     try:
         output, errors = process.communicate(timeout=_LONGEST_SECONDS)
     except subprocess.TimeoutExpired:

@@ -6,11 +6,13 @@ import contextlib
 import ctypes
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 _DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 _IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
@@ -32,6 +34,16 @@ def total_bytes(paths: Iterable[Path]) -> int:
     return total
 
 
+@contextlib.contextmanager
+def _synced(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def sync(path: Path) -> None:
     """Has a file, or all below a folder, written to the disk (fsync), names included.
 
@@ -39,18 +51,11 @@ def sync(path: Path) -> None:
         OSError: the disk could not take it.
     """
     for name in [path, *path.rglob("*")] if path.is_dir() else [path, path.parent]:
-        try:
-            descriptor = os.open(name, os.O_RDONLY)
-        except FileNotFoundError:  # of another process that was faster
-            continue
-        except OSError:
-            if name.is_socket():
-                continue
-            raise
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        # Another process may be faster to remove a file.
+        with contextlib.suppress(FileNotFoundError):
+            if not name.is_socket():
+                with _synced(name):
+                    pass
 
 
 def drop_from_cache(paths: Iterable[Path], system_wide: bool = False) -> str:
@@ -65,12 +70,8 @@ def drop_from_cache(paths: Iterable[Path], system_wide: bool = False) -> str:
         The way: ``posix_fadvise`` or ``drop_caches``.
     """
     for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
+        with _synced(path) as descriptor:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
     if system_wide and os.access(_DROP_CACHES, os.W_OK):
         with contextlib.suppress(OSError):  # a container's root, who may not after all
             _DROP_CACHES.write_text("1\n")
@@ -84,27 +85,17 @@ def cached_share(paths: Iterable[Path]) -> float:
     Raises:
         OSError: the system does not tell.
     """
-    pages = b"".join(_pages(path, size) for path in paths if (size := path.stat().st_size))
-    return sum(page & 1 for page in pages) / len(pages) if pages else 0.0
+    pages = [_pages_in_memory(path, size) for path in paths if (size := path.stat().st_size)]
+    return float(np.concatenate(pages).mean()) if pages else 0.0
 
 
-def _pages(path: Path, size: int) -> bytes:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
-    with path.open("rb") as file:
-        address = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
-        if address in (None, ctypes.c_void_p(-1).value):
-            raise OSError(ctypes.get_errno(), f"{path} cannot be mapped")
-        try:
-            pages = ctypes.create_string_buffer(-(-size // mmap.PAGESIZE))
-            if libc.mincore(address, size, pages) != 0:
-                raise OSError(ctypes.get_errno(), f"mincore of {path}")
-            return pages.raw
-        finally:
-            libc.munmap(address, size)
+def _pages_in_memory(path: Path, size: int) -> NDArray[np.bool_]:
+    libc, pages = ctypes.CDLL(None, use_errno=True), np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
+        given = (np.frombuffer(mapped, np.uint8).ctypes.data, size, pages.ctypes.data)
+        if libc.mincore(*map(ctypes.c_void_p, given)) != 0:
+            raise OSError(ctypes.get_errno(), f"mincore of {path}")
+    return (pages & 1).astype(bool)
 
 
 def file_system(path: Path) -> str:

@@ -34,8 +34,7 @@ NAMES: Final = "candle, resnet50, resnet101, resnet152, dense:MB, dense:MBxLAYER
 class Network:
     """Which network."""
 
-    # See ``NAMES``; ``nt3`` is another name of ``candle``, ``resnet`` of ``resnet152``.
-    name: str = "candle"
+    name: str = "candle"  # see ``NAMES``; or ``nt3`` for ``candle``, ``resnet`` for ``resnet152``
     input_length: int = _NT3_LENGTH  # of the NT3 network, in gene expressions
     scale: float = 1.0  # what the widths of the NT3 network (filters and units) are multiplied with
     seed: int = 0  # of the initial weights
@@ -78,12 +77,7 @@ class Networks:
 
 
 def check_network_room(settings: Any) -> None:
-    """Checks that ``networks`` of settings fit here, unless ``where`` is elsewhere.
-
-    Raises:
-        InvalidValueError: a network that can never work.
-        BenchmarkError: the folder is missing, or it or the memory has not enough room.
-    """
+    """Refuses ``networks`` of settings that can never work, or do not fit where they run."""
     largest = settings.networks.check()
     if settings.where.config is None:
         advice = "a smaller --model or --scale"
@@ -131,8 +125,6 @@ def network_bytes(network: Network) -> int:
 def build_network(network: Network) -> Any:
     """Builds the ``keras.Model``, with weights; layers are named alike in every process.
 
-    GPU and framework are set up before.
-
     Raises:
         BenchmarkError: the file is missing or cannot be read.
         InvalidValueError: see ``check_network``.
@@ -144,22 +136,25 @@ def build_network(network: Network) -> Any:
     import keras
 
     keras.utils.set_random_seed(network.seed)
-    if network.name in _NT3_NAMES:
-        return _nt3(network)
-    if network.name.startswith(_DENSE):
-        return _dense_stack(*_dense_size(network.name))
+    if network.name in _RESNETS:
+        return getattr(keras.applications, _RESNETS[network.name][0])(weights=None)
     if _is_file(network.name):
         return _from_file(Path(network.name))
-    return getattr(keras.applications, _RESNETS[network.name][0])(weights=None)
+    if network.name in _NT3_NAMES:
+        return keras.Sequential(_nt3_layers(network), name="nt3")
+    megabytes, count = _dense_size(network.name)
+    units = max(1, round((megabytes * 1e6 / count / _FLOAT_BYTES) ** 0.5))
+    stack = [keras.layers.Dense(units, name=f"dense_{index + 1}") for index in range(count)]
+    return keras.Sequential([keras.Input((units,)), *stack], name="dense_stack")
 
 
-def _nt3(network: Network) -> Any:
+def _nt3_layers(network: Network) -> list[Any]:
     """The baseline of CANDLE's Pilot1 NT3: float32 input (samples, input_length, 1), 2 classes."""
     import keras
     from keras import layers
 
     filters, units, last = network.widths
-    stack = [
+    return [
         keras.Input((network.input_length, 1)),
         layers.Conv1D(filters, 20, activation="relu", name="conv_1"),
         layers.MaxPooling1D(1, name="pool_1"),
@@ -172,16 +167,6 @@ def _nt3(network: Network) -> Any:
         layers.Dropout(0.1, name="dropout_2"),
         layers.Dense(2, activation="softmax", name="output"),
     ]
-    return keras.Sequential(stack, name="nt3")
-
-
-def _dense_stack(megabytes: float, num_layers: int) -> Any:
-    """Equal dense layers, whose weights are about as many bytes in all."""
-    import keras
-
-    units = max(1, round((megabytes * 1e6 / num_layers / _FLOAT_BYTES) ** 0.5))
-    stack = [keras.layers.Dense(units, name=f"dense_{index + 1}") for index in range(num_layers)]
-    return keras.Sequential([keras.Input((units,)), *stack], name="dense_stack")
 
 
 def _from_file(path: Path) -> Any:

@@ -7,7 +7,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,17 @@ def option(
 ) -> Any:
     """Makes a dataclass field that is an option, too."""
     return field(default=default, metadata=locals())
+
+
+def names_option(
+    names: Iterable[str],
+    missing: Callable[[Any], Mapping[str, str]] | None = None,
+    text: str = "of {} (all that are installed)",
+    **more: Any,
+) -> Any:
+    """Makes a field that is an option of names; without it, all that are not missing."""
+    choices = tuple(names)
+    return option(None, text.format(", ".join(choices)), choices=choices, missing=missing, **more)
 
 
 def nested(default: Any, title: str) -> Any:

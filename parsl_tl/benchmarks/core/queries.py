@@ -1,10 +1,10 @@
-"""Queries for the longest common prefix, as the store's engine takes them."""
+"""Queries for the longest common prefix, as the store's engine and walks over graphs take them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,18 @@ _NO_WEIGHTS = np.empty(0, np.float64)
 _NO_MODELS: set[int] = set()
 # Models that are stored in one call, which nothing can interrupt.
 _PIECE = 20_000
-# One query: layer keys, and where they start and end.
+# One query: layer keys, and where they start and end; and as a walk takes it, digests and edges.
 Question = tuple[NDArray[np.uint64], NDArray[np.int64]]
+Graph = tuple[NDArray[np.uint64], NDArray[np.uint32]]
+
+
+class Asked(NamedTuple):
+    """A model that is asked for: as the index takes it, and as the walk does."""
+
+    keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    edges: NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -42,17 +52,24 @@ class Queries:
         return Queries(self.kind, self.models.part(first, end), keys)
 
     def one_by_one(self) -> list[Question]:
-        """Returns each query by itself."""
+        """Returns the keys of each query by itself."""
         own = [self.keys[self.models.layers_of(index)] for index in range(len(self))]
         return [(keys, np.array([0, len(keys)], np.int64)) for keys in own]
 
-    def graphs_one_by_one(self) -> list[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
-        """Returns each query as a walk takes it: digests of layers, and edges."""
-        models = self.models
-        return [
-            (models.layer_digests[models.layers_of(index)], models.edges[models.edges_of(index)])
-            for index in range(len(self))
-        ]
+    def graphs_one_by_one(self) -> list[Graph]:
+        """Returns the graph of each query by itself."""
+        return [graph_of(self.models, index) for index in range(len(self))]
+
+    def asked(self) -> tuple[Asked, ...]:
+        """Returns each query by itself, in both ways."""
+        both = zip(self.one_by_one(), self.graphs_one_by_one(), strict=True)
+        return tuple(Asked(*keys, *graph) for keys, graph in both)
+
+
+def graph_of(catalog: Catalog, index: int) -> Graph:
+    """Returns a model as a walk takes it."""
+    layers, edges = catalog.layers_of(index), catalog.edges_of(index)
+    return catalog.layer_digests[layers], catalog.edges[edges]
 
 
 def put_catalog(store: Any, catalog: Catalog) -> None:
@@ -69,20 +86,17 @@ def put_catalog(store: Any, catalog: Catalog) -> None:
     store.fold()
 
 
-def ask_engine(
-    store: Any, threads: int = 1, fingerprints: set[int] | None = None
-) -> Callable[..., Any]:
+def ask_engine(store: Any, threads: int = 1) -> Callable[..., Any]:
     """Returns the engine's query, by number of layers, as a function of keys and starts.
 
-    It is below ``find_donor``, which first gathers the keys of graphs. With several
-    ``threads`` these answer the queries of one call. Only donors of the data with these
-    ``fingerprints`` are found, or any.
+    It is below ``find_donor``, which first gathers the keys of graphs. With several ``threads``
+    these answer the queries of one call.
     """
     engine = store._engine
 
     def ask(keys: NDArray[np.uint64], starts: NDArray[np.int64]) -> Any:
         return engine.find_donors(
-            keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, fingerprints, threads
+            keys, starts, _NO_WEIGHTS, "layers", 0.0, None, _NO_MODELS, None, threads
         )
 
     return ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import shutil
@@ -25,12 +26,10 @@ def redis_missing() -> str | None:
     return None
 
 
-class RedisServer:
-    """A server on a socket in a temporary folder. Use it in a ``with``.
+class RedisServer(contextlib.ExitStack):
+    """A server on ``socket``, a path in a temporary folder; use it in a ``with``.
 
-    Attributes:
-        socket: path of the socket on which it listens.
-        url: its address as clients take it.
+    Clients take its address as ``url``.
     """
 
     def __init__(self, append_to: Path | None = None, synced: bool = True) -> None:
@@ -44,17 +43,17 @@ class RedisServer:
         Raises:
             BenchmarkError: redis-server or its Python package is not installed.
         """
+        super().__init__()
         if (missing := redis_missing()) is not None:
             raise BenchmarkError(missing)
-        self._folder = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
-        self.socket = str(Path(self._folder.name) / "redis.sock")
+        own = tempfile.TemporaryDirectory(prefix="parsl_tl_redis_")
+        folder, log = self.enter_context(own), "--appendonly no"
+        self.socket = f"{folder}/redis.sock"
         self.url = f"unix://{self.socket}"
-        folder, log = self._folder.name, "--appendonly no"
         if append_to is not None:
-            folder = str(append_to.resolve())
+            folder, when = str(append_to.resolve()), "always" if synced else "no"
             # The log stays as it was written, so that its size tells what was.
-            log = "--appendonly yes --auto-aof-rewrite-percentage 0 --appendfsync "
-            log += "always" if synced else "no"
+            log = f"--appendonly yes --auto-aof-rewrite-percentage 0 --appendfsync {when}"
         self._command = ["redis-server", "--port", "0", "--unixsocket", self.socket]
         self._command += ["--dir", folder, "--save", "", *log.split()]
         self._process: Program | None = None
@@ -62,24 +61,22 @@ class RedisServer:
     @property
     def pid(self) -> int | None:
         """The server's process id, or None when it does not run."""
-        return None if self._process is None else self._process.pid
+        is_running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process is not None and is_running else None
 
     def __enter__(self) -> Self:
         quiet = subprocess.DEVNULL
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
             self._process = start_program(self._command, stdout=quiet, stderr=quiet)
+            self.callback(end_programs, [self._process])
             if not is_ready(self._process, self._answers, _START_SECONDS):
                 raise BenchmarkError(
                     f"redis-server did not start (exit status {self._process.poll()}); "
                     "run `redis-server --port 0` to see why, or leave redis out of --methods"
                 )
-        except BaseException:
-            self.close()
-            raise
+            stack.pop_all()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def connect(self) -> Any:
         """Returns a new client; who asks for it closes it."""
@@ -94,10 +91,3 @@ class RedisServer:
                 return bool(client.ping())
             except (importlib.import_module("redis").ConnectionError, FileNotFoundError):
                 return False
-
-    def close(self) -> None:
-        """Ends the server and removes its folder."""
-        if self._process is not None:
-            end_programs([self._process])
-            self._process = None
-        self._folder.cleanup()

@@ -38,17 +38,17 @@ def folder_kind(folder: Path, flag: str = "--folder") -> str:
 def check_room(
     folder: Path | None, on_disk: float, in_memory: float, advice: str, flag: str = "--folder"
 ) -> Path:
-    """Checks that this machine has the room that a benchmark needs; returns the folder.
+    """Returns the folder, or the system's temporary one, if it and the memory have the room.
 
     Args:
-        folder: for files; the system's temporary one if None.
+        folder: for files.
         on_disk: bytes of files.
         in_memory: bytes of memory besides.
         advice: what a user can do, behind "choose".
         flag: how a user names the folder.
 
     Raises:
-        BenchmarkError: it has not.
+        BenchmarkError: they have not.
     """
     folder = folder or Path(tempfile.gettempdir())
     kind = folder_kind(folder, flag)

@@ -17,8 +17,7 @@ from typing import NamedTuple, Self
 
 from parsl_tl.errors import BenchmarkError
 
-_WAIT, _DONE, _LEAVE = b"wait", b"done", b"leave"
-_YES, _NO = b"yes", b"no"
+_WAIT, _DONE, _LEAVE = "wait", "done", "leave"
 _CONNECT_SECONDS = 10.0
 
 
@@ -47,8 +46,8 @@ class StartBarrier:
                 from the beginning of the ``with``.
         """
         self._together = together
-        self._waited_for = set(range(size)) if together else set()
-        self._working = set(range(size))
+        # By the word that a participant says when it gets there.
+        self._waited_for = {_WAIT: set(range(size * together)), _LEAVE: set(range(size))}
         self._changed = threading.Condition()
         self._started: float | None = None
         self._last_done: float | None = None
@@ -69,8 +68,8 @@ class StartBarrier:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         with self._changed:
-            self._waited_for.clear()
-            self._working.clear()
+            for awaited in self._waited_for.values():
+                awaited.clear()
             self._changed.notify_all()
 
     @property
@@ -84,78 +83,70 @@ class StartBarrier:
     def leave(self, number: int) -> None:
         """Tells that a participant will not come any more; the others do not wait for it."""
         with self._changed:
-            self._waited_for.discard(number)
-            self._working.discard(number)
+            for awaited in self._waited_for.values():
+                awaited.discard(number)
             self._changed.notify_all()
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):  # closed: the measurement is over
+            while True:
                 participant, _ = self._socket.accept()
-            except OSError:
-                return  # closed: the measurement is over
-            participant.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Who stays silent holds up one thread, and none of the others.
-            threading.Thread(target=self._attend, args=(participant,), daemon=True).start()
+                # Who stays silent holds up one thread, and none of the others.
+                threading.Thread(target=self._attend, args=(participant,), daemon=True).start()
 
     def _attend(self, participant: socket.socket) -> None:
         number = None
-        connection = Connection(participant.detach())
-        with contextlib.suppress(EOFError, OSError, AuthenticationError), connection:
+        with (
+            contextlib.suppress(EOFError, OSError, AuthenticationError),
+            _connection(participant) as connection,
+        ):
             deliver_challenge(connection, self.address.key)
-            number = int.from_bytes(connection.recv_bytes(), "big")
+            number = int(connection.recv_bytes())
             while True:
-                is_so = self._answer(connection.recv_bytes(), number)
-                connection.send_bytes(_YES if is_so else _NO)
+                is_so = self._answer(connection.recv_bytes().decode(), number)
+                connection.send_bytes(bytes([is_so]))
         if number is not None:
             self.leave(number)
 
-    def _answer(self, word: bytes, number: int) -> bool:
+    def _answer(self, word: str, number: int) -> bool:
         with self._changed:
             if word == _DONE:
                 self._last_done = time.perf_counter()
                 return True
             if word == _WAIT and self._started is not None:
                 return not self._together
-            waited_for = self._waited_for if word == _WAIT else self._working
-            waited_for.discard(number)
+            awaited = self._waited_for[word]
+            awaited.discard(number)
             self._changed.notify_all()
             # After this time those who are there go on without the others.
-            are_there = self._changed.wait_for(lambda: not waited_for, self.address.seconds)
-            if word == _LEAVE:
-                return are_there
-            if self._started is None:
+            are_there = self._changed.wait_for(lambda: not awaited, self.address.seconds)
+            if word == _WAIT and self._started is None:
                 self._started = time.perf_counter()
-                self._working -= waited_for
-                waited_for.clear()
+                self._waited_for[_LEAVE] -= awaited
+                awaited.clear()
                 self._changed.notify_all()
-            return True
+            return are_there or word == _WAIT
 
 
-class Participant:
-    """Who takes part; use it in a ``with``."""
+class Participant(contextlib.ExitStack):
+    """Who takes part, under a number that counts from 0; use it in a ``with``."""
 
     def __init__(self, address: BarrierAddress, number: int) -> None:
-        """Connects, under a number that counts from 0.
+        """Connects.
 
         Raises:
             BenchmarkError: the barrier cannot be reached: it is over, or the network does not
                 let us.
         """
+        super().__init__()
         self._seconds = address.seconds
-        self._connection = _reach(address)
+        self._connection = self.enter_context(_reach(address))
         try:
             answer_challenge(self._connection, address.key)
-            self._connection.send_bytes(number.to_bytes(4, "big"))
+            self._connection.send_bytes(str(number).encode())
         except (EOFError, OSError, AuthenticationError) as error:
-            self._connection.close()
+            self.close()
             raise BenchmarkError(f"the start was missed: {type(error).__name__}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
 
     def wait(self) -> None:
         """Says that this participant is ready, and returns when all start.
@@ -171,15 +162,15 @@ class Participant:
         self._ask(_DONE)
 
     def leave(self) -> bool:
-        """Waits for the others to leave, too; tells whether they did, or may still be at work."""
+        """Waits for the others to leave, too; False if some may still be at work."""
         return self._ask(_LEAVE)
 
-    def _ask(self, word: bytes) -> bool:
+    def _ask(self, word: str) -> bool:
         try:
-            self._connection.send_bytes(word)
+            self._connection.send_bytes(word.encode())
             # The barrier itself has the same patience; we only outlast it.
             if self._connection.poll(self._seconds + _CONNECT_SECONDS):
-                return self._connection.recv_bytes() == _YES
+                return self._connection.recv_bytes() == b"\1"
         except (EOFError, OSError) as error:
             raise BenchmarkError("the benchmark that started this task left") from error
         raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")
@@ -189,11 +180,13 @@ def _reach(address: BarrierAddress) -> Connection:
     problem = "no address"
     for host in address.addresses:
         try:
-            reached = socket.create_connection((host, address.port), _CONNECT_SECONDS)
+            return _connection(socket.create_connection((host, address.port), _CONNECT_SECONDS))
         except OSError as error:
             problem = f"{host}:{address.port}: {error.strerror or error}"
-            continue
-        reached.settimeout(None)
-        reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Connection(reached.detach())
     raise BenchmarkError(f"the benchmark that started this task cannot be reached ({problem})")
+
+
+def _connection(reached: socket.socket) -> Connection:
+    reached.settimeout(None)
+    reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(reached.detach())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.programs import Program, end_programs, is_ready, start_program
@@ -23,81 +24,50 @@ def open_servers(uris: Sequence[str], *, maps_segments: bool = True) -> RemoteSt
     return RemoteStore([Connection.parse(uri) for uri in uris], maps_segments=maps_segments)
 
 
-class StoreServers:
-    """``parsl-tl store serve`` processes that make up one store; use them in a ``with``.
+class Servers(NamedTuple):
+    """Servers that run."""
 
-    Attributes:
-        folders: of their data, which stay.
-        uris: their connection strings.
+    folders: list[Path]  # of their data, which stay
+    uris: tuple[str, ...]  # their connection strings
+    pids: list[int]  # of their processes
+
+
+@contextlib.contextmanager
+def serving(address: str, folder: Path, count: int, bare: str = "") -> Iterator[Servers]:
+    """Runs ``parsl-tl store serve`` processes that make up one store, or bare servers.
+
+    Args:
+        address: where each listens; with a port it must be 0, with a path "{}" is the name.
+        folder: in which each gets a folder of its own.
+        count: how many.
+        bare: scheme of the transport, for servers of this alone, which have no data.
+
+    Raises:
+        BenchmarkError: one does not start; with the last line that it said.
     """
-
-    name = "server"
-
-    def __init__(self, address: str, folder: Path, count: int) -> None:
-        """Nothing is started yet.
-
-        Args:
-            address: where each listens; with a port it must be 0, with a path "{}" is the name.
-            folder: in which each gets a folder of its own.
-            count: how many.
-        """
-        self._address = address
-        self.folders = [folder / f"{self.name}-{index}" for index in range(count)]
-        self.uris: tuple[str, ...] = ()
-        self._programs: list[Program] = []
-
-    def command(self, address: str, folder: Path, file: Path) -> list[str]:
-        """Returns the program that listens at an address, and writes it to a file."""
-        program = ["parsl_tl.cli", "store", "serve", address, "--data", str(folder)]
-        return [*program, "--address-file", str(file)]
-
-    def __enter__(self) -> Self:
-        files = [folder.with_suffix(".address") for folder in self.folders]
-        try:
-            for folder, file in zip(self.folders, files, strict=True):
-                command = self.command(self._address.format(folder.name), folder, file)
-                with folder.with_suffix(".log").open("wb") as log:
-                    program = [sys.executable, "-m", *command]
-                    self._programs.append(start_program(program, stdout=log, stderr=log))
-            for folder, process, file in zip(self.folders, self._programs, files, strict=True):
-                if not is_ready(process, file.exists, _START_SECONDS):
-                    text = folder.with_suffix(".log").read_text(errors="replace").strip()
-                    told = (text or "it told nothing").splitlines()[-1]
-                    status = f"exit status {process.poll()}"
-                    raise BenchmarkError(f"a {self.name} did not start ({status}): {told}")
-            self.uris = tuple(file.read_text().strip() for file in files)
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def pids(self) -> list[int]:
-        """The ids of the processes."""
-        return [program.pid for program in self._programs]
-
-    def close(self) -> None:
-        """Ends them; their folders stay."""
-        end_programs(self._programs)
-        self._programs = []
-
-
-class BareServers(StoreServers):
-    """Servers of the transport alone, which have no data."""
-
-    name = "bare-server"
-
-    def __init__(self, scheme: str, address: str, folder: Path, count: int) -> None:
-        """Nothing is started yet; see ``StoreServers``."""
-        super().__init__(address, folder, count)
-        self._scheme = scheme
-
-    def command(self, address: str, folder: Path, file: Path) -> list[str]:
-        """See ``StoreServers``."""
-        return [__name__, self._scheme, address, str(file)]
+    what = "bare-server" if bare else "server"
+    folders = [folder / f"{what}-{index}" for index in range(count)]
+    files = [own.with_suffix(".address") for own in folders]
+    programs: list[Program] = []
+    try:
+        for own, file in zip(folders, files, strict=True):
+            command = ["parsl_tl.cli", "store", "serve", address.format(own.name)]
+            command += ["--data", str(own), "--address-file", str(file)]
+            if bare:
+                command = [__name__, bare, address.format(own.name), str(file)]
+            with own.with_suffix(".log").open("wb") as log:
+                program = [sys.executable, "-m", *command]
+                programs.append(start_program(program, stdout=log, stderr=log))
+        for own, process, file in zip(folders, programs, files, strict=True):
+            if not is_ready(process, file.exists, _START_SECONDS):
+                text = own.with_suffix(".log").read_text(errors="replace").strip()
+                told = (text or "it told nothing").splitlines()[-1]
+                status = f"exit status {process.poll()}"
+                raise BenchmarkError(f"a {what} did not start ({status}): {told}")
+        uris = tuple(file.read_text().strip() for file in files)
+        yield Servers(folders, uris, [process.pid for process in programs])
+    finally:
+        end_programs(programs)
 
 
 def _serve_bare(scheme: str, address: str, file: Path) -> None:

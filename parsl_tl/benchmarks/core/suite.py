@@ -7,26 +7,19 @@ import importlib
 import pkgutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from parsl_tl.arguments import ArgumentParser
-from parsl_tl.benchmarks.core.options import (
-    add_options,
-    check_values,
-    left_out,
-    nested,
-    settings_from,
-)
-from parsl_tl.benchmarks.core.task_runner import Where, run_each
+from parsl_tl.benchmarks.core import options
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, run_each
 from parsl_tl.deprecation import moved_names
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.reporting.frame_plots import Plot
 
-if TYPE_CHECKING:
-    from parsl_tl.reporting.frame_plots import Plot
-
+T = TypeVar("T")
 # Share of the work that is done, and what comes next.
 Progress = Callable[[float, str], None]
 Row = dict[str, Any]
@@ -36,7 +29,23 @@ Frames = Mapping[str, Any]
 
 
 def silent(share: float, text: str) -> None:
-    """Takes progress, and tells nobody."""
+    """Takes progress, and shows nothing."""
+
+
+def in_steps(
+    progress: Progress, steps: Sequence[tuple[str, T]], weights: Sequence[float] = ()
+) -> Iterator[T]:
+    """Yields what stands behind the texts of steps, and shows each; time goes by their weights."""
+    weights, done = weights or [1.0] * len(steps), 0.0
+    for (text, step), weight in zip(steps, weights, strict=True):
+        progress(done / sum(weights), text)
+        yield step
+        done += weight
+
+
+def pivot(rows: Any, cell: str, index: Any, columns: Any, how: Any = "first") -> Any:
+    """Returns a table of rows, in their order: a cell is one row's value, or what ``how`` makes."""
+    return rows.pivot_table(cell, index, columns, aggfunc=how, sort=False)
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,13 @@ class Suite(ABC):
 
     def __init_subclass__(cls) -> None:
         # Deprecated names of its module, for one release: what is called on them still works.
+        if "name" not in vars(cls):
+            return
         stem, new = cls.__name__.removesuffix("Suite"), f"{cls.__module__}:{cls.__name__}"
         old_names = moved_names(cls.__module__, {"SUITE": new, f"{stem}Settings": new})
         vars(sys.modules[cls.__module__]).setdefault("__getattr__", old_names)
 
-    where: Where = nested(Where(timeout=24 * 3600.0), "where it runs, as one task")  # tasks run
+    where: Where = options.nested(Where(timeout=LONGEST_SECONDS), "where it runs, as one task")
 
     def check(self) -> Self:
         """Returns settings that can be measured here, or raises; values are checked before."""
@@ -95,7 +106,7 @@ class Suite(ABC):
 
     def checked(self) -> Self:
         """Returns settings that can be measured; see ``check``."""
-        return check_values(self).check()
+        return options.check_values(self).check()
 
 
 def all_suites() -> dict[str, Suite]:
@@ -105,7 +116,7 @@ def all_suites() -> dict[str, Suite]:
     names = (f"{suites.__name__}.{found.name}" for found in pkgutil.iter_modules(suites.__path__))
     found = [vars(importlib.import_module(name)).values() for name in names]
     kinds = {one for own in found for one in own if isinstance(one, type)}
-    made = [one() for one in kinds if issubclass(one, Suite) and one is not Suite]
+    made = [one() for one in kinds if issubclass(one, Suite) and hasattr(one, "name")]
     return {suite.name: suite for suite in sorted(made, key=lambda suite: suite.name)}
 
 
@@ -119,10 +130,9 @@ def frames_of(tables: Tables) -> Frames:
 def add_arguments(suite: Suite, parser: argparse.ArgumentParser) -> None:
     """Adds ``--out`` and the suite's options."""
     out = suite.out or f"bench/{suite.name}"
-    parser.add_argument(
-        "--out", type=Path, default=Path(out), metavar="FOLDER", help=f"results ({out})"
-    )
-    add_options(parser, suite)
+    text = f"results ({out})"
+    parser.add_argument("--out", type=Path, default=Path(out), metavar="FOLDER", help=text)
+    options.add_options(parser, suite)
 
 
 def run_suite(suite: Suite, args: argparse.Namespace) -> int:
@@ -130,14 +140,14 @@ def run_suite(suite: Suite, args: argparse.Namespace) -> int:
     from parsl_tl.reporting.console import make_console, make_out, show_progress
     from parsl_tl.stop_signals import stopping_in_order
 
-    console, given = make_console(), settings_from(args, suite)
+    console, given = make_console(), options.settings_from(args, suite)
     # Parsl's logs go beside the results.
     given = replace(given, where=replace(given.where, run_dir=args.out / "parsl"))
     is_task = given.where.config is not None and not suite.has_tasks
     # Before anything takes time: a wrong value, or a folder for results that cannot be.
-    settings = check_values(given) if is_task else given.checked()
+    settings = options.check_values(given) if is_task else given.checked()
     out = make_out(args.out)
-    for what, reason in left_out(given):
+    for what, reason in options.left_out(given):
         console.print(f"without {what}: {reason}", markup=False)
     with stopping_in_order(), show_progress(console, suite.label) as progress:
         tables = _as_task(given, progress) if is_task else settings.measure(progress)

@@ -8,15 +8,19 @@ import os
 import queue
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
+from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.task_process import TaskProcess, reason_of
+
+LONGEST_SECONDS = 24 * 3600.0
+_LEAVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,7 @@ class TaskRunner:
     ) -> Future[Any]:
         """Starts a task; gives its result, or a ``BenchmarkError`` that says why there is none.
 
-        Args:
-            function: at the top level of a module.
-            arguments: of the call.
-            fresh: in a new process, with nothing loaded.
+        The function is at the top level of a module; with ``fresh``, in a new process.
         """
         return self.run(function, arguments, fresh)
 
@@ -61,17 +62,13 @@ class TaskRunner:
         *arguments: Any,
         fresh: bool = False,
     ) -> tuple[list[Any], float | None]:
-        """Runs a task so often at the same time.
+        """Runs a task ``count`` times at once; tasks wait for each other for some seconds.
 
-        Args:
-            count: how often.
-            seconds: for which tasks wait for each other.
-            function: takes the arguments, the number of the task, and the barrier's address.
-            arguments: of all.
-            fresh: each in a new process; the time then counts from before these start.
+        The function takes the arguments, the number of the task, and the barrier's address. With
+        ``fresh``, each is in a new process, and the time counts from before these start.
 
         Returns:
-            The result of each, or the exception, and the seconds; see ``StartBarrier.seconds``.
+            The result of each, or why there is none, and the seconds of ``StartBarrier``.
         """
         with StartBarrier(count, self.addresses, seconds, together=not fresh) as barrier:
 
@@ -84,8 +81,22 @@ class TaskRunner:
                 given = (*arguments, number, barrier.address)
                 futures.append(self.submit(function, *given, fresh=fresh))
                 futures[-1].add_done_callback(lambda done, n=number: leave_if_failed(n, done))  # type: ignore[misc]
-            results = [future.exception() or future.result() for future in futures]
-            return results, barrier.seconds
+            return [_outcome(future) for future in futures], barrier.seconds
+
+    def team(self, count: int, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Lets processes of this machine do a task; it takes its ``Team`` and the arguments.
+
+        Raises:
+            BenchmarkError: one of them failed, or died. The others may wait for it, until the
+                runner is left.
+        """
+        with team_of(count) as team:
+            futures = [self.submit(member.do, task, arguments) for member in team]
+            ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for error in (future.exception() for future in futures if future in ended):
+                if error is not None:
+                    raise BenchmarkError(f"{task.__name__}: {error}") from error
+            return [future.result() for future in futures]
 
 
 @contextlib.contextmanager
@@ -151,16 +162,27 @@ def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]
         finally:
             idle.put(process)
 
+    at_work: set[Future[Any]] = set()
+
+    def submit(*task: Any) -> Future[Any]:
+        future = threads.submit(run, *task)
+        at_work.add(future)
+        future.add_done_callback(at_work.discard)
+        return future
+
     try:
-        yield lambda *task: threads.submit(run, *task)
+        yield submit
     finally:
-        # Whoever still waits for an answer then sees the end of its process.
-        threads.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
-        threads.shutdown(wait=True)
-        for process in processes:
-            process.close()
+        if at_work:
+            # Whoever still waits for an answer then sees the end of its process.
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            threads.shutdown()
+        # Who leaves by itself takes along what a transport has in the machine's shared memory.
+        with ThreadPoolExecutor(count) as leaving:
+            list(leaving.map(lambda process: process.close(_LEAVE_SECONDS), processes))
+        threads.shutdown()  # not before: processes end with the thread that started them
 
 
 def _environment(index: int, count: int) -> dict[str, str]:
@@ -193,9 +215,13 @@ def run_each(
     with task_runner(where) as runner:
         for number, (name, function, arguments) in enumerate(calls):
             progress(number / len(calls), name)
-            try:
-                result = runner.submit(function, *arguments).result()
-            except Exception as error:  # whatever a task, or Parsl, comes up with
-                result = reason_of(error)
-            yield result
+            yield _outcome(runner.submit(function, *arguments))
     progress(1.0, "done")
+
+
+def _outcome(future: Future[Any]) -> Any:
+    """Returns a task's result, or the reason why there is none."""
+    try:
+        return future.result()
+    except Exception as error:  # whatever a task, or Parsl, comes up with
+        return reason_of(error)

@@ -16,27 +16,23 @@ from parsl_tl.errors import BenchmarkError
 _MODULES: Final = [
     importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
 ]
-_CLASSES: Final = [
-    one
-    for module in _MODULES
-    for one in vars(module).values()
-    if isinstance(one, type) and one.__module__ == module.__name__ and "rank" in dir(one)
-]
-# What keeps Keras models, and reads their layers one by one, in the order of tables.
-_FORMATS: Final = [one() for one in _CLASSES if issubclass(one, FileFormat)]
+_CLASSES: Final = sorted(
+    (one for module in _MODULES for one in vars(module).values() if hasattr(one, "rank")),
+    key=lambda one: one.rank,
+)
+# What keeps Keras models, and reads their layers one by one; and those that are files.
 LAYER_FORMATS: Final[Mapping[str, FileFormat]] = {
-    one.name: one for one in sorted(_FORMATS, key=lambda one: one.rank)
+    one.name: one() for one in _CLASSES if issubclass(one, FileFormat)
 }
-# Those of them that are files.
 FILE_FORMATS: Final = {name: one for name, one in LAYER_FORMATS.items() if one.is_file}
 
 
 def methods_of(suite: str) -> dict[str, list[type[Method]]]:
     """Returns what keeps arrays and is measured by a suite, by name, several with variants."""
     found: dict[str, list[type[Method]]] = {}
-    methods = [one for one in _CLASSES if issubclass(one, Method) and suite in one.suites]
-    for one in sorted(methods, key=lambda one: one.rank):
-        found.setdefault(one.name, []).append(one)
+    for one in _CLASSES:
+        if issubclass(one, Method) and suite in one.suites:
+            found.setdefault(one.name, []).append(one)
     return found
 
 

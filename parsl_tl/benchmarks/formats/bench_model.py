@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,17 +53,14 @@ class BenchModel:
         }
 
 
-def flat(layers: LayerWeights) -> list[Array]:
+def flat(layers: Any) -> list[Array]:
     """Returns the arrays of all layers in one list."""
     return [array for arrays in layers.values() for array in arrays]
 
 
 def width_of(model_mb: float, layers: int) -> int:
-    """Returns the width at which dense layers come closest to a size in millions of bytes.
-
-    Each has width x width + width float32 numbers.
-    """
-    numbers = model_mb * MB / 4 / layers
+    """Returns the width at which dense layers come closest to a size in millions of bytes."""
+    numbers = model_mb * MB / 4 / layers  # width x width + width
     return max(1, round((math.sqrt(1 + 4 * numbers) - 1) / 2))
 
 
@@ -76,9 +73,11 @@ def make_model(model_mb: float, layers: int, seed: int) -> BenchModel:
         tensor = dense(builder, tensor, width, "linear")
     graph = builder.build(tensor)
     rng = np.random.default_rng(seed)
+    names = [
+        name for name, one in zip(graph.layer_names, graph.layers, strict=True) if not one.is_input
+    ]
     weights = {
         name: [rng.random((width, width), np.float32), rng.random(width, np.float32)]
-        for name, layer in zip(graph.layer_names, graph.layers, strict=True)
-        if not layer.is_input
+        for name in names
     }
-    return BenchModel(graph, weights, tuple(weights)[-max(1, round(layers / 10)) :])
+    return BenchModel(graph, weights, tuple(names[-max(1, round(layers / 10)) :]))

@@ -19,6 +19,7 @@ from parsl_tl.benchmarks.core.file_cache import files_under
 from parsl_tl.errors import BenchmarkError
 
 LayerArrays = dict[str, list[NDArray[np.generic]]]
+Names = Collection[str] | None  # of layers; None for all
 
 
 class FileFormat(ABC):
@@ -27,8 +28,7 @@ class FileFormat(ABC):
     name: ClassVar[str]  # that users type
     rank: ClassVar[int]  # its place among the others
     suffix: ClassVar[str]  # of the file, or of the files' common beginning
-    # Whether it is one of the formats of files, or only reads layers.
-    is_file: ClassVar[bool] = True
+    is_file: ClassVar[bool] = True  # one of the formats of files; else it only reads layers
 
     @abstractmethod
     def save(self, model: Any, path: Path) -> None:
@@ -45,10 +45,8 @@ class FileFormat(ABC):
         return {}
 
     @abstractmethod
-    def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
-        """Reads the arrays of some layers, or of all, into memory of their own; see ``keys``."""
+    def read(self, path: Path, layers: Names, keys: Mapping[str, str]) -> LayerArrays:
+        """Reads the arrays of layers into memory of their own; see ``keys``."""
 
 
 def layers_with_weights(model: Any) -> list[Any]:
@@ -58,10 +56,8 @@ def layers_with_weights(model: Any) -> list[Any]:
 
 def layer_arrays(model: Any) -> LayerArrays:
     """Copies the weights of every layer out of Keras, by name."""
-    return {
-        layer.name: [np.array(weight) for weight in layer.get_weights()]
-        for layer in layers_with_weights(model)
-    }
+    layers = layers_with_weights(model)
+    return {layer.name: [np.array(one) for one in layer.get_weights()] for layer in layers}
 
 
 def written_files(path: Path) -> list[Path]:
@@ -73,14 +69,15 @@ def written_files(path: Path) -> list[Path]:
 
 def numbered(layers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Returns arrays by names for formats without layers: ``<layer>/<number>``."""
-    found = (
-        (name, number, array) for name, own in layers.items() for number, array in enumerate(own)
-    )
-    return {f"{name}/{number}": array for name, number, array in found}
+    return {
+        f"{name}/{number}": array
+        for name, arrays in layers.items()
+        for number, array in enumerate(arrays)
+    }
 
 
-def read_numbered(names: Collection[str], layers: Collection[str] | None, get: Any) -> LayerArrays:
-    """Reads the arrays of layers, or of all, from names of ``numbered``; ``get`` takes a name."""
+def read_numbered(names: Collection[str], layers: Names, get: Any) -> LayerArrays:
+    """Reads the arrays of layers from names of ``numbered``; ``get`` takes a name."""
     counts = Counter(name.rpartition("/")[0] for name in names)
     wanted = counts if layers is None else layers
     refuse_missing(layer for layer in wanted if layer not in counts)
@@ -97,11 +94,7 @@ def refuse_missing(names: Iterable[str]) -> None:
 
 
 def compare(expected: LayerArrays, found: LayerArrays) -> None:
-    """Compares weights byte for byte.
-
-    Raises:
-        BenchmarkError: a layer is missing or too many, or an array differs.
-    """
+    """Raises ``BenchmarkError`` if weights are not the same, byte for byte."""
     if expected.keys() != found.keys():
         differing = sorted(expected.keys() ^ found.keys())
         raise BenchmarkError(f"other layers came back: {', '.join(differing[:5])}")

@@ -25,6 +25,8 @@ QUERY: Final = "query"
 # How a read ends: in arrays that are there and touched, or in new ones from the kernel.
 INTO: Final = "into"
 FRESH: Final = "fresh"
+# Writes to, or reads from, a file.
+OnFile = Callable[[Path], Any]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,9 @@ class Case:
     scheme: str = ""  # of the transport of the servers; empty for a store in the folder
     providers: int = 0  # how many servers there are
     servers: tuple[str, ...] = ()  # connection strings of the store's; none where it takes no part
-    # Addresses of bare servers; none where the transport is not measured by itself.
-    bare: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()  # addresses of bare servers, where the transport is measured alone
     number: int = 0  # of the case among all on the same servers, from which model ids follow
-    # What is asked for in one operation; none for no such operation.
-    questions: tuple[Question, ...] = ()
+    questions: tuple[Question, ...] = ()  # asked in one operation; none for no such operation
 
 
 def _nothing() -> None:
@@ -79,15 +79,16 @@ class Method(ABC):
     rank: ClassVar[int]  # its place among the others
     suites: ClassVar[tuple[str, ...]] = ()  # that measure it
     packages: ClassVar[tuple[str, ...]] = ()  # that it needs
-
-    @staticmethod
-    def missing() -> str | None:
-        """Returns why it cannot be measured here, besides packages, in one line, or None."""
-        return None
+    # Gives why it cannot be measured here, besides packages, in one line, or None.
+    missing: ClassVar[Callable[[], str | None]] = staticmethod(lambda: None)
 
     def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
         """Takes what is measured, the model, arrays to read into, and the number of the process."""
         self.case, self.model, self.out, self.index = case, model, out, index
+        self.begin()
+
+    def begin(self) -> None:  # noqa: B027 (most need nothing)
+        """Makes what operations need."""
 
     @abstractmethod
     def operations(self) -> list[Operation]:
@@ -101,10 +102,7 @@ class Method(ABC):
         return Operation(self.name, READ, part, how, run, **{"arrays": list, **more})
 
     def asked(self, how: str, ask: Callable[..., Any]) -> list[Operation]:
-        """Makes an operation of all questions of the case, one after the other, if there are any.
-
-        Answers are compared elsewhere.
-        """
+        """Makes an operation of the case's questions, if any; answers are compared elsewhere."""
 
         def run() -> None:
             for question in self.case.questions:
@@ -116,8 +114,7 @@ class Method(ABC):
 class KeptModels(Method):
     """A way that keeps models by number, so that each write makes a new one."""
 
-    how_written: Mapping[str, str]
-    """What ``how`` says of writing, by part."""
+    how_written: Mapping[str, str]  # what ``how`` says of writing, by part
 
     @abstractmethod
     def write(self, number: int, part: str) -> Any:
@@ -138,8 +135,7 @@ class KeptModels(Method):
     def operations(self) -> list[Operation]:
         """See ``Method``."""
         self.write(0, WHOLE)
-        numbers = itertools.count(1)
-        parts = self.case.parts
+        numbers, parts = itertools.count(1), self.case.parts
         return [one for part in parts for one in (self._write(part, numbers), *self.reads(part))]
 
     def _write(self, part: str, numbers: Iterator[int]) -> Operation:
@@ -163,19 +159,18 @@ class FileMethod(KeptModels):
 
     suffix: ClassVar[str] = ""
 
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
+    def begin(self) -> None:
         """Makes a folder, in which nothing is written yet."""
-        super().__init__(case, model, out, index)
-        self.folder = case.folder / f"{self.name}-{index}"
+        self.folder = self.case.folder / f"{self.name}-{self.index}"
         self.folder.mkdir()
-        self._writers = {part: self.writer(part) for part in {WHOLE, *case.parts}}
+        self._writers = {part: self.writer(part) for part in {WHOLE, *self.case.parts}}
 
     @abstractmethod
-    def writer(self, part: str) -> Callable[[Path], Any]:
+    def writer(self, part: str) -> OnFile:
         """Returns a function that writes a part to a new file."""
 
     @abstractmethod
-    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+    def readers(self, part: str) -> Mapping[str, OnFile]:
         """Returns functions that read a part from a file, by what ``how`` says of them."""
 
     def stored(self, number: int, part: str) -> list[Array]:

@@ -4,44 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from parsl_tl.benchmarks.formats.bench_model import PARTS, Array, flat
-from parsl_tl.benchmarks.formats.method import FileMethod, as_bytes
+from parsl_tl.benchmarks.formats.method import FileMethod, OnFile, as_bytes
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class _Files(FileMethod):
     """Written and read with one system call for many arrays."""
 
-    name, rank = "plain", 2
-    suites = ("store", "remote")
+    name, rank, suites = "plain", 2, ("store", "remote")
     how_written = dict.fromkeys(PARTS, "writev")
 
-    def writer(self, part: str) -> Callable[[Path], Any]:
-        sources, flags = as_bytes(self.model.arrays(part)), os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        return lambda path: _transfer(os.writev, path, flags, 0, sources)
+    def writer(self, part: str) -> OnFile:
+        return partial(_transfer, os.writev, _NEW, 0, as_bytes(self.model.arrays(part)))
 
-    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+    def readers(self, part: str) -> Mapping[str, OnFile]:
         targets = flat(self.model.of(self.out, part))
         buffers, num_bytes = as_bytes(targets), self.model.num_bytes(part)
 
         def read(path: Path) -> list[Array]:
             # The tenth are the last layers, so their bytes end the file.
-            _transfer(os.readv, path, os.O_RDONLY, num_bytes, buffers)
+            _transfer(os.readv, os.O_RDONLY, num_bytes, buffers, path)
             return targets
 
         return {"readv into": read}
 
 
 def _transfer(
-    call: Callable[[int, Any], int],
-    path: Path,
+    call: Callable[[int, list[memoryview]], int],
     flags: int,
     from_end: int,
     buffers: list[memoryview],
+    path: Path,
 ) -> None:
     """Calls ``writev`` or ``readv`` until all bytes have gone."""
     descriptor = os.open(path, flags, 0o644)

@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 
 from parsl_tl.benchmarks.core.redis_server import redis_missing
-from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array, BenchModel, LayerWeights
-from parsl_tl.benchmarks.formats.method import Case, KeptModels, Operation, as_bytes
+from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array
+from parsl_tl.benchmarks.formats.method import KeptModels, Operation, as_bytes
 
 
 class _Values(KeptModels):
     """Each array of each layer as one value, all of a model in one MSET or MGET."""
 
-    name, rank = "redis", 5
-    suites = ("store", "remote")
+    name, rank, suites = "redis", 5, ("store", "remote")
     how_written = dict.fromkeys(PARTS, "mset")
     missing = staticmethod(lambda: redis_missing())
 
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        super().__init__(case, model, out, index)
+    def begin(self) -> None:
         redis: Any = importlib.import_module("redis")
-        self._client: Any = redis.Redis(unix_socket_path=case.redis_socket)
+        self._client: Any = redis.Redis(unix_socket_path=self.case.redis_socket)
         # Views, which the client hands to the socket as they are.
-        self._values = {part: as_bytes(model.arrays(part)) for part in {WHOLE, *case.parts}}
-        self._shapes = {part: [array.shape for array in model.arrays(part)] for part in case.parts}
+        parts = {part: self.model.arrays(part) for part in {WHOLE, *self.case.parts}}
+        self._values = {part: as_bytes(arrays) for part, arrays in parts.items()}
+        self._shapes = {part: [one.shape for one in arrays] for part, arrays in parts.items()}
 
     def write(self, number: int, part: str) -> None:
         self._client.mset(dict(zip(self._keys(number, part), self._values[part], strict=True)))

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.benchmarks.formats.bench_model import PARTS, Array
-from parsl_tl.benchmarks.formats.file_format import (
-    FileFormat,
-    LayerArrays,
-    layer_arrays,
-    numbered,
-    read_numbered,
-)
-from parsl_tl.benchmarks.formats.method import FileMethod
+from parsl_tl.benchmarks.formats import file_format
+from parsl_tl.benchmarks.formats.bench_model import PARTS
+from parsl_tl.benchmarks.formats.method import FileMethod, OnFile
 
 
-class _File(FileFormat):
+class _File(file_format.FileFormat):
     """One file for a Keras model."""
 
     name, rank, suffix = "safetensors", 2, ".safetensors"
@@ -26,15 +21,15 @@ class _File(FileFormat):
     def save(self, model: Any, path: Path) -> None:
         from safetensors.numpy import save_file
 
-        save_file(numbered(layer_arrays(model)), path)
+        save_file(file_format.numbered(file_format.layer_arrays(model)), path)
 
     def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
+        self, path: Path, layers: file_format.Names, keys: Mapping[str, str]
+    ) -> file_format.LayerArrays:
         from safetensors import safe_open
 
         with safe_open(path, framework="numpy") as file:
-            return read_numbered(file.keys(), layers, file.get_tensor)
+            return file_format.read_numbered(file.keys(), layers, file.get_tensor)
 
 
 class _Files(FileMethod):
@@ -44,16 +39,15 @@ class _Files(FileMethod):
     suites, packages = ("store",), ("safetensors",)
     how_written = dict.fromkeys(PARTS, "save_file")
 
-    def writer(self, part: str) -> Callable[[Path], Any]:
+    def writer(self, part: str) -> OnFile:
         save_file = importlib.import_module("safetensors.numpy").save_file
-        tensors = numbered(self.model.layers(part))
-        return lambda path: save_file(tensors, path)
+        return partial(save_file, file_format.numbered(self.model.layers(part)))
 
-    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+    def readers(self, part: str) -> Mapping[str, OnFile]:
         safe_open = importlib.import_module("safetensors").safe_open
-        names = list(numbered(self.model.layers(part)))
+        names = list(file_format.numbered(self.model.layers(part)))
 
-        def read(path: Path) -> list[Array]:
+        def read(path: Path) -> list[Any]:
             with safe_open(path, framework="np") as file:
                 return [file.get_tensor(name) for name in names]
 

@@ -8,26 +8,18 @@ of the model, as one has that trains with it: the store unmaps a segment that no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.queries import ask_engine
 from parsl_tl.benchmarks.core.store_servers import open_servers
-from parsl_tl.benchmarks.formats.bench_model import (
-    PARTS,
-    TENTH,
-    WHOLE,
-    Array,
-    BenchModel,
-    LayerWeights,
-    flat,
-)
-from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays
-from parsl_tl.benchmarks.formats.method import FRESH, INTO, Case, KeptModels, Operation, copy_all
+from parsl_tl.benchmarks.formats.bench_model import PARTS, TENTH, WHOLE, Array, flat
+from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, Names
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, KeptModels, Operation, copy_all
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.store import open_store
 
@@ -45,14 +37,12 @@ _MODEL_ID = 1  # of a store with one model
 class _Embedded(KeptModels):
     """Models of one process in a store in a folder, as servers are compared with it."""
 
-    name, rank, folder = "embedded", 6, "embedded"
-    suites = ("remote",)
+    name, rank, suites, folder = "embedded", 6, ("remote",), "embedded"
     how_written = dict.fromkeys(PARTS, "put")
     checksums = True
 
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        super().__init__(case, model, out, index)
-        self.base = index * _IDS_PER_WORKER
+    def begin(self) -> None:
+        self.base = self.index * _IDS_PER_WORKER
         self.store = self.open()
         self.writer: Any = self.store
         self._opened: Any = None
@@ -76,7 +66,7 @@ class _Embedded(KeptModels):
 
     def stored(self, number: int, part: str) -> list[Array]:
         with self.open() as store:
-            whole = flat(cast(LayerWeights, store.read(self.base + number)))
+            whole = flat(store.read(self.base + number))
             # A child is whole: what it inherits must be there too.
             is_whole = len(whole) == len(self.model.arrays(WHOLE))
             found = whole[-len(self.model.arrays(part)) :] if is_whole else []
@@ -123,11 +113,10 @@ class _Embedded(KeptModels):
 class _Stored(_Embedded):
     """The same with every way to read, and with checksums."""
 
-    name, rank, folder = "store", 7, "store"
-    suites = ("store",)
+    name, rank, suites, folder = "store", 7, ("store",), "store"
 
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        super().__init__(case, model, out, index)
+    def begin(self) -> None:
+        super().begin()
         self._word = f"checksums {'on' if self.checksums else 'off'}"
         self.how_written = dict.fromkeys(PARTS, f"put, {self._word}")
 
@@ -142,24 +131,23 @@ class _Stored(_Embedded):
 class _Unchecked(_Stored):
     """The same without checksums."""
 
-    folder, checksums = "store-unchecked", False
-    suites = ("store",)
+    folder, checksums, suites = "store-unchecked", False, ("store",)
 
 
 class _Served(_Embedded):
     """Models in a store on servers of this machine, so that their files can be mapped."""
 
-    name, rank = "store", 7
-    suites = ("remote",)
+    name, rank, suites = "store", 7, ("remote",)
     how_written = dict.fromkeys(PARTS, NETWORK)
 
-    def __init__(self, case: Case, model: BenchModel, out: LayerWeights, index: int) -> None:
-        super().__init__(case, model, out, index)
+    def begin(self) -> None:
+        super().begin()
         # Clients and puts take turns with the servers: those of a model follow from its id.
-        self.base = (case.number * _MOST_CLIENTS + index + 1) * _IDS_PER_CASE + index
+        number = self.case.number * _MOST_CLIENTS + self.index + 1
+        self.base = number * _IDS_PER_CASE + self.index
         if not all(self.store.is_mapped):
             raise BenchmarkError("the servers' files cannot be mapped; choose another --folder")
-        self.writer = open_servers(case.servers, maps_segments=False)
+        self.writer = open_servers(self.case.servers, maps_segments=False)
 
     def open(self) -> Any:
         return open_servers(self.case.servers)
@@ -192,9 +180,7 @@ class _Folder(FileFormat):
         layers = layers_with_weights(model, ArchitectureGraph.from_keras(model))
         return {layer.name: name for name, layer in layers.items()}
 
-    def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
+    def read(self, path: Path, layers: Names, keys: Mapping[str, str]) -> LayerArrays:
         names = {keys[name]: name for name in (keys if layers is None else layers)}
         with open_store(f"embedded:{path}", read_only=True) as store:
             shapes = store.shapes(_MODEL_ID, list(names))

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from parsl_tl.benchmarks.formats.file_format import (
-    FileFormat,
-    LayerArrays,
-    layers_with_weights,
-    numbered,
-    read_numbered,
-)
+from parsl_tl.benchmarks.formats import file_format
 
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 # Names in checkpoints write ".S" for a slash, and ".." for a dot.
 _ESCAPED: Final = {".S": "/", "..": "."}
 
 
-class _Checkpoint(FileFormat):
+class _Checkpoint(file_format.FileFormat):
     """One checkpoint for a Keras model."""
 
     name, rank, suffix = "tensorflow", 3, ".ckpt"
@@ -33,8 +27,8 @@ class _Checkpoint(FileFormat):
         return model
 
     def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
+        self, path: Path, layers: file_format.Names, keys: Mapping[str, str]
+    ) -> file_format.LayerArrays:
         import tensorflow as tf
 
         reader = tf.train.load_checkpoint(str(path))
@@ -43,11 +37,11 @@ class _Checkpoint(FileFormat):
             for key in reader.get_variable_to_shape_map()
             if key.endswith(_VALUE) and not key.startswith("save_counter")
         }
-        return read_numbered(known, layers, lambda name: reader.get_tensor(known[name]))
+        return file_format.read_numbered(known, layers, lambda one: reader.get_tensor(known[one]))
 
     def _checkpoint(self, model: Any) -> Any:
         import tensorflow as tf
 
-        layers = {layer.name: layer.weights for layer in layers_with_weights(model)}
-        found = numbered(layers).items()
+        layers = {one.name: one.weights for one in file_format.layers_with_weights(model)}
+        found = file_format.numbered(layers).items()
         return tf.train.Checkpoint(**{name: weight.value for name, weight in found})

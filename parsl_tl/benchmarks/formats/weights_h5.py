@@ -9,7 +9,7 @@ import os
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,16 +17,10 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from parsl_tl.benchmarks.formats.bench_model import (
-    PARTS,
-    TENTH,
-    WHOLE,
-    BenchModel,
-    LayerWeights,
-    flat,
-)
-from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, refuse_missing
-from parsl_tl.benchmarks.formats.method import FRESH, INTO, FileMethod, Operation
+from parsl_tl.benchmarks.formats import bench_model
+from parsl_tl.benchmarks.formats.bench_model import PARTS, TENTH, WHOLE
+from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, Names, refuse_missing
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, FileMethod, OnFile, Operation
 from parsl_tl.errors import BenchmarkError
 
 _WEIGHTS: Final = "model.weights.h5"
@@ -47,9 +41,7 @@ class _Weights(FileFormat):
     def keys(self, model: Any) -> Mapping[str, str]:
         return keras_file_keys(model)
 
-    def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
+    def read(self, path: Path, layers: Names, keys: Mapping[str, str]) -> LayerArrays:
         import h5py
 
         with h5py.File(path, "r") as file:
@@ -69,9 +61,7 @@ class _KerasFile(_Weights):
 
         return keras.models.load_model(path, compile=False)
 
-    def read(
-        self, path: Path, layers: Collection[str] | None, keys: Mapping[str, str]
-    ) -> LayerArrays:
+    def read(self, path: Path, layers: Names, keys: Mapping[str, str]) -> LayerArrays:
         import h5py
 
         # The archive is not compressed, so that HDF5 can read inside it, and only what it needs.
@@ -87,7 +77,7 @@ class _Hdf5Files(FileMethod):
     packages: ClassVar[tuple[str, ...]] = ("h5py",)
     how_written: Mapping[str, str] = dict.fromkeys(PARTS, "h5py")
 
-    def writer(self, part: str) -> Callable[[Path], Any]:
+    def writer(self, part: str) -> OnFile:
         h5py, places = importlib.import_module("h5py"), self._places(self.model.weights, part)
 
         def write(path: Path) -> None:
@@ -97,9 +87,9 @@ class _Hdf5Files(FileMethod):
 
         return write
 
-    def readers(self, part: str) -> Mapping[str, Callable[[Path], Any]]:
+    def readers(self, part: str) -> Mapping[str, OnFile]:
         h5py, places = importlib.import_module("h5py"), self._places(self.out, part)
-        targets = flat(self.model.of(self.out, part))
+        targets = bench_model.flat(self.model.of(self.out, part))
 
         def fresh(path: Path) -> list[Any]:
             with h5py.File(path, "r") as file:
@@ -113,7 +103,7 @@ class _Hdf5Files(FileMethod):
 
         return {FRESH: fresh, INTO: into}
 
-    def _places(self, layers: LayerWeights, part: str) -> list[tuple[str, Any]]:
+    def _places(self, layers: bench_model.LayerWeights, part: str) -> list[tuple[str, Any]]:
         # In a Keras weights file dense layers are counted, whatever they are called.
         keys = {name: f"dense_{n}" if n else "dense" for n, name in enumerate(self.model.weights)}
         return [
@@ -137,11 +127,9 @@ class _KerasWeightsFiles(_Hdf5Files):
         keras_model.load_weights(self.path(0))
         return found
 
-    def writer(self, part: str) -> Callable[[Path], Any]:
-        if part != WHOLE:
-            return super().writer(part)
-        save: Callable[[Path], Any] = _keras_model(self.model).save_weights
-        return save
+    def writer(self, part: str) -> OnFile:
+        save: OnFile = _keras_model(self.model).save_weights
+        return save if part == WHOLE else super().writer(part)
 
     def reads(self, part: str) -> list[Operation]:
         if part != WHOLE:
@@ -152,7 +140,7 @@ class _KerasWeightsFiles(_Hdf5Files):
 
 
 @functools.lru_cache(maxsize=1)
-def _keras_model(model: BenchModel) -> Any:
+def _keras_model(model: bench_model.BenchModel) -> Any:
     """Builds the Keras model, with weights in the memory of the host, once for all cases."""
     from parsl_tl.training.runtime import configure_threads
 
@@ -182,7 +170,7 @@ def keras_file_keys(model: Any) -> dict[str, str]:
     return found
 
 
-def _read_hdf5(file: Any, layers: Collection[str] | None, keys: Mapping[str, str]) -> LayerArrays:
+def _read_hdf5(file: Any, layers: Names, keys: Mapping[str, str]) -> LayerArrays:
     root = file.get("layers", {})
     if layers is None:
         names = {key: name for name, key in keys.items()}

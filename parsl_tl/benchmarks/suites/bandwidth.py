@@ -6,24 +6,28 @@ that drifts of the machine hit all of them. There are as many rounds as fit the 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from parsl_tl.benchmarks.core.file_cache import files_under, sync
-from parsl_tl.benchmarks.core.processes import Processes, Team
-from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.benchmarks.core import file_cache
+from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.suite import Row, Suite
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, TaskRunner, Where, task_runner
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.formats import methods_of
 from parsl_tl.benchmarks.formats.bench_model import BenchModel, LayerWeights, flat, make_model
 from parsl_tl.benchmarks.formats.file_format import same_arrays
 from parsl_tl.benchmarks.formats.method import Case, Operation
 from parsl_tl.errors import BenchmarkError
 
-# Start and end, seconds of the clock that all processes share.
-Span = tuple[float, float]
+Span = tuple[float, float]  # start and end, in seconds of the clock that all processes share
+NAMES: Final = ("method", "operation", "part", "how")
 
 
 class Moved(NamedTuple):
@@ -34,21 +38,38 @@ class Moved(NamedTuple):
     spans: list[Span]
 
 
-def measure_case(processes: Processes, case: Case, settings: Any) -> list[Row]:
-    """Measures a case: at least ``min_rounds``, at most ``max_rounds``, that fit ``case_seconds``.
+@dataclass(frozen=True)
+class BandwidthSuite(Suite):
+    """Cases of formats that move models; at least so many rounds, at most as many as fit a time."""
 
-    Returns:
-        A row per operation, with ``bytes`` of all processes together, and times from the first
-        start to the last end: ``seconds_median``, ``seconds_min`` and ``repeats``.
-    """
-    limits = (settings.min_rounds, settings.max_rounds, settings.case_seconds)
-    rows = []
-    for same in zip(*processes.run(case.processes, move_models, case, *limits), strict=True):
-        seconds = [seconds_of(own) for own in zip(*(one.spans for one in same), strict=True)]
-        row = {**same[0].names, "bytes": sum(one.num_bytes for one in same)}
-        row |= {"seconds_median": statistics.median(seconds), "seconds_min": min(seconds)}
-        rows.append({**row, "repeats": len(seconds)})
-    return rows
+    min_rounds: int = 5
+    max_rounds: int = 31
+    case_seconds: float = 4.0
+
+    @contextlib.contextmanager
+    def running(
+        self, at_once: int, methods: Sequence[str]
+    ) -> Iterator[tuple[TaskRunner, str | None]]:
+        """Starts processes, and a Redis server if it takes part, of which this gives the socket."""
+        with contextlib.ExitStack() as stack:
+            socket = stack.enter_context(RedisServer()).socket if "redis" in methods else None
+            where = Where(timeout=LONGEST_SECONDS)
+            yield stack.enter_context(task_runner(where, at_once)), socket
+
+    def measure_case(self, runner: TaskRunner, case: Case) -> list[Row]:
+        """Returns a row per operation: bytes of all processes, times from first start to last end.
+
+        Raises:
+            BenchmarkError: a format gave other bytes than were written.
+        """
+        limits = (self.min_rounds, self.max_rounds, self.case_seconds)
+        rows = []
+        for same in zip(*runner.team(case.processes, move_models, case, *limits), strict=True):
+            seconds = [seconds_of(own) for own in zip(*(one.spans for one in same), strict=True)]
+            row = {**same[0].names, "bytes": sum(one.num_bytes for one in same)}
+            row |= {"seconds_median": statistics.median(seconds), "seconds_min": min(seconds)}
+            rows.append({**row, "repeats": len(seconds)})
+        return rows
 
 
 def seconds_of(spans: Sequence[Span]) -> float:
@@ -57,11 +78,7 @@ def seconds_of(spans: Sequence[Span]) -> float:
 
 
 def move_models(team: Team, case: Case, least: int, most: int, seconds: float) -> list[Moved]:
-    """Does every operation of a case once, comparing bytes, and then round by round.
-
-    Raises:
-        BenchmarkError: a format gave other bytes than were written.
-    """
+    """Does every operation of a case once, comparing bytes, and then round by round."""
     model, out = _model(case.model_mb, case.layers, case.seed + team.index)
     kinds = methods_of("remote" if case.scheme else "store")
     given = (case, model, out, team.index)
@@ -75,8 +92,8 @@ def move_models(team: Team, case: Case, least: int, most: int, seconds: float) -
     team.meet()
     if team.index == 0:
         # Otherwise the kernel writes files to read while others are written, and holds up those.
-        for path in files_under(case.folder):
-            sync(path)
+        for path in file_cache.files_under(case.folder):
+            file_cache.sync(path)
     team.meet()
     spans: list[list[Span]] = [[] for _ in operations]
     places = list(range(len(operations)))
@@ -95,11 +112,10 @@ def move_models(team: Team, case: Case, least: int, most: int, seconds: float) -
     repeat(team.agree(min(most, fitting) - least))
     for method in methods:
         method.close()
-    found = []
-    for one, own in zip(operations, spans, strict=True):
-        names = {name: getattr(one, name) for name in ("method", "operation", "part", "how")}
-        found.append(Moved(names, model.num_bytes(one.part), own))
-    return found
+    return [
+        Moved({name: getattr(one, name) for name in NAMES}, model.num_bytes(one.part), own)
+        for one, own in zip(operations, spans, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1)

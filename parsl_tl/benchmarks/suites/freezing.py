@@ -1,14 +1,17 @@
 """The tutorial on freezing as a benchmark: all lessons, and the time of a training step.
 
-What freezing does to that time depends on which end is frozen.
+What freezing does to that time depends on which end is frozen. The lessons are the sections of
+``freezing_lessons.md``: a title, what it explains, and code with a check for every statement.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -18,13 +21,23 @@ import pandas as pd
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
-from parsl_tl.benchmarks.suites.freezing_lessons import LESSONS, Check, checks_of
 from parsl_tl.reporting.frame_plots import Plot
 
 INPUT_END: Final = "from the input"
 OUTPUT_END: Final = "below the output"
 LAST_LESSON: Final = "lesson_8_step_time"
+_PAGE: Final = Path(__file__).with_name("freezing_lessons.md")
+_BLOCK: Final = re.compile(r"\n```python\n(.*?)```\n", re.DOTALL)
 _WARM_UP: Final = 3
+
+
+class Check(NamedTuple):
+    """A statement of a lesson, whether it holds here, and what was seen if that is more."""
+
+    lesson: str
+    statement: str
+    holds: bool
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -38,19 +51,15 @@ class StepSettings:
 
 
 class StepRow(NamedTuple):
-    """Steps with so many layers frozen, at one end, of all ``layers``, the output included.
-
-    ``matrix_products`` are those that one step needs, forward and backward, counted in its graph;
-    ``optimizer_bytes`` is what Adam keeps, and ``step_sec`` a median.
-    """
+    """Steps with so many layers frozen, at one end, of all ``layers``, the output included."""
 
     frozen_end: str
     frozen_layers: int
     layers: int
     trainable_parameters: int
-    optimizer_bytes: int
-    matrix_products: int
-    step_sec: float
+    optimizer_bytes: int  # what Adam keeps
+    matrix_products: int  # that one step needs, forward and backward, counted in its graph
+    step_sec: float  # the median
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,12 @@ class FreezeSuite(Suite):
 
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``freeze_checks`` and ``freeze_steps``; see ``Check`` and ``StepRow``."""
-        tasks: dict[str, tuple[Any, Any]] = {
-            **{lesson.__name__: (checks_of, lesson) for lesson in LESSONS},
-            LAST_LESSON: (measure_steps, self.steps),
-        }
+        tasks: dict[str, tuple[Any, Any]] = {name: (checks_of, name) for name in lessons()}
+        tasks[LAST_LESSON] = (measure_steps, self.steps)
         calls = [(name.replace("_", " "), do, (given,)) for name, (do, given) in tasks.items()]
         checks: list[Check] = []
         steps: list[StepRow] = []
-        results = run_each(self.where, calls, progress)
-        for name, result in zip(tasks, results, strict=True):
+        for name, result in zip(tasks, run_each(self.where, calls, progress), strict=True):
             if isinstance(result, str):
                 checks.append(Check(name, "the lesson runs to its end", False, result))
             elif name == LAST_LESSON:
@@ -114,12 +120,12 @@ class FreezeSuite(Suite):
 
     def remarks(self, frames: Frames) -> list[str]:
         """Returns each lesson's text, and below it each statement with what was seen."""
-        texts = {lesson.__name__: lesson.__doc__ for lesson in LESSONS}
-        texts[LAST_LESSON] = measure_steps.__doc__
+        texts = {name: text for name, (text, _) in lessons().items()}
+        texts[LAST_LESSON] = inspect.cleandoc(measure_steps.__doc__ or "")
         lines = []
         for name, checks in frames["freeze_checks"].groupby("lesson", sort=False):
-            title, _, body = inspect.cleandoc(texts[str(name)] or "").partition("\n\n")
-            lines += ["", title, "=" * len(title), "", body.partition("\n\nReturns:")[0], ""]
+            title, _, body = texts[str(name)].partition("\n\n")
+            lines += ["", title, "=" * len(title), "", body, ""]
             for found in checks.itertuples():
                 seen = f": {found.seen}" if found.seen else ""
                 lines.append(f"  {'yes' if found.holds else 'NO '} {found.statement}{seen}")
@@ -130,6 +136,31 @@ class FreezeSuite(Suite):
         return list(frames["freeze_checks"].query("not holds").statement)
 
 
+def lessons() -> dict[str, tuple[str, list[str]]]:
+    """Returns by the name of each lesson its text, and its code behind that of all."""
+    begin, *sections = _PAGE.read_text(encoding="utf-8").split("\n## ")
+    found = {}
+    for section in sections:
+        name, _, text = section.partition("\n\n")
+        code = _BLOCK.findall(begin) + _BLOCK.findall(text)
+        found[name.lower().replace(" ", "_")] = (_BLOCK.sub("", text).strip(), code)
+    return found
+
+
+def checks_of(lesson: str) -> list[Check]:
+    """Runs the code of a lesson."""
+    found: list[Check] = []
+
+    def check(statement: str, holds: object, seen: object = "") -> None:
+        found.append(Check(lesson, statement, bool(holds), str(seen)))
+
+    namespace: dict[str, Any] = {}
+    for code in lessons()[lesson][1]:
+        exec(compile(code, f"{_PAGE}: {lesson}", "exec"), namespace)
+        namespace["check"] = check  # in place of the page's own
+    return found
+
+
 def measure_steps(settings: StepSettings) -> list[StepRow]:
     """Freezing saves time as far as it spares gradients.
 
@@ -137,14 +168,12 @@ def measure_steps(settings: StepSettings) -> list[StepRow]:
     trainable kernel, and one to carry the error through each layer above the lowest trainable
     one. Layers that are frozen from the input on save both; layers that are frozen further up
     save only the former, because the error has to pass them.
-
-    Returns:
-        One row for each number of frozen layers, at either end.
     """
     from parsl_tl.training.runtime import configure_threads
 
     configure_threads()
-    cases = list(_cases(settings.layers))
+    counts = sorted({round(settings.layers * share / 4) for share in range(5)})
+    cases = [(end, count) for end in (INPUT_END, OUTPUT_END) for count in counts]
     models = [_frozen_network(settings, end, count) for end, count in cases]
     x = np.random.default_rng(0).normal(size=(settings.batch, settings.units)).astype(np.float32)
     y = x.sum(axis=1, keepdims=True)
@@ -165,12 +194,6 @@ def measure_steps(settings: StepSettings) -> list[StepRow]:
         )
         for (end, count), model, own in zip(cases, models, times, strict=True)
     ]
-
-
-def _cases(layers: int) -> Iterator[tuple[str, int]]:
-    counts = sorted({round(layers * share / 4) for share in range(5)})
-    for end in (INPUT_END, OUTPUT_END):
-        yield from ((end, count) for count in counts)
 
 
 def _frozen_network(settings: StepSettings, end: str, count: int) -> Any:
@@ -201,14 +224,9 @@ def _matrix_products(model: Any, x: Any, y: Any) -> int:
         return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
     graph = gradients.get_concrete_function(tf.constant(x), tf.constant(y)).graph
-    waiting = [tensor.op for tensor in graph.outputs]
-    needed: dict[str, Any] = {}
-    while waiting:
-        operation = waiting.pop()
-        if operation.name not in needed:
-            needed[operation.name] = operation
-            waiting += [tensor.op for tensor in operation.inputs] + operation.control_inputs
-    return sum(operation.type == "MatMul" for operation in needed.values())
+    ends = [tensor.op.name for tensor in graph.outputs]
+    needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ends)
+    return sum(node.op == "MatMul" for node in needed.node)
 
 
 def _expected_products(row: StepRow) -> int:

@@ -8,14 +8,14 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.options import Presets, option
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
-from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, in_steps, silent
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS
 from parsl_tl.population import PopulationDescription, plan, write_part
 from parsl_tl.population.draws import random_sequences
 from parsl_tl.reporting.frame_plots import Plot
@@ -25,7 +25,6 @@ from parsl_tl.task_process import TaskProcess
 WAYS: Final = ("json", "json+parquet", "parquet", "arrow")
 _KERAS, _GRAPHS = "keras", "graph by graph"
 _JSON_BYTES = 45_000
-_LONGEST_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,16 @@ class GenerateSuite(Suite):
         sizes = (max(1, self.size // 4), self.size)
         ways = [(way, self.keras_models) for way in (_KERAS, _GRAPHS)]
         ways += list(itertools.product(WAYS, sizes))
-        steps = list(itertools.product(self.spaces, ways))
+        steps = [
+            (f"{space}, {way}, {models:,} models", (space, way, models))
+            for space, (way, models) in itertools.product(self.spaces, ways)
+        ]
         rows: list[Row] = []
-        for number, (space, (way, models)) in enumerate(steps):
-            progress(number / len(steps), f"{space}, {way}, {models:,} models")
+        for space, way, models in in_steps(progress, steps):
             description = PopulationDescription.of(models, space=space, seed=self.seed)
             # In a fresh process, so that memory is that of this way alone.
             with temporary_folder(self.folder) as out, TaskProcess() as process:
-                measured = process.run(_measure, (way, description, out), _LONGEST_SECONDS)
+                measured = process.run(_measure, (way, description, out), LONGEST_SECONDS)
             rate = models / measured["seconds"]
             row = {"space": space, "way": way, "models": models, "seconds": measured.pop("seconds")}
             rows.append({**row, "models_per_second": rate, "times_keras": None, **measured})
@@ -98,7 +99,15 @@ class GenerateSuite(Suite):
 
 def _measure(way: str, description: PopulationDescription, out: Path) -> Row:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    work = {_KERAS: _build_with_keras, _GRAPHS: _build_graphs}.get(way) or partial(_write, out, way)
+
+    def work(description: PopulationDescription) -> int:
+        """Generates all models; returns bytes."""
+        if way not in (_KERAS, _GRAPHS):
+            return write_part(plan(description, out, way.split("+")), 0, 1).bytes
+        built = _graphs(description)
+        whole = map(build_with_keras, built) if way == _KERAS else built
+        return sum(len(one.to_json()) for one in whole)
+
     work(replace(description, size=2))  # libraries are loaded
     before, start = _peak_memory(), time.perf_counter()
     num_bytes = work(description)
@@ -106,23 +115,11 @@ def _measure(way: str, description: PopulationDescription, out: Path) -> Row:
     return {"seconds": seconds, "megabytes": num_bytes / 1e6, "memory_mb": memory / 1e6}
 
 
-def _write(out: Path, way: str, description: PopulationDescription) -> int:
-    return write_part(plan(description, out, way.split("+")), 0, 1).bytes
-
-
 def _graphs(description: PopulationDescription) -> Iterator[Any]:
     space = description.make_space()
     sizes = [len(choice.values) for choice in space.choices()]
     for row in random_sequences(sizes, description.seed, 0, description.size).tolist():
         yield space.build(row, description.input_shape, description.output_shape)
-
-
-def _build_graphs(description: PopulationDescription) -> int:
-    return sum(len(graph.to_json()) for graph in _graphs(description))
-
-
-def _build_with_keras(description: PopulationDescription) -> int:
-    return sum(len(build_with_keras(graph).to_json()) for graph in _graphs(description))
 
 
 def _peak_memory() -> int:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.options import Presets, option
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries
 from parsl_tl.benchmarks.core.room import SHM, check_room, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -27,8 +27,12 @@ from parsl_tl.benchmarks.suites.prefix_methods import (
     make_method,
     missing_methods,
 )
-from parsl_tl.benchmarks.suites.prefix_processes import measure_opening, measure_processes
-from parsl_tl.benchmarks.suites.prefix_timing import compare_answers, time_method
+from parsl_tl.benchmarks.suites.prefix_timing import (
+    compare_answers,
+    measure_opening,
+    measure_processes,
+    time_method,
+)
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.population.catalog import Catalog, evolve_catalog, mutated_queries, random_queries
 from parsl_tl.reporting.frame_plots import Plot
@@ -93,12 +97,7 @@ class PrefixSuite(Suite):
     folder: Path | None = option(
         None, "where temporary stores go, 2.5 kB per model (/dev/shm if it has room)"
     )
-    methods: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=missing_methods,
-    )
+    methods: tuple[str, ...] | None = names_option(METHODS, missing_methods)
     seed: int = option(0, "of models and queries", least=0)
     usual_agreement: int = 1_000  # unless there are fewer queries
     walk_up_to: int = 60_000  # models up to which `walk` and `walk-arrays` take part
@@ -200,33 +199,25 @@ class PrefixSuite(Suite):
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
         """Returns titles and tables that fit 100 columns."""
         rows = frames["lcp"]
-        walks = rows.pivot_table("p50_us", ["catalog", "queries"], "method").reindex(columns=[WALK])
-        rows = rows.join(walks.set_axis(["walk p50"], axis=1), on=["catalog", "queries"])
-        kinds = rows.pivot_table("p50_us", ["catalog", "method"], "queries")
-        rows = rows.join(kinds[[MUTATED]], on=["catalog", "method"])
+        walks = rows[rows.method == WALK].set_index(["catalog", "queries"]).p50_us
+        mutated = rows[rows.queries == MUTATED].set_index(["catalog", "method"]).p50_us
+        rows = rows.join(walks.rename("walk p50"), on=["catalog", "queries"])
+        rows = rows.join(mutated.rename(MUTATED), on=["catalog", "method"])
         own, is_random = rows.method == STORE, rows.queries == RANDOM
         beside = {"walk p50": "walk p50", "speedup_vs_walk": "faster"}
-        tables = [
-            (
-                "the store: microseconds per query, and queries/s with 1 and 2 threads\n"
-                "faster: the mean of walking all graphs over the store's",
-                _shown(
-                    rows[own],
-                    {"queries": "queries", **_SPEEDS, **beside, "same_answers": "same answers"},
-                ),
+        beside |= {"same_answers": "same answers"}
+        speeds = "microseconds per query, and queries/s with 1 and 2 threads"
+        faster = "faster: the mean of walking all graphs over the store's"
+        others = "other methods: as above for random queries, and p50 of mutated ones"
+        shown = {
+            f"the store: {speeds}\n{faster}": (own, {"queries": "queries", **_SPEEDS, **beside}),
+            "the store: its catalogs": (
+                own & is_random,
+                {"layers_per_model": "layers /model", **_BUILT},
             ),
-            (
-                "the store: its catalogs",
-                _shown(rows[own & is_random], {"layers_per_model": "layers /model", **_BUILT}),
-            ),
-            (
-                "other methods: as above for random queries, and p50 of mutated ones",
-                _shown(
-                    rows[~own & is_random],
-                    {"method": "method", **_SPEEDS, **_BUILT, MUTATED: MUTATED},
-                ),
-            ),
-        ]
+            others: (~own & is_random, {"method": "method", **_SPEEDS, **_BUILT, MUTATED: MUTATED}),
+        }
+        tables = [(title, _shown(rows[which], heads)) for title, (which, heads) in shown.items()]
         if "openings" in frames:
             table = frames["openings"] * [1, 1e3, 1e3, 1e3, 1e-6, 1e-6]
             heads = {**_OPENINGS, "bytes_log": "log MB", "bytes_snapshot": "snapshot MB"}

@@ -5,6 +5,7 @@ Ties go to the higher quality, then to the model that was added last.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import time
@@ -12,13 +13,19 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
-from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, put_catalog
+from parsl_tl.benchmarks.core.queries import (
+    Queries,
+    ask_engine,
+    first_answer,
+    graph_of,
+    put_catalog,
+)
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import resident_bytes
 from parsl_tl.errors import BenchmarkError
@@ -40,12 +47,11 @@ class Answers(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-class PrefixMethod(ABC):
+class PrefixMethod(contextlib.ExitStack, ABC):
     """One way to find the longest common prefix; use it in a ``with``, then ``build`` once."""
 
-    name: ClassVar[str]  # of the method
-    # Numbers of threads with which ``many`` can be called; none for one that takes one query at a
-    # time.
+    name: ClassVar[str]  # that users type
+    # Numbers of threads with which ``many`` can be called; none for one query at a time.
     threads: ClassVar[tuple[int, ...]] = ()
     ask: Callable[..., Any]  # answers one query, with nothing around it
     # Gives for each query what ``ask`` takes, so that no clock sees it made.
@@ -55,19 +61,13 @@ class PrefixMethod(ABC):
     # Gives (model id, number of common layers) from what ``ask`` returned.
     answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:  # noqa: B027 (what holds memory alone frees it when it goes)
-        """Ends what does not end with the method itself."""
+    def __init__(self, folder: Path) -> None:
+        """Makes a method without models; what it keeps in files goes into the new folder."""
+        super().__init__()
 
     def build(self, catalog: Catalog) -> tuple[float, float]:
         """Stores a catalog; returns seconds, and bytes of memory per model."""
-        before = self.held_bytes()
-        start = time.perf_counter()
+        before, start = self.held_bytes(), time.perf_counter()
         self.add(catalog, catalog.ids)
         seconds = time.perf_counter() - start
         return seconds, (self.held_bytes() - before) / len(catalog)
@@ -93,11 +93,9 @@ class _Store(PrefixMethod):
     answer = staticmethod(first_answer)
 
     def __init__(self, folder: Path) -> None:
-        self._store = EmbeddedStore(folder)
+        super().__init__(folder)
+        self._store = self.enter_context(contextlib.closing(EmbeddedStore(folder)))
         self.ask = ask_engine(self._store)
-
-    def close(self) -> None:
-        self._store.close()
 
     def held_bytes(self) -> int:
         # Of the index that all processes of a node share.
@@ -118,7 +116,8 @@ class _Walk(PrefixMethod):
     name, threads = "walk", (1, 2)
     kind: ClassVar[Any] = GraphWalk
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self._walk: Any = self.kind()
         self.ask = self._walk.best
 
@@ -145,24 +144,22 @@ class _NetworkxWalk(PrefixMethod):
 
     name = "networkx"
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         if (missing := networkx_missing()) is not None:
             raise BenchmarkError(missing)
         self._networkx: Any = importlib.import_module("networkx")
         self._models: list[tuple[int, float, Any]] = []
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
-        for index, model_id in enumerate(ids.tolist()):
-            layers, edges = catalog.layers_of(index), catalog.edges_of(index)
-            graph = self._graph(catalog.layer_digests[layers], catalog.edges[edges])
-            self._models.append((model_id, float(catalog.qualities[index]), graph))
+        for index, (model_id, quality) in enumerate(zip(ids, catalog.qualities, strict=True)):
+            graph = self._graph(*graph_of(catalog, index))
+            self._models.append((int(model_id), float(quality), graph))
 
-    def ask(
-        self, layer_digests: NDArray[np.uint64], edges: NDArray[np.uint32]
-    ) -> tuple[int, int] | None:
+    def ask(self, digests: Ids, edges: NDArray[np.uint32]) -> tuple[int, int] | None:
         # A group: layers that are equal and have equal inputs, in order.
         groups: dict[Group, int] = {}
-        query = self._graph(layer_digests, edges)
+        query = self._graph(digests, edges)
         wanted = Counter(_walk(query, lambda group: groups.setdefault(group, len(groups))))
         best = (0, 0.0, 0, 0)
         for order, (model_id, quality, graph) in enumerate(self._models):
@@ -170,9 +167,9 @@ class _NetworkxWalk(PrefixMethod):
             best = max(best, (common, quality, order, model_id))
         return (best[3], best[0]) if best[0] else None
 
-    def _graph(self, layer_digests: NDArray[np.uint64], edges: NDArray[np.uint32]) -> Any:
+    def _graph(self, digests: Ids, edges: NDArray[np.uint32]) -> Any:
         graph = self._networkx.DiGraph()
-        for layer, digest in enumerate(layer_digests.tolist()):
+        for layer, digest in enumerate(digests.tolist()):
             graph.add_node(layer, digest=digest, sources=[])
         graph.add_edges_from(edges.tolist())
         for source, target in edges.tolist():
@@ -211,32 +208,17 @@ class _RedisKeys(PrefixMethod):
     name = "redis"
     arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
 
-    def __init__(self, _: Path) -> None:
-        self._server = RedisServer()
-        self._client: Any = None
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        self._client = self._server.connect()
-        return self
-
-    @property
-    def pid(self) -> int | None:
-        return self._server.pid
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._server.close()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.server = self.enter_context(RedisServer())
+        self._client = self.enter_context(contextlib.closing(self.server.connect()))
 
     def held_bytes(self) -> int:
         return int(self._client.info("memory")["used_memory"])
 
     def add(self, catalog: Catalog, ids: Ids) -> None:
         layer_keys = catalog.layer_keys()
-        headers = np.empty((len(catalog), _HEADER_WORDS), np.uint64)
-        headers[:, 0] = ids
-        headers[:, 1] = catalog.qualities.view(np.uint64)
+        headers = np.stack([ids, catalog.qualities.view(np.uint64)], axis=1)
         first = int(self._client.get("count") or 0)
         for start in range(0, len(catalog), _BATCH):
             values: dict[str, bytes] = {}
@@ -247,7 +229,7 @@ class _RedisKeys(PrefixMethod):
             self._client.mset(values)
         self._client.set("count", first + len(catalog))
 
-    def ask(self, layer_keys: NDArray[np.uint64]) -> tuple[int, int] | None:
+    def ask(self, layer_keys: Ids) -> tuple[int, int] | None:
         query = np.sort(layer_keys)
         best = (0, 0.0, 0, 0)
         count = int(self._client.get("count") or 0)
@@ -260,7 +242,7 @@ class _RedisKeys(PrefixMethod):
         return (best[3], best[0]) if best[0] else None
 
 
-def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, float, int]:
+def _best_of(values: Sequence[bytes], query: Ids) -> tuple[int, float, int]:
     """Returns (number of common layers, quality, model id) of the best of some models."""
     sizes = np.array([len(value) for value in values]) // 8
     starts = np.cumsum(sizes) - sizes
@@ -279,7 +261,7 @@ def _best_of(values: Sequence[bytes], query: NDArray[np.uint64]) -> tuple[int, f
 STORE: Final = _Store.name
 WALK: Final = _Walk.name
 # In the order in which they are asked: the first one's answers are what the others have to find.
-_KINDS: Final[dict[str, Callable[[Path], PrefixMethod]]] = {
+_KINDS: Final[dict[str, type[PrefixMethod]]] = {
     kind.name: kind for kind in (_Walk, _ArrayWalk, _NetworkxWalk, _RedisKeys, _Store)
 }
 METHODS: Final = tuple(_KINDS)
@@ -299,9 +281,5 @@ def missing_methods(settings: Any = None) -> dict[str, str]:
 
 
 def make_method(name: str, folder: Path) -> PrefixMethod:
-    """Returns a method of ``METHODS`` without models; the store goes into a new folder.
-
-    Raises:
-        BenchmarkError: what it needs is not installed.
-    """
+    """Makes a method of ``METHODS``; raises ``BenchmarkError`` if what it needs is missing."""
     return _KINDS[name](folder)

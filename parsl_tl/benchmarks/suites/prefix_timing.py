@@ -1,19 +1,26 @@
-"""Timing one method with one kind of query, and holding its answers against the others'."""
+"""Timing one method with one kind of query, and what one store costs the processes of a node."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
-from parsl_tl.benchmarks.core.queries import Queries
+from parsl_tl.benchmarks.core.queries import Queries, ask_engine, put_catalog
 from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, task_runner
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.tables import percentiles
+from parsl_tl.store.embedded import EmbeddedStore
 
 _WARM_UP = 200
 # Asked one by one whatever they take.
@@ -21,6 +28,7 @@ _FEWEST = 20
 # Nothing can interrupt a call for many queries, so that none may take much longer.
 _CALL_SECONDS = 2.0
 _REPEATS = 3
+_OPENINGS = 5
 
 
 def time_method(
@@ -51,7 +59,11 @@ def time_method(
     if method.threads:
         fitting = queries.part(0, min(len(queries), max(_FEWEST, int(limit / mean))))
         per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
-        answers.append(_ask_together(method, agreement, queries, mean))
+        step = max(1, int(_CALL_SECONDS / mean))
+        parts = [queries.part(n, min(n + step, agreement)) for n in range(0, agreement, step)]
+        together = [method.many(part, max(method.threads)) for part in parts]
+        columns = zip(*together, strict=True)
+        answers.append(Answers(*(np.concatenate(column) for column in columns)))
     row: Row = {"num_queries": len(seconds)}
     row |= {f"{name}_us": 1e6 * value for name, value in percentiles(seconds).items()}
     row |= {"mean_us": 1e6 * mean, "per_second_1": per_second[1]}
@@ -87,15 +99,6 @@ def _rate(method: PrefixMethod, queries: Queries, threads: int, mean: float) -> 
     return statistics.median(rates)
 
 
-def _ask_together(method: PrefixMethod, count: int, queries: Queries, mean: float) -> Answers:
-    step = max(1, int(_CALL_SECONDS / mean))
-    parts = [
-        method.many(queries.part(first, min(first + step, count)), max(method.threads))
-        for first in range(0, count, step)
-    ]
-    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
 def compare_answers(
     expected: dict[str, tuple[str, Answers]],
     name: str,
@@ -127,3 +130,73 @@ def compare_answers(
 def _told(answers: Answers, query: int) -> str:
     length = int(answers.lengths[query])
     return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
+
+
+def measure_opening(folder: Path, queries: Queries) -> Row:
+    """Opens a store whose catalog is folded, again and again; leaves it as it was.
+
+    Nobody else has the store open, and its files are in memory (the page cache), as they are when
+    another process has used it just before. The first of the queries is asked. Seconds are medians
+    of 5; opening without the snapshot, which reads the whole log, is timed once.
+    """
+    (question,) = queries.part(0, 1).one_by_one()
+    opened, answered = [], []
+    for _ in range(_OPENINGS):
+        start = time.perf_counter()
+        with closing(EmbeddedStore(folder)) as store:
+            opened.append(time.perf_counter() - start)
+            ask_engine(store)(*question)
+            answered.append(time.perf_counter() - start)
+            catalog, stats = len(store), store.stats()
+    (folder / "snapshot").unlink()
+    start = time.perf_counter()
+    with closing(EmbeddedStore(folder)) as store:
+        replayed = time.perf_counter() - start
+        store.fold()
+    row: Row = {"catalog": catalog, "open_seconds": statistics.median(opened)}
+    row |= {"open_query_seconds": statistics.median(answered), "replay_seconds": replayed}
+    return row | {name: stats[name] for name in ("bytes_log", "bytes_snapshot")}
+
+
+def measure_processes(folder: Path, queries: Queries, counts: Sequence[int]) -> list[Row]:
+    """Lets processes open a store to read and write, and ask all queries, all at the same time.
+
+    Memory is each process's proportional part of it (PSS), before it opens the store and when all
+    have their answers and none has closed it. Pages that they share are counted once in the sum.
+
+    Raises:
+        BenchmarkError: a process failed or was killed.
+    """
+    rows: list[Row] = []
+    for count in counts:
+        with task_runner(Where(timeout=LONGEST_SECONDS), count) as runner:
+            told = runner.team(count, ask_the_store, folder, queries)
+        grown = sum(one for one, _ in told)
+        row: Row = {"catalog": told[0][1], "processes": count, "queries": len(queries)}
+        row["pss_growth_bytes"] = grown
+        row["ratio_to_first"] = grown / (rows[0]["pss_growth_bytes"] if rows else grown)
+        rows.append(row)
+    return rows
+
+
+def ask_the_store(team: Team, folder: Path, queries: Queries) -> tuple[int, int]:
+    """Returns the growth of this process in bytes, and the models that the store holds."""
+    # Another store first, so that the growth that follows is the large store's alone.
+    few = queries.part(0, min(10, len(queries)))
+    with closing(EmbeddedStore(folder.parent / f"other-{os.getpid()}")) as other:
+        put_catalog(other, few.models)
+        for question in few.one_by_one():
+            ask_engine(other)(*question)
+    questions = queries.one_by_one()
+    team.meet()
+    before = int(psutil.Process().memory_full_info().pss)
+    # Nobody opens the store, and so maps what is shared, before all have looked.
+    team.meet()
+    with closing(EmbeddedStore(folder)) as store:
+        for question in questions:
+            ask_engine(store)(*question)
+        team.meet()
+        after = int(psutil.Process().memory_full_info().pss)
+        # Nor does anybody close it.
+        team.meet()
+        return after - before, len(store)

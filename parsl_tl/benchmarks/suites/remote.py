@@ -9,51 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from parsl_tl.benchmarks.core.options import Presets, option
-from parsl_tl.benchmarks.core.processes import Processes
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
-from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
-from parsl_tl.benchmarks.core.store_servers import BareServers, StoreServers, open_servers
-from parsl_tl.benchmarks.core.suite import (
-    Frames,
-    Progress,
-    Row,
-    Suite,
-    Tables,
-    frames_of,
-    silent,
-)
+from parsl_tl.benchmarks.core.store_servers import Servers, open_servers, serving
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
+from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB, PARTS, WHOLE
 from parsl_tl.benchmarks.formats.method import QUERY, Case
-from parsl_tl.benchmarks.suites.bandwidth import measure_case, ratio
-from parsl_tl.benchmarks.suites.remote_queries import (
-    QueryCase,
-    measure_latencies,
-    measure_small,
-    questions_of,
-)
-from parsl_tl.benchmarks.suites.remote_report import (
-    BASELINES,
-    SIZES,
-    TOTALS,
-    plots,
-    summary,
-    target_rows,
-)
+from parsl_tl.benchmarks.suites import remote_report
+from parsl_tl.benchmarks.suites.bandwidth import BandwidthSuite, ratio
+from parsl_tl.benchmarks.suites.remote_queries import QueryCase, measure_latencies, measure_small
+from parsl_tl.benchmarks.suites.remote_report import BASELINES, SIZES, TOTALS
 from parsl_tl.errors import NativeModuleError
 from parsl_tl.population.catalog import Catalog, evolve_catalog, mutated_queries, random_queries
 from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.store.transports import transport_module
 
-METHODS: Final = tuple(methods_of("remote"))
 # By scheme, where a server listens: all on this machine; {} is the folder, {{}} a server's name.
 TRANSPORTS: Final = {
     "grpc+tcp": "grpc+tcp://127.0.0.1:0",
@@ -71,6 +49,8 @@ _FOLDER_MODELS = 9
 # in the bare server, in Redis, and what is on its way.
 _MEMORY_MODELS = 9
 _MODEL_BYTES = 5_000  # of a model without weights, in a server's folder and memory
+# What distinguishes a case from the others on the same servers: series, model_mb, clients.
+_Shape = tuple[str, float, int]
 
 
 def missing_transports(settings: Any = None) -> dict[str, str]:
@@ -85,7 +65,7 @@ def missing_transports(settings: Any = None) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class RemoteSuite(Suite):
+class RemoteSuite(BandwidthSuite):
     """Transports x servers x clients x sizes x formats, and queries of all ways."""
 
     name = "remote"
@@ -118,18 +98,11 @@ class RemoteSuite(Suite):
     providers: tuple[int, ...] = option(
         (1, 2, 4), "servers that make up the store", least=1, most=_MOST
     )
-    transports: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(TRANSPORTS)} (all that are compiled in)",
-        metavar="SCHEME",
-        choices=tuple(TRANSPORTS),
-        missing=missing_transports,
+    transports: tuple[str, ...] | None = names_option(
+        TRANSPORTS, missing_transports, "of {} (all that are compiled in)", metavar="SCHEME"
     )
-    methods: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=lambda _: missing_methods("remote"),
+    methods: tuple[str, ...] | None = names_option(
+        methods_of("remote"), lambda _: missing_methods("remote")
     )
     models: int = option(10_000, "that are searched for prefixes", least=1)
     catalogs: tuple[int, ...] = option(
@@ -145,8 +118,6 @@ class RemoteSuite(Suite):
     layers: int = 20
     total_mb: float = 16.0  # of a model, where several clients or servers take part
     small_queries: int = 200  # to each small catalog
-    min_rounds: int = 5
-    max_rounds: int = 31
     case_seconds: float = 6.0
 
     def check(self) -> Self:
@@ -162,32 +133,34 @@ class RemoteSuite(Suite):
         check_room(self.folder, on_disk, in_memory, "smaller --sizes, fewer --clients")
         return replace(self, **in_order)
 
+    def shapes(self, servers: int) -> list[_Shape]:
+        """Returns the cases on so many servers; bandwidth by size is that of one."""
+        found: list[_Shape] = [(SIZES, size, 1) for size in self.sizes] if servers == 1 else []
+        if servers in self.providers:
+            found += [(TOTALS, self.total_mb, count) for count in self.clients]
+        return found
+
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``remote``, ``remote_latency``, ``remote_small`` and ``remote_targets``."""
         progress(0.0, f"evolve {self.models:,} models")
-        # Bandwidth by size, and latencies, are those of one server.
-        groups = itertools.product(self.transports or (), sorted({1, *self.providers}))
-        with contextlib.ExitStack() as stack:
-            root = stack.enter_context(temporary_folder(self.folder))
-            redis = "redis" in (self.methods or ()) and stack.enter_context(RedisServer())
-            processes = stack.enter_context(Processes(sorted({1, *self.clients})))
-            run = _Run(self, processes, root, redis.socket if redis else None, progress)
-            for scheme, servers in groups:
-                run.measure(scheme, servers)
+        with (
+            temporary_folder(self.folder) as root,
+            self.running(max(self.clients), self.methods or ()) as (runner, socket),
+        ):
+            run = _Run(self, runner, root, socket, progress)
+            for scheme, servers in run.groups:
+                with temporary_folder(root) as own:
+                    run.measure(own, scheme, servers)
         progress(1.0, "done")
-        return {**run.tables, "remote_targets": target_rows(frames_of(run.tables))}
+        return {**run.tables, "remote_targets": remote_report.target_rows(frames_of(run.tables))}
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
         """Returns titles and tables that fit 100 columns."""
-        return summary(frames)
+        return remote_report.summary(frames)
 
     def plots(self, frames: Frames) -> list[Plot]:
         """Returns bandwidth by size, rates by clients, and latencies."""
-        return plots(frames)
-
-
-# What distinguishes a case from the others on the same servers: series, model_mb, clients.
-_Shape = tuple[str, float, int]
+        return remote_report.plots(frames)
 
 
 def _weight(shape: _Shape) -> float:
@@ -205,112 +178,101 @@ class _Run:
     def __init__(
         self,
         suite: RemoteSuite,
-        processes: Processes,
+        runner: TaskRunner,
         root: Path,
         socket: str | None,
         progress: Progress,
     ) -> None:
-        self._suite, self._processes, self._root = suite, processes, root
+        self._suite, self._runner, self._root = suite, runner, root
         self._socket, self._progress = socket, progress
         self._numbers, self._done = itertools.count(), 0.0
-        groups = itertools.product(suite.transports or (), {1, *suite.providers})
-        self._whole = sum(_weight(shape) for _, count in groups for shape in self._shapes(count))
+        self.groups = list(itertools.product(suite.transports or (), sorted({1, *suite.providers})))
+        shapes = (shape for _, count in self.groups for shape in suite.shapes(count))
+        self._whole = sum(map(_weight, shapes))
         self._catalog = evolve_catalog(suite.models, seed=suite.seed)
         # Those of the totals come from the same draw, so that there must be enough.
         num = max(suite.queries, _QUERIES_AT_ONCE)
         drawn = {"random": random_queries(num, suite.seed)}
         drawn["mutated"] = mutated_queries(self._catalog, num, suite.seed)
-        self._queries = {kind: questions_of(Queries.of(kind, own)) for kind, own in drawn.items()}
+        self._queries = {kind: Queries.of(kind, own).asked() for kind, own in drawn.items()}
         self.tables: Tables = {"remote": [], "remote_latency": [], "remote_small": []}
-
-    def _shapes(self, servers: int) -> list[_Shape]:
-        """Returns the cases on so many servers."""
-        suite = self._suite
-        found: list[_Shape] = [(SIZES, size, 1) for size in suite.sizes] if servers == 1 else []
-        if servers in suite.providers:
-            found += [(TOTALS, suite.total_mb, count) for count in suite.clients]
-        return found
 
     def _tell(self, text: str) -> None:
         self._progress(min(1.0, self._done / self._whole), text)
 
-    def measure(self, scheme: str, count: int) -> None:
+    def measure(self, own: Path, scheme: str, count: int) -> None:
         """Measures all cases of one transport on so many servers."""
-        own, methods = self._root / f"{scheme}-{count}", self._suite.methods or ()
-        own.mkdir()
+        methods, many = self._suite.methods or (), _count(count, "server")
         num_bare, num_stores = (count * (name in methods) for name in ("bare", "store"))
         if num_bare and num_stores and count == 1:
             for models in self._suite.catalogs:
                 self._tell(f"{scheme}, catalog of {models:,}")
-                self._measure_small(scheme, own / f"small-{models}", models)
-        address, many = TRANSPORTS[scheme].format(own), _count(count, "server")
+                self._measure_small(scheme, models)
         self._tell(f"{scheme}, start {many}")
-        with (
-            StoreServers(address, own, num_stores) as servers,
-            BareServers(scheme, address, own, num_bare) as bare,
-        ):
-            if servers.uris:
-                _fill(servers.uris, self._catalog)
+        with _serving(scheme, own, num_stores, num_bare, self._catalog) as (servers, bare):
             if servers.uris and count == 1:
                 self._tell(f"{scheme}, latency of queries")
+                where = (scheme, servers.uris[0], next(iter(bare.uris), None), servers.folders[0])
                 for kind, questions in self._queries.items():
-                    uris = (servers.uris[0], bare.uris[0] if bare.uris else None)
-                    case = QueryCase(scheme, *uris, servers.folders[0], questions)
-                    rows = measure_latencies(self._processes, case, kind, len(self._catalog))
+                    case = QueryCase(*where, questions)
+                    rows = measure_latencies(self._runner, case, kind, len(self._catalog))
                     self.tables["remote_latency"] += rows
-            for shape in self._shapes(count):
+            for shape in self._suite.shapes(count):
                 size, clients = f"{shape[1]:g} MB", _count(shape[2], "client")
                 self._tell(f"{scheme}, {many}, {size}, {clients}")
                 self._measure_case(scheme, shape, count, servers, bare)
                 self._done += _weight(shape)
-        shutil.rmtree(own)
 
-    def _measure_small(self, scheme: str, folder: Path, models: int) -> None:
+    def _measure_small(self, scheme: str, models: int) -> None:
         suite = self._suite
         catalog = evolve_catalog(models, seed=suite.seed)
         drawn = mutated_queries(catalog, suite.small_queries, suite.seed)
-        questions = questions_of(Queries.of("mutated", drawn))
-        folder.mkdir()
-        address = TRANSPORTS[scheme].format(folder)
         with (
-            StoreServers(address, folder, 1) as servers,
-            BareServers(scheme, address, folder, 1) as bare,
+            temporary_folder(self._root) as folder,
+            _serving(scheme, folder, 1, 1, catalog) as (servers, bare),
         ):
-            _fill(servers.uris, catalog)
-            pids = (servers.pids[0], bare.pids[0])
-            case = QueryCase(scheme, servers.uris[0], bare.uris[0], folder, questions)
+            pids, where = (servers.pids[0], bare.pids[0]), (servers.uris[0], bare.uris[0])
+            questions = Queries.of("mutated", drawn).asked()
+            case = QueryCase(scheme, *where, servers.folders[0], questions, walks=True)
             clients, rounds = sorted({1, *suite.clients}), suite.min_rounds
-            rows = measure_small(self._processes, case, catalog, clients, rounds, pids)
+            rows = measure_small(self._runner, case, catalog, clients, rounds, pids)
             self.tables["remote_small"] += rows
-        shutil.rmtree(folder)
 
     def _measure_case(
-        self, scheme: str, shape: _Shape, providers: int, servers: StoreServers, bare: BareServers
+        self, scheme: str, shape: _Shape, providers: int, servers: Servers, bare: Servers
     ) -> None:
         (series, model_mb, clients), suite = shape, self._suite
-        number = next(self._numbers)
-        folder = self._root / f"case-{number}"
-        folder.mkdir()
         asked = self._queries["mutated"][:_QUERIES_AT_ONCE] if series == TOTALS else ()
-        case = Case(
-            *(folder, model_mb, suite.layers, clients, suite.methods or (), suite.seed),
-            redis_socket=self._socket,
-            parts=PARTS if series == SIZES else (WHOLE,),
-            scheme=scheme,
-            providers=providers,
-            servers=servers.uris,
-            bare=bare.uris,
-            number=number,
-            questions=tuple((one.keys, one.starts) for one in asked),
-        )
-        found = measure_case(self._processes, case, suite)
-        self.tables["remote"] += _rows(series, case, found)
-        shutil.rmtree(folder)
+        with temporary_folder(self._root) as folder:
+            case = Case(
+                *(folder, model_mb, suite.layers, clients, suite.methods or (), suite.seed),
+                redis_socket=self._socket,
+                parts=PARTS if series == SIZES else (WHOLE,),
+                scheme=scheme,
+                providers=providers,
+                servers=servers.uris,
+                bare=bare.uris,
+                number=next(self._numbers),
+                questions=tuple((one.keys, one.starts) for one in asked),
+            )
+            rows = suite.measure_case(self._runner, case)
+        self.tables["remote"] += _rows(series, case, rows)
 
 
-def _fill(uris: Sequence[str], catalog: Catalog) -> None:
-    with open_servers(uris) as store:
-        put_catalog(store, catalog)
+@contextlib.contextmanager
+def _serving(
+    scheme: str, folder: Path, stores: int, bare: int, catalog: Catalog
+) -> Iterator[tuple[Servers, Servers]]:
+    """Starts servers that hold a catalog, and bare ones, in a folder of their own."""
+    address = TRANSPORTS[scheme].format(folder)
+    with (
+        serving(address, folder, stores) as servers,
+        serving(address, folder, bare, bare=scheme) as others,
+    ):
+        if servers.uris:
+            with open_servers(servers.uris) as store:
+                put_catalog(store, catalog)
+        yield servers, others
 
 
 def _rows(series: str, case: Case, found: Sequence[Row]) -> list[Row]:

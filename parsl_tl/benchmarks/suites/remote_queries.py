@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.processes import Processes, Team
-from parsl_tl.benchmarks.core.queries import Queries, ask_engine, first_answer, match_engine
+from parsl_tl.benchmarks.core.queries import Asked, ask_engine, first_answer, match_engine
 from parsl_tl.benchmarks.core.room import resident_bytes_of
 from parsl_tl.benchmarks.core.store_servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
+from parsl_tl.benchmarks.core.task_runner import TaskRunner
+from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.bandwidth import Span, seconds_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
@@ -39,17 +39,6 @@ ENGINE_QUERY, ENGINE_MATCH = "engine's query", "engine's match"
 WALK: Final = "walk"
 _WARM_UP = 50
 _TIMEOUT_SECONDS = 30.0
-
-
-class Asked(NamedTuple):
-    """A model that is asked for: as the index takes it, and as the walk does."""
-
-    keys: NDArray[np.uint64]
-    starts: NDArray[np.int64]
-    digests: NDArray[np.uint64]
-    edges: NDArray[np.uint32]
-
-
 Ways = dict[str, Callable[[Asked], Any]]
 Seconds = dict[str, list[float]]
 
@@ -60,32 +49,25 @@ class QueryCase:
 
     scheme: str  # of the transport
     server: str  # connection string of the store's only server
-    # Address of a bare server, or None; with small catalogs it holds the same graphs.
-    bare: str | None
+    bare: str | None  # address of a bare server; one that walks holds the same graphs
     folder: Path  # of the server's store, which is opened here too, to ask the engine itself
     questions: tuple[Asked, ...]  # the models
+    walks: bool = False  # the bare server walks its graphs; else the engine is asked beside
 
 
-def questions_of(queries: Queries) -> tuple[Asked, ...]:
-    """Returns each query by itself."""
-    both = zip(queries.one_by_one(), queries.graphs_one_by_one(), strict=True)
-    return tuple(Asked(*keys, *graph) for keys, graph in both)
-
-
-def measure_latencies(processes: Processes, case: QueryCase, kind: str, models: int) -> list[Row]:
+def measure_latencies(runner: TaskRunner, case: QueryCase, kind: str, models: int) -> list[Row]:
     """Asks every query of a kind, to a population of so many models, in every way.
 
-    Returns:
-        A row for each way: ``query`` is one round trip for the best model's id and score; ``match``
-        also opens the model, as ``find_donor`` does; ``ping`` is the store's empty request, ``bare
-        rpc`` the transport's; ``engine's ...`` is the same in the client, from the same folder;
-        ``server's own clock`` is what the server saw. ``rpcs_beside_engine`` is what a query takes
-        beyond the engine's own time, in round trips of the bare transport.
+    ``query`` is one round trip for the best model's id and score; ``match`` also opens the model,
+    as ``find_donor`` does; ``ping`` is the store's empty request, ``bare rpc`` the transport's;
+    ``engine's ...`` is the same in the client, from the same folder; ``server's own clock`` is what
+    the server saw. ``rpcs_beside_engine`` is what a query takes beyond the engine's own time, in
+    round trips of the bare transport.
 
     Raises:
         BenchmarkError: the server's answer is not the engine's.
     """
-    (times,) = processes.run(1, _time_queries, case)
+    ((times, _),) = runner.team(1, _time_ways, case, 1)
     found = {way: {**percentiles(own), "min": min(own)} for way, own in times.items()}
     for request in _connection(case.server).status()["requests"]:
         if request["request"] == "best_ancestors":
@@ -106,28 +88,38 @@ def measure_latencies(processes: Processes, case: QueryCase, kind: str, models: 
     return rows
 
 
-def _time_queries(_: Team, case: QueryCase) -> Seconds:
+def _time_ways(team: Team, case: QueryCase, rounds: int) -> tuple[Seconds, dict[str, list[Span]]]:
+    """Returns by way the seconds of each question, of one client alone, and spans of all rounds."""
     with ExitStack() as stack:
         remote = stack.enter_context(closing(open_servers([case.server], maps_segments=False)))
-        local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
-        connection = _connection(case.server)
-        ways = {
-            **_store_ways(remote, QUERY, MATCH),
-            "ping": lambda _: connection.ping(),
-            **_store_ways(local, ENGINE_QUERY, ENGINE_MATCH),
-        }
-        if case.bare is not None:
-            client = bare_transport(case.scheme).BareClient(case.bare)
-            ways[RPC] = lambda _: client.rpc()
-        for asked in case.questions[:_WARM_UP]:
-            theirs, ours = (first_answer(ways[way](asked)) for way in (QUERY, ENGINE_QUERY))
-            if theirs != ours:
-                raise BenchmarkError(
-                    f"a query with {len(asked.keys)} layers: the server found {theirs}, the engine "
-                    f"on the same folder {ours} (model, layers); report this"
-                )
+        client: Any = case.bare and bare_transport(case.scheme).BareClient(case.bare)
+        ways = _store_ways(remote, QUERY, MATCH)
+        if case.walks:
+            ways[WALK] = lambda asked: client.walk(asked.digests, asked.edges)
+        else:
+            local = stack.enter_context(closing(EmbeddedStore(case.folder, read_only=True)))
+            connection = _connection(case.server)
+            ways["ping"] = lambda _: connection.ping()
+            ways |= _store_ways(local, ENGINE_QUERY, ENGINE_MATCH)
+            if client is not None:
+                ways[RPC] = lambda _: client.rpc()
+        for asked in case.questions if case.walks else case.questions[:_WARM_UP]:
+            (_compare_walk if case.walks else _compare_engine)(asked, ways)
         _take_turns(case.questions[:_WARM_UP], ways)
-        return _take_turns(case.questions, ways)
+        seconds: Seconds = {way: [] for way in ways}
+        spans: dict[str, list[Span]] = {way: [] for way in ways}
+        for turn in range(rounds):
+            if team.count == 1:
+                for name, more in _take_turns(case.questions, ways).items():
+                    seconds[name] += more
+            # All at once, one way after the other.
+            for name, ask in _in_turn(ways, turn) if case.walks else ():
+                team.meet()
+                start = time.perf_counter()
+                for asked in case.questions:
+                    ask(asked)
+                spans[name].append((start, time.perf_counter()))
+        return seconds, spans
 
 
 def _connection(uri: str) -> Any:
@@ -163,7 +155,7 @@ def _take_turns(questions: Sequence[Asked], ways: Ways) -> Seconds:
 
 
 def measure_small(
-    processes: Processes,
+    runner: TaskRunner,
     case: QueryCase,
     catalog: Catalog,
     clients: Sequence[int],
@@ -173,7 +165,7 @@ def measure_small(
     """Asks a small catalog every question in every way: ``match``, ``query`` and ``walk``.
 
     Args:
-        processes: of clients.
+        runner: of clients.
         case: what to ask; the store holds the catalog.
         catalog: that the bare server is given.
         clients: how many ask at once.
@@ -190,22 +182,19 @@ def measure_small(
         client.add_graph(model_id, float(catalog.qualities[index]), *graph)
     rows = []
     for count in clients:
-        times = processes.run(count, _time_small, case, rounds)
-        memory = {False: resident_bytes_of(pids[0]) / 1e6, True: resident_bytes_of(pids[1]) / 1e6}
-        asked = len(case.questions) * count
-        rates = {
-            way: [
-                asked / seconds_of(own)
-                for own in zip(*(spans[way] for _, spans in times), strict=True)
-            ]
-            for way in times[0][1]
-        }
-        for way, own in rates.items():
+        times = runner.team(count, _time_ways, case, rounds)
+        store_mb, bare_mb = (resident_bytes_of(pid) / 1e6 for pid in pids)
+        asked, rates = len(case.questions) * count, {}
+        for way in (MATCH, QUERY, WALK):
+            own = zip(*(spans[way] for _, spans in times), strict=True)
+            rates[way] = [asked / seconds_of(spans) for spans in own]
+        for way, rate in rates.items():
             row: Row = {"transport": case.scheme, "models": len(catalog), "clients": count}
             row |= {"way": way, "queries": rounds * len(case.questions)}
-            row["queries_per_s"] = statistics.median(own)
-            row["ratio_to_walk"] = statistics.median(np.divide(own, rates[WALK]).tolist())
-            row |= {"p50_us": None, "p99_us": None, "server_mb": memory[way == WALK]}
+            row["queries_per_s"] = statistics.median(rate)
+            row["ratio_to_walk"] = statistics.median(np.divide(rate, rates[WALK]).tolist())
+            row |= {"p50_us": None, "p99_us": None}
+            row["server_mb"] = bare_mb if way == WALK else store_mb
             if count == 1:
                 found, walk = (percentiles(times[0][0][name]) for name in (way, WALK))
                 row |= {f"{name}_us": 1e6 * found[name] for name in ("p50", "p99")}
@@ -215,31 +204,16 @@ def measure_small(
     return rows
 
 
-def _time_small(team: Team, case: QueryCase, rounds: int) -> tuple[Seconds, dict[str, list[Span]]]:
-    """Returns by way the seconds of each question, of one client alone, and spans of all rounds."""
-    client = bare_transport(case.scheme).BareClient(case.bare)
-    with closing(open_servers([case.server], maps_segments=False)) as store:
-        ways = dict(reversed(_store_ways(store, QUERY, MATCH).items()))
-        ways[WALK] = lambda asked: client.walk(asked.digests, asked.edges)
-        for asked in case.questions:
-            _compare(asked, ways)
-        seconds: Seconds = {way: [] for way in ways}
-        spans: dict[str, list[Span]] = {way: [] for way in ways}
-        for turn in range(rounds):
-            if team.count == 1:
-                for name, more in _take_turns(case.questions, ways).items():
-                    seconds[name] += more
-            # All at once, one way after the other.
-            for name, ask in _in_turn(ways, turn):
-                team.meet()
-                start = time.perf_counter()
-                for asked in case.questions:
-                    ask(asked)
-                spans[name].append((start, time.perf_counter()))
-        return seconds, spans
+def _compare_engine(asked: Asked, ways: Ways) -> None:
+    theirs, ours = (first_answer(ways[way](asked)) for way in (QUERY, ENGINE_QUERY))
+    if theirs != ours:
+        raise BenchmarkError(
+            f"a query with {len(asked.keys)} layers: the server found {theirs}, the engine on the "
+            f"same folder {ours} (model, layers); report this"
+        )
 
 
-def _compare(asked: Asked, ways: Ways) -> None:
+def _compare_walk(asked: Asked, ways: Ways) -> None:
     match, query, walk = (ways[way](asked) for way in (MATCH, QUERY, WALK))
     ours = theirs = None
     if match is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.suite import Frames, Row
+from parsl_tl.benchmarks.core.suite import Frames, Row, pivot
 from parsl_tl.benchmarks.formats.bench_model import TENTH, WHOLE
 from parsl_tl.benchmarks.formats.method import QUERY, READ, WRITE
 from parsl_tl.benchmarks.suites.bandwidth import cells, short_speed
@@ -50,27 +50,30 @@ def summary(frames: Frames) -> list[tuple[str, Any]]:
             (f"get over the network, {head}: {bare}{into}", reads[~mapped], "bare"),
             (f"get mapped, again, {head}: {copies}", reads[mapped], "memcpy"),
         ):
-            tables.append((title, _by_size(own, f"ratio_to_{baseline}")))
+            size = own.model_mb.map("{:g} MB".format) + own.part.map({WHOLE: "", TENTH: " /10"})
+            cell = own.assign(cell=cells(own, f"ratio_to_{baseline}"), size=size)
+            tables.append((title, pivot(cell, "cell", ["method", "how"], "size")))
         title = f"all clients together, {scheme}: GB/s, thousands of queries or calls/s"
         tables.append((title, _totals(rows).map(short_speed, na_action="ignore").astype(object)))
     if "remote_latency" in frames:
-        title = "one query by one client, 1 server: microseconds, p50 / p99"
-        tables.append((title, _latencies(frames["remote_latency"])))
+        rows = frames["remote_latency"]
+        cell = rows.p50_us.map("{:,.0f}".format) + rows.p99_us.map(" / {:,.0f}".format)
+        table = pivot(rows.assign(cell=cell), "cell", ["way", "kind"], "transport")
+        tables.append(("one query by one client, 1 server: microseconds, p50 / p99", table))
     if "remote_small" in frames:
+        rows = frames["remote_small"]
+        rates = (rows.queries_per_s / 1e3).map(short_speed)
+        cell = rows.p50_us.map("{:,.0f}".format).where(rows.p50_us.notna(), rates)
+        cell += rows.ratio_to_walk.map(" {:.2f}".format)
+        rows = rows.assign(cell=cell, models=rows.models.map("{:,}".format))
         title = (
             "small catalogs, 1 server: us (1 client) or thousands of queries/s, and times as\n"
             "fast as a walk over all graphs by the bare transport"
         )
-        tables.append((title, _small(frames["remote_small"])))
+        tables.append((title, pivot(rows, "cell", ["transport", "clients", "way"], "models")))
     if "remote_targets" in frames:
         tables.append(("what it should reach, as ratios within this run", frames["remote_targets"]))
     return tables
-
-
-def _by_size(rows: Any, baseline: str) -> Any:
-    size = rows.model_mb.map("{:g} MB".format) + rows.part.map({WHOLE: "", TENTH: " /10"})
-    rows = rows.assign(cell=cells(rows, baseline), size=size)
-    return rows.pivot_table("cell", ["method", "how"], "size", aggfunc="first", sort=False)
 
 
 def _totals(rows: Any, best: str = "") -> Any:
@@ -79,24 +82,11 @@ def _totals(rows: Any, best: str = "") -> Any:
     speed = own[f"gb_per_s{best}"].where(own.operation != QUERY, own[f"items_per_s{best}"] / 1e3)
     index = ["servers", "operation", "method", "how"]
     own = own.rename(columns={"providers": "servers"}).assign(speed=speed)
-    return own.pivot_table("speed", index, "clients", sort=False).sort_index(level=0)
+    return pivot(own, "speed", index, "clients", "mean").sort_index(level=0)
 
 
-def _latencies(rows: Any) -> Any:
-    cell = rows.p50_us.map("{:,.0f}".format) + rows.p99_us.map(" / {:,.0f}".format)
-    index = ["way", "kind"]
-    return rows.assign(cell=cell).pivot_table(
-        "cell", index, "transport", aggfunc="first", sort=False
-    )
-
-
-def _small(rows: Any) -> Any:
-    times = rows.p50_us.map("{:,.0f}".format)
-    rates = (rows.queries_per_s / 1e3).map(short_speed)
-    cell = times.where(rows.p50_us.notna(), rates) + rows.ratio_to_walk.map(" {:.2f}".format)
-    rows = rows.assign(cell=cell, models=rows.models.map("{:,}".format))
-    index = ["transport", "clients", "way"]
-    return rows.pivot_table("cell", index, "models", aggfunc="first", sort=False)
+# What, its ratio, the same at best, the target, and whether that is the least (or the most).
+_Target = tuple[str, float, float, float, bool]
 
 
 def target_rows(frames: Frames) -> list[Row]:
@@ -125,32 +115,22 @@ def target_rows(frames: Frames) -> list[Row]:
     return found
 
 
-# What, its ratio, the same at best, the target, and whether that is the least (or the most).
-_Target = tuple[str, float, float, float, bool]
-
-
 def _of_others(rows: Any) -> Iterator[_Target]:
     rows = rows[(rows.series == SIZES) & (rows.part == WHOLE) & (rows.model_mb >= _LARGE_MB)]
     for row in rows[rows.method == "store"].sort_values("model_mb").to_dict("records"):
         what, baseline, target = _SHARES.get((row["operation"], row["how"]), ("", "bare", 0.0))
         ratios = row[f"ratio_to_{baseline}"], row[f"best_ratio_to_{baseline}"]
-        if what and pd.notna(ratios[0]):
-            size = f"{row['model_mb']:g} MB"
-            yield f"{what}, {size}, of {baseline}", *ratios, target, True
-            if row["operation"] == WRITE:
-                yield from _of_bare_and_file(rows, row, f"{what}, {size}, of bare and a new file")
-
-
-def _of_bare_and_file(rows: Any, row: Mapping[Any, Any], what: str) -> Iterator[_Target]:
-    """Compares a put with the bare transport and, after that, the same bytes into a new file."""
-    is_same = (rows.operation == WRITE) & (rows.model_mb == row["model_mb"])
-    plain = rows[is_same & (rows.method == "plain")]
-    if len(plain):
-        median, best = (
-            row[f"{which}ratio_to_bare"] * (1 + 1 / plain[f"{which}ratio_to_bare"].iloc[0])
-            for which in ("", "best_")
-        )
-        yield what, median, best, OF_BARE, True
+        if not what or pd.isna(ratios[0]):
+            continue
+        what = f"{what}, {row['model_mb']:g} MB, of {baseline}"
+        yield what, *ratios, target, True
+        # A put beside the bare transport and, after that, the same bytes into a new file.
+        is_same = (rows.operation == row["operation"]) & (rows.model_mb == row["model_mb"])
+        plain = rows[is_same & (rows.method == "plain")]
+        if row["operation"] == WRITE and len(plain):
+            of_plain = plain.iloc[0][["ratio_to_bare", "best_ratio_to_bare"]]
+            both = (own * (1 + 1 / other) for own, other in zip(ratios, of_plain, strict=True))
+            yield f"{what} and a new file", *both, OF_BARE, True
 
 
 def _of_latencies(rows: Any) -> Iterator[_Target]:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from parsl_tl.benchmarks.core import file_cache
 from parsl_tl.benchmarks.core.networks import Network, Networks, build_network, check_network_room
-from parsl_tl.benchmarks.core.options import nested, option
+from parsl_tl.benchmarks.core.options import names_option, nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, run_each
@@ -40,6 +40,16 @@ COLD, WARM = "cold", "warm"
 EVERYTHING: Final = "everything"
 # Pages that a file shares with its neighbours, or that are read ahead, may stay.
 _COLD_SHARE: Final = 0.02
+# The rows of what failed, unless more is known.
+_SAVED: Final[Row] = {
+    **dict.fromkeys(("model", "savetime_sec", "loadtime_sec", "filesize_bytes", "status")),
+    **dict.fromkeys(("format", "repeat", "weight_bytes")),
+}
+_READ: Final[Row] = {
+    **dict.fromkeys(("time_sec", "model", "format", "subset", "layers", "bytes", "cache")),
+    **{"subset": EVERYTHING, "cache": COLD, "successful": False, "result": ""},
+    **{"cached_share": None, "drop_method": None, "file_system": "unknown", "repeat": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,7 @@ class SaveSuite(Suite):
     out = "runs/save"
     has_tasks = True
 
-    formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(FILE_FORMATS)} (all)", choices=tuple(FILE_FORMATS)
-    )
+    formats: tuple[str, ...] | None = names_option(FILE_FORMATS, text="of {} (all)")
     repeats: int = option(3, "of each network and format", least=1)
     sync: bool = option(False, "saving ends with an fsync")
     folder: Path | None = option(None, "of the files (the system's temporary one)")
@@ -74,12 +82,11 @@ class SaveSuite(Suite):
         grid = list(itertools.product(self.networks.all, self.formats or ()))
         calls = [(f"{one.label}, {name}", save_and_load, (one, name, *how)) for one, name in grid]
         rows: list[Row] = []
-        for (network, name), result in zip(
-            grid, run_each(self.where, calls, progress), strict=True
-        ):
+        results = run_each(self.where, calls, progress)
+        for (network, name), result in zip(grid, results, strict=True):
             if isinstance(result, str):
-                empty = _save_row(network.label, name) | {"status": result}
-                result = [{**empty, "repeat": repeat + 1} for repeat in range(self.repeats)]
+                known = {**_SAVED, "model": network.label, "format": name, "status": result}
+                result = [{**known, "repeat": repeat + 1} for repeat in range(self.repeats)]
             rows += result
         return {"save_load": rows}
 
@@ -128,6 +135,14 @@ class Subset:
         return list(layers[:count])
 
 
+class Reads(NamedTuple):
+    """Which subsets are read, how often, and whether all caches of the machine go before."""
+
+    subsets: Sequence[Subset]
+    repeats: int = 1
+    system_wide: bool = False
+
+
 @dataclass(frozen=True)
 class LoadSuite(Suite):
     """Networks, or files, x formats x subsets of layers, cold and warm."""
@@ -143,9 +158,7 @@ class LoadSuite(Suite):
     files: tuple[Path, ...] = option(
         (), "read these, and no --model", metavar="FILE", may_be_empty=True
     )
-    formats: tuple[str, ...] | None = option(
-        None, f"of {', '.join(LAYER_FORMATS)} (all)", choices=tuple(LAYER_FORMATS)
-    )
+    formats: tuple[str, ...] | None = names_option(LAYER_FORMATS, text="of {} (all)")
     layers: tuple[str, ...] = option((), "read these layers", may_be_empty=True)
     count: tuple[int, ...] = option((), "read the first N", least=1, may_be_empty=True)
     share: tuple[float, ...] = option(
@@ -157,15 +170,6 @@ class LoadSuite(Suite):
     networks: Networks = nested(Networks(("dense:250x20", "resnet152")), "networks")
     where: Where = nested(Where(), "where it runs")
 
-    @property
-    def subsets(self) -> tuple[Subset, ...]:
-        """Which layers are read, everything included."""
-        given = [Subset(names=self.layers)] if self.layers else []
-        given += [Subset(count=count) for count in self.count]
-        given += [Subset(share=share) for share in self.share]
-        usual = [Subset(count=1), Subset(share=0.1), Subset(share=0.5)]
-        return (*(given or usual), Subset())
-
     def check(self) -> Self:
         """Refuses what has no room, or no format by its name; files are looked at later."""
         for path in self.files:
@@ -175,8 +179,12 @@ class LoadSuite(Suite):
         return self
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``load_single``."""
-        reads = Reads(self.subsets, self.repeats, self.drop_caches)
+        """Gives ``load_single``, everything included."""
+        given = [Subset(names=self.layers)] if self.layers else []
+        given += [Subset(count=count) for count in self.count]
+        given += [Subset(share=share) for share in self.share]
+        usual = [Subset(count=1), Subset(share=0.1), Subset(share=0.5)]
+        reads = Reads([*(given or usual), Subset()], self.repeats, self.drop_caches)
         folder = self.folder and self.folder.resolve()
         steps: list[tuple[str, str, Any, tuple[Any, ...]]] = [
             (str(path), format_of(path), load_file_layers, (path.resolve(), reads))
@@ -189,8 +197,8 @@ class LoadSuite(Suite):
         calls = [(f"{label}, {name}", *call) for label, name, *call in steps]
         rows: list[Row] = []
         for step, result in zip(steps, run_each(self.where, calls, progress), strict=True):
-            failed = isinstance(result, str)
-            rows += [{**_load_row(*step[:2]), "result": result}] if failed else result
+            failed = {**_READ, "model": step[0], "format": step[1], "result": result}
+            rows += [failed] if isinstance(result, str) else result
         return {"load_single": rows}
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
@@ -231,21 +239,6 @@ class LoadSuite(Suite):
         return list(frames["load_single"].query("not successful").result)
 
 
-def _save_row(model: str, name: str) -> Row:
-    """Returns the row of a repeat of which nothing is known yet."""
-    columns = ("model", "savetime_sec", "loadtime_sec", "filesize_bytes", "status", "format")
-    row: Row = dict.fromkeys((*columns, "repeat", "weight_bytes"))
-    return {**row, "model": model, "format": name}
-
-
-def _load_row(model: str, name: str) -> Row:
-    """Returns the row of a read that failed, unless it is known otherwise."""
-    row: Row = dict.fromkeys(("time_sec", "model", "format", "subset", "layers", "bytes", "cache"))
-    row |= {"model": model, "format": name, "subset": EVERYTHING, "cache": COLD}
-    row |= {"successful": False, "result": "", "cached_share": None, "drop_method": None}
-    return {**row, "file_system": "unknown", "repeat": 1}
-
-
 def save_and_load(
     network: Network, name: str, repeats: int, synced: bool, folder: Path | None
 ) -> list[Row]:
@@ -253,13 +246,12 @@ def save_and_load(
     model = build_network(network)
     expected = layer_arrays(model)
     size = sum(array.nbytes for arrays in expected.values() for array in arrays)
-    rows = []
+    known, rows = _SAVED | {"model": network.label, "format": name, "weight_bytes": size}, []
     for repeat in range(1, repeats + 1):
-        row = _save_row(network.label, name) | {"repeat": repeat, "weight_bytes": size}
+        row = {**known, "repeat": repeat, "status": OK}
         with temporary_folder(folder) as place:
             try:
                 _save_once(model, expected, FILE_FORMATS[name], place, synced, row)
-                row["status"] = OK
             except Exception as error:  # whatever a format makes of a full disk or a damaged file
                 row["status"] = reason_of(error)
         rows.append(row)
@@ -288,14 +280,6 @@ def _save_once(
         model.set_weights([array for arrays in expected.values() for array in arrays])
 
 
-class Reads(NamedTuple):
-    """Which subsets are read, how often, and whether all caches of the machine go before."""
-
-    subsets: Sequence[Subset]
-    repeats: int = 1
-    system_wide: bool = False
-
-
 def load_network_layers(
     network: Network, name: str, folder: Path | None, reads: Reads
 ) -> list[Row]:
@@ -305,8 +289,8 @@ def load_network_layers(
         path = place / f"model{file_format.suffix}"
         file_format.save(model, path)
         file_cache.sync(place)
-        known, keys = _load_row(network.label, name), file_format.keys(model)
-        return _read_subsets(known, path, layer_arrays(model), keys, reads)
+        keys = file_format.keys(model)
+        return _read_subsets(network.label, name, path, layer_arrays(model), keys, reads)
 
 
 def load_file_layers(path: Path, reads: Reads) -> list[Row]:
@@ -324,24 +308,30 @@ def load_file_layers(path: Path, reads: Reads) -> list[Row]:
     if not [file for file in written_files(path) if file.exists()]:
         raise BenchmarkError(f"{path} is missing")
     expected = LAYER_FORMATS[name].read(path, None, {})
-    return _read_subsets(_load_row(str(path), name), path, expected, {}, reads)
+    return _read_subsets(str(path), name, path, expected, {}, reads)
 
 
 def _read_subsets(
-    known: Row, path: Path, expected: LayerArrays, keys: Mapping[str, str], reads: Reads
+    model: str,
+    name: str,
+    path: Path,
+    expected: LayerArrays,
+    keys: Mapping[str, str],
+    reads: Reads,
 ) -> list[Row]:
-    read = partial(LAYER_FORMATS[known["format"]].read, path, keys=keys)
-    repeats, rows = range(1, reads.repeats + 1), []
+    read = partial(LAYER_FORMATS[name].read, path, keys=keys)
+    known = _READ | {"model": model, "format": name, "file_system": file_cache.file_system(path)}
+    rows, repeats = [], range(1, reads.repeats + 1)
     for repeat, subset, cache in itertools.product(repeats, reads.subsets, (COLD, WARM)):
         row = {**known, "subset": subset.label, "cache": cache, "repeat": repeat}
-        row["file_system"] = file_cache.file_system(path)
         try:
             wanted = {name: expected[name] for name in subset.of(list(expected))}
             if repeat == 1 and cache == COLD:
                 read(list(wanted))  # libraries are loaded
             files = written_files(path)
-            way = file_cache.drop_from_cache(files, reads.system_wide) if cache == COLD else None
-            row |= _read(files, read, wanted, way)
+            if cache == COLD:
+                row["drop_method"] = file_cache.drop_from_cache(files, reads.system_wide)
+            _read(files, read, wanted, row)
         except Exception as error:  # whatever a format makes of a damaged file
             row["result"] = reason_of(error)
         rows.append(row)
@@ -349,8 +339,8 @@ def _read_subsets(
 
 
 def _read(
-    files: Sequence[Path], read: Callable[[Any], LayerArrays], wanted: LayerArrays, way: str | None
-) -> Row:
+    files: Sequence[Path], read: Callable[[Any], LayerArrays], wanted: LayerArrays, row: Row
+) -> None:
     try:
         share = file_cache.cached_share(files)
     except OSError:  # a system that does not tell
@@ -360,14 +350,13 @@ def _read(
     seconds = time.perf_counter() - start
     compare(wanted, arrays)
     result = OK
-    if way and share is None:
+    if row["drop_method"] and share is None:
         result = "ok, but nothing tells whether the pages left memory"
-    elif way and share is not None and share > _COLD_SHARE:
-        kind = file_cache.file_system(files[0])
-        result = f"ok, but {share:.0%} of the pages stayed in memory ({kind})"
+    elif row["drop_method"] and share is not None and share > _COLD_SHARE:
+        result = f"ok, but {share:.0%} of the pages stayed in memory ({row['file_system']})"
     num_bytes = sum(array.nbytes for own in arrays.values() for array in own)
-    row: Row = {"time_sec": seconds, "layers": len(wanted), "bytes": num_bytes, "successful": True}
-    return {**row, "result": result, "cached_share": share, "drop_method": way}
+    row |= {"time_sec": seconds, "layers": len(wanted), "bytes": num_bytes, "successful": True}
+    row |= {"result": result, "cached_share": share}
 
 
 def _medians(frames: Frames) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.population.catalog import evolve_catalog
 from parsl_tl.spaces import DenseSkipSpace
 from parsl_tl.store import open_store
@@ -38,20 +37,22 @@ def measure_storage(
     with open_store(f"embedded:{folder}") as store:
         for index in range(num_models):
             graph = space.build(catalog.arch_seqs[index].tolist(), (10,), (1,))
-            shapes = _weight_shapes(graph)
             match = store.find_donor(graph) if catalog.parents[index] >= 0 else None
             frozen, donor = (match.layer_names, match.model_id) if match else ((), None)
-            weights = {
-                name: [rng.random(shape, np.float32) for shape in own]
-                for name, own in shapes.items()
-                if name not in frozen
-            }
+            weights: dict[str, list[Any]] = {}
+            for name, layer in zip(graph.layer_names, graph.layers, strict=True):
+                if layer.class_name != "Dense" or layer.build_config is None:
+                    continue
+                width = int(layer.config["units"])
+                kernel = (int(layer.build_config["input_shape"][-1]), width)
+                count["full"] += 4 * (kernel[0] + 1) * width
+                if name not in frozen:
+                    weights[name] = [rng.random(one, np.float32) for one in (kernel, (width,))]
             quality = float(catalog.qualities[index])
             put = store.put(index, graph, weights, quality=quality, parent=donor, donor=donor)
             sizes = [array.nbytes for arrays in weights.values() for array in arrays]
             count["trained"] += sum(sizes)
             count["stored"] += put.bytes_stored
-            count["full"] += sum(4 * int(np.prod(s)) for own in shapes.values() for s in own)
             count["padding"] += sum(-size % _ALIGNMENT for size in sizes)
             count["tensors"] += len(sizes)
             count["segments"] += bool(sizes)
@@ -78,17 +79,6 @@ def measure_storage(
     }
 
 
-def _weight_shapes(graph: ArchitectureGraph) -> dict[str, list[tuple[int, ...]]]:
-    """Returns the shapes of kernel and bias of each dense layer, by stable name."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-    for name, layer in zip(graph.layer_names, graph.layers, strict=True):
-        if layer.class_name == "Dense":
-            assert layer.build_config is not None
-            units = int(layer.config["units"])
-            found[name] = [(int(layer.build_config["input_shape"][-1]), units), (units,)]
-    return found
-
-
 def _is_segment(path: Path) -> bool:
     """Tells whether a file holds weights: it begins with its format's name."""
     if not path.is_file():
@@ -99,13 +89,9 @@ def _is_segment(path: Path) -> bool:
 
 def storage_table(rows: Any) -> Any:
     """Returns the columns that tell most, in millions of bytes."""
-    columns = {
-        "bytes_trained": "trained",
-        "bytes_stored": "stored",
-        "full_copies_bytes": "full copies",
-        "bytes_in_segment_files": "in files",
-        "bytes_log": "log",
-    }
+    columns = {"bytes_trained": "trained", "bytes_stored": "stored"}
+    columns |= {"full_copies_bytes": "full copies", "bytes_in_segment_files": "in files"}
+    columns |= {"bytes_log": "log"}
     sizes = (rows[list(columns)] / 1e6).rename(columns=columns)
     overhead = rows["overhead_percent"].rename("files over trained, %")
     return rows[["models", "units"]].join(sizes).join(overhead)

@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from parsl_tl.benchmarks.core.options import Presets, option
-from parsl_tl.benchmarks.core.processes import Processes
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
-from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, in_steps, pivot, silent
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB
 from parsl_tl.benchmarks.formats.method import READ, WRITE, Case
-from parsl_tl.benchmarks.suites.bandwidth import cells, measure_case, ratio
+from parsl_tl.benchmarks.suites.bandwidth import NAMES, BandwidthSuite, cells, ratio
 from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
 
-METHODS: Final = tuple(methods_of("store"))
 _PARTS: Final = {"whole": "whole models", "tenth": "a tenth of the layers"}
 _BASELINES: Final = {WRITE: "plain", READ: "memcpy"}
 # What of the store stands beside the other formats, by what `how` says.
@@ -46,7 +42,7 @@ _NOTES: Final = {
 
 
 @dataclass(frozen=True)
-class StoreSuite(Suite):
+class StoreSuite(BandwidthSuite):
     """Processes x folders x sizes x layers x formats, each written and read in parts."""
 
     name = "store"
@@ -80,16 +76,10 @@ class StoreSuite(Suite):
         (Path("/dev/shm"), Path()),
         "where temporary folders go, at most one on tmpfs and one on a disk",
     )
-    methods: tuple[str, ...] | None = option(
-        None,
-        f"of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=lambda _: missing_methods("store"),
+    methods: tuple[str, ...] | None = names_option(
+        methods_of("store"), lambda _: missing_methods("store")
     )
     seed: int = option(0, "of weights and order", least=0)
-    min_rounds: int = 5
-    max_rounds: int = 31
-    case_seconds: float = 4.0
     storage: tuple[int, ...] = (1, 2)  # widths of the models of a search, times the usual ones
     storage_models: int = 1000
 
@@ -111,31 +101,36 @@ class StoreSuite(Suite):
 
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``store``, and of a search ``storage``."""
-        cases = list(itertools.product(self.sizes, self.layers, self.processes, self.folders))
-        # A round's time grows with the bytes, and each case has a part that does not.
-        weights = [size * processes + 30 for size, _, processes, _ in cases]
-        whole, methods = sum(weights) * 1.1, self.methods or ()
-        tables: Tables = {"store": [], "storage": []}
+        methods = self.methods or ()
         with contextlib.ExitStack() as stack:
             roots = {f: stack.enter_context(temporary_folder(f)) for f in self.folders}
-            redis = stack.enter_context(RedisServer()) if "redis" in methods else None
-            workers = stack.enter_context(Processes(self.processes))
-            for number, (size, layers, count, folder) in enumerate(cases):
-                kind, many = folder_kind(folder), f"{count} process{'es' * (count > 1)}"
-                step = f"{size:g} MB, {layers} layers, {many}, {kind}"
-                progress(sum(weights[:number]) / whole, step)
-                own = roots[folder] / str(number)
-                own.mkdir()
-                socket = redis.socket if redis is not None else None
-                case = Case(own, size, layers, count, methods, self.seed, socket)
-                tables["store"] += _rows(kind, case, measure_case(workers, case, self))
-                shutil.rmtree(own)
-        for factor in self.storage:
-            units = f"{16 * factor} to {96 * factor} units"
-            progress(sum(weights) / whole, f"{self.storage_models:,} evolved models, {units}")
-            with temporary_folder(self.folders[0]) as own:
-                storage = measure_storage(own, self.storage_models, self.seed, factor)
-                tables["storage"].append(storage)
+            runner, socket = stack.enter_context(self.running(max(self.processes), methods))
+
+            def case(size: float, layers: int, count: int, folder: Path) -> list[Row]:
+                with temporary_folder(roots[folder]) as own:
+                    one = Case(own, size, layers, count, methods, self.seed, socket)
+                    return _rows(folder_kind(folder), one, self.measure_case(runner, one))
+
+            def search(factor: int) -> list[Row]:
+                with temporary_folder(self.folders[0]) as own:
+                    return [measure_storage(own, self.storage_models, self.seed, factor)]
+
+            steps: list[tuple[str, tuple[str, Any, tuple[Any, ...]]]] = []
+            grid = list(itertools.product(self.sizes, self.layers, self.processes, self.folders))
+            for given in grid:
+                many = f"{given[2]} process{'es' * (given[2] > 1)}"
+                step = f"{given[0]:g} MB, {given[1]} layers, {many}, {folder_kind(given[3])}"
+                steps.append((step, ("store", case, given)))
+            # A round's time grows with the bytes, and each case has a part that does not.
+            weights = [size * count + 30 for size, _, count, _ in grid]
+            weights += [0.1 * sum(weights)] * len(self.storage)
+            for factor in self.storage:
+                units = f"{16 * factor} to {96 * factor} units"
+                step = f"{self.storage_models:,} evolved models, {units}"
+                steps.append((step, ("storage", search, (factor,))))
+            tables: Tables = {"store": [], "storage": []}
+            for name, measure, given in in_steps(progress, steps, weights):
+                tables[name] += measure(*given)
         progress(1.0, "done")
         return tables
 
@@ -144,14 +139,14 @@ class StoreSuite(Suite):
         rows, tables = _named(frames), []
         groups = rows[rows.name.notna()].groupby(["operation", "part", "folder"])
         for (operation, part, kind), own in reversed(list(groups)):
-            table = own.pivot_table("cell", ["MB x L", "P"], "name", aggfunc="first", sort=False)
             title = f"{operation} {_PARTS[part]}, {kind}: GB/s, and times as fast as "
+            table = pivot(own, "cell", ["MB x L", "P"], "name")
             tables.append((title + _NOTES[operation], table))
         views = rows[rows.how.str.match("views, (first|repeat, checksums on)")]
         how = views.how.replace(r"views, |, checksums on", "", regex=True)
         what = views.part + " " + how.str.replace(", checksums off", " no sums")
         views = views.assign(us=(views.seconds_median * 1e6).round(), what=what)
-        table = views.pivot_table("us", ["folder", "MB x L", "P"], "what", sort=False)
+        table = pivot(views, "us", ["folder", "MB x L", "P"], "what")
         tables.append(("views of the store's bytes, not touched: microseconds", table))
         growth = storage_table(frames["storage"])
         return [*tables, ("evolved models, frozen prefixes: millions of bytes", growth)]
@@ -174,8 +169,8 @@ def _rows(kind: str, case: Case, measured: list[Row]) -> list[Row]:
     rows: list[Row] = []
     shape = {"model_mb": case.model_mb, "layers": case.layers, "processes": case.processes}
     for one in measured:
-        names = {name: one.pop(name) for name in ("method", "operation", "part", "how")}
-        repeats, speed = one.pop("repeats"), one["bytes"] / one["seconds_median"] / 1e9
+        names, repeats = {name: one.pop(name) for name in NAMES}, one.pop("repeats")
+        speed = one["bytes"] / one["seconds_median"] / 1e9
         row = {"folder_kind": kind, **names, **shape, **one, "gb_per_s": speed}
         rows.append({**row, "ratio_to_baseline": None, "repeats": repeats})
     for row in rows:

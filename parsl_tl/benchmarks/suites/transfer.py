@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.options import nested, option
+from parsl_tl.benchmarks.core.options import names_option, nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
@@ -29,7 +29,6 @@ from parsl_tl.benchmarks.suites.transfer_tasks import (
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.reporting.tables import percentiles
-from parsl_tl.task_process import reason_of
 
 METHODS: Final = ("store", "safetensors", "hdf5", REDIS)
 _PACKAGES = {"safetensors": "safetensors", "hdf5": "h5py", REDIS: "redis"}
@@ -59,11 +58,8 @@ class TransferSuite(Suite):
     small = ("--n-iter", "5", "--rates", "10", "50", "--rate-seconds", "2")
     has_tasks = True
 
-    transfer: tuple[str, ...] | None = option(
-        None,
-        f"methods, of {', '.join(METHODS)} (all that are installed)",
-        choices=METHODS,
-        missing=missing_methods,
+    transfer: tuple[str, ...] | None = names_option(
+        METHODS, missing_methods, "methods, of {} (all that are installed)"
     )
     n_iter: int = option(10, "models per worker", least=1)
     donors: int = option(5, "models that are there before", least=1)
@@ -128,24 +124,23 @@ class TransferSuite(Suite):
         except BenchmarkError as error:
             failed = [nothing._replace(failure=str(error))]
             return failed, {"models_per_sec": None, "kept_bytes": None}
-        results, seconds = self._together(runner, run_transfers, case, self.n_iter)
+        at_once = (case.workers, self.where.timeout)
+        results, seconds = runner.together(*at_once, run_transfers, case, self.n_iter)
         rows: list[TransferRow] = []
         for worker, result in enumerate(results):
-            is_error = isinstance(result, BaseException)
-            failed = (
-                [nothing._replace(worker=worker, failure=reason_of(result))] if is_error else []
-            )
-            rows += failed or result
+            is_reason = isinstance(result, str)
+            rows += [nothing._replace(worker=worker, failure=result)] if is_reason else result
         count, kept = sum(not row.failure for row in rows), _kept_bytes(case)
         # Every worker made one more model before the start.
         kept = kept and kept / (case.donors + count + case.workers)
         return rows, {"models_per_sec": count / seconds if seconds else None, "kept_bytes": kept}
 
     def _measure_rate(self, runner: TaskRunner, case: TransferCase, rate: float) -> Row:
-        results, _ = self._together(runner, run_at_rate, case, rate, self.rate_seconds)
+        at_once = (case.workers, self.where.timeout)
+        results, _ = runner.together(*at_once, run_at_rate, case, rate, self.rate_seconds)
         arrivals = [result for result in results if isinstance(result, Arrivals)]
         failures = [reason for own in arrivals for reason in own.failures]
-        failures += [reason_of(result) for result in results if isinstance(result, BaseException)]
+        failures += [result for result in results if isinstance(result, str)]
         latencies = [value for own in arrivals for value in own.latencies]
         seconds = max((own.seconds for own in arrivals), default=0.0)
         found = percentiles(latencies) if latencies else {}
@@ -153,11 +148,6 @@ class TransferSuite(Suite):
         row |= {"asked_per_sec": rate, "done_per_sec": len(latencies) / seconds if seconds else 0.0}
         row |= {f"{name}_sec": found.get(name) for name in ("p50", "p99")}
         return {**row, "failed": len(failures), "failure": failures[0] if failures else ""}
-
-    def _together(
-        self, runner: TaskRunner, function: Callable[..., Any], case: TransferCase, *arguments: Any
-    ) -> tuple[list[Any], float | None]:
-        return runner.together(case.workers, self.where.timeout, function, case, *arguments)
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
         """Returns titles and tables."""
@@ -170,14 +160,11 @@ class TransferSuite(Suite):
             ("How many times faster the store is, and its share of the bytes", _of_store(table)),
         ]
         if "rates" in frames:
-            rates = frames["rates"]
-            milliseconds = rates[["p50_sec", "p99_sec"]].astype(float) * 1e3
-            shown = rates[["method", "asked_per_sec", "done_per_sec"]].assign(
-                **{"p50, ms": milliseconds.p50_sec, "p99, ms": milliseconds.p99_sec},
-                failed=rates.failed,
-            )
-            names = {"asked_per_sec": "asked/s", "done_per_sec": "done/s"}
-            tables.append(("At fixed rates", shown.rename(columns=names)))
+            names = {"method": "method", "asked_per_sec": "asked/s", "done_per_sec": "done/s"}
+            names |= {"p50_sec": "p50, ms", "p99_sec": "p99, ms", "failed": "failed"}
+            shown = frames["rates"][list(names)].rename(columns=names)
+            shown[["p50, ms", "p99, ms"]] = shown[["p50, ms", "p99, ms"]].astype(float) * 1e3
+            tables.append(("At fixed rates", shown))
         return tables
 
     def plots(self, frames: Frames) -> list[Plot]:

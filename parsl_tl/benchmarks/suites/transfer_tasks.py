@@ -59,10 +59,8 @@ class ModelFamily:
         """Returns the model with this number; models of one family share a prefix."""
         if self.kind == "dense-skip":
             return self._dense_skip(number)
-        count, size = self.max_layers, float(self.max_layer_size)
-        if self.kind == "shallow":
-            count, size = max(2, count // _SHALLOW), size * _SHALLOW
-        width = self._width(size)
+        fewer = _SHALLOW if self.kind == "shallow" else 1
+        count, width = max(2, self.max_layers // fewer), self._width(self.max_layer_size * fewer)
         num_shared = min(round(self.shared * count), count - 1)
         builder = GraphBuilder()
         tensor = builder.input((width,))
@@ -101,21 +99,22 @@ class TransferCase(NamedTuple):
 
 
 class TransferRow(NamedTuple):
-    """One model's way through a method."""
+    """One model's way through a method.
+
+    ``first_use_sec`` is what computing with the transferred weights takes longer for the first time
+    than for the second: memory that is mapped may have to be found then. ``copy_sec`` is what Keras
+    takes to copy the same weights in once more: the part of ``transfer_sec`` that is not the
+    method's, unless its memory is used in place.
+    """
 
     method: str  # name of the transfer method
     models: str  # kind of the models
     worker: int  # which task
     iteration: int  # of the task
-    # To read the graph from the Keras model and name its layers.
-    standardize_sec: float | None = None
+    standardize_sec: float | None = None  # to read the Keras model's graph and name its layers
     transfer_sec: float | None = None  # to find the donor and set the weights
     store_sec: float | None = None  # to store what is new
-    # What computing with the transferred weights takes longer for the first time than for the
-    # second: memory that is mapped may have to be found then.
     first_use_sec: float | None = None
-    # What Keras takes to copy the same weights in once more: the part of ``transfer_sec`` that is
-    # not the method's, unless its memory is used in place.
     copy_sec: float | None = None
     layers: int = 0  # layers of the model
     layers_transferred: int = 0  # layers that came over

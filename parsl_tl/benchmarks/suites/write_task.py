@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core.file_cache import file_system, is_in_memory, sync, total_bytes
+from parsl_tl.benchmarks.core import file_cache
 from parsl_tl.benchmarks.core.networks import Network, build_network
 from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
 from parsl_tl.benchmarks.formats import FILE_FORMATS
@@ -25,9 +25,9 @@ from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.training.runtime import array_bytes
 from parsl_tl.transfer.weights import layers_with_weights as by_stable_name
 
-SETUP: Final = "with set-up"
-SYNCED: Final = "synced"
-MEMORY: Final = "memory"
+SETUP: Final = "with set-up"  # nothing is loaded when the time begins; no sync
+SYNCED: Final = "synced"  # all start together when they are ready; fsync at the end
+MEMORY: Final = "memory"  # the same in a file system that is in memory
 _QUALITY: Final = 0.5
 
 
@@ -35,18 +35,13 @@ _QUALITY: Final = 0.5
 class WriteCase:
     """What all processes do at the same time."""
 
-    # ``SETUP`` (nothing is loaded when the time begins, no sync), ``SYNCED`` (all start together
-    # when they are ready; fsync after each task), ``MEMORY`` (the same in a file system that is in
-    # memory).
-    measurement: str
+    measurement: str  # ``SETUP``, ``SYNCED`` or ``MEMORY``
     network: Network  # what is written
     format: str  # of ``FILE_FORMATS``, or ``transfer:<method>``
-    # The first so many layers with weights are those of the donor; all others are changed.
-    num_changes: int
+    num_changes: int  # the first so many layers with weights are the donor's; others are changed
     place: TransferPlace  # where to; the folder is this case's alone, and goes when all are done
     first_id: int  # of the models; the donor has it, and process n the n-th after it
-    # Models are kept by a server that serves others too, so they are retired.
-    outlives: bool = False
+    outlives: bool = False  # a server that serves others keeps the models, so they are retired
 
     @property
     def has_donor(self) -> bool:
@@ -57,8 +52,7 @@ class WriteCase:
 class WriteReport(NamedTuple):
     """What one process did."""
 
-    # Of this process, from its start to its last byte; sync included, if there is one.
-    seconds: float | None = None
+    seconds: float | None = None  # from its start to its last byte, or the end of its fsync
     num_bytes: int = 0  # that it wrote
     model_bytes: int = 0  # of the weights of its model
     host: str | None = None  # where it ran
@@ -68,8 +62,7 @@ class WriteReport(NamedTuple):
 class _Ready(NamedTuple):
     """A model that is ready to be written."""
 
-    # Does it, and gives the bytes that the method says it wrote; None if files tell.
-    write: Callable[[], int | None]
+    write: Callable[[], int | None]  # gives the bytes that the method says it wrote, if it does
     path: Path  # file, or folder, that it goes to
     model: Any  # whose weights they are
     clean: Callable[[], None]  # removes what was written; called when all processes are done
@@ -125,16 +118,15 @@ def _sync_if_there(path: Path) -> None:
     """Syncs what a format made of a path, or what is in a folder; a server has no such thing."""
     for written in {*written_files(path), path}:
         if written.exists():
-            sync(written)
+            file_cache.sync(written)
 
 
 def _prepare(case: WriteCase, number: int) -> _Ready:
     folder = case.place.folder
     folder.mkdir(parents=True, exist_ok=True)
-    if case.measurement == MEMORY and not is_in_memory(folder):
-        raise BenchmarkError(
-            f"{folder} is on {file_system(folder)}, which is not in memory; name another folder"
-        )
+    if case.measurement == MEMORY and not file_cache.is_in_memory(folder):
+        kind = f"{folder} is on {file_cache.file_system(folder)}, which is not in memory"
+        raise BenchmarkError(f"{kind}; name another folder")
     model, graph = _network(case.network)
     if case.format.startswith(PREFIX):
         return _prepare_method(case, number, model, graph)
@@ -152,18 +144,17 @@ def _prepare_method(case: WriteCase, number: int, model: Any, graph: Any) -> _Re
     frozen, trained = list(layers)[: case.num_changes], list(layers)[case.num_changes :]
     # Opens the connection, too, so that no process does that on the clock.
     method.recall(graph, model_id=model_id)
-    transferred = None
+    transferred, parent = None, None
     if case.has_donor:
-        transferred = method.transfer(model, graph, model_id=model_id)
-        keeps = case.format != f"{PREFIX}none"
-        if keeps and not set(frozen) <= set(transferred.layer_names):
+        transferred, parent = method.transfer(model, graph, model_id=model_id), case.first_id
+        missing = set(frozen) - set(transferred.layer_names)
+        if missing and case.format != f"{PREFIX}none":
             raise BenchmarkError(f"the first {case.num_changes} layers did not come over")
         transferred = replace(transferred, layer_names=tuple(frozen))
     _change([layers[layer] for layer in trained], case, number)
+    known: dict[str, Any] = {"model_id": model_id, "quality": _QUALITY, "parent": parent}
 
     def write() -> int:
-        parent = case.first_id if case.has_donor else None
-        known: dict[str, Any] = {"model_id": model_id, "quality": _QUALITY, "parent": parent}
         stored = method.store(model, graph, trained, transferred=transferred, **known)
         return int(stored.num_bytes)
 
@@ -179,13 +170,9 @@ def _prepare_method(case: WriteCase, number: int, model: Any, graph: Any) -> _Re
 
 
 def _written(path: Path, told: int | None, model_bytes: int) -> int:
-    """Returns how many bytes were written, after a look at the files.
-
-    Raises:
-        BenchmarkError: there is less than there should be.
-    """
+    """Returns how many bytes were written, after a look at the files."""
     files = written_files(path)
-    found = total_bytes(files)
+    found = file_cache.total_bytes(files)
     if told is None and found < model_bytes:
         raise BenchmarkError(f"{found:,} bytes were written of {model_bytes:,}")
     # Where there are no files, a server has the model.
@@ -202,10 +189,9 @@ def _network(network: Network) -> tuple[Any, Any]:
 
 
 def _change(layers: list[Any], case: WriteCase, number: int) -> None:
-    """Gives layers other weights: random ones, which differ from case to case and process."""
+    """Gives layers random weights, which differ from case to case and process."""
     rng = np.random.default_rng([case.first_id, number])
-    for layer in layers:
-        for weight in layer.weights:
-            # As large as trained ones, and no easier to compress for a disk that does so.
-            values = rng.random(tuple(weight.shape), np.float32)
-            weight.assign((values - np.float32(0.5)) * np.float32(0.1))
+    for weight in (weight for layer in layers for weight in layer.weights):
+        # As large as trained ones, and no easier to compress for a disk that does so.
+        values = rng.random(tuple(weight.shape), np.float32)
+        weight.assign((values - np.float32(0.5)) * np.float32(0.1))

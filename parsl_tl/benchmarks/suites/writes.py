@@ -18,20 +18,12 @@ from parsl_tl.benchmarks.core.networks import Network, Networks
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.redis_server import RedisServer
 from parsl_tl.benchmarks.core.room import TMPFS, check_room, folder_kind
-from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, in_steps, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.formats import FILE_FORMATS
 from parsl_tl.benchmarks.formats.transfer import PREFIX, REDIS, TransferPlace, transfer_formats
-from parsl_tl.benchmarks.suites.write_task import (
-    MEMORY,
-    SETUP,
-    SYNCED,
-    WriteCase,
-    WriteReport,
-    prepare_donor,
-    retire_donor,
-    write_model,
-)
+from parsl_tl.benchmarks.suites import write_task
+from parsl_tl.benchmarks.suites.write_task import MEMORY, SETUP, SYNCED, WriteCase, WriteReport
 from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.task_process import reason_of
@@ -91,56 +83,80 @@ class WriteSuite(Suite):
         asked = {SETUP: self.with_setup, SYNCED: self.synced, MEMORY: self.memory}
         return tuple(name for name, is_asked in asked.items() if is_asked) or (SYNCED, MEMORY)
 
-    def base_folder(self, measurement: str) -> Path:
-        """Returns where a measurement makes its folders."""
-        if measurement == MEMORY:
-            return self.memory_folder
-        return self.folder or Path(tempfile.gettempdir())
+    def _base(self, measurement: str) -> Path:
+        in_memory = measurement == MEMORY
+        return self.memory_folder if in_memory else self.folder or Path(tempfile.gettempdir())
 
     def check(self) -> Self:
         """Refuses networks that can never work, and folders that are not there or have no room."""
         size, procs = self.networks.check(), max(self.num_procs)
         # The folders of other machines are not seen from here.
         for measurement in self.measurements if self.where.config is None else ():
-            folder = self.base_folder(measurement)
+            folder = self._base(measurement)
             flag = "--memory-folder" if measurement == MEMORY else "--folder"
             if folder_kind(folder, flag) != TMPFS and measurement == MEMORY:
                 kind = f"{folder} is on {file_system(folder)}, which is not in memory"
                 raise BenchmarkError(f"{kind}; name another one with {flag}")
             on_disk, memory = size * (procs + 1) * _ROOM, procs * (_COPIES * size + _LIBRARY_BYTES)
-            check_room(
-                folder, on_disk, memory, "fewer --num-procs, a smaller model (--scale)", flag
-            )
+            advice = "fewer --num-procs, a smaller model (--scale)"
+            check_room(folder, on_disk, memory, advice, flag)
         return self
 
     def measure(self, progress: Progress = silent) -> Tables:
-        """Gives ``writes`` and, of each process, ``write_tasks``.
-
-        What fails becomes a row with its reason.
-        """
+        """Gives ``writes`` and, of each process, ``write_tasks``; what fails has its reason."""
         tables: Tables = {"writes": [], "write_tasks": []}
         axes = (self.networks.all, self.measurements, self.num_procs, self.num_changes)
-        repeats = range(1, self.repeats + 1)
-        grid = list(itertools.product(*axes, self.formats or (), repeats))
+        grid = itertools.product(*axes, self.formats or (), range(1, self.repeats + 1))
+        steps = []
+        for given in grid:
+            network, measurement, procs, changes, name, repeat = given
+            step = f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
+            steps.append((f"{step} ({repeat}/{self.repeats})", given))
         progress(0.0, "starting processes")
         with task_runner(self.where, max(self.num_procs)) as runner:
             runner.submit(time.time).result()  # workers may stand in a queue for long
-            for index, (network, measurement, procs, changes, name, repeat) in enumerate(grid):
-                step = (
-                    f"{network.label}, {measurement}, {procs} processes, {name}, changes {changes}"
-                )
-                progress(index / len(grid), f"{step} ({repeat}/{self.repeats})")
-                case = _case(self, network, measurement, name, changes)
+            for network, measurement, procs, changes, name, repeat in in_steps(progress, steps):
+                case = self._case(network, measurement, name, changes)
                 try:
-                    reports, seconds = _measure(self, runner, case, procs)
+                    reports, seconds = self._measure(runner, case, procs)
                 finally:  # as far as the folder is seen from here
                     shutil.rmtree(case.place.folder, ignore_errors=True)
                 _add_rows(tables, case, repeat, reports, seconds)
         progress(1.0, "done")
         return tables
 
+    def _case(self, network: Network, measurement: str, name: str, changes: int) -> WriteCase:
+        """Returns a case with a folder of its own."""
+        folder = self._base(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
+        place = TransferPlace(folder.resolve(), self.store, self.redis_url)
+        stays = {f"{PREFIX}store": self.store, f"{PREFIX}{REDIS}": self.redis_url}
+        first_id, outlives = secrets.randbits(40) << 20, stays.get(name) is not None
+        return WriteCase(measurement, network, name, changes, place, first_id, outlives)
+
+    def _measure(
+        self, runner: TaskRunner, case: WriteCase, procs: int
+    ) -> tuple[list[WriteReport], float | None]:
+        """Returns what each process did, or why it did not, and the time of all."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if case.format == f"{PREFIX}{REDIS}" and self.redis_url is None:
+                    case = _with_server(case, stack)
+                if case.has_donor:
+                    runner.submit(write_task.prepare_donor, case).result()
+            except Exception as error:  # whatever a worker, a server or a format comes up with
+                return [WriteReport(reason=f"before the start: {reason_of(error)}")] * procs, None
+            patience, fresh = self.where.timeout * _PATIENCE, case.measurement == SETUP
+            write = write_task.write_model
+            results, seconds = runner.together(procs, patience, write, case, fresh=fresh)
+            if case.outlives and case.has_donor:
+                # If the server is gone, each task has said so.
+                with contextlib.suppress(ParslTLError):
+                    runner.submit(write_task.retire_donor, case).result()
+        reports = [WriteReport(reason=one) if isinstance(one, str) else one for one in results]
+        return reports, seconds
+
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
-        """Returns a title and a table of each network and measurement."""
+        """Returns a table of each network and measurement."""
         names = {"num_procs": "processes", "time_sec": "seconds", "bandwidth_mb_per_sec": "MB/s"}
         rows = frames["writes"].rename(columns=names)
         columns = ["format", "processes", "num_changes", "seconds", "MB", "MB/s", "result"]
@@ -171,45 +187,9 @@ class WriteSuite(Suite):
         return list(frames["writes"].query("not successful").result)
 
 
-def _case(
-    suite: WriteSuite, network: Network, measurement: str, name: str, num_changes: int
-) -> WriteCase:
-    """Returns a case with a folder of its own."""
-    folder = suite.base_folder(measurement) / f"parsl-tl-writes-{secrets.token_hex(8)}"
-    place = TransferPlace(folder.resolve(), suite.store, suite.redis_url)
-    stays = {f"{PREFIX}store": suite.store, f"{PREFIX}{REDIS}": suite.redis_url}
-    first_id, outlives = secrets.randbits(40) << 20, stays.get(name) is not None
-    return WriteCase(measurement, network, name, num_changes, place, first_id, outlives)
-
-
-def _measure(
-    suite: WriteSuite, runner: TaskRunner, case: WriteCase, procs: int
-) -> tuple[list[WriteReport], float | None]:
-    """Returns what each process did, or why it did not, and the time of all."""
-    with contextlib.ExitStack() as stack:
-        try:
-            if case.format == f"{PREFIX}{REDIS}" and suite.redis_url is None:
-                case = _with_server(case, stack)
-            if case.has_donor:
-                runner.submit(prepare_donor, case).result()
-        except Exception as error:  # whatever a worker, a server or a format comes up with
-            return [WriteReport(reason=f"before the start: {reason_of(error)}")] * procs, None
-        patience, fresh = suite.where.timeout * _PATIENCE, case.measurement == SETUP
-        results, seconds = runner.together(procs, patience, write_model, case, fresh=fresh)
-        if case.outlives and case.has_donor:
-            # If the server is gone, each task has said so.
-            with contextlib.suppress(ParslTLError):
-                runner.submit(retire_donor, case).result()
-    failed = BaseException
-    return [WriteReport(reason=reason_of(r)) if isinstance(r, failed) else r for r in results], (
-        seconds
-    )
-
-
 def _with_server(case: WriteCase, stack: contextlib.ExitStack) -> WriteCase:
-    log = None
-    if case.measurement != MEMORY:
-        log = case.place.folder
+    log = None if case.measurement == MEMORY else case.place.folder
+    if log is not None:
         log.mkdir(parents=True)
     server = stack.enter_context(RedisServer(log, synced=case.measurement == SYNCED))
     return replace(case, place=case.place._replace(redis_url=server.url))
@@ -225,18 +205,18 @@ def _add_rows(
     sizes = [one.model_bytes for one in reports if not one.reason]
     known: Row = {"measurement": case.measurement, "model": case.network.label}
     known |= {"model_bytes": max(sizes, default=None), "repeat": repeat}
-
-    def row(seconds: float | None, num_bytes: int, reason: str) -> Row:
-        row: Row = {"time_sec": seconds, "num_procs": len(reports), "format": case.format}
-        row |= {"num_changes": case.num_changes, "successful": not reason}
-        row |= {"result": reason or ("ok" if num_bytes else "ok, wrote nothing")}
-        speed = num_bytes / seconds / 1e6 if seconds and num_bytes else None
-        return {**row, "bytes": num_bytes, "bandwidth_mb_per_sec": speed, **known}
-
-    for number, one in enumerate(reports):
-        own = row(one.seconds, one.num_bytes, one.reason)
-        tables["write_tasks"].append({**own, "process": number, "host": one.host})
     failed = [f"process {n}: {one.reason}" for n, one in enumerate(reports) if one.reason]
     reason = f"{len(failed)} of {len(reports)} failed; {failed[0]}" if failed else ""
-    total = sum(one.num_bytes for one in reports)
-    tables["writes"].append(row(seconds if sizes else None, total, reason))
+    total = (seconds if sizes else None, sum(one.num_bytes for one in reports), reason)
+    own = [(one.seconds, one.num_bytes, one.reason) for one in reports]
+    for number, (time_sec, num_bytes, why) in enumerate([total, *own], -1):
+        row: Row = {"time_sec": time_sec, "num_procs": len(reports), "format": case.format}
+        row |= {"num_changes": case.num_changes, "successful": not why}
+        row |= {"result": why or ("ok" if num_bytes else "ok, wrote nothing"), "bytes": num_bytes}
+        speed = num_bytes / time_sec / 1e6 if time_sec and num_bytes else None
+        row |= {"bandwidth_mb_per_sec": speed, **known}
+        if number < 0:
+            tables["writes"].append(row)
+        else:
+            task = {**row, "process": number, "host": reports[number].host}
+            tables["write_tasks"].append(task)
