@@ -58,9 +58,13 @@ class Made(Problem):
 
 
 def frozen_model(graph: Any, share: float, seed: int) -> keras.Model:
-    """Builds a model of which the first layers are frozen, and always with equal weights."""
+    """Builds a model of which the first layers are frozen, and always with equal weights.
+
+    It computes in float64, in which training has no time to make much of a rounded bit: in float32
+    a few steps of a deep network without normalization may make 0.003 of the last bit of a loss.
+    """
     keras.utils.set_random_seed(seed)
-    model = graph.to_keras()
+    model = keras.models.model_from_json(graph.to_json().replace('"float32"', '"float64"'))
     weighted = [layer for layer in model.layers if layer.weights]
     for layer in weighted[: int(share * len(weighted))]:
         layer.trainable = False
@@ -70,8 +74,8 @@ def frozen_model(graph: Any, share: float, seed: int) -> keras.Model:
 def check_random_cut(kind: str, seed: int) -> bool:
     """Trains a random network with a random frozen share, whole and cut; False if there is none.
 
-    Sums are taken over other batches in the prefix, so the last bits may differ, and with many
-    steps more of them; nothing else does: order of rows, dropout and batch statistics are equal.
+    Sums are taken over other batches in the prefix, so that last bits may differ; nothing else
+    does: order of rows, dropout and batch statistics are equal.
     """
     random = np.random.default_rng(seed)
     name, arguments, shape, heads = BUILT_IN[kind]
@@ -93,10 +97,9 @@ def check_random_cut(kind: str, seed: int) -> bool:
     whole, cut = reports
     assert (whole.frontier_bytes, whole.best_epoch) == (0, cut.best_epoch)
     assert cut.frontier_bytes > 0
-    assert cut.objective == pytest.approx(whole.objective, abs=1e-5)
+    assert cut.objective == pytest.approx(whole.objective, rel=1e-6, abs=1e-6)
     for one, other in zip(whole.history, cut.history, strict=True):
-        # The relative part is some units in the last place of a loss in the hundreds.
-        assert one == pytest.approx(other, rel=1e-6, abs=1e-5)
+        assert one == pytest.approx(other, rel=1e-6, abs=1e-6)
     return True
 
 
