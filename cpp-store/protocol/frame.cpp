@@ -87,7 +87,9 @@ std::string start_request(const RequestHeader& header) {
 
 RequestHeader parse_request(std::span<const std::uint8_t> request) {
   RequestBytes bytes{};
-  std::memcpy(&bytes, request.data(), std::min(request.size(), sizeof bytes));
+  // Of nothing there is no address, which memcpy must have.
+  const auto start = request.first(std::min(request.size(), sizeof bytes));
+  std::copy(start.begin(), start.end(), reinterpret_cast<std::uint8_t*>(&bytes));
   if (request.size() < offsetof(RequestBytes, kind)) {
     throw StoreException(ErrorCode::kInvalidValue, "malformed request: it is cut off");
   }

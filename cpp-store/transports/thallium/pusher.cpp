@@ -1,4 +1,4 @@
-#include <cstring>
+#include <algorithm>
 
 #include "errors.hpp"
 #include "exchange.hpp"
@@ -53,7 +53,7 @@ bool Pusher::stage(std::span<const std::uint8_t> piece) {
     transfers_->keep(staging_);
     staged_ = pushed_ = 0;
   }
-  std::memcpy(staging_->data() + staged_, piece.data(), piece.size());
+  std::copy(piece.begin(), piece.end(), staging_->data() + staged_);
   staged_ += piece.size();
   return true;
 }

@@ -1,6 +1,6 @@
 #include "registered_memory.hpp"
 
-#include <cstring>
+#include <algorithm>
 
 namespace parsl_tl::mochi {
 
@@ -47,7 +47,7 @@ std::vector<RemotePiece> RegisteredMemory::lay_open(const std::vector<Piece>& pi
 std::vector<RemotePiece> RegisteredMemory::for_reading(const ConstPieces& pieces) {
   return lay_open(pieces, instance_->to_read(), HG_BULK_READ_ONLY,
                   [](std::span<const std::uint8_t> piece, std::uint8_t* found) {
-                    std::memcpy(found, piece.data(), piece.size());
+                    std::copy(piece.begin(), piece.end(), found);
                   });
 }
 
@@ -59,7 +59,7 @@ std::vector<RemotePiece> RegisteredMemory::for_writing(const Pieces& pieces) {
 }
 
 void RegisteredMemory::deliver() const {
-  for (const Copy& copy : copies_) std::memcpy(copy.to, copy.from, copy.size);
+  for (const Copy& copy : copies_) std::copy_n(copy.from, copy.size, copy.to);
 }
 
 void RegisteredMemory::close() {
