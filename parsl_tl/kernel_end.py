@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DEADLINE = 8.0
+# How long an interchange that lives may take to answer.
+_LONGEST_ANSWER = 2.0
 
 
 def end_kernel(kernel: DataFlowKernel, deadline: float = _DEADLINE) -> None:
@@ -34,6 +36,7 @@ def end_kernel(kernel: DataFlowKernel, deadline: float = _DEADLINE) -> None:
     executors = list(kernel.executors.values())
     stand_ins = []
     for executor in executors:
+        _close_in_turn(executor)
         if has_dead_interchange(executor):
             stand_ins.append(InterchangeStandIn(executor))
         if getattr(executor, "bad_state_is_set", False):
@@ -50,6 +53,30 @@ def end_kernel(kernel: DataFlowKernel, deadline: float = _DEADLINE) -> None:
         stand_in.close()
     if cleanup.is_alive() and DataFlowKernelLoader._dfk is kernel:
         parsl.clear()
+
+
+def _close_in_turn(executor: Any) -> None:
+    """Lets Parsl close the socket of an executor's commands only when no thread waits at it.
+
+    One that is closed meanwhile makes libzmq abort the process. Who asked an interchange that died
+    before it answered waits for ever; that socket is left open.
+    """
+    client = getattr(executor, "command_client", None)
+    turn = getattr(client, "_lock", None)
+    if client is None or turn is None:
+        return
+    close = client.close
+
+    def close_in_turn() -> None:
+        if not turn.acquire(timeout=_LONGEST_ANSWER):
+            logger.info("a thread waits for an answer from executor %s", executor.label)
+            return
+        try:
+            close()
+        finally:
+            turn.release()
+
+    client.close = close_in_turn
 
 
 def _clean_up(kernel: DataFlowKernel) -> None:

@@ -40,10 +40,10 @@ def test_costs_are_those_of_the_kept_weights():
 
 @pytest.mark.slow
 def test_a_search_keeps_the_front_of_metrics_and_times(tmp_path):
-    (tmp_path / "sums.py").write_text(SOURCE)
+    (tmp_path / "pareto_sums.py").write_text(SOURCE)
     where = {"config": "local", "max_workers": 1, "population_size": 3, "sample_size": 3}
     campaign = Campaign(
-        f"{tmp_path}/sums.py:Sums",
+        f"{tmp_path}/pareto_sums.py:Sums",
         "feed-forward",
         out=tmp_path / "run",
         space_args={"num_layers": 2, "units": (4, 16, 4)},
@@ -63,7 +63,7 @@ def test_a_search_keeps_the_front_of_metrics_and_times(tmp_path):
             front = frame["model_id"].iloc[alive][pareto_optimal(points[alive])]
             assert parent in set(front)
     unknown = Campaign(
-        f"{tmp_path}/sums.py:Sums",
+        f"{tmp_path}/pareto_sums.py:Sums",
         "one-layer",
         out=tmp_path / "unknown",
         minimize=["val_auroc"],
