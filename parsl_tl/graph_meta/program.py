@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from parsl_tl.graph_meta.bench import Settings
 
 _NAME = "graph_meta"
+_SECONDS_TO_BE_READ = 1.0
 _EPILOG = """\
 examples:
   mpiexec -n 4 parsl-tl graph-meta models_*.json
@@ -185,5 +187,7 @@ def _place(comm: Any) -> str:
 def _end(comm: Any, code: int, reason: str) -> int:
     print(f"{_NAME}: error: {reason}", file=sys.stderr, flush=True)
     if comm.Get_size() > 1:
+        # As soon as it hears of the end, mpiexec ends what passes on the output of the ranks.
+        time.sleep(_SECONDS_TO_BE_READ)
         comm.Abort(code)
     return code
