@@ -115,14 +115,14 @@ def _is_success(frame: pd.DataFrame, max_failed_share: float) -> bool:
 
 def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     from parsl_tl.search.campaign import Campaign
+    from parsl_tl.search.settings import with_sizes
 
     given = {name: value for name, value in settings.items() if value is not None}
     for name in ("problem", "space"):
         if name not in given:
             raise CampaignError(f"--{name} is needed to start a campaign (or --resume an old one)")
     max_evals = args.max_evals or MAX_EVALS
-    population = given.setdefault("population_size", max(2, min(50, max_evals // 3)))
-    given.setdefault("sample_size", min(5, population))
+    given = with_sizes(given, max_evals)
     return Campaign(
         config=args.config,
         out=args.out,

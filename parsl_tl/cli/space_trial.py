@@ -23,13 +23,11 @@ def run_space_trial(args: argparse.Namespace) -> int:
             f"no space is named that could be tried for {args.problem!r}; write "
             f"parsl-tl spaces NAME --problem {args.problem}"
         )
-    from parsl_tl.lazy_keras import load_lazily
     from parsl_tl.problems import get_problem
     from parsl_tl.spaces import get_space
     from parsl_tl.spaces.registry import arguments_for
     from parsl_tl.training.space_trial import try_space
 
-    load_lazily()
     problem = get_problem(args.problem, **parse_pairs(args.problem_arg))
     given = arguments_for(args.name, parse_pairs(args.arg), problem.input_shape)
     trial = try_space(problem, get_space(args.name, **given), args.draws, seed=args.seed)

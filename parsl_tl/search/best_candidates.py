@@ -80,10 +80,7 @@ class BestCandidates:
                 row["model_id"],
                 float(row["objective"]),
                 row["architecture"],
-                {
-                    "arch_seq": list(map(int, row["arch_seq"])),
-                    "model_id": int(row["model_id"], 16),
-                },
+                job_of(row),
             )
             for row in distinct.head(top).to_dict("records")
         ]
@@ -116,6 +113,14 @@ class BestCandidates:
         place = CampaignKernel(config, max_workers, kernel, "all", None)
         with place.running(run_dir) as running:
             run_calls(running, calls, done)
+
+
+def job_of(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Returns the job of a row of a campaign's results, as ``run_transfer_trainer`` takes it."""
+    return {
+        "arch_seq": list(map(int, row["arch_seq"])),
+        "model_id": int(row["model_id"], 16),
+    }
 
 
 def run_calls(

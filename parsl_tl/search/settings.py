@@ -53,6 +53,17 @@ def _with_policy(training: Mapping[str, Any], inherit: str) -> dict[str, Any]:
     return {**training, "inherit": inherit}
 
 
+def with_sizes(values: Mapping[str, Any], max_evals: int) -> dict[str, Any]:
+    """Returns settings with the sizes of population and tournaments that fit a short search.
+
+    Args:
+        values: settings, or some of them; sizes that they have stay as they are.
+        max_evals: evaluations of the search.
+    """
+    population = values.get("population_size", max(2, min(50, max_evals // 3)))
+    return {"population_size": population, "sample_size": min(5, population), **values}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CampaignSettings:
     """Everything that defines a campaign's results, apart from where it runs.

@@ -14,7 +14,7 @@ import numpy as np
 
 from parsl_tl.errors import CampaignError, ParslTLError
 from parsl_tl.reporting.files import replace_file
-from parsl_tl.search.best_candidates import Call, run_calls
+from parsl_tl.search.best_candidates import Call, job_of, run_calls
 from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.journal import read_whole_lines
@@ -22,6 +22,7 @@ from parsl_tl.search.model_storage import storage_for
 from parsl_tl.search.results import best_first
 from parsl_tl.search.retraining import Retraining
 from parsl_tl.search.scoring import evaluate_best
+from parsl_tl.search.settings import with_sizes
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.study.measures import best_so_far, compare, correlations, row_at, seconds_to
 from parsl_tl.study.settings import BASELINE, Case, StudySettings
@@ -103,12 +104,13 @@ class Study:
             ParslTLError: a case that cannot be searched.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _SETTINGS).write_text(self.settings.as_json())
+        write = partial(Path.write_text, data=self.settings.as_json())
+        replace_file(self.folder / _SETTINGS, write)
         for name, rows in ((_LOG, self._rows), (_CHILDREN, self._children)):
             # Without what a killed run has half written.
             write = partial(Path.write_text, data="".join(map(_line, rows)))
             replace_file(self.folder / name, write)
-        done = {(row["case"], row["policy"], row["seed"]) for row in self._rows}
+        done = set(map(_key_of, self._rows))
         left = [key for key in self._keys() if _key(*key) not in done]
         of_children = [pair for pair in self._pairs() if not self._has_children(*pair)]
         if not left and not of_children:
@@ -217,8 +219,6 @@ class Study:
         if (folder / "config.json").exists():
             return Campaign.resume(folder, kernel=kernel)
         evals = case.max_evals or self.settings.max_evals
-        population = max(2, min(50, evals // 3))
-        sizes = {"population_size": population, "sample_size": min(5, population)}
         return Campaign(
             case.problem,
             case.space,
@@ -227,7 +227,7 @@ class Study:
             problem_args=case.problem_args,
             space_args=case.space_args,
             training={**case.training, "inherit": policy},
-            **{"keep_best": _KEEP_BEST, **sizes, **case.search, "seed": seed},
+            **{"keep_best": _KEEP_BEST, **with_sizes(case.search, evals), "seed": seed},
         )
 
     def _run_campaign(
@@ -331,8 +331,7 @@ class Study:
             )
             for row in frame.iloc[sorted(drawn)].to_dict("records"):
                 model_id = row["model_id"]
-                job = {"arch_seq": list(map(int, row["arch_seq"])), "model_id": int(model_id, 16)}
-                calls[model_id] = (run_base_trainer, (job,), shared)
+                calls[model_id] = (run_base_trainer, (job_of(row),), shared)
                 about[model_id] = {
                     "case": case.name,
                     "policy": policy,

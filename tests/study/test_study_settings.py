@@ -4,6 +4,7 @@ import pytest
 
 from parsl_tl.cli.program import main
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.search.settings import with_sizes
 from parsl_tl.study import Case, Study, StudySettings
 
 FILE = """
@@ -88,3 +89,9 @@ def test_a_study_is_carried_on_with_its_own_settings_only(tmp_path):
     other = StudySettings(cases=settings.cases, seeds=(1,))
     with pytest.raises(Exception, match="has other settings"):
         Study(tmp_path, other)
+
+
+def test_tournaments_are_no_larger_than_a_population_that_is_given():
+    assert with_sizes({}, 48) == {"population_size": 16, "sample_size": 5}
+    assert with_sizes({"population_size": 4}, 48) == {"population_size": 4, "sample_size": 4}
+    assert with_sizes({"sample_size": 2}, 3) == {"population_size": 2, "sample_size": 2}
