@@ -58,6 +58,13 @@ def add_study_command(subparsers: Any) -> None:
         help="freeze, freeze:0.5, thaw:2, thaw-down:1, slow:0.1 or module:Class of your own "
         "(freeze thaw:2); scratch is always there",
     )
+    what.add_argument(
+        "--peers",
+        nargs="+",
+        metavar="PEER",
+        help="searches of other libraries to compare with, from scratch at the same CPU seconds: "
+        "deephyper-evolution, optuna-tpe, keras-tuner-random, keras-tuner-bayesian (none)",
+    )
     what.add_argument("--seeds", type=int, nargs="+", metavar="N", help="one search each (0 to 4)")
     what.add_argument("--max-evals", type=positive_int, help="evaluations of each search (48)")
     what.add_argument(

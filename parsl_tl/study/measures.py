@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -65,6 +65,36 @@ def row_at(curve: pd.DataFrame, column: str, most: float) -> Mapping[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
+def within_budget(results: pd.DataFrame, seconds: float) -> pd.DataFrame:
+    """Returns the evaluations that had ended within so many processor seconds; one at least."""
+    return results.head(int(row_at(best_so_far(results), "cpu_seconds", seconds)["evaluation"]))
+
+
+def figures_of(
+    results: pd.DataFrame, evaluations: int, baseline: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Returns what a search reached, and what it spent.
+
+    Args:
+        results: of its evaluations, in the order in which they ended.
+        evaluations: after which searches are compared.
+        baseline: the same of the baseline, whose ``cpu_seconds`` are the budget; None for itself.
+    """
+    curve = best_so_far(results)
+    spent = float(curve["cpu_seconds"].iloc[-1])
+    budget = spent if baseline is None else float(baseline["cpu_seconds"])
+    within = row_at(curve, "cpu_seconds", budget)
+    goal = within["objective"] if baseline is None else baseline["equal_cpu"]
+    return {
+        "evaluations": len(results),
+        "failed": int(results["objective"].isna().sum()),
+        "cpu_seconds": spent,
+        "equal_evals": row_at(curve, "evaluation", evaluations)["objective"],
+        "equal_cpu": within["objective"],
+        "seconds_ratio": seconds_to(curve, goal) / budget,
+    }
+
+
 def seconds_to(curve: pd.DataFrame, value: float) -> float:
     """Returns the processor seconds after which a value was reached; infinity for never."""
     reached = curve[curve["objective"] >= value]
@@ -84,29 +114,65 @@ def compare(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
         baseline, ``difference`` of the two by seed, Student's interval of its mean (``low``,
         ``high``; NaN for a single seed), ``seeds``, and ``verdict``: better, worse or alike.
     """
+    columns = {name: (name, name) for name in COMPARED if name in frame}
+    return _paired(frame, BASELINE, columns, confidence).rename(columns={"other": "baseline"})
+
+
+def beside_peers(frame: pd.DataFrame, peers: Sequence[str], confidence: float) -> pd.DataFrame:
+    """Compares each policy with each search of another library, seed by seed.
+
+    Args:
+        frame: as ``compare`` takes it.
+        peers: their names among the policies.
+        confidence: of the intervals.
+
+    Returns:
+        A row for each case, policy, ``peer`` and value: ``equal_cpu``; ``scratch_test``, the
+        architectures that were found, both trained from scratch; ``inherited_test``, the model that
+        the policy found, trained on, beside the peer's, trained from scratch. The other columns
+        are those of ``compare``, with ``other`` for the peer's mean.
+    """
+    import pandas as pd
+
+    columns = {
+        "equal_cpu": ("equal_cpu", "equal_cpu"),
+        "scratch_test": ("scratch_test", "scratch_test"),
+        "inherited_test": ("inherited_test", "scratch_test"),
+    }
+    columns = {name: pair for name, pair in columns.items() if set(pair) <= set(frame)}
+    found = []
+    for peer in peers:
+        own = frame[~frame["policy"].isin(peers) | (frame["policy"] == peer)]
+        found.append(_paired(own, peer, columns, confidence).assign(peer=peer))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _paired(
+    frame: pd.DataFrame, other: str, columns: Mapping[str, tuple[str, str]], confidence: float
+) -> pd.DataFrame:
+    """Pairs each policy's campaigns with another's, by case and seed."""
     import pandas as pd
 
     rows = []
-    columns = [name for name in COMPARED if name in frame]
     for case, of_case in frame.groupby("case", sort=False):
         by_seed = of_case.set_index("seed")
-        baseline = by_seed[by_seed["policy"] == BASELINE]
+        others = by_seed[by_seed["policy"] == other]
         for policy in dict.fromkeys(by_seed["policy"]):
             own = by_seed[by_seed["policy"] == policy]
-            for column in columns if policy != BASELINE else []:
-                pairs = pd.concat([own[column], baseline[column]], axis=1, keys=["own", "base"])
+            for name, (column, of_other) in columns.items() if policy != other else ():
+                pairs = pd.concat([own[column], others[of_other]], axis=1, keys=["own", "other"])
                 pairs = pairs.astype(float).dropna()
                 if pairs.empty:
                     continue
-                difference = (pairs["own"] - pairs["base"]).to_numpy()
+                difference = (pairs["own"] - pairs["other"]).to_numpy()
                 interval = student_interval(difference, confidence)
                 rows.append(
                     {
                         "case": case,
                         "policy": policy,
-                        "value": column,
+                        "value": name,
                         "mean": pairs["own"].mean(),
-                        "baseline": pairs["base"].mean(),
+                        "other": pairs["other"].mean(),
                         "difference": interval.mean,
                         "low": interval.low,
                         "high": interval.high,

@@ -43,6 +43,8 @@ def write_report(study: Study) -> list[Path]:
         *write_table(curves, folder, "study_curves"),
         *write_table(comparison, folder, "study_comparison"),
     ]
+    if not study.beside_peers.empty:
+        files += write_table(study.beside_peers, folder, "study_peers")
     if not study.children.empty:
         files += write_table(study.children, folder, "study_children")
         files += write_table(study.correlations, folder, "study_correlations")
@@ -58,6 +60,7 @@ def write_report(study: Study) -> list[Path]:
 def sentences(study: Study) -> list[str]:
     """Says for each case, in one sentence each, what transfer brought."""
     comparison, results = study.comparison, study.results
+    comparison = comparison[~comparison["policy"].isin(study.settings.peers)]
     return [
         _sentence(str(case), group, results[results["case"] == case])
         for case, group in comparison.groupby("case", sort=False)
@@ -84,6 +87,10 @@ def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
             f"(*: beyond its {study.settings.confidence:.0%} interval)"
         )
         tables.append((title, table[order].reset_index()))
+    peers = study.beside_peers
+    if not peers.empty:
+        table = peers[["case", "policy", "peer", "value", "mean", "other", "difference", "verdict"]]
+        tables.append(("Beside other libraries, at equal CPU seconds", table))
     found = study.correlations
     if not found.empty:
         table = found[["case", "policy", "children", "difference"]].assign(
@@ -170,6 +177,8 @@ def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
     tables = [("Policies beside scratch, paired by seed", comparison.replace({"value": COMPARED}))]
     if not study.correlations.empty:
         tables.append(("Children trained twice: is their ranking fair?", study.correlations))
+    if not study.beside_peers.empty:
+        tables.append(("Beside other libraries, at equal CPU seconds", study.beside_peers))
     results = study.results.drop(columns=["winner", "note"], errors="ignore")
     tables.append(("Every campaign", results))
     images = "".join(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.study.peers import check_peers
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import read_inheritance
 
@@ -62,6 +63,7 @@ class StudySettings:
     Attributes:
         cases: problems with spaces.
         policies: inheritance policies; ``"scratch"`` is always one of them.
+        peers: searches of other libraries, from scratch; see ``parsl_tl.study.peers.PEERS``.
         seeds: of the searches; the n-th campaigns of all policies start alike.
         max_evals: evaluations of each campaign.
         most_evals: evaluations of a campaign that has processor seconds left, as a multiple.
@@ -75,6 +77,7 @@ class StudySettings:
 
     cases: tuple[Case, ...]
     policies: tuple[str, ...] = (BASELINE, "freeze", "thaw:2")
+    peers: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     max_evals: int = 48
     most_evals: float = 4.0
@@ -93,6 +96,9 @@ class StudySettings:
                 raise InvalidValueError(f"each {what} must be named once, not {list(values)}")
         for policy in self.policies:
             read_inheritance(policy)
+        if len(set(self.peers)) < len(self.peers):
+            raise InvalidValueError(f"each peer must be named once, not {list(self.peers)}")
+        check_peers(self.peers)
         for name, least in (("max_evals", 1), ("most_evals", 1), ("retrain_epochs", 0)):
             if getattr(self, name) < least:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; at least {least}")
@@ -116,7 +122,8 @@ class StudySettings:
             for name in ("name", "problem", "space"):
                 if name not in case:
                     raise InvalidValueError(f"a case lacks its {name}: {case}")
-        lists = {name: tuple(values[name]) for name in ("policies", "seeds") if name in values}
+        names = ("policies", "peers", "seeds")
+        lists = {name: tuple(values[name]) for name in names if name in values}
         return cls(**{**values, **lists, "cases": tuple(Case(**case) for case in cases)})
 
     @classmethod

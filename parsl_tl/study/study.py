@@ -10,23 +10,32 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from parsl_tl.errors import CampaignError, ParslTLError
 from parsl_tl.reporting.files import replace_file
-from parsl_tl.search.best_candidates import Call, job_of, run_calls
+from parsl_tl.search.best_candidates import run_calls
 from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.search.model_storage import storage_for
-from parsl_tl.search.results import best_first
+from parsl_tl.search.results import best_first, write_results
 from parsl_tl.search.retraining import Retraining
 from parsl_tl.search.scoring import evaluate_best
 from parsl_tl.search.settings import with_sizes
 from parsl_tl.search.shared_parameters import shared_parameters
-from parsl_tl.study.measures import best_so_far, compare, correlations, row_at, seconds_to
+from parsl_tl.spaces import get_space
+from parsl_tl.spaces.hyperparameters import with_hyperparameters
+from parsl_tl.study.children import children_to_train
+from parsl_tl.study.measures import (
+    beside_peers,
+    best_so_far,
+    compare,
+    correlations,
+    figures_of,
+    within_budget,
+)
+from parsl_tl.study.peers import Budget, make_peer, run_peer
 from parsl_tl.study.settings import BASELINE, Case, StudySettings
-from parsl_tl.training import run_base_trainer
+from parsl_tl.training.retrain import retrain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +129,8 @@ class Study:
         with place.running(self.folder / "parsl") as running:
             for case, policy, seed in left:
                 told(len(self._rows) / total, f"{case.name}, {policy}, seed {seed}")
-                self._append(self._rows, _LOG, self._run_campaign(case, policy, seed, running))
+                search = self._run_peer if policy in self.settings.peers else self._run_campaign
+                self._append(self._rows, _LOG, search(case, policy, seed, running))
             for case, policy in of_children:
                 told(1.0, f"children of {case.name}, {policy}, from scratch")
                 self._train_children(case, policy, running)
@@ -146,6 +156,12 @@ class Study:
     def comparison(self) -> pd.DataFrame:
         """Each policy beside the baseline; see ``parsl_tl.study.measures.compare``."""
         return compare(self.results, self.settings.confidence)
+
+    @property
+    def beside_peers(self) -> pd.DataFrame:
+        """Each policy beside each peer; see ``parsl_tl.study.measures.beside_peers``."""
+        settings = self.settings
+        return beside_peers(self.results, settings.peers, settings.confidence)
 
     @property
     def children(self) -> pd.DataFrame:
@@ -187,6 +203,8 @@ class Study:
                 # By turns, so that none always has the machine at the same time.
                 for place in range(len(others)):
                     yield case, others[(place + number) % len(others)], seed
+                for peer in self.settings.peers:
+                    yield case, peer, seed
 
     def _pairs(self) -> Iterator[tuple[Case, str]]:
         for case in self.settings.cases:
@@ -212,7 +230,12 @@ class Study:
         return self.folder / "campaigns" / case.name / name / str(seed)
 
     def _results_of(self, case: Case, policy: str, seed: int) -> pd.DataFrame:
-        return Campaign.resume(self._folder_of(case, policy, seed)).results
+        folder = self._folder_of(case, policy, seed)
+        if policy not in self.settings.peers:
+            return Campaign.resume(folder).results
+        import pandas as pd
+
+        return pd.read_parquet(folder / "results.parquet")
 
     def _campaign(self, case: Case, policy: str, seed: int, kernel: DataFlowKernel) -> Campaign:
         folder = self._folder_of(case, policy, seed)
@@ -240,26 +263,46 @@ class Study:
         results = campaign.search(evals)
         if baseline is not None:
             results = self._spend(campaign, results, budget, int(evals * self.settings.most_evals))
-        curve = best_so_far(results)
-        within = row_at(curve, "cpu_seconds", budget)
-        goal = within["objective"] if baseline is None else baseline["equal_cpu"]
-        spent = float(curve["cpu_seconds"].iloc[-1])
-        row = {
-            "case": case.name,
-            "policy": policy,
-            "seed": seed,
-            "evaluations": len(results),
-            "failed": int(results["objective"].isna().sum()),
-            "cpu_seconds": spent,
-            "equal_evals": row_at(curve, "evaluation", evals)["objective"],
-            "equal_cpu": within["objective"],
-            "seconds_ratio": seconds_to(curve, goal) / (spent if baseline is None else budget),
-        }
-        ranked = best_first(results.head(int(within["evaluation"])))
+        key = {"case": case.name, "policy": policy, "seed": seed}
+        row = {**key, **self._figures(case, seed, results)}
+        ranked = best_first(within_budget(results, budget))
         if ranked.empty:
             return {**row, "note": "no evaluation succeeded within the budget"}
         winner = str(ranked["model_id"].iloc[0])
         return {**row, "winner": winner, **self._judge(campaign, winner, kernel)}
+
+    def _run_peer(self, case: Case, peer: str, seed: int, kernel: DataFlowKernel) -> dict[str, Any]:
+        """Searches with another library; one that was interrupted begins again."""
+        baseline = self._row(case.name, BASELINE, seed)
+        assert baseline is not None  # it comes first
+        campaign = Campaign.resume(self._folder_of(case, BASELINE, seed))
+        own, evals = campaign.settings, case.max_evals or self.settings.max_evals
+        budget = Budget(evals, baseline["cpu_seconds"], int(evals * self.settings.most_evals))
+        sizes = own.population_size, own.sample_size
+        space = with_hyperparameters(get_space(own.space, **own.space_args), own.hyperparameters)
+        searcher = make_peer(peer, space, seed, *sizes)
+        shared = shared_parameters(own, storage_for(own, campaign.folder))
+        results = run_peer(searcher, shared, budget, kernel)
+        folder = self._folder_of(case, peer, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_results(results, folder)
+        key = {"case": case.name, "policy": peer, "seed": seed}
+        row = {**key, **self._figures(case, seed, results)}
+        ranked = best_first(within_budget(results, budget.seconds))
+        if ranked.empty or not self.settings.retrain_epochs:
+            return row
+        job = {"arch_seq": list(map(int, ranked["arch_seq"].iloc[0]))}
+        epochs = {"start": "scratch", "epochs": self.settings.retrain_epochs}
+        outcome: dict[str, Any] = {}
+        run_calls(kernel, {0: (retrain, (job, shared), epochs)}, lambda _, got: outcome.update(got))
+        sign, test = _test_metric(campaign)
+        row["scratch_valid"] = _value(outcome.get("objective"))
+        row["scratch_test"] = sign * _value(outcome.get(test))
+        return {**row, **({"note": outcome["error"]} if "error" in outcome else {})}
+
+    def _figures(self, case: Case, seed: int, results: pd.DataFrame) -> dict[str, Any]:
+        evals = case.max_evals or self.settings.max_evals
+        return figures_of(results, evals, self._row(case.name, BASELINE, seed))
 
     def _spend(
         self, campaign: Campaign, results: pd.DataFrame, budget: float, most: int
@@ -279,9 +322,7 @@ class Study:
     def _judge(self, campaign: Campaign, winner: str, kernel: DataFlowKernel) -> dict[str, Any]:
         """Tests the winner as it was found, and trained fully from either start."""
         judged: dict[str, Any] = {}
-        objective = campaign.settings.training.get("objective") or campaign.problem.objective
-        sign, name = (-1, objective[1:]) if objective.startswith("-") else (1, objective)
-        test = f"test_{name.removeprefix('val_')}"
+        sign, test = _test_metric(campaign)
         try:
             found = evaluate_best(campaign.folder, 1, kernel=kernel, models=[winner])
             judged["found_test"] = sign * _value(found.iloc[0].get(test))
@@ -299,51 +340,31 @@ class Study:
 
     def _train_children(self, case: Case, policy: str, kernel: DataFlowKernel) -> None:
         """Trains children of a policy from scratch, with the recipe of the search."""
-        calls, about = self._children_of(case, policy)
+        folders = [self._folder_of(case, policy, seed) for seed in self.settings.seeds]
+        calls, about = children_to_train(folders, self.settings.children)
         known = {row.get("model_id") for row in self._children if _is_of(row, case, policy)}
 
         def keep(model_id: str, outcome: Mapping[str, Any]) -> None:
             objective = outcome.get("objective")
             scratch = objective if isinstance(objective, float) else math.nan
-            self._append(self._children, _CHILDREN, {**about[model_id], "scratch": scratch})
+            key = {"case": case.name, "policy": policy, "model_id": model_id}
+            row = {**key, **about[model_id], "scratch": scratch}
+            self._append(self._children, _CHILDREN, row)
 
         run_calls(kernel, {name: calls[name] for name in calls if name not in known}, keep)
         end = {"case": case.name, "policy": policy, "complete": True}
         self._append(self._children, _CHILDREN, end)
 
-    def _children_of(
-        self, case: Case, policy: str
-    ) -> tuple[dict[str, Call], dict[str, dict[str, Any]]]:
-        calls: dict[str, Call] = {}
-        about: dict[str, dict[str, Any]] = {}
-        random = np.random.default_rng(0)
-        for number, seed in enumerate(self.settings.seeds):
-            campaign = Campaign.resume(self._folder_of(case, policy, seed))
-            frame = campaign.results
-            if "layers_transferred" not in frame:
-                continue
-            frame = frame[frame["objective"].notna() & (frame["layers_transferred"] > 0)]
-            seeds_left = len(self.settings.seeds) - number
-            wanted = math.ceil((self.settings.children - len(calls)) / seeds_left)
-            drawn = random.permutation(len(frame))[:wanted]
-            shared = shared_parameters(
-                campaign.settings, storage_for(campaign.settings, campaign.folder)
-            )
-            for row in frame.iloc[sorted(drawn)].to_dict("records"):
-                model_id = row["model_id"]
-                calls[model_id] = (run_base_trainer, (job_of(row),), shared)
-                about[model_id] = {
-                    "case": case.name,
-                    "policy": policy,
-                    "model_id": model_id,
-                    "share": row["layers_transferred"] / row["layers_total"],
-                    "transferred": row["objective"],
-                }
-        return calls, about
-
 
 def _read(path: Path) -> list[dict[str, Any]]:
     return [dict(row) for row in read_whole_lines(path)[0]] if path.exists() else []
+
+
+def _test_metric(campaign: Campaign) -> tuple[int, str]:
+    """Returns the sign of a campaign's objective, and its name on the test part."""
+    objective = campaign.settings.training.get("objective") or campaign.problem.objective
+    sign, name = (-1, objective[1:]) if objective.startswith("-") else (1, objective)
+    return sign, f"test_{name.removeprefix('val_')}"
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ OPTIONS = [
     *("--problem", "digits", "--problem-arg", "test=0.2"),
     *("--space", "feed-forward", "--space-arg", "num_layers=2", "--train", "epochs=1"),
     *("--policies", "thaw:1", "--seeds", "0", "--max-evals", "4"),
-    *("--retrain-epochs", "1", "--children", "1"),
+    *("--retrain-epochs", "1", "--children", "1", "--peers", "deephyper-evolution"),
 ]
 
 
@@ -43,14 +43,19 @@ def test_a_study_that_was_killed_is_carried_on(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     study = Study(folder)
     results = study.results
-    assert results["policy"].tolist() == ["scratch", "thaw:1"]
+    assert results["policy"].tolist() == ["scratch", "thaw:1", "deephyper-evolution"]
     assert results.iloc[0]["winner"] == first["winner"]
     assert results["evaluations"].between(4, 16).all()
     scratch = results.iloc[0]
     assert scratch["cpu_seconds"] > 0
     assert 0 < scratch["seconds_ratio"] <= 1
     tests = results[["found_test", "inherited_test", "scratch_test"]].to_numpy(float)
-    assert np.logical_and(tests > 0, tests <= 1).all()
+    # A peer's search keeps no models: its winner is trained from scratch only.
+    assert np.isnan(tests[2]).tolist() == [True, True, False]
+    known = tests[~np.isnan(tests)]
+    assert np.logical_and(known > 0, known <= 1).all()
+    assert set(study.beside_peers["value"]) == {"equal_cpu", "scratch_test", "inherited_test"}
+    assert set(study.beside_peers["peer"]) == {"deephyper-evolution"}
     assert study.comparison["seeds"].eq(1).all()
     assert len(study.children) == 1
     assert study.children["share"].between(0, 1, inclusive="right").all()

@@ -1,0 +1,50 @@
+"""Which children of finished campaigns are trained once more, from scratch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parsl_tl.search.best_candidates import Call, job_of
+from parsl_tl.search.campaign import Campaign
+from parsl_tl.search.model_storage import storage_for
+from parsl_tl.search.shared_parameters import shared_parameters
+from parsl_tl.training import run_base_trainer
+
+
+def children_to_train(
+    folders: Sequence[Path], count: int
+) -> tuple[dict[str, Call], dict[str, dict[str, Any]]]:
+    """Draws children that inherited something, about as many of each campaign.
+
+    Args:
+        folders: of campaigns that differ in nothing but their seeds.
+        count: children in all, at most.
+
+    Returns:
+        By model id: the call that trains a child from scratch by its search's recipe; and the
+        ``share`` of its layers with weights that came over, and its objective as it was found,
+        ``transferred``.
+    """
+    calls: dict[str, Call] = {}
+    about: dict[str, dict[str, Any]] = {}
+    random = np.random.default_rng(0)
+    for number, folder in enumerate(folders):
+        campaign = Campaign.resume(folder)
+        frame = campaign.results
+        if "layers_transferred" not in frame:
+            continue
+        frame = frame[frame["objective"].notna() & (frame["layers_transferred"] > 0)]
+        wanted = math.ceil((count - len(calls)) / (len(folders) - number))
+        drawn = random.permutation(len(frame))[:wanted]
+        shared = shared_parameters(campaign.settings, storage_for(campaign.settings, folder))
+        for row in frame.iloc[sorted(drawn)].to_dict("records"):
+            model_id = row["model_id"]
+            calls[model_id] = (run_base_trainer, (job_of(row),), shared)
+            share = row["layers_transferred"] / row["layers_total"]
+            about[model_id] = {"share": share, "transferred": row["objective"]}
+    return calls, about
