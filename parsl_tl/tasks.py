@@ -68,17 +68,6 @@ def evaluation_app(
     return _app(run_packed, executors, kernel)
 
 
-def present() -> None:
-    """Does nothing; that it comes back says that the executor has a worker."""
-
-
-def presence_app(
-    executors: Executors = "all", kernel: DataFlowKernel | None = None
-) -> Callable[..., Any]:
-    """Makes the app ``() -> AppFuture`` of None."""
-    return _app(present, executors, kernel)
-
-
 def base_training_app(
     executors: Executors = "all", kernel: DataFlowKernel | None = None
 ) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from parsl_tl.errors import (
     InfrastructureError,
     InvalidValueError,
 )
+from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.loaded_kernel import loaded_kernel
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.outcome import pack, text_of, unpack
@@ -25,7 +26,6 @@ from parsl_tl.search.evaluation_output import checked_update, failure
 from parsl_tl.search.gathering import GatheringEvaluator
 from parsl_tl.search.running_job import TravellingJob, run_job
 from parsl_tl.search.shared_storage import SharedStorage
-from parsl_tl.search.worker_count import evaluation_executors, num_workers_of
 
 with mpi_left_alone():
     from deephyper.evaluator import Job, JobStatus
@@ -117,7 +117,12 @@ class ParslEvaluator(GatheringEvaluator):
         )
         self._evaluation_timeout = evaluation_timeout
         self._shared = SharedStorage(self._storage, kernel, labels)
-        self._dispatcher = Dispatcher(kernel, capacities_of(kernel, labels), max_losses=max_losses)
+        self._dispatcher = Dispatcher(
+            kernel,
+            capacities_of(kernel, labels),
+            max_losses=max_losses,
+            more_to_come=self._more_to_come,
+        )
 
     def gather(self, type: str, size: int = 1) -> Any:
         """Waits for results, as DeepHyper's evaluators do; an interrupt abandons the others."""
@@ -229,6 +234,11 @@ class ParslEvaluator(GatheringEvaluator):
             logger.info("evaluation %s was cancelled: %s", job.id, text_of(error))
         job.status = JobStatus.CANCELLED
         return output
+
+    def _more_to_come(self) -> bool:
+        """Returns whether the search may submit further jobs; without a limit, it always may."""
+        most = int(self.maximum_num_jobs_submitted)
+        return most <= 0 or self.num_jobs_submitted < most
 
     def _is_over(self) -> bool:
         """Returns whether the search's time is over."""

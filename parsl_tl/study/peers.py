@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.federation.worker_count import num_workers_of
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.outcome import pack, unpack
-from parsl_tl.search.worker_count import num_workers_of
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.suggestions import did_you_mean
 from parsl_tl.tasks import evaluation_app

@@ -138,7 +138,7 @@ def task_runner(where: Where, at_once: int = 1) -> Iterator[TaskRunner]:
 
 def _workers_of(executor: Any) -> float:
     """Counts the workers that an executor may have; infinite where that is not known."""
-    from parsl_tl.search.worker_count import num_workers_of_executor
+    from parsl_tl.federation.worker_count import num_workers_of_executor
 
     is_known = getattr(executor, "provider", None) is not None
     return num_workers_of_executor(executor) if is_known else math.inf

@@ -11,7 +11,7 @@ from parsl.providers import LocalProvider, SlurmProvider
 
 from parsl_tl import ParslEvaluator, load_config
 from parsl_tl.errors import ConfigError
-from parsl_tl.search.worker_count import evaluation_executors, num_workers_of
+from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 
 
 def kernel(*executors):

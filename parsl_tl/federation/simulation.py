@@ -1,0 +1,250 @@
+"""A workflow on sites that need not exist: discrete events, with the router's own decisions."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.federation.placement import Placement, SiteState, WaitingTask, place
+
+Place = Callable[[Sequence[WaitingTask], Sequence[SiteState], bool], Placement | None]
+_REMEMBERED = 32
+# What is looked at of a long queue: the first that can run is given away, and tasks are alike.
+_LOOKED_AT = 4
+
+
+@dataclass(frozen=True)
+class SimulatedSite:
+    """A site.
+
+    Attributes:
+        label: its name.
+        workers: tasks that it runs at a time.
+        speed: units of work that a worker does in a second.
+        starts: when its workers are there, in seconds from the start of the workflow.
+        delay: seconds between a task's end at the site and the driver's hearing of it, and again
+            until the next task is there: the network both ways.
+    """
+
+    label: str
+    workers: int
+    speed: float = 1.0
+    starts: float = 0.0
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a task costs whoever serves all tasks alike, in seconds; 0 for nothing.
+
+    Attributes:
+        driver: of the driver, which handles one result at a time.
+        store: of a server of the model store, for queries and puts of one task.
+        servers: of the store, among which tasks are spread.
+        bandwidth: bytes a second from all sites to the servers together; 0 for no limit.
+        bytes: that a task reads and writes.
+    """
+
+    driver: float = 0.0
+    store: float = 0.0
+    servers: int = 1
+    bandwidth: float = 0.0
+    bytes: float = 0.0
+
+
+class Outcome(NamedTuple):
+    """What came of a simulated workflow.
+
+    Attributes:
+        seconds: until the last task ended.
+        utilization: share of the workers' time, from when they are there to the end, that tasks
+            took, without waiting for driver, network or store.
+        tasks: ended at each site.
+        driver: share of the time in which the driver was busy.
+        store: share of the time in which the servers were busy, on average.
+        network: share of the time in which the network was.
+    """
+
+    seconds: float
+    utilization: float
+    tasks: dict[str, int]
+    driver: float
+    store: float
+    network: float
+
+
+def simulate(
+    sites: Sequence[SimulatedSite],
+    work: Sequence[float],
+    *,
+    costs: Costs = Costs(),  # noqa: B008: frozen
+    place_one: Place = lambda waiting, sites, more: place(waiting, sites, more_to_come=more),
+) -> Outcome:
+    """Runs tasks on sites in simulated time.
+
+    All tasks are known at the start. The driver gives tasks away, and hears of their ends, one at
+    a time; at its end a task goes to the network and the store, and its worker waits for that.
+
+    Args:
+        sites: where tasks run.
+        work: of each task, in units.
+        costs: of what all share.
+        place_one: decides what is given away next: waiting tasks, sites, and whether more is to
+            come than it is shown.
+
+    Raises:
+        InvalidValueError: no site has a worker.
+    """
+    if not any(site.workers > 0 for site in sites):
+        raise InvalidValueError("no site has a worker; give at least one")
+    return _Simulation(sites, work, costs, place_one).run()
+
+
+def at_random(
+    seed: int, sites: Sequence[str]
+) -> Callable[[Sequence[WaitingTask], Sequence[SiteState], bool], Placement | None]:
+    """Returns how Parsl places tasks: at a site that is drawn, whether it is free or not."""
+    draw = random.Random(seed)
+
+    def place_one(
+        waiting: Sequence[WaitingTask], states: Sequence[SiteState], more: bool
+    ) -> Placement | None:
+        return Placement(0, draw.choice(sites)) if waiting else None
+
+    return place_one
+
+
+class _Server:
+    """Serves one task at a time, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.free_at = 0.0
+        self.busy = 0.0
+
+    def serve(self, now: float, seconds: float) -> float:
+        """Returns when a task that comes now is done."""
+        self.free_at = max(now, self.free_at) + seconds
+        self.busy += seconds
+        return self.free_at
+
+
+class _Simulation:
+    def __init__(
+        self, sites: Sequence[SimulatedSite], work: Sequence[float], costs: Costs, place_one: Place
+    ) -> None:
+        self._sites = {site.label: site for site in sites}
+        self._work = deque(enumerate(work))
+        self._costs, self._place_one = costs, place_one
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._now, self._counted = 0.0, 0
+        self._slots = {site.label: 0 for site in sites}
+        # Tasks at each site, by number: when each is expected to end there.
+        self._given: dict[str, dict[int, tuple[float, float]]] = {one: {} for one in self._sites}
+        self._queues: dict[str, deque[tuple[int, float]]] = {one: deque() for one in self._sites}
+        self._at_work = dict.fromkeys(self._sites, 0)
+        self._measured = {one: deque[float](maxlen=_REMEMBERED) for one in self._sites}
+        self._ended = dict.fromkeys(self._sites, 0)
+        self._useful = 0.0
+        self._driver, self._network = _Server(), _Server()
+        self._servers = [_Server() for _ in range(max(1, costs.servers))]
+
+    def run(self) -> Outcome:
+        for site in self._sites.values():
+            self._at(site.starts, lambda site=site: self._site_starts(site))  # type: ignore[misc]
+        self._give_away()
+        while self._events:
+            self._now, _, happen = heapq.heappop(self._events)
+            happen()
+        available = sum(
+            site.workers * max(0.0, self._now - site.starts) for site in self._sites.values()
+        )
+        seconds = self._now or 1.0
+        return Outcome(
+            self._now,
+            self._useful / available if available else 0.0,
+            self._ended,
+            self._driver.busy / seconds,
+            sum(one.busy for one in self._servers) / len(self._servers) / seconds,
+            self._network.busy / seconds,
+        )
+
+    def _at(self, time: float, happen: Callable[[], None]) -> None:
+        self._counted += 1
+        heapq.heappush(self._events, (time, self._counted, happen))
+
+    def _site_starts(self, site: SimulatedSite) -> None:
+        self._slots[site.label] = site.workers
+        self._fill(site)
+        self._give_away()
+
+    def _give_away(self) -> None:
+        while self._work:
+            total = sum(self._slots.values())
+            shown = len(self._work) if len(self._work) <= 4 * total else _LOOKED_AT
+            shown = min(shown, len(self._work))
+            waiting = [WaitingTask(self._work[number][1]) for number in range(shown)]
+            states = [self._state(label) for label in self._sites]
+            found = self._place_one(waiting, states, shown < len(self._work))
+            if found is None:
+                return
+            self._work.rotate(-found.task)
+            number, work = self._work.popleft()
+            self._work.rotate(found.task)
+            site = self._sites[found.site]
+            self._given[site.label][number] = (self._now, work)
+            sent = self._driver.serve(self._now, self._costs.driver / 2) + site.delay
+            self._at(sent, lambda n=number, w=work, s=site: self._arrives(s, n, w))  # type: ignore[misc]
+
+    def _state(self, label: str) -> SiteState:
+        measured, given = self._measured[label], self._given[label]
+        seconds = sum(measured) / len(measured) if measured else None
+
+        def ends() -> list[float]:
+            return [
+                abs(begun + work * (seconds or 0.0) - self._now) for begun, work in given.values()
+            ]
+
+        return SiteState(label, self._slots[label], len(given), seconds, ends)
+
+    def _arrives(self, site: SimulatedSite, number: int, work: float) -> None:
+        self._queues[site.label].append((number, work))
+        self._fill(site)
+
+    def _fill(self, site: SimulatedSite) -> None:
+        """Lets free workers begin what has arrived."""
+        queue = self._queues[site.label]
+        while queue and self._at_work[site.label] < self._slots[site.label]:
+            number, work = queue.popleft()
+            self._at_work[site.label] += 1
+            seconds = work / site.speed
+            self._useful += seconds
+            self._at(
+                self._now + seconds,
+                lambda n=number, w=work: self._stores(site, n, w),  # type: ignore[misc]
+            )
+
+    def _stores(self, site: SimulatedSite, number: int, work: float) -> None:
+        costs, done = self._costs, self._now
+        if costs.bandwidth:
+            done = self._network.serve(done, costs.bytes / costs.bandwidth)
+        if costs.store:
+            done = self._servers[number % len(self._servers)].serve(done, costs.store)
+        self._at(done, lambda: self._ends(site, number, work))
+
+    def _ends(self, site: SimulatedSite, number: int, work: float) -> None:
+        self._at_work[site.label] -= 1
+        self._ended[site.label] += 1
+        self._fill(site)
+        heard = self._driver.serve(self._now + site.delay, self._costs.driver / 2)
+        self._at(heard, lambda: self._heard(site, number, work))
+
+    def _heard(self, site: SimulatedSite, number: int, work: float) -> None:
+        begun, _ = self._given[site.label].pop(number)
+        if work > 0:
+            self._measured[site.label].append((self._now - begun) / work)
+        self._give_away()
