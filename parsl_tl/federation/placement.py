@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -79,10 +78,11 @@ def place(
 ) -> Placement | None:
     """Decides what is to be given away next.
 
-    While more is to come, a free slot is never left idle: the first task that can run at all goes
-    to the site where it takes the shortest time. Of the last tasks, each would end soonest
-    somewhere (list scheduling by earliest completion time, as HEFT does it: Topcuoglu et al., IEEE
-    TPDS 13(3), 2002); who would end sooner by waiting for a busy but faster site waits.
+    The first task that can run on a free slot goes to the site where it takes the shortest time.
+    While more is to come, no slot is left idle. Of the last tasks, none is given to a site if
+    faster ones, busy now, could do all that wait before that site had done one: each then ends
+    where it ends soonest (list scheduling by earliest completion, as HEFT does it: Topcuoglu et
+    al., IEEE TPDS 13(3), 2002).
 
     Args:
         waiting: in the order in which they came.
@@ -96,45 +96,31 @@ def place(
     if not free:
         return None
     unknown = _unknown(sites)
-    # With more tasks than this, every slot is needed.
-    if more_to_come or len(waiting) > 4 * sum(max(0, site.slots) for site in sites):
-        for number, task in enumerate(waiting):
-            usable = [site for site in free if task.runs_on(site.label)]
-            if usable:
-                # Among equals, where most slots are free, so that load spreads.
-                best = min(usable, key=lambda one: (task.seconds(one, unknown), -one.free))
-                return Placement(number, best.label)
-        return None
-    return _earliest(waiting, sites, unknown)
-
-
-def _earliest(
-    waiting: Sequence[WaitingTask], sites: Sequence[SiteState], unknown: float
-) -> Placement | None:
-    """Schedules all that wait, and returns the first task that would start now."""
-    queues = {site.label: _slots_of(site) for site in sites if site.slots > 0}
     for number, task in enumerate(waiting):
-        ends = {
-            site.label: queues[site.label][0] + task.seconds(site, unknown)
-            for site in sites
-            if site.label in queues and task.runs_on(site.label)
-        }
-        if not ends:
+        usable = [site for site in free if task.runs_on(site.label)]
+        if not usable:
             continue
-        free = {site.label: site.free for site in sites}
-        label = min(ends, key=lambda one: (ends[one], -free[one]))
-        if queues[label][0] == 0:
-            return Placement(number, label)
-        heapq.heapreplace(queues[label], ends[label])
+        # Among equals, where most slots are free, so that load spreads.
+        best = min(usable, key=lambda one: (task.seconds(one, unknown), -one.free))
+        if more_to_come or not _should_wait(task, best, sites, len(waiting), unknown):
+            return Placement(number, best.label)
     return None
 
 
-def _slots_of(site: SiteState) -> list[float]:
-    """Returns when each slot is free, as a heap; a site that lost workers has fewer than tasks."""
-    slots = [0.0] * max(0, site.free) + sorted(max(end, 1e-9) for end in site.ends())
-    slots = slots[: site.slots]
-    heapq.heapify(slots)
-    return slots
+def _should_wait(
+    task: WaitingTask, site: SiteState, sites: Sequence[SiteState], waiting: int, unknown: float
+) -> bool:
+    """Whether faster sites would do all that wait before a site had done one task."""
+    seconds, room = task.seconds(site, unknown), 0
+    for other in sites:
+        own = task.seconds(other, unknown)
+        if not task.runs_on(other.label) or not 0 < own < seconds:
+            continue
+        for end in other.ends():
+            room += max(0, int((seconds - end) / own + 1e-9))
+            if room >= waiting:
+                return True
+    return False
 
 
 def _unknown(sites: Sequence[SiteState]) -> float:

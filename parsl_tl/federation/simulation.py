@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.federation.placement import Placement, SiteState, WaitingTask, place
 
-Place = Callable[[Sequence[WaitingTask], Sequence[SiteState], bool], Placement | None]
+Place = Callable[[Sequence[WaitingTask], Sequence[SiteState]], Placement | None]
 _REMEMBERED = 32
-# What is looked at of a long queue: the first that can run is given away, and tasks are alike.
-_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class Costs:
     bytes: float = 0.0
 
 
+NO_COSTS: Final = Costs()
+BY_SPEED: Final[Place] = functools.partial(place, more_to_come=False)
+"""As the router places tasks."""
+
+
 class Outcome(NamedTuple):
     """What came of a simulated workflow.
 
@@ -82,8 +86,8 @@ def simulate(
     sites: Sequence[SimulatedSite],
     work: Sequence[float],
     *,
-    costs: Costs = Costs(),  # noqa: B008: frozen
-    place_one: Place = lambda waiting, sites, more: place(waiting, sites, more_to_come=more),
+    costs: Costs = NO_COSTS,
+    place_one: Place = BY_SPEED,
 ) -> Outcome:
     """Runs tasks on sites in simulated time.
 
@@ -94,8 +98,7 @@ def simulate(
         sites: where tasks run.
         work: of each task, in units.
         costs: of what all share.
-        place_one: decides what is given away next: waiting tasks, sites, and whether more is to
-            come than it is shown.
+        place_one: decides what is given away next.
 
     Raises:
         InvalidValueError: no site has a worker.
@@ -105,15 +108,11 @@ def simulate(
     return _Simulation(sites, work, costs, place_one).run()
 
 
-def at_random(
-    seed: int, sites: Sequence[str]
-) -> Callable[[Sequence[WaitingTask], Sequence[SiteState], bool], Placement | None]:
+def at_random(seed: int, sites: Sequence[str]) -> Place:
     """Returns how Parsl places tasks: at a site that is drawn, whether it is free or not."""
     draw = random.Random(seed)
 
-    def place_one(
-        waiting: Sequence[WaitingTask], states: Sequence[SiteState], more: bool
-    ) -> Placement | None:
+    def place_one(waiting: Sequence[WaitingTask], states: Sequence[SiteState]) -> Placement | None:
         return Placement(0, draw.choice(sites)) if waiting else None
 
     return place_one
@@ -139,6 +138,7 @@ class _Simulation:
     ) -> None:
         self._sites = {site.label: site for site in sites}
         self._work = deque(enumerate(work))
+        self._waiting = deque(WaitingTask(one) for one in work)
         self._costs, self._place_one = costs, place_one
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._now, self._counted = 0.0, 0
@@ -148,6 +148,7 @@ class _Simulation:
         self._queues: dict[str, deque[tuple[int, float]]] = {one: deque() for one in self._sites}
         self._at_work = dict.fromkeys(self._sites, 0)
         self._measured = {one: deque[float](maxlen=_REMEMBERED) for one in self._sites}
+        self._seconds: dict[str, float | None] = dict.fromkeys(self._sites)
         self._ended = dict.fromkeys(self._sites, 0)
         self._useful = 0.0
         self._driver, self._network = _Server(), _Server()
@@ -184,25 +185,19 @@ class _Simulation:
 
     def _give_away(self) -> None:
         while self._work:
-            total = sum(self._slots.values())
-            shown = len(self._work) if len(self._work) <= 4 * total else _LOOKED_AT
-            shown = min(shown, len(self._work))
-            waiting = [WaitingTask(self._work[number][1]) for number in range(shown)]
             states = [self._state(label) for label in self._sites]
-            found = self._place_one(waiting, states, shown < len(self._work))
+            found = self._place_one(self._waiting, states)
             if found is None:
                 return
-            self._work.rotate(-found.task)
-            number, work = self._work.popleft()
-            self._work.rotate(found.task)
+            number, work = self._work[found.task]
+            del self._work[found.task], self._waiting[found.task]
             site = self._sites[found.site]
             self._given[site.label][number] = (self._now, work)
             sent = self._driver.serve(self._now, self._costs.driver / 2) + site.delay
             self._at(sent, lambda n=number, w=work, s=site: self._arrives(s, n, w))  # type: ignore[misc]
 
     def _state(self, label: str) -> SiteState:
-        measured, given = self._measured[label], self._given[label]
-        seconds = sum(measured) / len(measured) if measured else None
+        given, seconds = self._given[label], self._seconds[label]
 
         def ends() -> list[float]:
             return [
@@ -246,5 +241,7 @@ class _Simulation:
     def _heard(self, site: SimulatedSite, number: int, work: float) -> None:
         begun, _ = self._given[site.label].pop(number)
         if work > 0:
-            self._measured[site.label].append((self._now - begun) / work)
+            measured = self._measured[site.label]
+            measured.append((self._now - begun) / work)
+            self._seconds[site.label] = sum(measured) / len(measured)
         self._give_away()
