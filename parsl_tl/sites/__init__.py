@@ -1,0 +1,16 @@
+"""Machines with a scheduler: facts of each, from which its configuration follows."""
+
+from parsl_tl.sites.machine import Machine, Node, numbered
+from parsl_tl.sites.options import with_machine_options
+from parsl_tl.sites.schedulers import Flux, Lsf, PbsPro, Slurm
+
+__all__ = [
+    "Flux",
+    "Lsf",
+    "Machine",
+    "Node",
+    "PbsPro",
+    "Slurm",
+    "numbered",
+    "with_machine_options",
+]
