@@ -1,8 +1,8 @@
 """Anvil (Purdue): nodes of 4 A100 or H100, or of 128 cores, by Slurm.
 
-Facts: Parsl's and Globus Compute's configurations and RCAC's pages, 2026. Unconfirmed: 48 h for gpu,
-and cores and GPUs of the partition ai. Partitions: gpu and ai (shared nodes; their accounts end in
--gpu and -ai), wholenode, shared, debug.
+Facts: Parsl's and Globus Compute's configurations and RCAC's pages, 2026. Unconfirmed: 48 h for
+gpu, and cores and GPUs of the partition ai. Partitions: gpu and ai (shared nodes; their accounts
+end in -gpu and -ai), wholenode, shared, debug.
 """
 
 from parsl_tl.sites import Machine, Node, Slurm, numbered

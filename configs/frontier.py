@@ -1,19 +1,20 @@
 """Frontier (OLCF): nodes of 4 MI250X, which are 8 GPUs, by Slurm.
 
-Facts: OLCF's user documentation as of 22 July 2026; the cores beside each GPU follow from its table,
-without the first of each group, which is the system's. No TensorFlow for its ROCm is on PyPI: Keras'
-backend is PyTorch (JAX works as well). Partition batch: up to 91 nodes for 2 h, 183 for 6 h, more
-for 12 h; extended: 64 nodes, 24 h. For the quality of service `debug` give
+Facts: OLCF's user documentation as of 22 July 2026; the cores beside each GPU follow from its
+table, without the first of each group, which is the system's. No TensorFlow for its ROCm is on
+PyPI: Keras' backend is PyTorch (JAX works as well). Partition batch: up to 91 nodes for 2 h, 183
+for 6 h, more for 12 h; extended: 64 nodes, 24 h. For the quality of service `debug` give
 scheduler_options="#SBATCH --qos=debug".
 """
 
 from parsl_tl.sites import Machine, Node, Slurm, numbered
+from parsl_tl.sites.launchers import srun
 
 MACHINE = Machine(
     name="frontier",
     account="a project",
     # Its nodes are given whole, with all GPUs.
-    scheduler=Slurm(asks_gpus=False),
+    scheduler=Slurm(asks_gpus=False, launcher=srun("{threads}")),
     queue="batch",
     nodes={
         "gpu": Node(

@@ -11,7 +11,7 @@ from parsl_tl.sites import Lsf, Machine, Node, numbered, with_machine_options
 @with_machine_options
 def config(
     *,
-    cores_per_node: int = 1,
+    cores_per_node: int,
     threads_per_core: int = 1,
     gpus_of_node: int = 0,
     accelerator: str = "cuda",

@@ -6,11 +6,12 @@ well). Partitions: standard-g (1024 nodes, 48 h), small-g (4 nodes, 72 h), dev-g
 """
 
 from parsl_tl.sites import Machine, Node, Slurm, numbered
+from parsl_tl.sites.launchers import srun
 
 MACHINE = Machine(
     name="lumi",
     account="a project such as project_465000000",
-    scheduler=Slurm(),
+    scheduler=Slurm(launcher=srun("{threads}")),
     queue="standard-g",
     nodes={
         "gpu": Node(

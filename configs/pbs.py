@@ -1,8 +1,8 @@
 """Any machine with PBS Pro or OpenPBS; options say what its nodes are.
 
 Options beside those of every machine: cores_per_node, threads_per_core, gpus_of_node, accelerator
-(cuda, rocm, xpu), select (what is selected beside cores, such as "ngpus={gpus}"), interface, and mpi
-for blocks of several nodes: mpiexec (MPICH, Cray), mpirun (Open MPI).
+(cuda, rocm, xpu), select (what is selected beside cores, such as "ngpus={gpus}"), interface, and
+mpi for blocks of several nodes: mpiexec (MPICH, Cray), mpirun (Open MPI).
 """
 
 from parsl_tl.errors import ConfigError
@@ -15,7 +15,7 @@ LAUNCHERS = {"mpiexec": mpiexec(), "mpirun": open_mpi()}
 @with_machine_options
 def config(
     *,
-    cores_per_node: int = 1,
+    cores_per_node: int,
     threads_per_core: int = 1,
     gpus_of_node: int = 0,
     accelerator: str = "cuda",

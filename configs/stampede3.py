@@ -2,8 +2,8 @@
 
 Facts: TACC's documentation as of 12 August 2026, and Globus Compute's configuration. Unconfirmed:
 TACC's partitions take no request for GPUs; H100s per node; cores of skx, icx and spr. Partitions:
-h100 (4 nodes), skx (256), icx (32), spr (32), all 48 h; skx-dev (16 nodes, 2 h). pvc has Intel GPUs,
-which this configuration does not know. $SCRATCH is purged after 10 days.
+h100 (4 nodes), skx (256), icx (32), spr (32), all 48 h; skx-dev (16 nodes, 2 h). pvc has Intel
+GPUs, which this configuration does not know. $SCRATCH is purged after 10 days.
 """
 
 from parsl_tl.sites import Machine, Node, Slurm, numbered

@@ -99,7 +99,7 @@ def config_options(name_or_path: str) -> dict[str, Any]:
     Raises:
         ConfigError: see ``load_config``.
     """
-    text, make, options = _read(name_or_path)
+    _, make, options = _read(name_or_path)
     defaults = {
         name: None if parameter.default is parameter.empty else parameter.default
         for name, parameter in inspect.signature(make).parameters.items()

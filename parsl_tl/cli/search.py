@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
+from parsl_tl.cli.config_options import config_of
 from parsl_tl.cli.search_options import MAX_EVALS, add_search_options, search_settings
 from parsl_tl.errors import CampaignError, InfrastructureError
 from parsl_tl.stop_signals import stopping_in_order
@@ -52,7 +53,7 @@ def _search(args: argparse.Namespace) -> int:
     if args.resume:
         campaign = Campaign.resume(
             args.out,
-            args.config,
+            config_of(args),
             max_workers=args.workers,
             store=settings.pop("store"),
             expected={**settings, "max_failed_share": None},
@@ -124,7 +125,7 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     max_evals = args.max_evals or MAX_EVALS
     given = with_sizes(given, max_evals)
     return Campaign(
-        config=args.config,
+        config=config_of(args),
         out=args.out,
         max_workers=args.workers,
         check_data=not args.no_data_check,

@@ -35,13 +35,19 @@ class FluxLauncher(Launcher):  # type: ignore[misc]
         return _FLUX.format(command=command, nodes=nodes_per_block, folder=folder)
 
 
-def srun(overrides: str = "") -> MakeLauncher:
-    """Slurm's; a step has one task a node, with all its hardware threads."""
+def srun(cpus: str = "$SLURM_CPUS_ON_NODE") -> MakeLauncher:
+    """Slurm's; a step has one task a node.
+
+    Args:
+        cpus: of the task: what the job has of a node; ``{threads}`` is what the facts say.
+    """
 
     def make(nodes: int, threads: int, names: tuple[str, ...]) -> Launcher:
         # Since Slurm 22.05, steps do not take over what the job said of cores.
-        own = f"--nodes={nodes} --ntasks-per-node=1 --cpus-per-task={threads} --cpu-bind=none"
-        return SrunLauncher(overrides=f"{own} {overrides}".strip())
+        taken = cpus.format(threads=threads)
+        return SrunLauncher(
+            overrides=f"--nodes={nodes} --ntasks-per-node=1 --cpus-per-task={taken} --cpu-bind=none"
+        )
 
     return make
 

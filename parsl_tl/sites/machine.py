@@ -170,9 +170,7 @@ class Machine:
         environment = self._environment(kind, max(1, kind.cores_of(len(gpus)) // workers))
         _set_backend(environment)
         lines = [
-            *self.setup,
-            # The environment of this process; by its whole path, as jobs may start with another.
-            f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+            *self.first_lines(),
             *exports(environment),
             *(_MPS if mps else ()),
             *([worker_init] if worker_init else []),
@@ -203,6 +201,12 @@ class Machine:
             **_drained(block.walltime, drain_seconds),
         )
         return search_config(executor, run_dir, retries)
+
+    def first_lines(self) -> list[str]:
+        """Returns what a job runs first: the site's lines, and where this environment is."""
+        # By its whole path, as jobs may start with another.
+        folder = shlex.quote(str(Path(sys.executable).parent))
+        return [*self.setup, f"export PATH={folder}:$PATH"]
 
     def address(self) -> str | None:
         """Returns the address that compute nodes reach this machine on, if it has it."""

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from parsl_tl.sites.machine import Node
 
 
+_SRUN = srun()
+_MPIEXEC = on_one_node(mpiexec())
+_OPEN_MPI = on_one_node(open_mpi())
+_FLUX_RUN = flux_run()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """What is asked of a scheduler.
@@ -101,7 +107,7 @@ class Slurm:
     exclusive: bool = True
     asks_gpus: bool = True
     asks_cores: bool = False
-    launcher: MakeLauncher = srun()
+    launcher: MakeLauncher = _SRUN
     cmd_timeout: int = 60
 
     commands = ("sbatch", "squeue", "scancel", "srun")
@@ -141,7 +147,7 @@ class PbsPro:
     """
 
     options: str = ""
-    launcher: MakeLauncher = on_one_node(mpiexec())
+    launcher: MakeLauncher = _MPIEXEC
     cmd_timeout: int = 120
 
     commands = ("qsub", "qstat", "qdel")
@@ -190,7 +196,7 @@ class Lsf:
         redirects: ``bsub`` reads the script from its input.
     """
 
-    launcher: MakeLauncher = on_one_node(open_mpi())
+    launcher: MakeLauncher = _OPEN_MPI
     redirects: bool = True
 
     commands = ("bsub", "bjobs", "bkill")
@@ -221,7 +227,7 @@ class Flux:
         launcher: see ``Scheduler``.
     """
 
-    launcher: MakeLauncher = flux_run()
+    launcher: MakeLauncher = _FLUX_RUN
 
     commands = ("flux",)
 

@@ -17,6 +17,12 @@ from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_back
 logger = logging.getLogger(__name__)
 
 _AMD_DRIVER = Path("/dev/kfd")
+_PINNED_BY = {
+    "cuda": "CUDA_VISIBLE_DEVICES",
+    "rocm": "ROCR_VISIBLE_DEVICES",
+    "xpu": "ZE_AFFINITY_MASK",
+}
+_PINNED = (*_PINNED_BY.values(), "HIP_VISIBLE_DEVICES")
 _lock = threading.Lock()
 _configured = False
 
@@ -51,12 +57,21 @@ def configure_threads(threads: int | None = None) -> bool:
 
 
 def filter_gpus_once() -> None:
-    """Leaves one of the variables that a launcher pins this process to an AMD GPU with.
+    """Leaves one of the variables that a launcher pins this process to a GPU with.
 
-    Parsl sets several. On AMD each filters what the one before has left and numbered anew, so
-    that every GPU but number 0 would be hidden.
+    Parsl sets those of all makers. On AMD each filters what the one before has left and numbered
+    anew, so that every GPU but number 0 would be hidden; and NVIDIA's is another GPU's number
+    where several workers share one. ``PARSL_TL_ACCELERATOR`` says which one counts: ``cuda``,
+    ``rocm`` or ``xpu``; without it, AMD's where its driver is.
     """
-    if _AMD_DRIVER.exists() and os.environ.get("ROCR_VISIBLE_DEVICES"):
+    maker = os.environ.get("PARSL_TL_ACCELERATOR")
+    given = os.environ.get("ROCR_VISIBLE_DEVICES")
+    if maker in _PINNED_BY and "PARSL_WORKER_RANK" in os.environ and given:
+        kept = _PINNED_BY[maker]
+        for variable in _PINNED:
+            os.environ.pop(variable, None)
+        os.environ[kept] = given  # the name as it was configured
+    elif _AMD_DRIVER.exists() and given:
         for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
             os.environ.pop(variable, None)
 
@@ -70,7 +85,7 @@ def visible_gpu() -> str | None:
     names = loaded_gpus()
     if names == []:
         return None
-    for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+    for variable in _PINNED_BY.values():
         if os.environ.get(variable):
             return os.environ[variable]
     return names[0] if names else None

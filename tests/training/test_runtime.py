@@ -78,3 +78,25 @@ def test_an_amd_gpu_is_filtered_once(monkeypatch, tmp_path, is_amd):
     runtime.filter_gpus_once()
     left = [name for name in names if name in os.environ]
     assert left == (["ROCR_VISIBLE_DEVICES"] if is_amd else list(names))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "left"),
+    [
+        ("cuda", {"CUDA_VISIBLE_DEVICES": "1"}),
+        ("rocm", {"ROCR_VISIBLE_DEVICES": "1"}),
+        ("xpu", {"ZE_AFFINITY_MASK": "1"}),
+    ],
+)
+def test_a_worker_keeps_the_name_that_was_configured(monkeypatch, accelerator, left):
+    names = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+    monkeypatch.setenv("PARSL_TL_ACCELERATOR", accelerator)
+    monkeypatch.setenv("PARSL_WORKER_RANK", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # what Parsl makes of it
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    runtime.filter_gpus_once()
+    assert {
+        name: os.environ[name] for name in (*names, "CUDA_VISIBLE_DEVICES") if name in os.environ
+    } == left
+    assert runtime.visible_gpu() == "1"

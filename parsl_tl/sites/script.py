@@ -1,0 +1,107 @@
+"""The batch script of a block, as Parsl would submit it; and one with the driver inside."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from parsl_tl.errors import ConfigError
+
+_MARKS = ("#PBS", "#SBATCH", "#BSUB")
+_FOLDER = "<script_dir>"
+
+
+class _NotSubmitted(Exception):  # noqa: N818 - it is no error
+    """Ends the submission of a block where its script would be written."""
+
+
+class _LaterValues(dict[str, Any]):
+    """What is known once the executor has started stands in angle brackets."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def block_script(executor: Any) -> str:
+    """Returns the script of an executor's first block; nothing is submitted.
+
+    Raises:
+        ConfigError: its blocks are no scripts.
+    """
+    provider = executor.provider
+    found: list[str] = []
+
+    def write(text: str, *rest: Any) -> None:
+        if rest and isinstance(rest[-1], Mapping):  # of a scheduler: template, file, name, values
+            text = Template(text).substitute(jobname=rest[1], **rest[-1])
+        found.append(text)
+        raise _NotSubmitted
+
+    if not hasattr(provider, "_write_submit_script"):
+        raise ConfigError(f"blocks of a {type(provider).__name__} have no script")
+    folder, provider.script_dir = provider.script_dir, _FOLDER
+    provider._write_submit_script = write
+    try:
+        provider.submit(_pool_command(executor), 1, f"parsl.{executor.label}.block-0")
+    except _NotSubmitted:
+        script = found[0].replace(f"{Path.cwd()}/{_FOLDER}", _FOLDER)
+        return re.sub(r"(\.block-0)\.[\d.]*\d", r"\1", script)  # which has the time in its name
+    finally:
+        del provider._write_submit_script
+        provider.script_dir = folder
+    raise ConfigError(f"a {type(provider).__name__} writes no script")
+
+
+def _pool_command(executor: Any) -> str:
+    known = {
+        "debug": "",
+        "max_workers_per_node": f"--max_workers_per_node={executor.max_workers_per_node}",
+        "addresses": executor.address or "<addresses>",
+        "prefetch_capacity": executor.prefetch_capacity,
+        "cores_per_worker": executor.cores_per_worker,
+        "mem_per_worker": executor.mem_per_worker,
+        "poll_period": executor.poll_period,
+        "heartbeat_period": executor.heartbeat_period,
+        "heartbeat_threshold": executor.heartbeat_threshold,
+        "drain_period": executor.drain_period,
+        "cpu_affinity": executor.cpu_affinity,
+        "enable_mpi_mode": "",
+        "mpi_launcher": executor.mpi_launcher,
+        "address_probe_timeout_string": "",
+        "accelerators": " ".join(executor.available_accelerators),
+    }
+    return str(executor.launch_cmd.format_map(_LaterValues(known)).format(block_id=0))
+
+
+def driver_script(executor: Any, command: Sequence[str], lines: Sequence[str] = ()) -> str:
+    """Returns a script for the scheduler that runs a driver inside of its job.
+
+    It asks for what a block would, and runs the command in place of workers; these are started by
+    the driver, on the job's nodes.
+
+    Args:
+        executor: of the configuration with which blocks would be submitted.
+        command: the driver's, with ``inside_job`` for its configuration.
+        lines: what the job runs before.
+
+    Raises:
+        ConfigError: see ``block_script``.
+    """
+    block = block_script(executor).splitlines()
+    asked = [line for line in block if line.split(" ")[0] in _MARKS and not _is_of_a_file(line)]
+    if not asked:
+        raise ConfigError(f"executor {executor.label!r} submits no jobs")
+    folder = ['cd "$PBS_O_WORKDIR"'] if asked[0].startswith("#PBS") else []
+    return "\n".join(["#!/bin/bash", *asked, "", *folder, *lines, shlex.join(command), ""])
+
+
+def _is_of_a_file(line: str) -> bool:
+    """Whether a line names the block's output or the block itself."""
+    words = line.split()
+    return any(word.startswith(("--output", "--error", "--job-name")) for word in words) or words[
+        1:2
+    ] in (["-o"], ["-e"], ["-N"], ["-J"])
