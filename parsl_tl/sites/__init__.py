@@ -1,6 +1,7 @@
 """Machines with a scheduler: facts of each, from which its configuration follows."""
 
-from parsl_tl.sites.machine import Machine, Node, numbered
+from parsl_tl.sites.machine import Machine
+from parsl_tl.sites.node import Node, numbered
 from parsl_tl.sites.options import with_machine_options
 from parsl_tl.sites.schedulers import Flux, Lsf, PbsPro, Slurm
 

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import ConfigError
 from parsl_tl.sites.executor import exports, search_config, search_executor, thread_environment
 from parsl_tl.sites.gpus import affinity_list, share_gpus
+from parsl_tl.sites.node import Node
 from parsl_tl.sites.schedulers import Block, Scheduler
 from parsl_tl.suggestions import did_you_mean
 
@@ -27,58 +28,6 @@ _MPS = (
     'mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"',
     "nvidia-cuda-mps-control -d",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """One type of node.
-
-    Attributes:
-        cores: that workers may use.
-        threads_per_core: hardware threads.
-        gpus: names of the GPUs, as their framework numbers them.
-        accelerator: how a worker is pinned to one: by ``CUDA_VISIBLE_DEVICES``,
-            ``ROCR_VISIBLE_DEVICES`` or ``ZE_AFFINITY_MASK``.
-        gpu_cores: the cores beside each GPU, such as ``("0-7,32-39", ...)``, in order of the GPUs.
-        memory_gb: to be asked for; None where a job gets a node's memory anyway.
-        workers: per node, where not one per GPU or per core.
-        constraint: Slurm's, for such nodes.
-        options: what else asks for such nodes: lines of ``#SBATCH`` or ``#BSUB``, or what PBS
-            selects; ``{gpus}`` stands for the GPUs of a node, ``{all_gpus}`` for those of a job.
-    """
-
-    cores: int
-    threads_per_core: int = 1
-    gpus: tuple[str, ...] = ()
-    accelerator: Literal["cuda", "rocm", "xpu"] | None = None
-    gpu_cores: tuple[str, ...] = ()
-    memory_gb: int | None = None
-    workers: int | None = None
-    constraint: str | None = None
-    options: str = ""
-
-    def __post_init__(self) -> None:
-        if self.accelerator not in (None, "cuda", "rocm", "xpu"):
-            raise ConfigError(f"accelerator={self.accelerator!r} must be cuda, rocm or xpu")
-
-    def threads_of(self, gpus: int) -> int:
-        """Returns the hardware threads that belong to so many GPUs."""
-        return self.cores_of(gpus) * self.threads_per_core
-
-    def cores_of(self, gpus: int) -> int:
-        """Returns the cores that belong to so many GPUs."""
-        return max(1, self.cores * gpus // len(self.gpus)) if self.gpus else self.cores
-
-    def memory_of(self, gpus: int) -> int | None:
-        """Returns the GB that belong to so many GPUs."""
-        if self.memory_gb is None or not self.gpus:
-            return self.memory_gb
-        return max(1, self.memory_gb * gpus // len(self.gpus))
-
-
-def numbered(count: int) -> tuple[str, ...]:
-    """Returns the names of GPUs that are numbered."""
-    return tuple(map(str, range(count)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +153,9 @@ class Machine:
 
     def first_lines(self) -> list[str]:
         """Returns what a job runs first: the site's lines, and where this environment is."""
-        # By its whole path, as jobs may start with another.
+        # Jobs may start without it. It goes last: it may have an mpiexec, which is not the site's.
         folder = shlex.quote(str(Path(sys.executable).parent))
-        return [*self.setup, f"export PATH={folder}:$PATH"]
+        return [*self.setup, f"export PATH=$PATH:{folder}"]
 
     def address(self) -> str | None:
         """Returns the address that compute nodes reach this machine on, if it has it."""

@@ -7,14 +7,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from parsl_tl.errors import ConfigError
 from parsl_tl.sites.launchers import MakeLauncher, flux_run, mpiexec, on_one_node, open_mpi, srun
-
-if TYPE_CHECKING:
-    from parsl_tl.sites.machine import Node
-
+from parsl_tl.sites.node import Node
 
 _SRUN = srun()
 _MPIEXEC = on_one_node(mpiexec())

@@ -4,8 +4,7 @@
 `install(folder)` makes sbatch, squeue, scancel, sacct, srun and qsub, qstat, qdel, mpiexec in a
 folder, each a link to this file; that folder is their state, too. A job is a process that runs the
 script with the scheduler's variables; at its walltime, and when it is cancelled, all of its
-processes are killed, wherever they went. With JOB_SECONDS in the environment, the n-th job ends
-after the n-th number of seconds there, as if that were its walltime; a 0 is for none.
+processes are killed, wherever they went. A job's walltime is over when `expire` says so.
 """
 
 from __future__ import annotations
@@ -41,6 +40,11 @@ def jobs(folder: Path) -> list[dict]:
     return [_read(folder, path.stem) for path in sorted(folder.glob("*.job"), key=_number)]
 
 
+def expire(folder: Path, job: int) -> None:
+    """Lets the walltime of a job be over."""
+    (folder / f"{job}.over").touch()
+
+
 def end_all(folder: Path) -> None:
     """Ends what is left of all jobs."""
     for job in jobs(folder):
@@ -63,13 +67,13 @@ def _write(folder: Path, job: dict) -> None:
 
 def _submit(folder: Path, script: str, options: dict[str, str], variables: dict[str, str]) -> str:
     job = str(len(list(folder.glob("*.job"))) + 1)
+    script = str(Path(script).absolute())
+    options = {"output": f"{folder}/{job}.out", "error": f"{folder}/{job}.err", **options}
     _write(folder, {"id": job, "state": "PENDING", "script": script, "options": options})
-    given = os.environ.get("JOB_SECONDS", "").split()
-    seconds = float(given[int(job) - 1]) if int(job) <= len(given) else 0.0
-    environment = {**os.environ, **variables, _MARK: f"{folder}:{job}"}
+    environment = {**variables, _MARK: f"{folder}:{job}"}
     with open("/dev/null", "r+b") as nothing:
         subprocess.Popen(
-            [sys.executable, __file__, "run", str(folder), job, str(seconds)],
+            [sys.executable, __file__, "run", str(folder), job],
             env=environment,
             stdin=nothing,
             stdout=nothing,
@@ -79,17 +83,16 @@ def _submit(folder: Path, script: str, options: dict[str, str], variables: dict[
     return job
 
 
-def _run(folder: Path, job_id: str, seconds: float) -> None:
+def _run(folder: Path, job_id: str) -> None:
     job = _read(folder, job_id)
     _write(folder, {**job, "state": "RUNNING", "began": time.time()})
     options = job["options"]
     with open(options["output"], "wb") as out, open(options["error"], "wb") as err:
-        process = subprocess.Popen(["bash", job["script"]], stdout=out, stderr=err)
-        try:
-            code = process.wait(seconds or None)
-            state = "FAILED" if code else "COMPLETED"
-        except subprocess.TimeoutExpired:
-            state = "TIMEOUT"
+        home = os.environ["HOME"] if "PBS_NODEFILE" in os.environ else None
+        process = subprocess.Popen(["bash", job["script"]], cwd=home, stdout=out, stderr=err)
+        while process.poll() is None and not (folder / f"{job_id}.over").exists():
+            time.sleep(0.1)
+        state = {None: "TIMEOUT", 0: "COMPLETED"}.get(process.poll(), "FAILED")
     _kill(folder, job_id)
     now = _read(folder, job_id)
     if now["state"] == "RUNNING":
@@ -103,7 +106,7 @@ def _kill(folder: Path, job: str) -> None:
             mark = process.environ().get(_MARK)
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-        if mark == f"{folder}:{job}" and "run" not in process.cmdline()[2:3]:
+        if mark == f"{folder}:{job}" and process.cmdline()[2:3] != ["run"]:
             process.send_signal(signal.SIGKILL)
 
 
@@ -122,15 +125,19 @@ def _directives(script: str, mark: str) -> list[str]:
 
 def sbatch(folder: Path, arguments: list[str]) -> int:
     script = arguments[-1]
-    given = dict(line.removeprefix("--").split("=", 1) for line in _directives(script, "#SBATCH") if "=" in line)
+    given = dict(
+        line.removeprefix("--").split("=", 1)
+        for line in _directives(script, "#SBATCH")
+        if "=" in line
+    )
     cpus = str(len(os.sched_getaffinity(0)))
     variables = {
+        **os.environ,  # jobs of Slurm take it over
         "SLURM_JOB_NUM_NODES": given["nodes"],
         "SLURM_CPUS_ON_NODE": cpus,
         "SLURM_JOB_NAME": given.get("job-name", "sbatch"),
     }
-    options = {"output": "/dev/null", "error": "/dev/null", **given}
-    job = _submit(folder, script, options, variables)
+    job = _submit(folder, script, given, variables)
     print(f"Submitted batch job {job}")
     return 0
 
@@ -153,8 +160,7 @@ def scancel(folder: Path, arguments: list[str]) -> int:
 
 def _ranks(folder: Path, count: int, command: list[str], variable: str) -> int:
     ranks = [
-        subprocess.Popen(command, env={**os.environ, variable: str(rank)})
-        for rank in range(count)
+        subprocess.Popen(command, env={**os.environ, variable: str(rank)}) for rank in range(count)
     ]
     return max(rank.wait() for rank in ranks)
 
@@ -175,9 +181,15 @@ def qsub(folder: Path, arguments: list[str]) -> int:
     nodes = int(re.match(r"-l select=(\d+)", select)[1])
     nodefile = folder / f"nodes.{time.time_ns()}"
     nodefile.write_text("".join(f"node{number}\n" for number in range(nodes)))
-    variables = {"PBS_NODEFILE": str(nodefile), "PBS_O_WORKDIR": str(Path.cwd())}
-    options = {"output": given.get("-o", "/dev/null"), "error": given.get("-e", "/dev/null")}
-    print(_submit(folder, script, {**options, "lines": lines}, variables) + ".stand-in")
+    variables = {
+        "PATH": f"{folder}:/usr/bin:/bin",
+        "HOME": str(folder),
+        "PBS_NODEFILE": str(nodefile),
+        "PBS_O_WORKDIR": str(Path.cwd()),
+    }
+    files = {"output": given.get("-o"), "error": given.get("-e")}
+    options = {name: file for name, file in files.items() if file} | {"lines": lines}
+    print(_submit(folder, script, options, variables) + ".stand-in")
     return 0
 
 
@@ -208,6 +220,6 @@ def mpiexec(folder: Path, arguments: list[str]) -> int:
 if __name__ == "__main__":
     name, where, *rest = sys.argv[1:]
     if name == "run":
-        _run(Path(where), rest[0], float(rest[1]))
+        _run(Path(where), rest[0])
     else:
         sys.exit(globals()[name](Path(where), rest))
