@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import ConfigError
+from parsl_tl.gpu_pinning import GPUS, OF_THE_JOB
 from parsl_tl.sites.executor import exports, search_config, search_executor, thread_environment
 from parsl_tl.sites.gpus import affinity_list, share_gpus
 from parsl_tl.sites.node import Node
@@ -217,7 +218,7 @@ class Machine:
         if backend:
             found["KERAS_BACKEND"] = backend
         if kind.accelerator:
-            found["PARSL_TL_ACCELERATOR"] = kind.accelerator
+            found |= {"PARSL_TL_ACCELERATOR": kind.accelerator, GPUS: OF_THE_JOB}
         return found
 
 

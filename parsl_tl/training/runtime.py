@@ -9,20 +9,13 @@ import logging
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
+from parsl_tl.gpu_pinning import PINNED_BY, filter_gpus_once
 from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_backend
 
 logger = logging.getLogger(__name__)
 
-_AMD_DRIVER = Path("/dev/kfd")
-_PINNED_BY = {
-    "cuda": "CUDA_VISIBLE_DEVICES",
-    "rocm": "ROCR_VISIBLE_DEVICES",
-    "xpu": "ZE_AFFINITY_MASK",
-}
-_PINNED = (*_PINNED_BY.values(), "HIP_VISIBLE_DEVICES")
 _lock = threading.Lock()
 _configured = False
 
@@ -56,26 +49,6 @@ def configure_threads(threads: int | None = None) -> bool:
         return applied
 
 
-def filter_gpus_once() -> None:
-    """Leaves one of the variables that a launcher pins this process to a GPU with.
-
-    Parsl sets those of all makers. On AMD each filters what the one before has left and numbered
-    anew, so that every GPU but number 0 would be hidden; and NVIDIA's is another GPU's number
-    where several workers share one. ``PARSL_TL_ACCELERATOR`` says which one counts: ``cuda``,
-    ``rocm`` or ``xpu``; without it, AMD's where its driver is.
-    """
-    maker = os.environ.get("PARSL_TL_ACCELERATOR")
-    given = os.environ.get("ROCR_VISIBLE_DEVICES")
-    if maker in _PINNED_BY and "PARSL_WORKER_RANK" in os.environ and given:
-        kept = _PINNED_BY[maker]
-        for variable in _PINNED:
-            os.environ.pop(variable, None)
-        os.environ[kept] = given  # the name as it was configured
-    elif _AMD_DRIVER.exists() and given:
-        for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
-            os.environ.pop(variable, None)
-
-
 def visible_gpu() -> str | None:
     """Names the GPU that this process may use, as its launcher set it, or None.
 
@@ -85,7 +58,7 @@ def visible_gpu() -> str | None:
     names = loaded_gpus()
     if names == []:
         return None
-    for variable in _PINNED_BY.values():
+    for variable in PINNED_BY.values():
         if os.environ.get(variable):
             return os.environ[variable]
     return names[0] if names else None

@@ -39,12 +39,13 @@ pbs = scheduler(stand_in_scheduler.PBS)
 
 
 def evaluated(folder):
-    """Returns the block, the node's number and the process of each evaluation."""
+    """Returns the block, the node's number and the GPU of each evaluation."""
     return [line.split() for line in (folder / "evaluated").read_text().splitlines()]
 
 
-def test_a_block_of_slurm_ends_and_the_search_goes_on_in_the_next(slurm, tmp_path):
-    config = load_config("slurm", **OPTIONS)
+def test_a_block_of_slurm_ends_and_the_search_goes_on_in_the_next(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5f1c")  # as Slurm lists it for a job
+    config = load_config("slurm", gpus_of_node=1, **OPTIONS)
     config.strategy_period = 1
     config.executors[0].heartbeat_period = 1
     config.executors[0].heartbeat_threshold = 5
@@ -70,7 +71,9 @@ def test_a_block_of_slurm_ends_and_the_search_goes_on_in_the_next(slurm, tmp_pat
     assert second["state"] == "CANCELLED"  # when the search had ended
     assert not more
     assert first["options"]["ntasks-per-node"] == "1"
-    blocks = [block for block, _, _ in evaluated(tmp_path)]
+    blocks, _, gpus = zip(*evaluated(tmp_path), strict=True)
+    assert set(gpus) == {"GPU-5f1c"}
+    assert first["options"]["gpus-per-node"] == "1"
     assert set(blocks) == {"0", "1"}
     assert len(blocks) <= 9  # one may have ended as the block did, and was done again
 

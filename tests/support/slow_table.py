@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from parsl_tl.gpu_pinning import filter_gpus_once
 from parsl_tl.problems.problem import Problem
 
 
@@ -30,6 +31,7 @@ class SlowTable(Problem):
         raise NotImplementedError  # there is no data
 
     def look_up(self, space, arch_seq):
+        filter_gpus_once()  # as before a framework is loaded
         folder = Path(self.folder)
         rank = os.environ.get("SLURM_PROCID") or os.environ.get("PMI_RANK")
         (folder / f"node.{rank}").touch()
@@ -37,5 +39,6 @@ class SlowTable(Problem):
             time.sleep(0.1)
         time.sleep(self.seconds)
         with open(folder / "evaluated", "a") as file:
-            file.write(f"{os.environ['PARSL_WORKER_BLOCK_ID']} {rank} {os.getpid()}\n")
+            gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+            file.write(f"{os.environ['PARSL_WORKER_BLOCK_ID']} {rank} {gpu}\n")
         return {"objective": float(sum(arch_seq)), "seconds": self.seconds}

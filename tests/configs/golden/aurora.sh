@@ -22,6 +22,7 @@ export TMPDIR=/tmp
 export ZE_FLAT_DEVICE_HIERARCHY=FLAT
 export KERAS_BACKEND=torch
 export PARSL_TL_ACCELERATOR=xpu
+export PARSL_TL_GPUS=of-the-job
 
 export JOBNAME="parsl.aurora.block-0"
 

@@ -21,6 +21,7 @@ export MIOPEN_USER_DB_PATH=/tmp/miopen
 export MIOPEN_CUSTOM_CACHE_DIR=/tmp/miopen
 export KERAS_BACKEND=torch
 export PARSL_TL_ACCELERATOR=rocm
+export PARSL_TL_GPUS=of-the-job
 
 
 export JOBNAME="parsl.frontier.block-0"

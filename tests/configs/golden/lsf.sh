@@ -15,6 +15,7 @@ export TF_NUM_INTRAOP_THREADS=10
 export TF_NUM_INTEROP_THREADS=1
 export TF_CPP_MIN_LOG_LEVEL=2
 export PARSL_TL_ACCELERATOR=cuda
+export PARSL_TL_GPUS=of-the-job
 
 export JOBNAME="parsl.lsf.block-0"
 
@@ -30,7 +31,7 @@ parsl-tl-worker-pool  --max_workers_per_node=6 -a <address> -p 0 -c 1.0 -m None 
 MPIRUN_EOF
 chmod u+x ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
 
-mpirun -np $WORKERCOUNT --map-by ppr:1:node --bind-to none -x PATH -x OMP_NUM_THREADS -x TF_NUM_INTRAOP_THREADS -x TF_NUM_INTEROP_THREADS -x TF_CPP_MIN_LOG_LEVEL -x PARSL_TL_ACCELERATOR /bin/bash ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
+mpirun -np $WORKERCOUNT --map-by ppr:1:node --bind-to none -x PATH -x OMP_NUM_THREADS -x TF_NUM_INTRAOP_THREADS -x TF_NUM_INTEROP_THREADS -x TF_CPP_MIN_LOG_LEVEL -x PARSL_TL_ACCELERATOR -x PARSL_TL_GPUS /bin/bash ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
 
 [[ "1" == "1" ]] && echo "All workers done"
 

@@ -20,6 +20,7 @@ export TF_NUM_INTRAOP_THREADS=16
 export TF_NUM_INTEROP_THREADS=1
 export TF_CPP_MIN_LOG_LEVEL=2
 export PARSL_TL_ACCELERATOR=cuda
+export PARSL_TL_GPUS=of-the-job
 
 
 export JOBNAME="parsl.perlmutter.block-0"

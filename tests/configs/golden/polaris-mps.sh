@@ -22,6 +22,7 @@ export TF_NUM_INTEROP_THREADS=1
 export TF_CPP_MIN_LOG_LEVEL=2
 export TMPDIR=/tmp
 export PARSL_TL_ACCELERATOR=cuda
+export PARSL_TL_GPUS=of-the-job
 export CUDA_MPS_PIPE_DIRECTORY="/tmp/mps-$USER-$$/pipe"
 export CUDA_MPS_LOG_DIRECTORY="/tmp/mps-$USER-$$/log"
 mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"

@@ -21,6 +21,7 @@ export TF_NUM_INTEROP_THREADS=1
 export TF_CPP_MIN_LOG_LEVEL=2
 export TMPDIR=/tmp
 export PARSL_TL_ACCELERATOR=cuda
+export PARSL_TL_GPUS=of-the-job
 
 export JOBNAME="parsl.polaris.block-0"
 
