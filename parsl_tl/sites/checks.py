@@ -160,13 +160,11 @@ def _file_system(folder: Path) -> Finding:
 
 def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
     """Returns the type of the file system that a folder is on, or will be."""
-    path = folder.expanduser().absolute()
-    while not path.exists():
-        path = path.parent
+    path = folder.expanduser().resolve()
     found: tuple[int, str] | None = None
     for line in mounts.read_text().splitlines():
         _, place, kind, *_ = line.split()
-        if path.resolve().is_relative_to(place.replace("\\040", " ")):
+        if path.is_relative_to(place.replace("\\040", " ")):
             found = max(found or (0, ""), (len(place), kind))
     return found[1] if found else None
 
