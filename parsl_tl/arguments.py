@@ -38,6 +38,11 @@ def positive_float(text: str) -> float:
     return value
 
 
+def seconds_or_auto(text: str) -> float | str:
+    """Reads a positive number, or ``auto``."""
+    return text if text == "auto" else positive_float(text)
+
+
 def share(text: str) -> float:
     """Reads a number from 0 to 1."""
     try:

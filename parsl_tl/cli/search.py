@@ -6,8 +6,9 @@ import argparse
 import logging
 import re
 import sys
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDE = 100  # columns of a terminal
+_SECONDS_TO_END = 120.0  # what a search that stops may take to end its workers and write
 _FRONT = 20  # rows at most
 _DATA_ROWS = 40
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
@@ -47,6 +49,7 @@ def _search(args: argparse.Namespace) -> int:
     from parsl_tl.search.settings import NONE_KEEPS_NOTHING
 
     settings = search_settings(args)
+    max_seconds = _seconds_until(args.max_seconds)
     if args.transfer == "none":
         print(f"parsl-tl: warning: {NONE_KEEPS_NOTHING}", file=sys.stderr)
         warnings.filterwarnings("ignore", re.escape(NONE_KEEPS_NOTHING), FutureWarning)
@@ -74,7 +77,7 @@ def _search(args: argparse.Namespace) -> int:
         with progress:
             frame = campaign.search(
                 max_evals,
-                max_seconds=args.max_seconds,
+                max_seconds=max_seconds(),
                 evaluation_timeout=args.timeout,
                 max_losses=args.max_losses,
                 progress=progress,
@@ -103,6 +106,16 @@ def _search(args: argparse.Namespace) -> int:
     if most is None:
         most = campaign.settings.max_failed_share
     return exit_codes.SUCCESS if _is_success(frame, most) else exit_codes.FAILED
+
+
+def _seconds_until(max_seconds: float | str | None) -> Callable[[], float | None]:
+    """Returns what gives, when it is called, the seconds that a search may take then."""
+    if not isinstance(max_seconds, str):
+        return lambda: max_seconds
+    from parsl_tl.sites.job_end import seconds_left
+
+    end = time.monotonic() + seconds_left() - _SECONDS_TO_END
+    return lambda: max(1.0, end - time.monotonic())
 
 
 def _how_to_resume(args: argparse.Namespace) -> str:

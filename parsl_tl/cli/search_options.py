@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from parsl_tl.arguments import positive_float, positive_int, share
+from parsl_tl.arguments import positive_float, positive_int, seconds_or_auto, share
 from parsl_tl.cli.config_options import add_config_options
 from parsl_tl.cli.name_values import parse_choices, parse_pairs
 from parsl_tl.store.model_id import parse_model_id
@@ -99,7 +99,11 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help=f"evaluations in all (default {MAX_EVALS}; with --resume, as many as before)",
     )
     how.add_argument(
-        "--max-seconds", type=positive_float, help="stop after this time; resume later"
+        "--max-seconds",
+        type=seconds_or_auto,
+        metavar="SECONDS",
+        help="stop after this time; resume later. auto: two minutes before the end of the "
+        "scheduler's job that this command runs in",
     )
     how.add_argument("--timeout", type=positive_float, help="seconds that one evaluation may take")
     how.add_argument(

@@ -70,6 +70,8 @@ def _submit(folder: Path, script: str, options: dict[str, str], variables: dict[
     script = str(Path(script).absolute())
     options = {"output": f"{folder}/{job}.out", "error": f"{folder}/{job}.err", **options}
     _write(folder, {"id": job, "state": "PENDING", "script": script, "options": options})
+    if "PBS_NODEFILE" in variables:
+        variables["PBS_JOBID"] = f"{job}.stand-in"
     environment = {**variables, _MARK: f"{folder}:{job}"}
     with open("/dev/null", "r+b") as nothing:
         subprocess.Popen(
@@ -133,6 +135,7 @@ def sbatch(folder: Path, arguments: list[str]) -> int:
     cpus = str(len(os.sched_getaffinity(0)))
     variables = {
         **os.environ,  # jobs of Slurm take it over
+        "SLURM_JOB_END_TIME": str(int(time.time()) + 60 * int(given["time"])),
         "SLURM_JOB_NUM_NODES": given["nodes"],
         "SLURM_CPUS_ON_NODE": cpus,
         "SLURM_JOB_NAME": given.get("job-name", "sbatch"),
@@ -195,11 +198,16 @@ def qsub(folder: Path, arguments: list[str]) -> int:
 
 def qstat(folder: Path, arguments: list[str]) -> int:
     letters = {"PENDING": "Q", "RUNNING": "R"}
-    told = {
-        job_id: {"job_state": letters.get(_read(folder, job_id.split(".")[0])["state"], "F")}
-        for job_id in arguments
-        if job_id.endswith(".stand-in")
-    }
+    told = {}
+    for job_id in arguments:
+        if job_id.endswith(".stand-in"):
+            job = _read(folder, job_id.split(".")[0])
+            limit = next(line for line in job["options"]["lines"] if "walltime=" in line)
+            told[job_id] = {
+                "job_state": letters.get(job["state"], "F"),
+                "stime": time.ctime(job.get("began")),
+                "Resource_List": {"walltime": limit.split("=")[1]},
+            }
     print(json.dumps({"Jobs": told}))
     return 0
 
