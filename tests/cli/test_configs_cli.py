@@ -15,6 +15,8 @@ from parsl_tl.sites.checks import file_system
 @pytest.fixture(autouse=True)
 def _no_backend_is_left_behind(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    # Without one, Parsl asks a service on the web for it, among others.
+    monkeypatch.setenv("PARSL_TL_CONFIG_ADDRESS", "127.0.0.1")
 
 
 def read(*arguments):
@@ -85,6 +87,7 @@ def test_script(capsys):
 
 def test_check(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PARSL_TL_CONFIG_ADDRESS")
     assert main(["configs", "check", "polaris", "--store", "embedded:nowhere"]) == 1
     problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
     assert any("charges a project" in line for line in problems)

