@@ -1,4 +1,4 @@
-"""Any Kubernetes cluster: a block is a pod; needs `pip install kubernetes`.
+"""Any Kubernetes cluster: a block is a pod; needs the extra `kubernetes`.
 
 Unconfirmed on a cluster. The image has this package, at the driver's version of Python, and the
 pods reach the driver's address. They share no file system with it, so that messages are not
@@ -76,7 +76,7 @@ def config(
             worker_init="\n".join([*exports(environment), *([worker_init] if worker_init else [])]),
         )
     except OptionalModuleMissing as error:
-        raise ConfigError("kubernetes: `pip install kubernetes` first") from error
+        raise ConfigError("kubernetes: `pip install kubernetes` first, or the extra `kubernetes`") from error
     executor = search_executor(
         provider,
         label="kubernetes",

@@ -65,11 +65,21 @@ def _list(args: argparse.Namespace) -> int:
 
     from parsl_tl.configuration import list_configs
 
+    kinds = ("This machine", "Any ")
+    configs = list_configs()
+    of_machines = [config for config in configs if not config.summary.startswith(kinds)]
     table = Table("name", "what it is", title="Executor configurations")
-    table.add_column("file", overflow="fold")
-    for config in list_configs():
-        table.add_row(config.name, config.summary, str(config.path))
-    Console().print(table)
+    for kind in kinds:
+        for config in configs:
+            if config.summary.startswith(kind):
+                table.add_row(config.name, config.summary)
+        table.add_section()
+    for config in of_machines:
+        table.add_row(config.name, config.summary)
+    console = Console()
+    console.print(table)
+    for folder in dict.fromkeys(config.path.parent for config in configs):
+        console.print(f"Their files: {folder}/NAME.py", highlight=False, soft_wrap=True)
     return 0
 
 

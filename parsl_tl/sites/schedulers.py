@@ -139,11 +139,13 @@ class PbsPro:
 
     Attributes:
         options: lines of every job, such as the file systems that it needs.
+        asks_cores: all of a node, or else one, where the queue says what a chunk is.
         launcher: see ``Scheduler``.
         cmd_timeout: seconds that its commands may take.
     """
 
     options: str = ""
+    asks_cores: bool = True
     launcher: MakeLauncher = _MPIEXEC
     cmd_timeout: int = 120
 
@@ -167,7 +169,7 @@ class PbsPro:
         common["worker_init"] = _lines('cd "$PBS_O_WORKDIR"', block.worker_init)
         return PBSProProvider(
             **common,
-            cpus_per_node=block.node.threads_of(block.gpus),
+            cpus_per_node=block.node.threads_of(block.gpus) if self.asks_cores else 1,
             select_options=block.node_options(),
             scheduler_options=_lines(*given, self.options, block.scheduler_options),
             cmd_timeout=self.cmd_timeout,

@@ -12,6 +12,7 @@ from typing import Any
 from parsl_tl.errors import ConfigError
 
 _MARKS = ("#PBS", "#SBATCH", "#BSUB")
+_WRITERS = ("_write_submit_script", "_create_pod")  # of Parsl's providers
 _FOLDER = "<script_dir>"
 
 
@@ -35,23 +36,27 @@ def block_script(executor: Any) -> str:
     provider = executor.provider
     found: list[str] = []
 
-    def write(text: str, *rest: Any) -> None:
-        if rest and isinstance(rest[-1], Mapping):  # of a scheduler: template, file, name, values
+    def write(text: str = "", *rest: Any, **pod: Any) -> None:
+        if pod:  # of Kubernetes
+            text = f"# pod of image {pod['image']}\n{pod['cmd_string']}"
+        elif rest and isinstance(rest[-1], Mapping):  # of a scheduler: template, file, name, values
             text = Template(text).substitute(jobname=rest[1], **rest[-1])
         found.append(text)
         raise _NotSubmitted
 
-    if not hasattr(provider, "_write_submit_script"):
+    writers = [name for name in _WRITERS if hasattr(provider, name)]
+    if not writers:
         raise ConfigError(f"blocks of a {type(provider).__name__} have no script")
-    folder, provider.script_dir = provider.script_dir, _FOLDER
-    provider._write_submit_script = write
+    folder = getattr(provider, "script_dir", None)
+    provider.script_dir = _FOLDER
+    setattr(provider, writers[0], write)
     try:
         provider.submit(_pool_command(executor), 1, f"parsl.{executor.label}.block-0")
     except _NotSubmitted:
         script = found[0].replace(f"{Path.cwd()}/{_FOLDER}", _FOLDER)
         return re.sub(r"(\.block-0)\.[\d.]*\d", r"\1", script)  # which has the time in its name
     finally:
-        del provider._write_submit_script
+        delattr(provider, writers[0])
         provider.script_dir = folder
     raise ConfigError(f"a {type(provider).__name__} writes no script")
 

@@ -5,6 +5,7 @@ After a change that is meant, `python tests/configs/test_machines.py` writes the
 
 import importlib.metadata
 import inspect
+import json
 import os
 import re
 import sys
@@ -163,6 +164,31 @@ def test_a_script_with_the_driver_inside():
     assert lines[-2:] == ["echo", "parsl-tl search --out 'a b'"]
     with pytest.raises(ConfigError, match="submits no jobs"):
         driver_script(load_config("local").executors[0], ["true"])
+
+
+def test_a_pod_of_kubernetes(tmp_path, monkeypatch):
+    pytest.importorskip("kubernetes")
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    file = tmp_path / "kube.json"  # which is YAML, too
+    file.write_text(
+        json.dumps(
+            {"clusters": [cluster], "contexts": [context], "users": [{"name": "u", "user": {}}]}
+            | {"current-context": "c"}
+        )
+    )
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    config = load_config("kubernetes?image=me/it&gpus=2&workers_per_gpu=2&max_workers=3&cpus=6")
+    (executor,) = config.executors
+    assert executor.available_accelerators == ["0", "0", "1"]
+    assert not executor.encrypted
+    assert executor.provider.extra_limits == {"nvidia.com/gpu": "2"}
+    pod = block_script(executor)
+    assert pod.startswith("# pod of image me/it\n")
+    assert "export OMP_NUM_THREADS=2\n" in pod
+    assert "parsl-tl-worker-pool" in pod
+    with pytest.raises(ConfigError, match="give the image"):
+        load_config("kubernetes")
 
 
 def test_options_of_a_described_machine_are_told():

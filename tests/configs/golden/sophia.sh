@@ -4,7 +4,7 @@
 #PBS -N parsl.sophia.block-0
 #PBS -m n
 #PBS -l walltime=01:00:00
-#PBS -l select=1:ncpus=128
+#PBS -l select=1:ncpus=1
 #PBS -o <script_dir>/parsl.sophia.block-0.stdout
 #PBS -e <script_dir>/parsl.sophia.block-0.stderr
 #PBS -A my-project
