@@ -76,7 +76,9 @@ def config(
             worker_init="\n".join([*exports(environment), *([worker_init] if worker_init else [])]),
         )
     except OptionalModuleMissing as error:
-        raise ConfigError("kubernetes: `pip install kubernetes` first, or the extra `kubernetes`") from error
+        raise ConfigError(
+            "kubernetes: `pip install kubernetes` first, or the extra `kubernetes`"
+        ) from error
     executor = search_executor(
         provider,
         label="kubernetes",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.config_options import add_option_pairs, config_of
 from parsl_tl.errors import ConfigError
 
@@ -40,9 +43,16 @@ def add_configs_command(subparsers: Any) -> None:
     check = _add(actions, "check", "whether this machine has what it needs", _check)
     script = _add(actions, "script", "a batch script that runs a command inside of a job", _script)
     check.add_argument("--store", help="URI of a store of servers that must answer")
+    check.add_argument("--transfer", default="store", help="as the search will have it (store)")
     check.add_argument("--out", default=".", help="folder of the campaign (the current one)")
     for parser in (show, script):
         parser.epilog = "Nothing is submitted."
+    script.add_argument(
+        "--store-data",
+        metavar="FOLDER",
+        help="serve the search's store from this folder, on a disk of the job's first node, and "
+        "keep a copy beside its --out: network file systems cannot hold a store",
+    )
     script.add_argument(
         "driver",
         nargs="+",
@@ -116,7 +126,13 @@ def _check(args: argparse.Namespace) -> int:
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     from parsl_tl.configuration import config_machine, config_options, load_config
-    from parsl_tl.sites.checks import Finding, check_machine, check_pool, check_store
+    from parsl_tl.sites.checks import (
+        Finding,
+        check_machine,
+        check_pool,
+        check_store,
+        check_store_folder,
+    )
     from parsl_tl.store import open_store
 
     text = config_of(args)
@@ -129,6 +145,8 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield check_pool()
     if machine is not None:
         yield from check_machine(machine, config_options(text), args.out)
+    if args.store is None and args.transfer == "store":
+        yield check_store_folder(Path(args.out))
     if args.store is not None:
         yield check_store(args.store, lambda uri: open_store(uri, read_only=True))
 
@@ -136,7 +154,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
 def _script(args: argparse.Namespace) -> int:
     from parsl_tl.cli.config_options import read_options
     from parsl_tl.configuration import config_machine, load_config
-    from parsl_tl.sites.script import driver_script
+    from parsl_tl.sites.script import driver_script, served_store
 
     options = read_options(args.config_options)
     if options.pop("inside_job", False):
@@ -151,8 +169,20 @@ def _script(args: argparse.Namespace) -> int:
     for name, value in options.items():
         if name not in _OF_THE_JOB:
             command += ["-o", f"{name}={value}"]
-    print(driver_script(executor, command, machine.first_lines()), end="")
+    lines = [shlex.join(command)]
+    if args.store_data is not None:
+        lines = served_store(args.store_data, f"{_out(args.driver)}.store", command)
+    print(driver_script(executor, [*machine.first_lines(), *lines]), end="")
     return 0
+
+
+def _out(driver: Sequence[str]) -> str:
+    parser = ArgumentParser(prog="parsl-tl configs script", add_help=False, allow_abbrev=False)
+    parser.add_argument("--out")
+    out: str | None = parser.parse_known_args(driver)[0].out
+    if out is None:
+        raise ConfigError("--store-data: the command after -- must have an --out")
+    return out.rstrip("/")
 
 
 # What the script's own lines ask for; the nodes are counted where it runs.

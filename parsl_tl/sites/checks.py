@@ -83,6 +83,18 @@ def check_store(uri: str, open_store: Callable[[str], Any]) -> Finding:
         return Finding(f"the store {uri}: {error}", "start its servers, or give another --store")
 
 
+def check_store_folder(folder: Path) -> Finding:
+    """Whether the store of a campaign may lie in its folder."""
+    kind = file_system(folder)
+    if kind is None or kind in _NODE_LOCAL:
+        return Finding(f"a store in {folder.absolute()} is for workers of this node")
+    return Finding(
+        f"{folder.absolute()} is on {kind}: a store cannot lie there",
+        "serve one from a node's own disk (--store; parsl-tl configs script --store-data), or keep "
+        "models as files there: parsl-tl search --transfer safetensors",
+    )
+
+
 def _commands(machine: Machine) -> Iterator[Finding]:
     for command in machine.scheduler.commands:
         if path := shutil.which(command):

@@ -82,16 +82,14 @@ def _pool_command(executor: Any) -> str:
     return str(executor.launch_cmd.format_map(_LaterValues(known)).format(block_id=0))
 
 
-def driver_script(executor: Any, command: Sequence[str], lines: Sequence[str] = ()) -> str:
+def driver_script(executor: Any, lines: Sequence[str]) -> str:
     """Returns a script for the scheduler that runs a driver inside of its job.
 
-    It asks for what a block would, and runs the command in place of workers; these are started by
-    the driver, on the job's nodes.
+    It asks for what a block would. The driver starts workers itself, on the job's nodes.
 
     Args:
         executor: of the configuration with which blocks would be submitted.
-        command: the driver's, with ``inside_job`` for its configuration.
-        lines: what the job runs before.
+        lines: what the job runs.
 
     Raises:
         ConfigError: see ``block_script``.
@@ -101,7 +99,38 @@ def driver_script(executor: Any, command: Sequence[str], lines: Sequence[str] = 
     if not asked:
         raise ConfigError(f"executor {executor.label!r} submits no jobs")
     folder = ['cd "$PBS_O_WORKDIR"'] if asked[0].startswith("#PBS") else []
-    return "\n".join(["#!/bin/bash", *asked, "", *folder, *lines, shlex.join(command), ""])
+    return "\n".join(["#!/bin/bash", *asked, "", *folder, *lines, ""])
+
+
+def served_store(data: str, kept: str, command: Sequence[str]) -> list[str]:
+    """Returns lines that run a command with a store on a disk of the job's first node.
+
+    A copy is brought there before, and taken away after. What the store got after the last copy
+    is lost with a job that is killed.
+
+    Args:
+        data: the store's folder, on that disk.
+        kept: the copy's folder, on a file system that stays; the server's address file and token
+            are beside it.
+        command: gets the store as its ``--store``.
+    """
+    data, copy, new = map(shlex.quote, (data, kept, f"{kept}.new"))
+    address, token = map(shlex.quote, (f"{kept}.address", f"{kept}.token"))
+    return [
+        f"rm -rf {data} {address} {new}",
+        f"mkdir -p $(dirname {data}) $(dirname {copy})",
+        f"[ ! -e {copy} ] || cp -a {copy} {data}",
+        f'parsl-tl store serve "grpc+tcp://$(hostname):0" --data {data} --token-file {token} '
+        f"--address-file {address} &",
+        "SERVER=$!",
+        f"while kill -0 $SERVER && [ ! -e {address} ]; do sleep 0.2; done",
+        f"{shlex.join(command)} --store {address}",
+        "CODE=$?",
+        f"parsl-tl store stop {address}",
+        "wait $SERVER",
+        f"cp -a {data} {new} && rm -rf {copy} && mv {new} {copy}",
+        "exit $CODE",
+    ]
 
 
 def _is_of_a_file(line: str) -> bool:

@@ -81,6 +81,13 @@ def test_script(capsys):
     assert script.endswith(
         "parsl-tl search --out runs/a --config aurora -o inside_job=true -o workers_per_gpu=2\n"
     )
+    stored = ["--store-data", "/local/me", "--"]
+    assert main(["configs", "script", "aurora", *given, *stored, *command]) == 0
+    script = capsys.readouterr().out
+    assert "--data /local/me" in script
+    assert "-o workers_per_gpu=2 --store runs/a.store.address\n" in script
+    assert main(["configs", "script", "aurora", *given, *stored, "true"]) == 2
+    assert "--out" in capsys.readouterr().err
     assert main(["configs", "script", "local", "--", "true"]) == 2
     assert "no machine with a scheduler" in capsys.readouterr().err
 

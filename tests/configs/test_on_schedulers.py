@@ -43,11 +43,13 @@ def evaluated(folder):
     return [line.split() for line in (folder / "evaluated").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["slurm", "pbs"])
-def test_a_block_ends_and_the_search_goes_on_in_the_next(name, request, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "nodes"), [("slurm", 2), ("pbs", 1)])
+def test_a_block_ends_and_the_search_goes_on_in_the_next(
+    name, nodes, request, tmp_path, monkeypatch
+):
     commands = request.getfixturevalue(name)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5f1c")  # as Slurm lists it for a job
-    config = load_config(name, gpus_of_node=1, **OPTIONS)
+    config = load_config(name, gpus_of_node=1, nodes_per_block=nodes, **OPTIONS)
     config.strategy_period = 1
     config.executors[0].heartbeat_period = 1
     config.executors[0].heartbeat_threshold = 5
@@ -55,7 +57,7 @@ def test_a_block_ends_and_the_search_goes_on_in_the_next(name, request, tmp_path
         TABLE,
         "feed-forward",
         config,
-        problem_args={"folder": str(tmp_path)},
+        problem_args={"folder": str(tmp_path), "nodes": nodes},
         out=tmp_path / "run",
     )
 
@@ -76,7 +78,7 @@ def test_a_block_ends_and_the_search_goes_on_in_the_next(name, request, tmp_path
     # Jobs of PBS do not take over the driver's environment: there, nothing is listed.
     assert set(gpus) == {"GPU-5f1c" if name == "slurm" else "0"}
     assert set(blocks) == {"0", "1"}
-    assert len(blocks) <= 9  # one may have ended as the block did, and was done again
+    assert len(blocks) <= 8 + nodes  # some may have ended as the block did, and were done again
 
 
 def test_a_search_trains_on_blocks_of_pbs(pbs, tmp_path):
@@ -100,11 +102,13 @@ def test_a_search_trains_on_blocks_of_pbs(pbs, tmp_path):
 def test_a_driver_inside_of_a_job_uses_all_of_its_nodes(pbs, tmp_path):
     command = [sys.executable, "-m", "parsl_tl.cli"]
     options = [f"-o{name}={value}" for name, value in OPTIONS.items()]
+    local = tmp_path / "disk" / "store"
     script = subprocess.run(
         [
-            *(*command, "configs", "script", "pbs", *options, "-o", "nodes_per_block=2", "--"),
+            *(*command, "configs", "script", "pbs", *options, "-o", "nodes_per_block=2"),
+            *("--store-data", local, "--"),
             *(*command, "search", "--problem", TABLE, "--problem-arg", f"folder={tmp_path}"),
-            *("--problem-arg", "nodes=2"),
+            *("--problem-arg", "nodes=2", "--max-seconds", "auto"),
             *("--space", "feed-forward", "--max-evals", "4", "--out", "run"),
         ],
         capture_output=True,
@@ -119,3 +123,5 @@ def test_a_driver_inside_of_a_job_uses_all_of_its_nodes(pbs, tmp_path):
     assert job["state"] == "COMPLETED", told
     assert (tmp_path / "run" / "results.csv").is_file()
     assert {rank for _, rank, _ in evaluated(tmp_path)} == {"0", "1"}
+    kept = (tmp_path / "run.store" / "FORMAT").read_bytes()
+    assert kept == (local / "FORMAT").read_bytes()
