@@ -4,7 +4,8 @@ Facts: OLCF's user documentation as of 22 July 2026; the cores beside each GPU f
 table, without the first of each group, which is the system's. No TensorFlow for its ROCm is on
 PyPI: Keras' backend is PyTorch (JAX works as well). Partition batch: up to 91 nodes for 2 h, 183
 for 6 h, more for 12 h; extended: 64 nodes, 24 h. For the quality of service `debug` give
-scheduler_options="#SBATCH --qos=debug".
+scheduler_options="#SBATCH --qos=debug". The home folder is read-only on compute nodes: start from
+Orion, with the environment and --out there.
 """
 
 from parsl_tl.sites import Machine, Node, Slurm, numbered

@@ -10,7 +10,6 @@ from typing import Any
 
 from parsl_tl.arguments import positive_int
 from parsl_tl.cli.name_values import parse_pairs
-from parsl_tl.configuration import name_with_options
 from parsl_tl.errors import ConfigError
 
 
@@ -53,6 +52,8 @@ def config_of(args: argparse.Namespace) -> str:
         ConfigError: a file of options cannot be read.
         InvalidValueError: an option is no ``name=value``.
     """
+    from parsl_tl.configuration import name_with_options
+
     return name_with_options(args.config, read_options(args.config_options))
 
 
