@@ -25,15 +25,19 @@ def own_gpus() -> list[str]:
             if "-1" in names:  # CUDA sees what stands before it
                 names = names[: names.index("-1")]
             return [name for name in names if name]
-    count = sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in _DEVICES.iterdir())
-    return [str(number) for number in range(count or _num_amd_gpus())]
+    return [str(number) for number in range(_num_nvidia_gpus() or _num_amd_gpus())]
 
 
 def own_accelerator() -> str | None:
     """Returns how GPUs of this machine are pinned to workers: ``rocm``, ``cuda``, or None."""
-    if _num_amd_gpus():
+    # Many a processor has a small GPU of AMD's beside.
+    if _num_amd_gpus() and not _num_nvidia_gpus():
         return "rocm"
     return "cuda" if own_gpus() else None
+
+
+def _num_nvidia_gpus() -> int:
+    return sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in _DEVICES.iterdir())
 
 
 def _num_amd_gpus() -> int:

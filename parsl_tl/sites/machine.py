@@ -119,12 +119,7 @@ class Machine:
             raise ConfigError(f"mps: blocks of {nodes} nodes cannot start it; use blocks of one")
         environment = self._environment(kind, max(1, kind.cores_of(len(gpus)) // workers))
         _set_backend(environment)
-        lines = [
-            *self.first_lines(),
-            *exports(environment),
-            *(_MPS if mps else ()),
-            *([worker_init] if worker_init else []),
-        ]
+        lines = [*self.first_lines(), *exports(environment), *(_MPS if mps else ()), worker_init]
         names = ("PATH", *environment)
         block = Block(
             account=None if inside_job else self._account(account),
@@ -134,10 +129,11 @@ class Machine:
             max_blocks=max_blocks,
             node=kind,
             gpus=len(gpus),
-            worker_init="\n".join(lines),
+            worker_init="\n".join(line for line in lines if line),
             scheduler_options=scheduler_options,
             launcher=self.scheduler.launcher(nodes, kind.threads_of(len(gpus)), names),
         )
+        # Of a node that is shared, a job has cores that are not known before.
         beside = kind.gpu_cores and gpus == kind.gpus and workers <= len(gpus) * workers_per_gpu
         executor = search_executor(
             _local_provider(block) if inside_job else self.scheduler.provider(block),
