@@ -75,6 +75,11 @@ def test_there_are_no_scripts_of_nothing():
     assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
 
 
+def test_the_page_names_every_machine():
+    page = (ROOT / "docs" / "guides" / "supercomputers.md").read_text()
+    assert [name for name in (*MACHINES, *GENERIC, "kubernetes") if f"`{name}`" not in page] == []
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_machine(name):
     machine = config_machine(name)
