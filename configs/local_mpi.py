@@ -19,7 +19,7 @@ from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 
 from parsl_tl.block_errors import after_failed_starts
-from parsl_tl.task_retries import retry_when_lost
+from parsl_tl.sites.executor import search_config
 
 
 def config(
@@ -59,13 +59,4 @@ def config(
             worker_init="\n".join(worker_init),
         ),
     )
-    return parsl.Config(
-        executors=[executor],
-        run_dir=run_dir,
-        retries=retries,
-        retry_handler=retry_when_lost,
-        # A block that has ended is started anew while there are tasks.
-        strategy="simple",
-        strategy_period=2,
-        usage_tracking=0,
-    )
+    return search_config(executor, run_dir, retries, period=2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import ast
+from typing import Any, NoReturn
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -37,6 +38,11 @@ def positive_float(text: str) -> float:
     return value
 
 
+def seconds_or_auto(text: str) -> float | str:
+    """Reads a positive number, or ``auto``."""
+    return text if text == "auto" else positive_float(text)
+
+
 def share(text: str) -> float:
     """Reads a number from 0 to 1."""
     try:
@@ -46,3 +52,13 @@ def share(text: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
     return value
+
+
+def literal(text: str) -> Any:
+    """Reads a Python literal, ``true`` or ``false``; what else there is stays a text."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # a plain word

@@ -21,6 +21,8 @@ from typing import Any
 import psutil
 import zmq
 
+from parsl_tl.gpu_pinning import note_gpus_of_the_job
+
 logger = logging.getLogger(__name__)
 
 SHELL_VARIABLE = "PARSL_TL_BLOCK_SHELL"
@@ -134,6 +136,7 @@ def main() -> None:
     parent = os.getppid() if shell == str(os.getppid()) else None
     threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
     _limit_waits()
+    note_gpus_of_the_job()
     # Its workers start by the name of the main module, and import from it.
     runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
 

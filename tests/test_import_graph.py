@@ -32,9 +32,11 @@ LAYERS = (
     {"architecture"},
     # What runs tasks: Parsl, its processes and its configurations.
     {"parsl_kernel", "configuration", "executor_watch"},
+    {"sites"},
     {"block_watch", "block_launcher"},
     {"block_errors", "worker_pool", "kernel_end", "loaded_kernel", "parsl_reuse"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
+    {"gpu_pinning"},
     # The ground.
     {"registry"},
     {"native", "reporting", "exit_codes", "events", "outcome", "mpi", "parent_death"},

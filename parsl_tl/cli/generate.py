@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.cli.population_options import add_population_options, population_task
 from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError, PopulationError
@@ -42,10 +43,7 @@ def add_generate_command(subparsers: Any) -> None:
     )
     add_population_options(parser, evolves=True)
     where = parser.add_argument_group("where")
-    where.add_argument(
-        "--config", default="local", help="executor configuration: a name or a file (local)"
-    )
-    where.add_argument("--workers", type=int, help="worker processes (default: config's)")
+    add_config_options(where)
     where.add_argument(
         "--parts", type=int, help="tasks, and files (default: one for every 5,000 models)"
     )
@@ -80,7 +78,7 @@ def _generate(args: argparse.Namespace) -> int:
         highlight=False,
         soft_wrap=True,
     )
-    config = load_config(args.config, max_workers=args.workers)
+    config = load_config(config_of(args), max_workers=args.workers)
     config.run_dir = str(task.folder / "parsl")
     start = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""``parsl-tl spaces | problems | configs``: what can be named."""
+"""``parsl-tl spaces | problems``: what can be named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from parsl_tl.cli.space_trial import run_space_trial
 
 
 def add_listing_commands(subparsers: Any) -> None:
-    """Adds the three commands to the program's parser."""
+    """Adds the two commands to the program's parser."""
     spaces = subparsers.add_parser(
         "spaces",
         help="list search spaces, show the choices of one, or try it for a problem",
@@ -40,8 +40,6 @@ def add_listing_commands(subparsers: Any) -> None:
     spaces.set_defaults(run=_spaces)
     problems = subparsers.add_parser("problems", help="list problems")
     problems.set_defaults(run=_problems)
-    configs = subparsers.add_parser("configs", help="list executor configurations")
-    configs.set_defaults(run=_configs)
 
 
 def _spaces(args: argparse.Namespace) -> int:
@@ -92,19 +90,5 @@ def _problems(args: argparse.Namespace) -> int:
     for name in list_problems():
         about = describe_problem(name)
         table.add_row(name, ", ".join(about.arguments), about.summary)
-    Console().print(table)
-    return 0
-
-
-def _configs(args: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
-    from parsl_tl.configuration import list_configs
-
-    table = Table("name", "what it is", title="Executor configurations")
-    table.add_column("file", overflow="fold")
-    for config in list_configs():
-        table.add_row(config.name, config.summary, str(config.path))
     Console().print(table)
     return 0

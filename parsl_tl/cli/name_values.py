@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from typing import Any
 
+from parsl_tl.arguments import literal
 from parsl_tl.errors import InvalidValueError
 
 
@@ -20,7 +20,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InvalidValueError(f"{pair!r} must have the form name=value")
-        values[name.replace("-", "_")] = _literal(text)
+        values[name.replace("-", "_")] = literal(text)
     return values
 
 
@@ -33,16 +33,7 @@ def parse_choices(pairs: Sequence[str]) -> dict[str, list[Any]]:
     choices: dict[str, list[Any]] = {}
     for name, value in parse_pairs(pairs).items():
         listed = list(value) if isinstance(value, list | tuple) else str(value).split(",")
-        choices[name] = [_literal(one.strip()) if isinstance(one, str) else one for one in listed]
+        choices[name] = [literal(one.strip()) if isinstance(one, str) else one for one in listed]
         if "" in choices[name]:
             raise InvalidValueError(f"{name} lacks values; write {name}=first,second")
     return choices
-
-
-def _literal(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text  # a plain word

@@ -9,6 +9,7 @@ import parsl_tl
 from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.analyze import add_analyze_command
 from parsl_tl.cli.bench import add_bench_command
+from parsl_tl.cli.configs import add_configs_command
 from parsl_tl.cli.data import add_data_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_graph_meta_command(commands)
     add_bench_command(commands)
     add_listing_commands(commands)
+    add_configs_command(commands)
     return parser
 
 

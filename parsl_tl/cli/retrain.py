@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.arguments import positive_int
+from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ def add_retrain_commands(subparsers: Any) -> None:
 def _add_common(parser: Any) -> None:
     parser.add_argument("campaign", metavar="RUN", type=Path, help="the campaign's folder")
     parser.add_argument("--top", type=positive_int, default=5, help="how many of the best (5)")
-    parser.add_argument(
-        "--config", default="local", help="executor configuration: a name, or a file (local)"
-    )
-    parser.add_argument("--workers", type=positive_int, help="worker processes")
+    add_config_options(parser)
     parser.add_argument("--out", type=Path, help="folder of the results (default: in RUN)")
 
 
@@ -84,7 +82,7 @@ def _retrain(args: argparse.Namespace) -> int:
             value = row.get("error") or f"{row['objective']:.4f}"
             show(len(work.rows) / work.total, f"{row['model_id']} {row['start']}: {value}")
 
-        frame = work.run(args.config, max_workers=args.workers, done=done)
+        frame = work.run(config_of(args), max_workers=args.workers, done=done)
     tests = [name for name in frame if str(name).startswith("test_")]
     shown = [name for name in (*_COLUMNS, *tests) if name in frame]
     print_table(f"Trained for {args.epochs} epochs at most", frame[shown], console)
@@ -140,7 +138,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     console = make_console()
     folder = prepare_folder(args.out or args.campaign)
     with stopping_in_order():
-        frame = evaluate_best(args.campaign, args.top, args.config, max_workers=args.workers)
+        frame = evaluate_best(args.campaign, args.top, config_of(args), max_workers=args.workers)
     print_table("On samples that the search has not seen", frame, console)
     print_files(console, write_table(frame, folder, "evaluate"))
     return 1 if "error" in frame and frame["error"].notna().any() else 0

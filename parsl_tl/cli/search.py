@@ -6,11 +6,13 @@ import argparse
 import logging
 import re
 import sys
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
+from parsl_tl.cli.config_options import config_of
 from parsl_tl.cli.search_options import MAX_EVALS, add_search_options, search_settings
 from parsl_tl.errors import CampaignError, InfrastructureError
 from parsl_tl.stop_signals import stopping_in_order
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WIDE = 100  # columns of a terminal
+_SECONDS_TO_END = 120.0  # what a search that stops may take to end its workers and write
 _FRONT = 20  # rows at most
 _DATA_ROWS = 40
 _RESULTS = ("results.parquet", "results.csv", "curves.parquet")
@@ -46,13 +49,14 @@ def _search(args: argparse.Namespace) -> int:
     from parsl_tl.search.settings import NONE_KEEPS_NOTHING
 
     settings = search_settings(args)
+    max_seconds = _seconds_until(args.max_seconds)
     if args.transfer == "none":
         print(f"parsl-tl: warning: {NONE_KEEPS_NOTHING}", file=sys.stderr)
         warnings.filterwarnings("ignore", re.escape(NONE_KEEPS_NOTHING), FutureWarning)
     if args.resume:
         campaign = Campaign.resume(
             args.out,
-            args.config,
+            config_of(args),
             max_workers=args.workers,
             store=settings.pop("store"),
             expected={**settings, "max_failed_share": None},
@@ -73,7 +77,7 @@ def _search(args: argparse.Namespace) -> int:
         with progress:
             frame = campaign.search(
                 max_evals,
-                max_seconds=args.max_seconds,
+                max_seconds=max_seconds(),
                 evaluation_timeout=args.timeout,
                 max_losses=args.max_losses,
                 progress=progress,
@@ -104,6 +108,16 @@ def _search(args: argparse.Namespace) -> int:
     return exit_codes.SUCCESS if _is_success(frame, most) else exit_codes.FAILED
 
 
+def _seconds_until(max_seconds: float | str | None) -> Callable[[], float | None]:
+    """Returns what gives, when it is called, the seconds that a search may take then."""
+    if not isinstance(max_seconds, str):
+        return lambda: max_seconds
+    from parsl_tl.sites.job_end import seconds_left
+
+    end = time.monotonic() + seconds_left() - _SECONDS_TO_END
+    return lambda: max(1.0, end - time.monotonic())
+
+
 def _how_to_resume(args: argparse.Namespace) -> str:
     return f"Carry on with: parsl-tl search --resume --out {args.out}"
 
@@ -124,7 +138,7 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     max_evals = args.max_evals or MAX_EVALS
     given = with_sizes(given, max_evals)
     return Campaign(
-        config=args.config,
+        config=config_of(args),
         out=args.out,
         max_workers=args.workers,
         check_data=not args.no_data_check,

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from parsl_tl.arguments import positive_float, positive_int, share
+from parsl_tl.arguments import positive_float, positive_int, seconds_or_auto, share
+from parsl_tl.cli.config_options import add_config_options
 from parsl_tl.cli.name_values import parse_choices, parse_pairs
 from parsl_tl.store.model_id import parse_model_id
 
@@ -22,6 +23,7 @@ examples:
   parsl-tl search --resume --out runs/demo --max-evals 120
   parsl-tl search --problem digits --space dense-skip --out runs/served \\
       --store "grpc+tcp://node1:4000 grpc+tcp://node2:4000"
+  parsl-tl search --config polaris -o account=my-project --problem nt3 --space nt3 --out runs/nt3
   parsl-tl search --problem synthetic --problem-arg width=20 --space feed-forward \\
       --space-arg num_layers=6 --max-evals 100 --beta 2 --out runs/synthetic
 
@@ -97,7 +99,11 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help=f"evaluations in all (default {MAX_EVALS}; with --resume, as many as before)",
     )
     how.add_argument(
-        "--max-seconds", type=positive_float, help="stop after this time; resume later"
+        "--max-seconds",
+        type=seconds_or_auto,
+        metavar="SECONDS",
+        help="stop after this time; resume later. auto: two minutes before the end of the "
+        "scheduler's job that this command runs in",
     )
     how.add_argument("--timeout", type=positive_float, help="seconds that one evaluation may take")
     how.add_argument(
@@ -214,12 +220,7 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     where = parser.add_argument_group("where")
     where.add_argument("--out", required=True, help="the campaign's folder")
     where.add_argument("--resume", action="store_true", help="carry on the campaign in --out")
-    where.add_argument(
-        "--config",
-        default="local",
-        help="executor configuration: a name, a file, or file.py:function (default local)",
-    )
-    where.add_argument("--workers", type=positive_int, help="worker processes (default: config's)")
+    add_config_options(where)
     where.add_argument(
         "--store",
         help="URI of the model store: embedded:/folder, or the connection strings of servers in "

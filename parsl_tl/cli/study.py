@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.arguments import positive_int
+from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.stop_signals import stopping_in_order
@@ -82,8 +83,7 @@ def add_study_command(subparsers: Any) -> None:
     what.add_argument("--confidence", type=float, help="of the intervals (0.9)")
     where = parser.add_argument_group("where")
     where.add_argument("--out", type=Path, required=True, help="the study's folder")
-    where.add_argument("--config", default="local", help="executor configuration (local)")
-    where.add_argument("--workers", type=positive_int, help="worker processes")
+    add_config_options(where)
     parser.set_defaults(run=_study)
 
 
@@ -96,7 +96,7 @@ def _study(args: argparse.Namespace) -> int:
     console = make_console()
     study = Study(args.out, _settings(args))
     with stopping_in_order(), show_progress(console, "study") as show:
-        study.run(args.config, max_workers=args.workers, told=show)
+        study.run(config_of(args), max_workers=args.workers, told=show)
     for title, table in short_tables(study):
         print_table(title, table, console)
     for line in sentences(study):

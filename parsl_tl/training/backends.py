@@ -88,7 +88,9 @@ def loaded_gpus() -> list[str] | None:
     if "torch" in sys.modules and os.environ.get("KERAS_BACKEND") == "torch":
         import torch
 
-        return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+        # AMD's GPUs go by the name of cuda, too.
+        devices = torch.cuda if torch.cuda.is_available() else torch.xpu
+        return [str(devices.get_device_name(n)) for n in range(devices.device_count())]
     return None
 
 

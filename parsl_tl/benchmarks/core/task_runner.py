@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import queue
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.sites.gpus import own_gpus
 from parsl_tl.task_process import TaskProcess, reason_of
 
 LONGEST_SECONDS = 24 * 3600.0
@@ -188,18 +188,9 @@ def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]
 def _environment(index: int, count: int) -> dict[str, str]:
     threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     found = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
-    if gpus := local_gpus():
+    if gpus := own_gpus():
         found["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     return found
-
-
-def local_gpus() -> list[str]:
-    """Returns the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [item.strip() for item in visible.split(",") if item.strip() not in ("", "-1")]
-    matches = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").iterdir())
-    return sorted((match[1] for match in matches if match), key=int)
 
 
 def run_each(

@@ -1,0 +1,29 @@
+export PATH=$PATH:/env/bin
+export OMP_NUM_THREADS=7
+export TF_NUM_INTRAOP_THREADS=7
+export TF_NUM_INTEROP_THREADS=1
+export TF_CPP_MIN_LOG_LEVEL=2
+export MIOPEN_USER_DB_PATH=/tmp/miopen
+export MIOPEN_CUSTOM_CACHE_DIR=/tmp/miopen
+export KERAS_BACKEND=torch
+export PARSL_TL_ACCELERATOR=rocm
+export PARSL_TL_GPUS=of-the-job
+export JOBNAME=parsl.frontier.block-0
+set -e
+export CORES=$SLURM_CPUS_ON_NODE
+export NODES=$SLURM_JOB_NUM_NODES
+
+[[ "1" == "1" ]] && echo "Found cores : $CORES"
+[[ "1" == "1" ]] && echo "Found nodes : $NODES"
+WORKERCOUNT=4
+SCRIPT_DIR="<script_dir>"
+[[ -d $SCRIPT_DIR ]] || SCRIPT_DIR=""
+
+cat << SLURM_EOF > ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$SLURM_JOB_NAME.sh
+parsl-tl-worker-pool  --max_workers_per_node=8 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=None --cpu-affinity list:49-55:57-63:17-23:25-31:1-7:9-15:33-39:41-47  --mpi-launcher=mpiexec --available-accelerators 0 1 2 3 4 5 6 7
+SLURM_EOF
+chmod a+x ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$SLURM_JOB_NAME.sh
+
+srun --ntasks 4 -l --nodes=4 --ntasks-per-node=1 --cpus-per-task=56 --cpu-bind=none bash ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$SLURM_JOB_NAME.sh
+
+[[ "1" == "1" ]] && echo "Done"

@@ -1,0 +1,34 @@
+module use /soft/modulefiles
+module load conda
+export PATH=$PATH:/env/bin
+export OMP_NUM_THREADS=8
+export TF_NUM_INTRAOP_THREADS=8
+export TF_NUM_INTEROP_THREADS=1
+export TF_CPP_MIN_LOG_LEVEL=2
+export TMPDIR=/tmp
+export PARSL_TL_ACCELERATOR=cuda
+export PARSL_TL_GPUS=of-the-job
+export JOBNAME=parsl.polaris.block-0
+set -e
+export CORES=$(getconf _NPROCESSORS_ONLN)
+[[ "1" == "1" ]] && echo "Found cores : $CORES"
+WORKERCOUNT=2
+SCRIPT_DIR="<script_dir>"
+[[ -d $SCRIPT_DIR ]] || SCRIPT_DIR=""
+
+# Deduplicate the nodefile
+HOSTFILE="$JOBNAME.nodes"
+if [ -z "$PBS_NODEFILE" ]; then
+    echo "localhost" > $HOSTFILE
+else
+    sort -u $PBS_NODEFILE > $HOSTFILE
+fi
+
+cat << MPIEXEC_EOF > ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
+parsl-tl-worker-pool  --max_workers_per_node=4 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=None --cpu-affinity list:24-31,56-63:16-23,48-55:8-15,40-47:0-7,32-39  --mpi-launcher=mpiexec --available-accelerators 0 1 2 3
+MPIEXEC_EOF
+chmod u+x ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
+
+mpiexec --cpu-bind none --depth=64 --ppn 1 -n $WORKERCOUNT --hostfile $HOSTFILE /usr/bin/sh ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
+
+[[ "1" == "1" ]] && echo "All workers done"
