@@ -16,7 +16,7 @@ import pytest
 
 from parsl_tl.configuration import config_machine, list_configs, load_config
 from parsl_tl.errors import ConfigError
-from parsl_tl.search.worker_count import num_workers_of_executor
+from parsl_tl.federation.worker_count import num_workers_of_executor
 from parsl_tl.sites.script import block_script, driver_script
 
 ROOT = Path(__file__).resolve().parents[2]
