@@ -111,11 +111,17 @@ def _should_wait(
     task: WaitingTask, site: SiteState, sites: Sequence[SiteState], waiting: int, unknown: float
 ) -> bool:
     """Whether faster sites would do all that wait before a site had done one task."""
-    seconds, room = task.seconds(site, unknown), 0
-    for other in sites:
-        own = task.seconds(other, unknown)
-        if not task.runs_on(other.label) or not 0 < own < seconds:
-            continue
+    seconds = task.seconds(site, unknown)
+    faster = [
+        (other, own)
+        for other in sites
+        if task.runs_on(other.label) and 0 < (own := task.seconds(other, unknown)) < seconds
+    ]
+    # Before anything is counted slot by slot: at most so many, if all were free now.
+    if sum(other.slots * int(seconds / own) for other, own in faster) < waiting:
+        return False
+    room = 0
+    for other, own in faster:
         for end in other.ends():
             room += max(0, int((seconds - end) / own + 1e-9))
             if room >= waiting:

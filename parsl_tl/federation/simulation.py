@@ -66,8 +66,10 @@ class Outcome(NamedTuple):
 
     Attributes:
         seconds: until the last task ended.
-        utilization: share of the workers' time, from when they are there to the end, that tasks
-            took, without waiting for driver, network or store.
+        steady: until the last task was given away; the shares below are of that time, since
+            workers that run out of tasks at the end say nothing about what limits a search.
+        utilization: share of the workers' time, from when they are there, that tasks took, without
+            waiting for driver, network or store.
         tasks: ended at each site.
         driver: share of the time in which the driver was busy.
         store: share of the time in which the servers were busy, on average.
@@ -75,6 +77,7 @@ class Outcome(NamedTuple):
     """
 
     seconds: float
+    steady: float
     utilization: float
     tasks: dict[str, int]
     driver: float
@@ -123,13 +126,19 @@ class _Server:
 
     def __init__(self) -> None:
         self.free_at = 0.0
-        self.busy = 0.0
+        self._served: list[tuple[float, float]] = []
 
     def serve(self, now: float, seconds: float) -> float:
         """Returns when a task that comes now is done."""
-        self.free_at = max(now, self.free_at) + seconds
-        self.busy += seconds
+        begun = max(now, self.free_at)
+        self.free_at = begun + seconds
+        if seconds:
+            self._served.append((begun, self.free_at))
         return self.free_at
+
+    def busy_at(self, time: float) -> float:
+        """Returns how long it was busy until then."""
+        return sum(max(0.0, min(end, time) - begun) for begun, end in self._served)
 
 
 class _Simulation:
@@ -150,7 +159,8 @@ class _Simulation:
         self._measured = {one: deque[float](maxlen=_REMEMBERED) for one in self._sites}
         self._seconds: dict[str, float | None] = dict.fromkeys(self._sites)
         self._ended = dict.fromkeys(self._sites, 0)
-        self._useful = 0.0
+        self._worked: list[tuple[float, float]] = []
+        self._given_last = 0.0
         self._driver, self._network = _Server(), _Server()
         self._servers = [_Server() for _ in range(max(1, costs.servers))]
 
@@ -161,17 +171,20 @@ class _Simulation:
         while self._events:
             self._now, _, happen = heapq.heappop(self._events)
             happen()
+        steady = self._given_last
         available = sum(
-            site.workers * max(0.0, self._now - site.starts) for site in self._sites.values()
+            site.workers * max(0.0, steady - site.starts) for site in self._sites.values()
         )
-        seconds = self._now or 1.0
+        useful = sum(max(0.0, min(end, steady) - begun) for begun, end in self._worked)
+        seconds = steady or 1.0
         return Outcome(
             self._now,
-            self._useful / available if available else 0.0,
+            steady,
+            useful / available if available else 1.0,
             self._ended,
-            self._driver.busy / seconds,
-            sum(one.busy for one in self._servers) / len(self._servers) / seconds,
-            self._network.busy / seconds,
+            min(1.0, self._driver.busy_at(steady) / seconds),
+            sum(one.busy_at(steady) for one in self._servers) / len(self._servers) / seconds,
+            self._network.busy_at(steady) / seconds,
         )
 
     def _at(self, time: float, happen: Callable[[], None]) -> None:
@@ -193,6 +206,7 @@ class _Simulation:
             del self._work[found.task], self._waiting[found.task]
             site = self._sites[found.site]
             self._given[site.label][number] = (self._now, work)
+            self._given_last = self._now
             sent = self._driver.serve(self._now, self._costs.driver / 2) + site.delay
             self._at(sent, lambda n=number, w=work, s=site: self._arrives(s, n, w))  # type: ignore[misc]
 
@@ -217,7 +231,7 @@ class _Simulation:
             number, work = queue.popleft()
             self._at_work[site.label] += 1
             seconds = work / site.speed
-            self._useful += seconds
+            self._worked.append((self._now, self._now + seconds))
             self._at(
                 self._now + seconds,
                 lambda n=number, w=work: self._stores(site, n, w),  # type: ignore[misc]

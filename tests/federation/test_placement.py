@@ -89,6 +89,7 @@ def test_what_all_share_limits_a_workflow():
     work = [1.0] * 1000
     free = simulate(sites, work)
     assert free.utilization == pytest.approx(1.0)
+    assert free.steady == pytest.approx(9.0)  # of ten rounds, the last one is on its way
     slow_driver = simulate(sites, work, costs=Costs(driver=0.05))
     assert slow_driver.seconds >= 0.99 * 1000 * 0.05
     assert slow_driver.driver > 0.9
