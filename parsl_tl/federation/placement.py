@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
+
+_SAMPLE: Final = 256
 
 
 class Placement(NamedTuple):
@@ -28,8 +31,8 @@ class SiteState:
         slots: tasks that it can run at a time now.
         busy: tasks that it runs.
         seconds_per_unit: how long a task of one unit of work takes there; None before any ended.
-        ends: gives when each of its running tasks is expected to end, in seconds from now; at
-            least 0. Called for the last tasks of a workflow only.
+        ends: gives when running tasks are expected to end, in seconds from now; at least 0. Of
+            many, a sample is enough. Called for the last tasks of a workflow only.
     """
 
     label: str
@@ -120,13 +123,30 @@ def _should_wait(
     # Before anything is counted slot by slot: at most so many, if all were free now.
     if sum(other.slots * int(seconds / own) for other, own in faster) < waiting:
         return False
-    room = 0
+    room = 0.0
     for other, own in faster:
-        for end in other.ends():
-            room += max(0, int((seconds - end) / own + 1e-9))
-            if room >= waiting:
-                return True
-    return False
+        ends = other.ends()
+        share = other.busy / max(1, len(ends))
+        room += share * sum(max(0, int((seconds - end) / own + 1e-9)) for end in ends)
+    return room >= waiting
+
+
+def expected_ends(
+    running: Collection[tuple[float, float]], seconds_per_unit: float | None, now: float
+) -> list[float]:
+    """Returns when running tasks are expected to end, in seconds from now; of many, a sample.
+
+    One that takes longer than expected is taken to go on for as long again, so that nobody waits
+    without an end for a site that hangs.
+
+    Args:
+        running: when each began, and its work.
+        seconds_per_unit: how long a unit takes at the site; None if that is not known.
+        now: in seconds, on the clock of the beginnings.
+    """
+    step = max(1, len(running) // _SAMPLE)
+    unit = seconds_per_unit or 0.0
+    return [abs(begun + work * unit - now) for begun, work in islice(running, 0, None, step)]
 
 
 def _unknown(sites: Sequence[SiteState]) -> float:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.federation.placement import Placement, SiteState, WaitingTask, place
+from parsl_tl.federation.placement import (
+    Placement,
+    SiteState,
+    WaitingTask,
+    expected_ends,
+    place,
+)
 
 Place = Callable[[Sequence[WaitingTask], Sequence[SiteState]], Placement | None]
 _REMEMBERED = 32
@@ -214,9 +220,7 @@ class _Simulation:
         given, seconds = self._given[label], self._seconds[label]
 
         def ends() -> list[float]:
-            return [
-                abs(begun + work * (seconds or 0.0) - self._now) for begun, work in given.values()
-            ]
+            return expected_ends(given.values(), seconds, self._now)
 
         return SiteState(label, self._slots[label], len(given), seconds, ends)
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.errors import ExecutorsLostError
 from parsl_tl.executor_watch import ExecutorWatch
 from parsl_tl.federation.infrastructure import describe_executors
-from parsl_tl.federation.placement import Placement, SiteState, WaitingTask, place
+from parsl_tl.federation.placement import (
+    Placement,
+    SiteState,
+    WaitingTask,
+    expected_ends,
+    place,
+)
 
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
@@ -150,10 +156,7 @@ class Sites:
         running = self._running[label]
 
         def ends() -> list[float]:
-            now = time.monotonic()
-            # One that takes longer than expected is taken to go on for as long again, so that
-            # nobody waits without an end for a site that hangs.
-            return [abs(begun + work * (seconds or 0.0) - now) for begun, work in running.values()]
+            return expected_ends(running.values(), seconds, time.monotonic())
 
         return SiteState(label, self.slots(label), len(running), seconds, ends)
 
