@@ -15,6 +15,7 @@ from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidV
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.registry import resolve_paths
+from parsl_tl.reporting.machine import write_machine_facts
 from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
@@ -56,7 +57,8 @@ class Campaign:
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
     evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
-    (all metrics of every epoch), ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
+    (all metrics of every epoch), ``machine.json`` (versions, and the driver's machine),
+    ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
     in ``store/`` unless another one is named; with ``transfer="hdf5"`` or ``"safetensors"``, the
     models' files in ``models/`` instead.
     """
@@ -296,6 +298,7 @@ class Campaign:
                 check_identities(self.settings.store_ids, found)
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
+                write_machine_facts(self.folder)
                 with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
                         lambda: self._run(journal, retirement, limits, progress),
