@@ -13,6 +13,7 @@ from parsl_tl.cli.data import add_data_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
 from parsl_tl.cli.listings import add_listing_commands
+from parsl_tl.cli.report import add_report_commands
 from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
@@ -32,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_retrain_commands(commands)
+    add_report_commands(commands)
     add_study_command(commands)
     add_data_command(commands)
     add_store_command(commands)
