@@ -9,6 +9,7 @@ import parsl_tl
 from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.analyze import add_analyze_command
 from parsl_tl.cli.bench import add_bench_command
+from parsl_tl.cli.dashboard import add_dashboard_command
 from parsl_tl.cli.data import add_data_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_search_command(commands)
     add_retrain_commands(commands)
     add_report_commands(commands)
+    add_dashboard_command(commands)
     add_study_command(commands)
     add_data_command(commands)
     add_store_command(commands)

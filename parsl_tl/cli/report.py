@@ -26,7 +26,7 @@ def add_report_commands(subparsers: Any) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_runs(report)
+    add_runs(report)
     report.add_argument("--out", type=Path, help="the page (default: report.html in the first RUN)")
     report.add_argument(
         "--figures", type=Path, metavar="FOLDER", help="write each view as files, too"
@@ -41,7 +41,8 @@ def add_report_commands(subparsers: Any) -> None:
     report.set_defaults(run=_report)
 
 
-def _add_runs(parser: Any) -> None:
+def add_runs(parser: Any) -> None:
+    """Adds the arguments that say which runs to show."""
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a search")
     parser.add_argument(
         "--target",

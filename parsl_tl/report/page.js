@@ -45,7 +45,7 @@ class Rows {
     this.order();
   }
   append(more) {
-    for (const key of Object.keys(more)) this.data[key].push(...more[key]);
+    for (const key of Object.keys(more)) this.data[key] = this.data[key].concat(more[key]);
     this.order();
   }
   sort(key) {
@@ -192,3 +192,71 @@ function fill(root) {
   });
 }
 fill(document);
+
+/** Takes over what the server tells, where the page is a live one. */
+function live() {
+  const token = new URLSearchParams(location.search).get("token");
+  const asking = (path) => `${path}${path.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
+  const status = document.querySelector(".live");
+  const waiting = new Map();
+  let problem = "", active = false;
+
+  function say(connected) {
+    const text = problem || (!connected ? "not connected" : active ? "live" : "nobody searches now");
+    if (status.textContent !== text) status.innerHTML = "<b></b>";
+    status.firstChild.textContent = text;
+  }
+  function replace(id, html) {
+    const box = document.getElementById(id);
+    if (!box || id.startsWith("rows-")) return;
+    if (box.contains(document.activeElement)) { // who reads or types there is not disturbed
+      waiting.set(id, html);
+      return;
+    }
+    const name = (one) => one.querySelector("summary").textContent.replace(/[\d,.]+/g, "");
+    const open = new Set(Array.from(box.querySelectorAll("details[open]"), name));
+    const scrolled = Array.from(box.querySelectorAll(".scroll, .networks, .table"), (one) => [one.scrollLeft, one.scrollTop]);
+    box.innerHTML = html;
+    box.querySelectorAll("details").forEach((one) => { one.open = open.has(name(one)); });
+    box.querySelectorAll(".scroll, .networks, .table").forEach((one, i) => {
+      if (scrolled[i]) [one.scrollLeft, one.scrollTop] = scrolled[i];
+    });
+    box.querySelectorAll("[data-zoom]").forEach(zoomable);
+  }
+  document.addEventListener("focusout", () => setTimeout(() => {
+    for (const [id, html] of waiting) {
+      if (document.getElementById(id).contains(document.activeElement)) continue;
+      waiting.delete(id);
+      replace(id, html);
+    }
+  }));
+  const asked = {};
+  async function rows(run, count) {
+    const known = tables[run] ? tables[run].data.job.length : 0;
+    if (asked[run] || known >= count) return;
+    asked[run] = true;
+    try {
+      const answer = await fetch(asking(`rows?run=${run}&since=${known}`));
+      if (!answer.ok) return;
+      const data = await answer.json();
+      if (tables[run]) tables[run].append(data);
+      else tables[run] = new Rows(document.querySelector(`.rows[data-run="${run}"]`), data);
+    } finally {
+      asked[run] = false;
+    }
+  }
+  const source = new EventSource(asking(`events?version=${VERSION}`));
+  source.addEventListener("sections", (event) => {
+    problem = "";
+    for (const [id, html] of Object.entries(JSON.parse(event.data))) replace(id, html);
+  });
+  source.addEventListener("counts", (event) => {
+    const counts = JSON.parse(event.data);
+    active = counts.some((one) => one.active);
+    counts.forEach((one, run) => rows(run, one.rows));
+    say(true);
+  });
+  source.addEventListener("problem", (event) => { problem = JSON.parse(event.data); say(true); });
+  source.onerror = () => say(false);
+}
+if (typeof VERSION !== "undefined") live();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,9 @@ class RunReader:
         self.folder = folder.expanduser().absolute()
         self.settings = CampaignSettings.read(self.folder / "config.json")
         self.space = _space(self.settings)
+        self._forget()
+
+    def _forget(self) -> None:
         self._offset = 0
         self._lines = 0
         self._rows: dict[int, dict[str, Any]] = {}
@@ -116,6 +120,8 @@ class RunReader:
         path = self.folder / "journal.jsonl"
         try:
             with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:  # another search's, from now on
+                    self._forget()
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:  # nothing has been submitted yet

@@ -217,7 +217,8 @@ def donors(run: Run) -> View:
     plot = Plot(
         title,
         (float(xs.min()), float(xs.max())),
-        (0.0, 1.0),
+        # In a long run no donor gives more than a little of all.
+        (0.0, min(1.0, 1.1 * float(stacked.sum(axis=1).max()))),
         x_label="models that succeeded",
         whole=True,
         y_label="share of the latest transfers",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import shutil
 import sys
 from collections import deque
 from pathlib import Path
@@ -177,6 +178,22 @@ def _figures(
             "history": {"val_accuracy": curve, "val_loss": [round(1 - v, 5) for v in curve]},
         },
     }
+
+
+class GrowingRun:
+    """A copy of a run whose journal grows when it is told to."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        shutil.copy(folder / "config.json", target)
+        self.folder = target
+        self.lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        self.end = 0
+
+    def grow(self, count: int) -> None:
+        """Adds lines, or as many as are left."""
+        with (self.folder / "journal.jsonl").open("ab") as file:
+            file.writelines(self.lines[self.end : self.end + count])
+        self.end += count
 
 
 if __name__ == "__main__":
