@@ -87,13 +87,13 @@ class Run:
 class RunReader:
     """Reads a run folder, and afterwards only what its journal has grown by."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Reads nothing but the settings.
 
         Raises:
             CampaignError: there is no campaign in the folder.
         """
-        self.folder = folder.expanduser().absolute()
+        self.folder = Path(folder).expanduser().absolute()
         self.settings = CampaignSettings.read(self.folder / "config.json")
         self.space = _space(self.settings)
         self._forget()
@@ -237,7 +237,7 @@ class RunReader:
         return silence < max(_LEAST_SILENCE, _SILENCES * longest)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | os.PathLike[str]) -> Run:
     """Reads a run folder.
 
     Raises:
