@@ -95,16 +95,16 @@ def sections(runs: Sequence[Run], wanted: Sequence[float] | None = None) -> dict
     if len(runs) > 1:
         parts["overview"] = f"<h2>Runs</h2>{table(overview(runs), 'Runs compared')}"
         parts["settings"] = _differences(runs)
-        parts["compared"] = f'<div class="grid">{_cards(charts.compared(runs, wanted))}</div>'
+        compared = _cards(charts.compared(runs, wanted), "", "all runs")
+        parts["compared"] = f'<div class="grid">{compared}</div>'
     for number, run in enumerate(runs):
         many = f"{html.escape(run.name)}: " if len(runs) > 1 else ""
         heading = f"<h2>{html.escape(run.name)}</h2>" if len(runs) > 1 else ""
         parts[f"run-{number}"] = heading + tiles(run)
         parts[f"running-{number}"] = _running(run)
         shown = run_views(run) if many else [*charts.compared(runs, wanted), *run_views(run)]
-        parts[f"views-{number}"] = (
-            f'<h2>{many}How it went</h2><div class="grid">{_cards(shown, f"-{number}")}</div>'
-        )
+        cards = _cards(shown, f"-{number}", run.name)
+        parts[f"views-{number}"] = f'<h2>{many}How it went</h2><div class="grid">{cards}</div>'
         failed = failure_list(run)
         parts[f"why-{number}"] = failed and f"<h2>{many}Why evaluations failed</h2>{failed}"
         best = _best(run)
@@ -220,11 +220,13 @@ def _count_lanes(run: Run) -> int:
     return int(run.frame["lane"].nunique())
 
 
-def _cards(found: Sequence[View], suffix: str = "") -> str:
-    return "".join(_card(view, suffix) for view in found if view.svg or view.note)
+def _cards(found: Sequence[View], suffix: str, whose: str) -> str:
+    if not any(view.svg for view in found):
+        return '<p class="card">Nothing has come to its end yet.</p>'
+    return "".join(_card(view, suffix, whose) for view in found if view.svg or view.note)
 
 
-def _card(view: View, suffix: str) -> str:
+def _card(view: View, suffix: str, whose: str) -> str:
     note = f"<p>{html.escape(view.note)}</p>" if view.note else ""
     listed = ""
     if view.svg and len(view.table) and view.key not in _NO_TABLE:
@@ -233,7 +235,8 @@ def _card(view: View, suffix: str) -> str:
         more = len(view.table) - len(places)
         told = f"<p>{len(places)} of {len(view.table):,} rows.</p>" if more else ""
         shown = view.table.iloc[places].drop(columns=["alike"], errors="ignore")
-        listed = f"<details><summary>As a table</summary>{told}{table(shown, view.title)}</details>"
+        rows = table(shown, f"{view.title} of {whose}")
+        listed = f"<details><summary>As a table</summary>{told}{rows}</details>"
     zoom = ' data-zoom=""' if view.key == "lineage" and view.svg else ""
     names = "".join(
         f'<li><svg aria-hidden="true" viewBox="0 0 12 12"><rect class="{css}" width="12" '
@@ -258,13 +261,15 @@ def _running(run: Run) -> str:
         f"{duration(max(0.0, run.now - at))} ago" if ok else ""
         for at, ok in zip(jobs["submitted"], known, strict=True)
     ]
-    shown = jobs.head(_MOST_ROWS)[["job", "model_id", "parent", "asked for"]]
+    columns = {"job": "job", "lane": "worker", "step": "step", "asked for": "asked for"}
+    shown = jobs.head(_MOST_ROWS)[[*columns, "model_id", "parent"]].rename(columns=columns)
     title = "Under way" if run.is_active else "Not finished"
     told = "" if run.is_active else "<p>parsl-tl search --resume evaluates them.</p>"
-    return (
-        f'<details class="card"><summary>{title}: {len(jobs)}</summary>{told}'
-        f"{table(shown, title)}</details>"
-    )
+    steps = jobs["step"].dropna() if run.is_active else jobs["step"].iloc[:0]
+    doing = ", ".join(f"{count} {step}" for step, count in steps.value_counts().items())
+    count = f"{title}: {len(jobs)}" + (f" ({html.escape(doing)})" if doing else "")
+    rows = table(shown, f"{title} in {run.name}")
+    return f'<details class="card"><summary>{count}</summary>{told}{rows}</details>'
 
 
 def _best(run: Run) -> str:
@@ -274,8 +279,8 @@ def _best(run: Run) -> str:
     pictures = "".join(
         f'<section class="card"><h3>{html.escape(view.title)}</h3>'
         f"<p>{html.escape(view.note)}</p>"
-        f'<div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Picture of {html.escape(view.title)}">{view.svg}</div></section>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Picture of '
+        f'{html.escape(view.title)} in {html.escape(run.name)}">{view.svg}</div></section>'
         for view in architectures(run)
     )
     return f'{table(listed, f"Best models of {run.name}")}<div class="networks">{pictures}</div>'
@@ -292,15 +297,14 @@ def _about(run: Run) -> str:
     versions = {**machine.pop("packages", {}), "python": machine.pop("python", None)}
     rows = [{"what": name, "version": value} for name, value in versions.items() if value]
     about = "".join(f"<li>{html.escape(f'{k}: {v}')}</li>" for k, v in machine.items())
-    known = (
-        f"{table(pd.DataFrame(rows), 'Versions')}<p>The search was driven on:</p><ul>{about}</ul>"
-        if rows
-        else "<p>This run was made by a release that noted no versions.</p>"
-    )
+    known = "<p>This run was made by a release that noted no versions.</p>"
+    if rows:
+        listed = table(pd.DataFrame(rows), f"Versions of {run.name}")
+        known = f"{listed}<p>The search was driven on:</p><ul>{about}</ul>"
     line = shell_line(repeat_command(run.settings, f"{run.folder}-again"))
     return (
         '<div class="grid"><details class="card"><summary>Settings</summary>'
-        f"{table(settings, 'Settings')}</details>"
+        f"{table(settings, f'Settings of {run.name}')}</details>"
         f'<details class="card"><summary>Versions</summary>{known}</details>'
         '<details class="card"><summary>The command that repeats this run</summary>'
         f'<pre tabindex="0">{html.escape(line)}</pre></details></div>'

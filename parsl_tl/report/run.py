@@ -24,6 +24,7 @@ from parsl_tl.spaces import get_space
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.namespaces import JOB_KEYS
+from parsl_tl.training.worker_note import read_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # A run that was silent for so many times its longest evaluation does not run any more.
 _SILENCES = 5.0
 _LEAST_SILENCE = 120.0
+# By how many nanoseconds the clocks of two nodes may differ.
+_CLOCKS_APART = 60e9
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Run:
         frame: a row for each finished evaluation, in the order in which they ended: the columns of
             ``results_frame``, and ``submitted``, ``started``, ``ended`` (seconds of search since
             its start; NaN where nobody noted it) and ``lane`` (the worker).
-        running: evaluations that have not ended: ``job``, ``model_id``, ``parent``, ``submitted``.
+        running: evaluations that have not ended: ``job``, ``model_id``, ``parent``, ``submitted``,
+            and where its worker has told, ``lane``, ``step`` that it is at, ``started``.
         tracebacks: of failed evaluations, by job.
         machine: what ``machine.json`` holds; empty in older runs.
         now: seconds of search since its start, when this was read; the end of a run that is over.
@@ -168,7 +172,9 @@ class RunReader:
             # Releases that noted no start: it is known from the end and the duration.
             guess = frame["ended"] - frame["seconds_total"].astype(float)
             frame["started"] = frame["started"].fillna(guess)
-        frame["lane"] = _lanes(frame)
+        slots = frame["slot"] if "slot" in frame else [None] * len(frame)
+        workers = frame["worker"] if "worker" in frame else [None] * len(frame)
+        frame["lane"] = [lane_of(*one) for one in zip(workers, slots, strict=True)]
         machine = self.folder / "machine.json"
         active, now_ns = self._is_active(times), self._last_ns
         return Run(
@@ -216,13 +222,15 @@ class RunReader:
         import pandas as pd
 
         open_jobs = {job: one for job, one in self._submitted.items() if job not in self._rows}
-        columns = ["job", "model_id", "parent", "submitted"]
+        columns = ["job", "model_id", "parent", "submitted", "lane", "step", "started"]
+        notes = {note.get("job"): note for note in read_notes(self.folder)}
         rows = [
             (
                 job,
                 format_model_id(config["model_id"]),
                 None if config["parent"] is None else format_model_id(config["parent"]),
-                float(clock.seconds(np.array([time_ns], np.float64))[0]),
+                _seconds(clock, time_ns),
+                *_told(clock, notes.get(job, {}), time_ns),
             )
             for job, (time_ns, config) in open_jobs.items()
         ]
@@ -262,18 +270,31 @@ def _ns(seconds: float | None) -> float | None:
     return None if seconds is None else seconds * 1e9
 
 
-def _lanes(frame: pd.DataFrame) -> list[str | None]:
-    """Names workers: by Parsl's slot on a host, so that a worker started anew keeps its lane."""
-    if "worker" not in frame:
-        return [None] * len(frame)
-    slots = frame["slot"] if "slot" in frame else [None] * len(frame)
-    lanes: list[str | None] = []
-    for worker, slot in zip(frame["worker"], slots, strict=True):
-        if not isinstance(worker, str):
-            lanes.append(None)
-        elif isinstance(slot, str):
-            block, _, rank = slot.split("/")
-            lanes.append(f"{worker.rpartition(':')[0]} block {block} worker {rank}")
-        else:
-            lanes.append(worker)
-    return lanes
+def _seconds(clock: SearchClock, time_ns: int | None) -> float:
+    return float(clock.seconds(np.array([time_ns], np.float64))[0])
+
+
+def _told(
+    clock: SearchClock, note: Mapping[str, Any], submitted_ns: int | None
+) -> tuple[str | None, str | None, float]:
+    """Returns lane, step and start of an evaluation that its worker has noted."""
+    started = note.get("started_ns")
+    # An evaluation that was lost with its worker is asked again; the note is of the lost one.
+    if started is None or (submitted_ns is not None and started < submitted_ns - _CLOCKS_APART):
+        return None, None, float("nan")
+    return lane_of(note["worker"], note.get("slot")), note.get("step"), _seconds(clock, started)
+
+
+def lane_of(worker: Any, slot: Any) -> str | None:
+    """Names a worker, so that one started anew has the name of the one before; None for none.
+
+    Args:
+        worker: host and process.
+        slot: of Parsl, if it was noted.
+    """
+    if not isinstance(worker, str):
+        return None
+    if not isinstance(slot, str):
+        return worker
+    block, _, rank = slot.split("/")
+    return f"{worker.rpartition(':')[0]} block {block} worker {rank}"

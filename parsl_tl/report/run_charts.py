@@ -91,6 +91,7 @@ def timeline(run: Run) -> View:
         for left, right, first in zip(xs[:-1], xs[1:], edges[:-1].tolist(), strict=True):
             if states[first] != _IDLE:
                 paths.setdefault(int(states[first]), []).append(f"M{num(left)} {y}H{num(right)}")
+    now = _at_work(run, plot, lanes)
     thick = max(3.0, float(plot.at_y(0.0) - plot.at_y(1.0)) * 0.72)
     colors = [*STEP_COLORS.values(), _FAILED_COLOR]
     names = [*STEP_COLORS, "failed"]
@@ -100,10 +101,25 @@ def timeline(run: Run) -> View:
             f'd="{"".join(parts)}"><title>{names[state]}</title></path>'
         )
     plot.name((f"f{colors[state]}", names[state]) for state in sorted(paths))
+    if now:
+        style = f"stroke-width:{num(thick)};fill:none;opacity:.55"
+        plot.add(f'<path class="s6" style="{style}" d="{now}"><title>under way</title></path>')
+        plot.name([("f6", "under way")])
     more = f", of which {len(lanes)} are drawn" if len(table) > len(lanes) else ""
     busy = float(views.utilization(run)["share"].mean())
     note = f"{len(table)} workers{more}; on average {busy:.0%} of them were busy."
     return drawn("workers", title, note, plot, table)
+
+
+def _at_work(run: Run, plot: Plot, lanes: list[str]) -> str:
+    """Returns the path of what each worker is at now."""
+    parts = []
+    for one in run.running.to_dict("records") if run.is_active else []:
+        if one["lane"] in lanes:
+            y = num(float(plot.at_y(len(lanes) - lanes.index(one["lane"]) - 0.5)))
+            left, right = plot.at_x([one["started"], run.now]).tolist()
+            parts.append(f"M{num(left)} {y}H{num(right)}")
+    return "".join(parts)
 
 
 def _states(done: pd.DataFrame, end: float) -> NDArray[np.int64]:
@@ -270,7 +286,10 @@ def choices(run: Run) -> View:
     table = views.choices(run)
     title = "Choices over time"
     if table.empty:
-        return View("choices", title, "The search space cannot be loaded here.", "", table)
+        note = "Nothing has come to its end yet."
+        if run.space is None:
+            note = f"The search space {run.settings.space!r} cannot be loaded here."
+        return View("choices", title, note, "", table)
     wide = {
         str(name): one.pivot(index="value", columns="end", values="share").fillna(0.0)
         for name, one in table.groupby("choice", sort=False)

@@ -53,9 +53,11 @@ def page(title: str, body: str, *, style: str = "", head: str = "") -> str:
         style: rules besides the frame's own.
         head: further elements of the head.
     """
+    # Browsers ask the server for an icon unless the page names one.
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="data:,">'
         f"<title>{html.escape(title)}</title>{head}<style>{STYLE}{style}</style></head>"
         f"<body>{body}</body></html>\n"
     )

@@ -40,6 +40,7 @@ from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 from parsl_tl.training.inheritance import split_policy
+from parsl_tl.training.worker_note import FOLDER as WORKER_NOTES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +59,9 @@ class Campaign:
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
     evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
     (all metrics of every epoch), ``machine.json`` (versions, and the driver's machine),
-    ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
-    in ``store/`` unless another one is named; with ``transfer="hdf5"`` or ``"safetensors"``, the
-    models' files in ``models/`` instead.
+    ``workers/`` (what each worker is at), ``campaign.log``, Parsl's logs in ``parsl/``, and the
+    model store in ``store/`` unless another one is named; with ``transfer="hdf5"`` or
+    ``"safetensors"``, the models' files in ``models/`` instead.
     """
 
     _new_folder: NewFolder | None = None
@@ -299,6 +300,7 @@ class Campaign:
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
                 write_machine_facts(self.folder)
+                (self.folder / WORKER_NOTES).mkdir(exist_ok=True)
                 with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
                         lambda: self._run(journal, retirement, limits, progress),
@@ -361,7 +363,10 @@ class Campaign:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[recorder],
-                run_function_kwargs=shared_parameters(settings, self._storage),
+                run_function_kwargs={
+                    **shared_parameters(settings, self._storage),
+                    "notes_folder": str(self.folder / WORKER_NOTES),
+                },
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
                 kernel=kernel,

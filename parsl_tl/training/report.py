@@ -9,11 +9,12 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
+from parsl_tl.training.worker_note import WorkerNote
 
 Phase = Literal["start", "load", "build", "transfer", "train", "prefix", "store"]
 
@@ -79,6 +80,7 @@ class TrainingReport:
             them; one entry, that of the validation, for a model in which nothing was trained. In
             the metadata it is a list of values for each metric, None for what is not finite.
         others: further values that a table of results has; in the metadata they stand beside these.
+        note: where the worker notes what it is at, for who watches; no part of the metadata.
     """
 
     objective: float | None = None
@@ -122,11 +124,20 @@ class TrainingReport:
     gpu: str | None = field(default_factory=visible_gpu)
     history: list[dict[str, float]] = field(default_factory=list, repr=False)
     others: dict[str, Any] = field(default_factory=dict, repr=False)
+    note: WorkerNote | None = field(default=None, repr=False)
+
+    def begin_notes(self, folder: str | None, job: int | None) -> None:
+        """Notes from now on, in a folder, at what the evaluation is; None notes nothing."""
+        if folder is not None:
+            told = {"job": job, "started_ns": self.started_ns, "worker": self.worker}
+            self.note = WorkerNote(folder, {**told, "slot": self.slot})
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
         """Adds the seconds of the block to those of a phase, also when it raises."""
         start = time.perf_counter()
+        if self.note is not None:
+            self.note.tell(phase)
         try:
             yield
         finally:
@@ -157,8 +168,9 @@ class TrainingReport:
         The first call notes the end of the evaluation.
         """
         self.ended_ns = self.ended_ns or time.time_ns()
-        values = asdict(self)
-        del values["objective"], values["history"], values["others"]
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("objective", "history", "others", "note"):
+            del values[name]
         flat = {
             name: round(value, 6) if name.startswith("seconds_") and value is not None else value
             for name, value in {**self.others, **values}.items()

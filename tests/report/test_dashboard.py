@@ -123,6 +123,7 @@ def test_a_journal_that_is_damaged_meanwhile_is_told(served):
     connection.close()
 
 
+@pytest.mark.slow
 def test_the_program_ends_by_a_signal(folder):
     command = [sys.executable, "-m", "parsl_tl.cli", "dashboard", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

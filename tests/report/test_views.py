@@ -197,3 +197,25 @@ def test_pauses_of_a_search_count_nothing(spans):
         under_way = ((starts <= time) & (ends > time)).any()
         # A step counts wholly if something ran or the gap is short, and not at all if not.
         assert step == pytest.approx(wall if under_way or wall <= 10 else 0.0, abs=1e-5)
+
+
+def test_what_workers_are_at_now(folder, run, tmp_path):
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / "workers").mkdir()
+    jobs = run.running["job"].tolist()
+    asked, _ = read_whole_lines(folder / "journal.jsonl")
+    times = {one["config"]["job"]: one["time_ns"] for one in asked if one["event"] == "submitted"}
+    notes = [
+        {"job": jobs[0], "worker": "node000:4000", "slot": "0/pool000/0", "late": 1},
+        {"job": jobs[1], "worker": "node000:4001", "slot": "0/pool000/1", "late": -600},  # before
+        {"job": 0, "worker": "node001:4002", "slot": "0/pool001/0", "late": 1},  # it has ended
+    ]
+    for note in notes:
+        told = {**note, "started_ns": times[note["job"]] + note["late"] * 10**9, "step": "train"}
+        name = note["worker"].replace(":", "-")
+        (tmp_path / "run" / "workers" / f"{name}.json").write_text(json.dumps(told))
+    running = read_run(tmp_path / "run").running.set_index("job")
+    assert running["step"].dropna().to_dict() == {jobs[0]: "train"}
+    first = running.loc[jobs[0]]
+    assert first["lane"] in set(run.frame["lane"])
+    assert first["started"] == pytest.approx(first["submitted"] + 1, abs=1e-3)
