@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from parsl_tl.report.views import transfers
+from parsl_tl.search.results import best_first
 
 if TYPE_CHECKING:
     from parsl_tl.analysis.transfers import Transfers
@@ -69,7 +70,7 @@ def lineage(run: Run, top: int = 5, most: int = _MOST_MODELS) -> Lineage:
     found = transfers(run)
     if found is None:
         return Lineage([], [], 0)
-    best = np.argsort(-run.good["objective"].to_numpy(np.float64), kind="stable")[:top].tolist()
+    best = run.good.index.get_indexer(best_first(run.frame).index[:top]).tolist()
     members = _ancestors(found, best)
     left_out = max(0, len(members) - most)
     members = members[left_out:]

@@ -182,7 +182,7 @@ def _draw(title: str, graph: ArchitectureGraph, inherited: tuple[int, ...]) -> s
         parts.append(
             f'<g class="{css}"><rect x="{num(x - _BOX * 0.46)}" y="{num(y - _BOX_HEIGHT / 2)}" '
             f'width="{num(_BOX * 0.92)}" height="{num(_BOX_HEIGHT)}" rx="6"/>'
-            f'<text class="mid" x="{num(x)}" y="{num(y + 4.5)}">{html.escape(text)}</text></g>'
+            f'<text class="ink mid" x="{num(x)}" y="{num(y + 4.5)}">{html.escape(text)}</text></g>'
         )
     width = max(placement.width * _BOX + 8, _BOX * 1.2)
     height = float(placement.level.max()) * _LEVEL + _BOX_HEIGHT + 8

@@ -328,7 +328,7 @@ def choices(run: Run) -> View:
         last = one.iloc[:, -1]
         parts.append((y, f"{name}: {last.idxmax()} {last.max():.0%}"))
     for y, text in parts:
-        plot.text(left - 6, y, text if len(text) < 28 else text[:26] + "…", "end small", raw=True)
+        plot.text(left - 6, y, text if len(text) < 26 else text[:24] + "…", "end small", raw=True)
     note = (
         f"Shares of each choice's values, for the {len(first)} of {len(wide)} choices that moved "
         "most; beside each the value that leads at the end. Blank is what is chosen rarely."

@@ -31,7 +31,8 @@ def color_rules(colors: Sequence[str], ink: str, grid: str, paper: str) -> str:
     )
     return (
         f"{series}.ink{{fill:{ink}}}.rule{{stroke:{grid}}}.axis{{stroke:{ink}}}"
-        f".paper{{fill:{paper}}}.onpaper{{stroke:{paper}}}"
+        f".onpaper{{stroke:{paper}}}.own rect{{fill:{paper};stroke:{ink}}}"
+        f".inherited rect{{fill:{colors[0]};stroke:{colors[0]}}}.inherited text{{fill:{paper}}}"
     )
 
 
@@ -42,8 +43,9 @@ BASE_RULES: Final = (
     "svg.plot .dash{stroke-dasharray:5 4}.rule{stroke-width:1}.axis{stroke-width:1}"
     "svg.plot .dots{fill:none;stroke-linecap:round;stroke-width:5;opacity:.5}"
     "svg.plot .band{opacity:.18;stroke:none}svg.plot .end{text-anchor:end}"
-    "svg.plot .mid{text-anchor:middle}svg.plot .soft{opacity:.72}svg.plot .mono"
-    "{font-family:ui-monospace,'DejaVu Sans Mono',monospace}"
+    "svg.plot .mid{text-anchor:middle}svg.plot .soft{opacity:.72}"
+    "svg.plot .small{font-size:12px}svg.plot .strong{opacity:1;stroke-width:6}"
+    "svg.plot .own rect{stroke-width:1}"
 )
 
 

@@ -143,6 +143,8 @@ def workers(run: Run) -> pd.DataFrame:
         last=("ended", "max"),
     )
     until = max(run.now, float(found["last"].max()))
+    now = _at_work(run).groupby("lane")["started"].first()
+    found["spent"] += (until - now).reindex(found.index).fillna(0.0)
     found["busy"] = (found["spent"] / (until - found["first"]).clip(lower=1e-9)).clip(upper=1.0)
     return found.rename_axis("worker").reset_index()[columns]
 
@@ -154,7 +156,8 @@ def utilization(run: Run) -> pd.DataFrame:
         return pd.DataFrame(columns=["seconds", "busy", "share"])
     end = max(run.now, float(done["ended"].max()), 1e-9)
     edges = np.linspace(0.0, end, _WINDOWS + 1)
-    busy = _passed(done["started"], edges) - _passed(done["ended"], edges)
+    started = pd.concat([done["started"], _at_work(run)["started"]])
+    busy = _passed(started, edges) - _passed(done["ended"], edges)
     mean = np.diff(busy) / np.diff(edges)
     return pd.DataFrame(
         {
@@ -163,6 +166,12 @@ def utilization(run: Run) -> pd.DataFrame:
             "share": mean / done["lane"].nunique(),
         }
     )
+
+
+def _at_work(run: Run) -> pd.DataFrame:
+    """Returns what workers have told that they are at, where somebody searches."""
+    known = run.running["started"].notna() & run.is_active
+    return run.running[known]
 
 
 def _passed(times: pd.Series[float], edges: NDArray[np.float64]) -> NDArray[np.float64]:
