@@ -125,11 +125,13 @@ def time_to_target(runs: Sequence[Run], wanted: Sequence[float] | None = None) -
         left=74,
         y_ticks=False,
     )
-    runs_by_name = [run.name for run in runs]
+    groups = repeats(runs)
+    colors = {
+        run.name: color % 8 for color, members in enumerate(groups.values()) for run in members
+    }
     ordered = table.sort_values(["target"], kind="stable").to_dict("records")
     for number, row in enumerate(ordered):
         top = rows - number
-        color = runs_by_name.index(row["run"]) % 8
         if number % len(runs) == 0:
             y = float(plot.at_y(top - 0.68))
             plot.text(68, y, f"{row['target']:.4g}", "end", raw=True)
@@ -137,9 +139,9 @@ def time_to_target(runs: Sequence[Run], wanted: Sequence[float] | None = None) -
             plot.text(0, top - 0.7, " never", "soft")
             continue
         told = f"{row['run']}: {row['target']:.4g} after {duration(row['seconds'])}"
-        plot.bar((0, row["seconds"]), (top - 0.85, top - 0.15), color, told)
+        plot.bar((0, row["seconds"]), (top - 0.85, top - 0.15), colors[row["run"]], told)
     if len(runs) > 1:
-        plot.name((f"f{i % 8}", name) for i, name in enumerate(runs_by_name))
+        plot.name((f"f{color % 8}", name) for color, name in enumerate(groups))
     note = f"When the best value first reached {len(names)} targets."
     return drawn("time_to_target", title, note, plot, table)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PLACES = 300
 _MOST_LANES = 48
 _NAMED_LANES = 24
+_NAMES = 178  # room for the names of workers
 _MOST_CHOICES = 12
 _BINS = 640
 _IDLE, _FAILED = -1, len(views.STEPS)
@@ -75,7 +76,7 @@ def timeline(run: Run) -> View:
         x_label="time of search",
         time=True,
         height=height,
-        left=150 if few else 20,
+        left=_NAMES if few else 20,
         y_ticks=False,
     )
     grouped = {str(lane): one for lane, one in done.groupby("lane")}
@@ -84,7 +85,7 @@ def timeline(run: Run) -> View:
         y = num(float(plot.at_y(len(lanes) - number - 0.5)))
         if few:
             name = lane if len(lane) < 26 else f"…{lane[-24:]}"
-            plot.text(144, float(y) + 4, name, "end small", raw=True)
+            plot.text(_NAMES - 6, float(y) + 4, name, "end small", raw=True)
         states = _states(grouped[lane], end)
         edges = np.flatnonzero(np.diff(states, prepend=-9, append=-9))
         xs = plot.at_x(edges / _BINS * end).tolist()

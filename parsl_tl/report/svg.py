@@ -193,9 +193,9 @@ class Plot:
             self._parts.append(f'<path class="{css} s{color}" d="{_path(points, step)}"/>')
 
     def band(self, xs: Any, low: Any, high: Any, color: int, *, step: bool = False) -> None:
-        """Fills what is between two lines."""
-        upper = _finite(self.at_x(xs), self.at_y(high))
-        lower = _finite(self.at_x(xs), self.at_y(low))[::-1]
+        """Fills what is between two lines, inside the axes."""
+        upper = _finite(self.at_x(xs), self.at_y(np.clip(high, *self._y)))
+        lower = _finite(self.at_x(xs), self.at_y(np.clip(low, *self._y)))[::-1]
         if len(upper):
             back = _path(lower, step, backwards=True).replace("M", "L", 1)
             self._parts.append(f'<path class="band f{color}" d="{_path(upper, step)}{back}Z"/>')
