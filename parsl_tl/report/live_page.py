@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from parsl_tl.errors import ParslTLError
 from parsl_tl.report.page import rows_of, sections, whole_page
 from parsl_tl.report.run import Run, RunReader
 
@@ -122,9 +121,9 @@ class LivePage:
                 if (changed and waited > pause) or is_old:
                     self._draw()
                     drawn, changed = time.monotonic(), False
-            except ParslTLError as error:  # a journal that is damaged now
-                logger.warning("%s", error)
-                self._tell(("problem", json.dumps(str(error))))
+            except Exception as error:  # a folder that is damaged now may be whole again later
+                logger.warning("the page is not up to date", exc_info=True)
+                self._tell(("problem", json.dumps(f"not up to date: {error}")))
                 self._stop.wait(_LONGEST_PAUSE)
 
     def _is_active(self) -> bool:

@@ -202,7 +202,7 @@ function live() {
   let problem = "", active = false;
 
   function say(connected) {
-    const text = problem || (!connected ? "not connected" : active ? "live" : "nobody searches now");
+    const text = problem || (!connected ? "not connected" : active ? "live" : "no news");
     if (status.textContent !== text) status.innerHTML = "<b></b>";
     status.firstChild.textContent = text;
   }

@@ -139,7 +139,10 @@ def facts(run: Run) -> list[tuple[str, str, str]]:
     busy = views.utilization(run)["share"]
     full = float(stored["full_copies"].iloc[-1]) if len(stored) else 0.0
     written = float(stored["stored"].iloc[-1]) if len(stored) else 0.0
-    state = "running" if run.is_active else "finished" if done >= run.total else "stopped"
+    state = "running" if run.is_active else "finished"
+    if not run.is_active and done < run.total:
+        # Workers may wait for their nodes, or the search has been stopped: the folder cannot tell.
+        state = f"no news for {duration(run.silence)}"
     under_way = f", {len(run.running)} under way" if run.is_active else ""
     left = seconds_left(run)
     return [
@@ -264,7 +267,7 @@ def _running(run: Run) -> str:
     columns = {"job": "job", "lane": "worker", "step": "step", "asked for": "asked for"}
     shown = jobs.head(_MOST_ROWS)[[*columns, "model_id", "parent"]].rename(columns=columns)
     title = "Under way" if run.is_active else "Not finished"
-    told = "" if run.is_active else "<p>parsl-tl search --resume evaluates them.</p>"
+    told = "" if run.is_active else "<p>If the search has ended, --resume evaluates them.</p>"
     steps = jobs["step"].dropna() if run.is_active else jobs["step"].iloc[:0]
     doing = ", ".join(f"{count} {step}" for step, count in steps.value_counts().items())
     count = f"{title}: {len(jobs)}" + (f" ({html.escape(doing)})" if doing else "")

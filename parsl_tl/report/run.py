@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -54,7 +55,9 @@ class Run:
         tracebacks: of failed evaluations, by job.
         machine: what ``machine.json`` holds; empty in older runs.
         now: seconds of search since its start, when this was read; the end of a run that is over.
-        is_active: whether somebody seems to search in the folder.
+        silence: seconds between the latest event and the reading; NaN where nobody noted times.
+        is_active: whether somebody seems to search: an evaluation is under way, and the silence is
+            no longer than evaluations take.
     """
 
     folder: Path
@@ -65,6 +68,7 @@ class Run:
     tracebacks: Mapping[int, str]
     machine: Mapping[str, Any]
     now: float
+    silence: float
     is_active: bool
 
     @property
@@ -176,7 +180,9 @@ class RunReader:
         workers = frame["worker"] if "worker" in frame else [None] * len(frame)
         frame["lane"] = [lane_of(*one) for one in zip(workers, slots, strict=True)]
         machine = self.folder / "machine.json"
-        active, now_ns = self._is_active(times), self._last_ns
+        last_ns = self._last_ns
+        silence = math.nan if last_ns is None else (time.time_ns() - last_ns) / 1e9
+        active = self._is_active(times, silence)
         return Run(
             folder=self.folder,
             settings=CampaignSettings.read(self.folder / "config.json"),
@@ -185,7 +191,8 @@ class RunReader:
             running=self._running(clock),
             tracebacks=self._tracebacks,
             machine=json.loads(machine.read_text()) if machine.is_file() else {},
-            now=clock.now(time.time_ns() if active else now_ns),
+            now=clock.now(time.time_ns() if active else last_ns),
+            silence=silence,
             is_active=active,
         )
 
@@ -236,12 +243,11 @@ class RunReader:
         ]
         return pd.DataFrame(rows, columns=columns)
 
-    def _is_active(self, times: Mapping[str, NDArray[np.float64]]) -> bool:
-        if self._last_ns is None or len(self._rows) >= len(self._submitted):
+    def _is_active(self, times: Mapping[str, NDArray[np.float64]], silence: float) -> bool:
+        if math.isnan(silence) or len(self._rows) >= len(self._submitted):
             return False
         took = (times["ended"] - times["submitted"]) / 1e9
         longest = float(np.nanmax(took)) if np.isfinite(took).any() else 0.0
-        silence = (time.time_ns() - self._last_ns) / 1e9
         return silence < max(_LEAST_SILENCE, _SILENCES * longest)
 
 

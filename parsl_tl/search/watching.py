@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from parsl_tl.errors import AnalysisError
 from parsl_tl.reporting.machine import write_machine_facts
 from parsl_tl.training.worker_note import FOLDER
 
@@ -20,5 +21,5 @@ def prepare_to_be_watched(folder: Path) -> None:
     try:
         write_machine_facts(folder)
         (folder / FOLDER).mkdir(exist_ok=True)
-    except OSError as error:
+    except (OSError, AnalysisError) as error:
         logger.warning("versions and notes of workers are not kept: %s", error)

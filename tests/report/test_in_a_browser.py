@@ -58,7 +58,7 @@ def test_the_live_page(folder, tmp_path):
                 page.evaluate("document.activeElement.blur()")
                 page.locator("#run-0", has_text="300 of 304").wait_for()
                 assert page.locator("#why-0 details.card").first.get_attribute("open") is not None
-                assert page.locator(".live").inner_text() == "nobody searches now"
+                assert page.locator(".live").inner_text() == "no news"
         finally:
             board.close()
             thread.join()
