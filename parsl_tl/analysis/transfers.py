@@ -79,6 +79,16 @@ def from_campaign(folder: Path) -> Transfers:
     frame = frame[frame["objective"].notna()].reset_index(drop=True)
     if frame.empty:
         raise AnalysisError(f"{path} has no evaluation that succeeded; let the search run first")
+    return from_results(frame, str(folder))
+
+
+def from_results(frame: pd.DataFrame, source: str) -> Transfers:
+    """Reads evaluations that succeeded, as ``results_frame`` gives them.
+
+    Args:
+        frame: in the order in which they ended.
+        source: where they are from.
+    """
     number = {name: index for index, name in enumerate(frame["model_id"])}
     transferred = frame["layers_transferred"].fillna(0).to_numpy(np.int64)
     donors = _numbers(frame["donor"], number)
@@ -91,7 +101,7 @@ def from_campaign(folder: Path) -> Transfers:
         layers=frame["layers_total"].fillna(0).to_numpy(np.int64),
         eligible=frame["parent"].notna().to_numpy(np.bool_),
         unit="layers with weights",
-        source=str(folder),
+        source=source,
     )
 
 

@@ -15,6 +15,7 @@ from parsl_tl.architecture.keras_json import parse, write
 from parsl_tl.architecture.keras_model import build_model, read_model
 from parsl_tl.architecture.keras_state import refuse_graph
 from parsl_tl.architecture.layer import Layer, TensorRef
+from parsl_tl.architecture.notebook import show_layers
 from parsl_tl.architecture.parts import Parts
 from parsl_tl.architecture.prefix import hash_layers, layer_keys, number_twins, stable_name
 from parsl_tl.architecture.structure import Structure
@@ -76,6 +77,10 @@ class ArchitectureGraph:
             f"ArchitectureGraph({len(self)} layers, {len(self.inputs)} inputs, "
             f"{len(self.outputs)} outputs)"
         )
+
+    def _repr_html_(self) -> str:
+        """Shows the layers in a notebook, with what feeds each."""
+        return show_layers(repr(self), self.layers, self.layer_names)
 
     def __eq__(self, other: object) -> bool:
         """Two graphs are equal when they have the same layers with the same histories."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.arguments import positive_int
-from parsl_tl.cli.sizes import show_bytes
+from parsl_tl.reporting.sizes import show_bytes
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.cli.population_options import add_population_options, population_task
-from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError, PopulationError
 from parsl_tl.reporting.console import make_console, show_progress
+from parsl_tl.reporting.sizes import show_bytes
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import Any
 
 from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.population_options import add_population_options, population_task
-from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import ParslTLError
 from parsl_tl.mpi import world
 from parsl_tl.population.folder import remove_parts
 from parsl_tl.population.generate import PartReport, PopulationTask, part_bounds, write_part
 from parsl_tl.population.redraws import redraws_text
 from parsl_tl.reporting.console import make_console, show_progress
+from parsl_tl.reporting.sizes import show_bytes
 
 
 def generate_on_ranks(description: str, *, evolves: bool, argv: Sequence[str] | None = None) -> int:

@@ -10,10 +10,12 @@ from parsl_tl.arguments import ArgumentParser
 from parsl_tl.cli.analyze import add_analyze_command
 from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.configs import add_configs_command
+from parsl_tl.cli.dashboard import add_dashboard_command
 from parsl_tl.cli.data import add_data_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
 from parsl_tl.cli.listings import add_listing_commands
+from parsl_tl.cli.report import add_report_commands
 from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.store import add_store_command
@@ -33,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_retrain_commands(commands)
+    add_report_commands(commands)
+    add_dashboard_command(commands)
     add_study_command(commands)
     add_data_command(commands)
     add_store_command(commands)

@@ -72,6 +72,7 @@ def _search(args: argparse.Namespace) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    console.print(f"Watch it: parsl-tl dashboard {args.out}", highlight=False, soft_wrap=True)
     progress = SearchProgress(max_evals, console)
     try:
         with progress:
@@ -99,6 +100,7 @@ def _search(args: argparse.Namespace) -> int:
     _show_best(console, frame, args.out, [name for name in measured if name in frame])
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
+    console.print(f"What it did, as a page: parsl-tl report {args.out}", soft_wrap=True)
     if len(frame) < progress.total:  # which is less where a space has no more architectures
         console.print(f"The time was over. {_how_to_resume(args)}", soft_wrap=True)
         return exit_codes.TIME_OVER

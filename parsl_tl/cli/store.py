@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.cli.store_adopt import add_adopt_action
 from parsl_tl.cli.store_import import add_import_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
+from parsl_tl.reporting.sizes import show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from parsl_tl.cli.name_values import parse_pairs
-from parsl_tl.cli.sizes import show_bytes
+from parsl_tl.reporting.sizes import show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore

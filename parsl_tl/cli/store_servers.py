@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.cli.sizes import show_bytes
 from parsl_tl.errors import InvalidValueError, StoreError
+from parsl_tl.reporting.sizes import show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store.connection import Connection

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from parsl_tl.reporting.files import replace_file
+
 _PACKAGES = (
     *("parsl-tl", "numpy", "pandas", "pyarrow", "parsl", "deephyper", "keras", "tensorflow"),
     *("tensorflow-cpu", "networkx", "redis", "safetensors", "h5py"),
@@ -32,9 +34,8 @@ def machine_facts() -> dict[str, Any]:
 def write_machine_facts(folder: Path) -> Path:
     """Writes ``machine_facts`` to ``machine.json`` in a results folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "machine.json"
-    path.write_text(json.dumps(machine_facts(), indent=2) + "\n")
-    return path
+    text = json.dumps(machine_facts(), indent=2) + "\n"
+    return replace_file(folder / "machine.json", lambda path: path.write_text(text))
 
 
 def _cpu_model() -> str:

@@ -14,6 +14,27 @@ _DPI = 150
 _MOST_PIXELS = 60_000
 
 
+def make_figure(size: tuple[float, float], draw: Callable[[Any], None]) -> Any:
+    """Draws a ``matplotlib.figure.Figure``; no display is needed.
+
+    Args:
+        size: width and height in inches.
+        draw: draws into the figure that it is given.
+
+    Raises:
+        AnalysisError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise AnalysisError("plots need matplotlib: pip install 'parsl-tl[plot]'") from None
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure)
+    return figure
+
+
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> Path:
     """Draws a figure and saves it; no display is needed.
 
@@ -27,15 +48,11 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], Non
     """
     try:
         from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise AnalysisError("plots need matplotlib: pip install 'parsl-tl[plot]'") from None
     # Text stays text in SVG, and equal input gives equal bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "parsl_tl"}):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
+        figure = make_figure(size, draw)
         dpi = min(_DPI, _MOST_PIXELS / max(size))
         metadata = {"Date": None} if path.suffix == ".svg" else {}
         return replace_file(

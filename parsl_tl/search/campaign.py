@@ -25,6 +25,7 @@ from parsl_tl.search.journal import Journal
 from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import resolve_arguments, storage_for
+from parsl_tl.search.notebook import ShownInNotebooks
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
@@ -34,6 +35,7 @@ from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resol
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
+from parsl_tl.search.watching import prepare_to_be_watched
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
@@ -51,14 +53,15 @@ logger = logging.getLogger(__name__)
 _PENDING_DEADLINE = 60.0
 
 
-class Campaign:
+class Campaign(ShownInNotebooks):
     """A transfer-learning architecture search, and the folder that it lives in.
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
     evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
-    (all metrics of every epoch), ``campaign.log``, Parsl's logs in ``parsl/``, and the model store
-    in ``store/`` unless another one is named; with ``transfer="hdf5"`` or ``"safetensors"``, the
-    models' files in ``models/`` instead.
+    (all metrics of every epoch), ``machine.json`` (versions, and the driver's machine),
+    ``workers/`` (what each worker is at), ``campaign.log``, Parsl's logs in ``parsl/``, and the
+    model store in ``store/`` unless another one is named; with ``transfer="hdf5"`` or
+    ``"safetensors"``, the models' files in ``models/`` instead.
     """
 
     _new_folder: NewFolder | None = None
@@ -296,6 +299,7 @@ class Campaign:
                 check_identities(self.settings.store_ids, found)
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
+                prepare_to_be_watched(self.folder)
                 with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
                         lambda: self._run(journal, retirement, limits, progress),
@@ -358,7 +362,7 @@ class Campaign:
             evaluator = ParslEvaluator(
                 run_transfer_trainer,
                 callbacks=[recorder],
-                run_function_kwargs=shared_parameters(settings, self._storage),
+                run_function_kwargs=shared_parameters(settings, self._storage, self.folder),
                 evaluation_timeout=limits.evaluation_timeout,
                 max_losses=limits.max_losses,
                 kernel=kernel,
@@ -390,7 +394,3 @@ class Campaign:
 
     def _replace_settings(self, **values: Any) -> None:
         self.settings = replace(self.settings, **values)
-
-    def __repr__(self) -> str:
-        what = f"{self.settings.problem} in {self.settings.space}, {self.folder}"
-        return f"<Campaign: {what}: {self.summary()}>"

@@ -77,21 +77,32 @@ class CampaignResults:
 
     def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
         frame = results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
-        if self._minimize and not frame.empty:
-            points = np.column_stack(
-                [frame["objective"], *map(partial(_worth, frame), self._minimize)]
-            )
-            frame.insert(
-                list(frame.columns).index("objective") + 1, "pareto", pareto_optimal(points)
-            )
-        return frame
+        return with_front(frame, self._minimize)
+
+
+def with_front(frame: pd.DataFrame, minimize: Sequence[str]) -> pd.DataFrame:
+    """Adds the column ``pareto`` to results where something is kept small beside the objective.
+
+    Args:
+        frame: of ``results_frame``; the column is put behind ``objective``.
+        minimize: what is kept small; see ``check_measures``.
+    """
+    if minimize and not frame.empty:
+        points = np.column_stack([frame["objective"], *map(partial(_worth, frame), minimize)])
+        frame.insert(list(frame.columns).index("objective") + 1, "pareto", pareto_optimal(points))
+    return frame
+
+
+def column_of(name: str) -> str:
+    """Returns the column of the results that holds what is minimized."""
+    key = name.removeprefix("-")
+    return _COLUMNS.get(key, key)
 
 
 def _worth(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """Returns what is minimized, so that larger is better; NaN where nobody told."""
-    key = name.removeprefix("-")
     sign = 1.0 if name.startswith("-") else -1.0
-    column = _COLUMNS.get(key, key)
+    column = column_of(name)
     if column not in frame:
         return np.full(len(frame), np.nan)
     return sign * frame[column].to_numpy(np.float64)

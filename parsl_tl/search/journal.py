@@ -1,8 +1,10 @@
 """The campaign's journal: what was asked and what came back, one JSON line each, never lost.
 
 Lines are ``{"event": "submitted", "config": {...}}`` and ``{"event": "finished", "config": {...},
-"objective": ..., "metadata": {...}}``. Each is on disk before the search goes on. A line that a
-crash cut off was never acted upon, and is dropped when the journal is opened again.
+"objective": ..., "metadata": {...}}``, with ``"time_ns"`` of the event, in nanoseconds since 1970
+by the clock of the search; journals of earlier releases have no times. Each is on disk before the
+search goes on. A line that a crash cut off was never acted upon, and is dropped when the journal is
+opened again.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +76,8 @@ class Journal:
         Raises:
             InfrastructureError: it cannot be written.
         """
-        self._write({"event": "submitted", "config": dict(config)})
+        event = {"event": "submitted", "time_ns": time.time_ns(), "config": dict(config)}
+        self._write(event)
         self._open[config["job"]] = dict(config)
 
     def finish(self, config: Mapping[str, Any], objective: Any, metadata: Mapping[str, Any]) -> Row:
@@ -84,6 +88,7 @@ class Journal:
         """
         row = {
             "event": "finished",
+            "time_ns": time.time_ns(),
             "config": dict(config),
             "objective": objective,
             "metadata": dict(metadata),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console, Group
@@ -19,12 +20,18 @@ from parsl_tl.search.store_failures import StoreFailures
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 10.0
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARKS = 30
+_MOST_LETTERS = 160
+# Failures may go on and on: each is counted, and the first of a reason is told by itself.
+_TOLD_BY_REASON = 1
 
 
 class SearchProgress:
     """Counts evaluations, and shows the counts while used as a context manager.
 
     Attributes:
+        failures: how many evaluations failed, by reason.
         store_failures: what the search had to do without because its store did not answer.
     """
 
@@ -38,11 +45,14 @@ class SearchProgress:
         self.total = total
         self.console = console or Console()
         self.submitted = self.done = self.failed = self.recovered = 0
+        self.failures: Counter[str] = Counter()
         self.store_failures = StoreFailures()
         self.best: float | None = None
+        self._growth: list[float] = []
         self._transferred = self._layers = self._children = 0
         self._start = time.monotonic()
         self._first_done: float | None = None
+        self._is_shown = False
         self._live: Live | None = None
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -73,12 +83,24 @@ class SearchProgress:
         self.store_failures.note(metadata)
         if isinstance(objective, str):
             self.failed += 1
+            self._note_failure(objective.removeprefix("F_"), metadata, earlier)
             return
         self.best = objective if self.best is None else max(self.best, objective)
+        self._growth.append(self.best)
         if metadata.get("parent") is not None:
             self._children += 1
             self._transferred += int(metadata.get("layers_transferred") or 0)
             self._layers += int(metadata.get("layers_total") or 0)
+
+    def _note_failure(self, reason: str, metadata: Mapping[str, Any], earlier: bool) -> None:
+        self.failures[reason] += 1
+        if earlier or not self._is_shown or self.failures[reason] > _TOLD_BY_REASON:
+            return
+        text = " ".join(str(metadata.get("error") or "it told no reason").split())
+        if len(text) > _MOST_LETTERS:
+            text = f"{text[: _MOST_LETTERS - 3]}..."
+        where = f" on {metadata['worker']}" if metadata.get("worker") else ""
+        self._say(f"An evaluation failed{where}: {reason}: {text}")
 
     @property
     def transferred_share(self) -> float | None:
@@ -88,6 +110,9 @@ class SearchProgress:
     def note(self, text: str) -> None:
         """Says something that whoever started the search should know."""
         logger.warning(text)
+        self._say(text)
+
+    def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
@@ -106,7 +131,7 @@ class SearchProgress:
         parts = [
             f"{self.done}/{self.total or '?'} done",
             f"{running} running",
-            f"{self.failed} failed",
+            f"{self.failed} failed" + self._reasons(),
             "best " + ("-" if self.best is None else f"{self.best:.4f}"),
             "transferred " + ("-" if share is None else f"{share:.0%} of layers"),
             ("starting workers" if self.submitted and not self.done else "time left -")
@@ -117,15 +142,22 @@ class SearchProgress:
             parts.append(str(self.store_failures))
         return " · ".join(parts)
 
+    def _reasons(self) -> str:
+        told = ", ".join(f"{reason} {count}" for reason, count in self.failures.most_common(3))
+        more = ", ..." if len(self.failures) > 3 else ""
+        return f" ({told}{more})" if told else ""
+
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             ProgressBar(total=self.total or None, completed=self.done, width=30),
             Text(_clock(time.monotonic() - self._start), style="dim"),
+            Text(sparkline(self._growth), style="cyan"),
         )
         return Group(grid, Text(self.summary()))
 
     def __enter__(self) -> Self:
+        self._is_shown = True
         if self.console.is_terminal:
             self._live = Live(self, console=self.console, refresh_per_second=4)
             self._live.start()
@@ -149,6 +181,23 @@ class SearchProgress:
             if line != shown:
                 self.console.print(line, highlight=False, soft_wrap=True)
                 shown = line
+
+
+def sparkline(values: Sequence[float], width: int = _SPARKS) -> str:
+    """Draws how the best value grew, as a line of small bars; nothing for a single value.
+
+    Args:
+        values: the best so far, as evaluations succeeded.
+        width: letters at most.
+    """
+    if len(values) < 2:
+        return ""
+    count = min(width, len(values))
+    drawn = [values[(number + 1) * len(values) // count - 1] for number in range(count)]
+    low, high = drawn[0], drawn[-1]
+    # Nothing has grown: a flat line, and not a full one.
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] for value in drawn)
 
 
 def _clock(seconds: float) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from parsl_tl.spaces import SearchSpace
 
 _FIRST = ["job", "model_id", "parent", "donor", "objective", "failure", "arch_seq"]
+_LEFT_OUT = ("history", "traceback")
 _CURVES = ["job", "model_id", "epoch", "metric", "value"]
 
 
@@ -41,7 +42,7 @@ def results_frame(
     for row in rows:
         config, objective = row["config"], row["objective"]
         failed = isinstance(objective, str)
-        record = {name: value for name, value in row["metadata"].items() if name != "history"}
+        record = {name: value for name, value in row["metadata"].items() if name not in _LEFT_OUT}
         for name, value in kept_metrics(row["metadata"]).items():
             record.setdefault(name, value)
         arch_seq = arch_seq_of(config, choices)

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.search.admission import MILLISECONDS
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training.namespaces import TRAINING_KEYS
+from parsl_tl.training.worker_note import FOLDER as NOTES_FOLDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from parsl_tl.search.model_storage import ModelStorage
     from parsl_tl.search.settings import CampaignSettings
 
@@ -16,12 +19,15 @@ KNOWN_TRAINING = (*TRAINING_KEYS, "threads")
 """What a campaign's ``training`` may hold."""
 
 
-def shared_parameters(settings: CampaignSettings, storage: ModelStorage) -> dict[str, Any]:
+def shared_parameters(
+    settings: CampaignSettings, storage: ModelStorage, folder: Path | None = None
+) -> dict[str, Any]:
     """Returns the settings that all evaluations share; see ``run_transfer_trainer``.
 
     Args:
         settings: of the campaign; an older one may hold training keys that never meant anything.
         storage: where its models are.
+        folder: of the campaign, in which workers note what they are at; None for no notes.
     """
     training = {
         name: settings.training[name] for name in TRAINING_KEYS if name in settings.training
@@ -42,6 +48,8 @@ def shared_parameters(settings: CampaignSettings, storage: ModelStorage) -> dict
     # Several servers know each other; of one alone, only its campaigns remember which it was.
     if settings.has_store and is_remote(settings.store) and len(settings.store_ids) == 1:
         (shared["store_id"],) = settings.store_ids
+    if folder is not None:
+        shared["notes_folder"] = str(folder / NOTES_FOLDER)
     if MILLISECONDS in settings.minimize:
         shared["time_prediction"] = True
     if "threads" in settings.training:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.store.model_id import format_model_id
+from parsl_tl.store.notebook import show_match
 from parsl_tl.store.pinned_reading import Arrays, Weights, read_layers, shapes_of
 
 
@@ -77,6 +78,10 @@ class Match:
 
     def _names(self, layer_names: Collection[str] | None) -> list[str]:
         return self.layer_names if layer_names is None else list(layer_names)
+
+    def _repr_html_(self) -> str:
+        """Shows the donor and the common layers in a notebook."""
+        return show_match(repr(self), self.layer_names)
 
     def __repr__(self) -> str:
         return (

@@ -18,6 +18,7 @@ from parsl_tl.store.answers import CompactReport, PutResult, VerifyReport
 from parsl_tl.store.arrow_table import table_of
 from parsl_tl.store.donor_queries import DonorQueries
 from parsl_tl.store.model_id import check_model_id
+from parsl_tl.store.notebook import show_store
 from parsl_tl.store.pinned_reading import Arrays, Weights, read_layers, shapes_of
 from parsl_tl.store.put_request import put_request
 
@@ -376,6 +377,9 @@ class ModelStore(DonorQueries, ABC):
 
     def __len__(self) -> int:
         return int(self._engine.num_models())
+
+    def _repr_html_(self) -> str:
+        return show_store(f"{type(self).__name__} {self.uri}", self.stats)
 
     def close(self) -> None:
         """Ends the use of the store; arrays that were read stay valid."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parsl_tl.reporting.files import replace_file, write_table
+from parsl_tl.reporting.page import page, picture, table
 from parsl_tl.reporting.plots import save_figure
 from parsl_tl.study.measures import COMPARED
 from parsl_tl.study.settings import BASELINE
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from parsl_tl.study.study import Study
 
 _POINTS = 200
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
-table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
-th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8886; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-img { max-width: 100%; background: white; }
-"""
 
 
 def write_report(study: Study) -> list[Path]:
@@ -182,25 +174,19 @@ def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
     results = study.results.drop(columns=["winner", "note"], errors="ignore")
     tables.append(("Every campaign", results))
     images = "".join(
-        f'<img alt="{html.escape(plot.stem)}: best objective over CPU seconds" '
-        f'src="data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()}">'
-        for plot in plots
+        picture(plot, f"{plot.stem}: best objective over CPU seconds") for plot in plots
     )
     said = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(study))
     shown = "".join(
-        f"<h2>{html.escape(title)}</h2>"
-        + frame.to_html(index=False, border=0, float_format=lambda value: f"{value:.4g}", na_rep="")
-        for title, frame in tables
+        f"<h2>{html.escape(title)}</h2>{table(frame, title)}" for title, frame in tables
     )
     about = (
         f"{len(settings.cases)} cases, policies {', '.join(settings.policies)}, "
         f"{len(settings.seeds)} seeds. Intervals are of {settings.confidence:.0%}. "
         "CPU seconds are those of the evaluations, without the start of workers."
     )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Does transfer help?</title><style>{_STYLE}</style><main>"
-        f"<h1>Does transfer help?</h1><p>{html.escape(about)}</p><ul>{said}</ul>"
-        f"{images}{shown}</main></html>\n"
+    return page(
+        "Does transfer help?",
+        f"<main><h1>Does transfer help?</h1><p>{html.escape(about)}</p><ul>{said}</ul>"
+        f"{images}{shown}</main>",
     )

@@ -6,17 +6,20 @@ import math
 import os
 import socket
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
+from parsl_tl.training.worker_note import WorkerNote
 
 Phase = Literal["start", "load", "build", "transfer", "train", "prefix", "store"]
 
 _MAX_ERROR_LENGTH = 2000
+_MAX_TRACEBACK_LENGTH = 4000
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
 
 
@@ -66,12 +69,18 @@ class TrainingReport:
             ``model <id>:`` before each reason.
         not_stored: ids of these models, 16 hex digits each, separated by spaces.
         error: why the evaluation failed.
+        traceback: where it failed; its end, if it is long.
+        started_ns: when the evaluation started, in nanoseconds since 1970 by the worker's clock.
+        ended_ns: when it ended.
         worker: host and process, ``host:pid``.
+        slot: Parsl's block, pool and worker of it, ``block/pool/rank``; a worker that is started
+            anew after a crash has the slot of the one before. None outside of Parsl's workers.
         gpu: the device it could use, or None.
         history: all metrics of every epoch, of training and (``val_``) validation, as Keras names
             them; one entry, that of the validation, for a model in which nothing was trained. In
             the metadata it is a list of values for each metric, None for what is not finite.
         others: further values that a table of results has; in the metadata they stand beside these.
+        note: where the worker notes what it is at, for who watches; no part of the metadata.
     """
 
     objective: float | None = None
@@ -107,15 +116,28 @@ class TrainingReport:
     store_error: str | None = None
     not_stored: str | None = None
     error: str | None = None
+    traceback: str | None = field(default=None, repr=False)
+    started_ns: int = field(default_factory=time.time_ns)
+    ended_ns: int | None = None
     worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    slot: str | None = field(default_factory=lambda: _parsl_slot())
     gpu: str | None = field(default_factory=visible_gpu)
     history: list[dict[str, float]] = field(default_factory=list, repr=False)
     others: dict[str, Any] = field(default_factory=dict, repr=False)
+    note: WorkerNote | None = field(default=None, repr=False)
+
+    def begin_notes(self, folder: str | None, job: int | None) -> None:
+        """Notes from now on, in a folder, at what the evaluation is; None notes nothing."""
+        if folder is not None:
+            told = {"job": job, "started_ns": self.started_ns, "worker": self.worker}
+            self.note = WorkerNote(folder, {**told, "slot": self.slot})
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
         """Adds the seconds of the block to those of a phase, also when it raises."""
         start = time.perf_counter()
+        if self.note is not None:
+            self.note.tell(phase)
         try:
             yield
         finally:
@@ -141,9 +163,14 @@ class TrainingReport:
         self.others = others
 
     def metadata(self) -> dict[str, Any]:
-        """Returns all but the objective as JSON-able values; all but ``history`` are flat."""
-        values = asdict(self)
-        del values["objective"], values["history"], values["others"]
+        """Returns all but the objective as JSON-able values; all but ``history`` are flat.
+
+        The first call notes the end of the evaluation.
+        """
+        self.ended_ns = self.ended_ns or time.time_ns()
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("objective", "history", "others", "note"):
+            del values[name]
         flat = {
             name: round(value, 6) if name.startswith("seconds_") and value is not None else value
             for name, value in {**self.others, **values}.items()
@@ -158,7 +185,15 @@ class TrainingReport:
         """Returns what a run function returns for an evaluation that failed."""
         self.objective = None
         self.error = describe(error)
+        self.traceback = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK_LENGTH:]
         return {"objective": f"F_{failure_reason(error)}", "metadata": self.metadata()}
+
+
+def _parsl_slot() -> str | None:
+    """Returns which worker of Parsl's this is, from what its pool put into the environment."""
+    names = ("PARSL_WORKER_BLOCK_ID", "PARSL_WORKER_POOL_ID", "PARSL_WORKER_RANK")
+    values = [os.environ.get(name) for name in names]
+    return None if values[-1] is None else "/".join(value or "-" for value in values)
 
 
 def describe(error: BaseException) -> str:

@@ -68,6 +68,8 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
             - ``time_prediction``: True also reports the ``milliseconds`` of predicting a batch.
+            - ``notes_folder``: where this process notes what it is at; see
+              ``parsl_tl.training.worker_note``.
             - ``attributes``: kept with the stored model.
             - ``job``: its number in the search, which is not looked at.
             - ``import_folders``: where modules are that are not installed.
@@ -124,6 +126,7 @@ def _evaluate(
         job = EvaluationJob.read(given, settings)
         job.check_store()
         report.model_id, report.parent = job.model_id, job.parent
+        report.begin_notes(job.keys.values.get("notes_folder"), job.keys.values.get("job"))
         known = job.problem.look_up(job.space, job.arch_seq)
         if known is not None:
             report.looked_up(known)

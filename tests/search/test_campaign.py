@@ -14,7 +14,9 @@ import pytest
 
 from parsl_tl import Campaign, open_store
 from parsl_tl.errors import CampaignError, ParslTLError
+from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.search.results import best_first
+from parsl_tl.training.worker_note import read_notes
 
 SETTINGS = {
     "population_size": 4,
@@ -99,6 +101,16 @@ def test_a_campaign_leaves_what_it_promises(tmp_path):
     assert len(pd.read_csv(tmp_path / "run" / "results.csv")) == 12
     assert (tmp_path / "run" / "campaign.log").read_text().count("evaluation") >= 12
     assert stored(campaign) == should_be_stored(results, 4, 2)
+    # Who did what when: the workers' stamps lie between those of the journal.
+    assert (results["ended_ns"] > results["started_ns"]).all()
+    assert results["slot"].nunique() == results["worker"].nunique()
+    assert {note["worker"] for note in read_notes(tmp_path / "run")} == set(results["worker"])
+    events, _ = read_whole_lines(tmp_path / "run" / "journal.jsonl")
+    asked = {one["config"]["job"]: one["time_ns"] for one in events if one["event"] == "submitted"}
+    ended = {one["config"]["job"]: one["time_ns"] for one in events if one["event"] == "finished"}
+    assert (results["started_ns"] > results["job"].map(asked)).all()
+    assert (results["ended_ns"] < results["job"].map(ended)).all()
+    assert json.loads((tmp_path / "run" / "machine.json").read_text())["packages"]["keras"]
     more = Campaign.resume(tmp_path / "run", max_workers=2).search(14)
     assert list(more["job"][:12]) == list(results["job"])
     assert len(more) == 14

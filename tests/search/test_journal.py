@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
 from parsl_tl.errors import CampaignError
-from parsl_tl.search.journal import Journal, read_journal
+from parsl_tl.search.journal import Journal, read_journal, read_whole_lines
 from parsl_tl.search.results import results_frame, write_results
 
 CONFIG = {"a": 1, "b": 0, "parent": None, "from_scratch": True}
@@ -28,6 +29,19 @@ def test_what_was_written_comes_back(tmp_path):
     assert again.unfinished == [config(2)]
     assert [row["objective"] for row in read_journal(path)] == [0.5, "F_NaNLoss"]
     again.close()
+
+
+def test_events_have_their_times_and_the_table_has_no_tracebacks(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    before = time.time_ns()
+    journal.submitted(config(0))
+    row = journal.finish(config(0), "F_Value", {"error": "ValueError: x", "traceback": "File ..."})
+    journal.close()
+    events, _ = read_whole_lines(path)
+    assert before <= events[0]["time_ns"] <= events[1]["time_ns"] == row["time_ns"]
+    assert events[1]["metadata"]["traceback"] == "File ..."
+    assert "traceback" not in results_frame([row], ["a", "b"])
 
 
 def test_a_line_that_was_cut_off_is_dropped_wherever_the_cut_is(tmp_path):

@@ -61,6 +61,10 @@ class TestResults:
         assert metadata["worker"].count(":") == 1
         seconds = [metadata[f"seconds_{name}"] for name in ("build", "train", "total")]
         assert all(value > 0 for value in seconds)
+        # The stamps enclose what was measured; the two clocks differ by their resolution.
+        took = (metadata["ended_ns"] - metadata["started_ns"]) / 1e9
+        assert took >= metadata["seconds_total"] - 0.1
+        assert metadata["slot"] is None  # this process is no worker of Parsl's
 
     def test_same_job_same_objective(self) -> None:
         assert run_base_trainer(job())["objective"] == run_base_trainer(job())["objective"]
@@ -148,6 +152,7 @@ class TestFailures:
         output = run_transfer_trainer(job(**values))
         assert output["objective"] == f"F_{reason}", output["metadata"]["error"]
         assert text in output["metadata"]["error"]
+        assert "parsl_tl" in output["metadata"]["traceback"]
 
     def test_out_of_memory(self, user_module: str) -> None:
         output = run_base_trainer(job(problem=f"{user_module}:Exhausting"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 import shlex
@@ -18,21 +17,10 @@ from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites, in_steps
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.reporting.files import replace_file
 from parsl_tl.reporting.machine import machine_facts
+from parsl_tl.reporting.page import page, picture
 
 _LONGEST_SECONDS = 900.0
 _PROGRAM = (sys.executable, "-m", "parsl_tl.cli", "bench")
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff;
-       max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 3rem; border-bottom: 1px solid #d0d7de; }
-p.facts, p.command { color: #57606a; font-size: 14px; }
-nav a { margin-right: 1rem; }
-pre { font: 12px/1.25 ui-monospace, "DejaVu Sans Mono", monospace; overflow-x: auto;
-      background: #f6f8fa; padding: 1rem; border-radius: 6px; }
-code { font: 13px ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-img { max-width: 100%; height: auto; margin: 1rem 0; }
-.problem { background: #ffebe9; padding: .5rem 1rem; border-radius: 6px; }
-"""
 
 
 class BenchmarkRun(NamedTuple):
@@ -104,14 +92,12 @@ def write_page(runs: Sequence[BenchmarkRun], path: Path) -> Path:
     links = "".join(
         f'<a href="#{run.suite.name}">{html.escape(run.suite.title)}</a>' for run in runs
     )
-    page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>parsl_tl on this machine</title><style>{_STYLE}</style></head><body>"
+    text = page(
+        "parsl_tl on this machine",
         f"<h1>parsl_tl on this machine</h1>{_facts()}<nav>{links}</nav>"
-        f"{''.join(map(_section, runs))}</body></html>\n"
+        f"{''.join(map(_section, runs))}",
     )
-    return replace_file(path, lambda partial: partial.write_text(page, encoding="utf-8"))
+    return replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def _facts() -> str:
@@ -136,7 +122,5 @@ def _section(run: BenchmarkRun) -> str:
     if run.output.strip():
         parts.append(f"<pre>{html.escape(run.output)}</pre>")
     for plot in sorted(run.folder.glob("*.png")):
-        data = base64.b64encode(plot.read_bytes()).decode()
-        name = html.escape(plot.stem.replace("_", " "))
-        parts.append(f'<img alt="{name}" src="data:image/png;base64,{data}">')
+        parts.append(picture(plot, plot.stem.replace("_", " ")))
     return "".join(parts)
