@@ -33,7 +33,8 @@ LAYERS = (
     # What runs tasks: Parsl, its processes and its configurations.
     {"parsl_kernel", "configuration", "executor_watch"},
     {"block_watch", "block_launcher"},
-    {"block_errors", "worker_pool", "kernel_end", "loaded_kernel", "parsl_reuse"},
+    {"block_errors", "worker_pool", "worker_template"},
+    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     # The ground.
     {"registry"},

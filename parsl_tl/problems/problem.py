@@ -62,6 +62,8 @@ class Problem(ABC):
             are no donors for the other.
         paths: names of arguments of ``__init__`` that are paths. Workers have another working
             folder, so that a search makes them absolute.
+        imports: modules that loading the data takes. The workers of a node import them together,
+            before their first evaluation; importing them must start no threads.
     """
 
     name: ClassVar[str]
@@ -84,6 +86,7 @@ class Problem(ABC):
     dtype_policy: str | None = None
     data_version: str = ""
     paths: ClassVar[tuple[str, ...]] = ()
+    imports: ClassVar[tuple[str, ...]] = ()
 
     arguments: Mapping[str, Any] = {}
     """What ``get_problem`` was asked to make it with."""

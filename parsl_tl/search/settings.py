@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from parsl_tl.deprecation import renamed_keys
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import resolve_import_name
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
@@ -62,6 +62,19 @@ def with_sizes(values: Mapping[str, Any], max_evals: int) -> dict[str, Any]:
     """
     population = values.get("population_size", max(2, min(50, max_evals // 3)))
     return {"population_size": population, "sample_size": min(5, population), **values}
+
+
+def check_sizes(population_size: int, sample_size: int) -> None:
+    """Refuses sizes of population and tournaments that do not fit together.
+
+    Raises:
+        InvalidValueError: they do not.
+    """
+    if population_size < 2 or not 1 <= sample_size <= population_size:
+        raise InvalidValueError(
+            f"population_size={population_size} must be at least 2, and "
+            f"sample_size={sample_size} from 1 to the population's"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
