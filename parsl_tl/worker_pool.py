@@ -48,6 +48,8 @@ _WORKER_NAME = "HTEX-Worker-"
 _ACCELERATORS = "--available-accelerators"
 _THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
+_template: psutil.Process | None = None
+
 
 def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
     """Has the blocks of an executor start this pool; a command of the user's own stays.
@@ -114,6 +116,9 @@ def _watch(parent: int | None) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         if parent is not None and os.getppid() != parent:
             _end("the shell of its block has ended")
+        if _template is not None and not _is_alive(_template):
+            # Its workers have ended with it, one of them maybe while it held the queue's lock.
+            _end("the process that its workers are forked from has ended")
         pool = getattr(sys.modules["__main__"], "manager", None)
         if pool is None:  # it is still starting
             continue
@@ -127,6 +132,13 @@ def _watch(parent: int | None) -> None:
             _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
         if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
             _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _limit_waits() -> None:
@@ -159,6 +171,7 @@ class _PoolContext(context.SpawnContext):
 
 def _start_workers_with(path: str) -> None:
     """Has the pool's workers load what they need; its template begins with that now."""
+    global _template
     start = WorkerStart.read(path)
     if start is None:
         return
@@ -168,6 +181,7 @@ def _start_workers_with(path: str) -> None:
         os.environ[TEMPLATE_VARIABLE] = path
         forkserver.set_forkserver_preload(["parsl_tl.worker_template"])
         forkserver.ensure_running()
+        _template = psutil.Process(forkserver._forkserver._forkserver_pid)
     from parsl import multiprocessing
 
     multiprocessing.SpawnContext = _PoolContext(start, has_template)

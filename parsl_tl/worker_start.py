@@ -83,12 +83,11 @@ def with_worker_start(command: str, path: Path) -> str:
     """Returns a launch command of ``parsl-tl-worker-pool`` that names the file to it.
 
     Args:
-        command: as Parsl's executors have it, which format it.
+        command: as Parsl's executors have it.
         path: what ``WorkerStart.write`` wrote.
     """
     program, _, rest = command.partition(" ")
-    option = f"{OPTION} {shlex.quote(str(path))}".replace("{", "{{").replace("}", "}}")
-    return f"{program} {option} {rest}"
+    return f"{program} {OPTION} {shlex.quote(str(path))} {rest}"
 
 
 def fill_template() -> None:
