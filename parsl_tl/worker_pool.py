@@ -181,7 +181,8 @@ def _start_workers_with(path: str) -> None:
         os.environ[TEMPLATE_VARIABLE] = path
         forkserver.set_forkserver_preload(["parsl_tl.worker_template"])
         forkserver.ensure_running()
-        _template = psutil.Process(forkserver._forkserver._forkserver_pid)
+        server: Any = forkserver._forkserver  # whose attributes have no types
+        _template = psutil.Process(server._forkserver_pid)
     from parsl import multiprocessing
 
     multiprocessing.SpawnContext = _PoolContext(start, has_template)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
+from parsl_tl.problems.node_cache import remove_node_folder
 from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
@@ -309,6 +310,7 @@ class Campaign:
                         possible=self._place.can_start_again,
                     )
             finally:
+                remove_node_folder(self.settings.uid)
                 results = self._results.write()
         return results
 
