@@ -38,7 +38,8 @@ def node_folder(run: str) -> Path:
         OSError: there cannot be one, or another user has made its place.
     """
     path = _place() / run
-    if (os.getpid(), path) in _used:
+    known = _used.get((os.getpid(), path))
+    if known is not None and _is_at(known, path / _USED):
         return path
     _remove_unused(path.parent)
     while True:
@@ -49,6 +50,8 @@ def node_folder(run: str) -> Path:
             if _is_at(lock, path / _USED):
                 break
             os.close(lock)  # another process took the folder for unused
+    if known is not None:  # of a folder that was removed
+        os.close(known)
     _used[os.getpid(), path] = lock
     return path
 
@@ -89,7 +92,7 @@ class NodeCache:
     """Named arrays in a folder that the processes of a node share.
 
     Args:
-        folder: is made.
+        folder: is made where there is a folder for it.
         budget: bytes of all arrays together; those that were not used for the longest time go.
             None sets no limit.
     """
@@ -133,7 +136,7 @@ class NodeCache:
         Raises:
             OSError: the folder cannot be written.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         with open(self._folder / f"{name}.lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

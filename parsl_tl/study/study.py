@@ -27,6 +27,7 @@ from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.study.measures import best_so_far, compare, correlations, row_at, seconds_to
 from parsl_tl.study.settings import BASELINE, Case, StudySettings
 from parsl_tl.training import run_base_trainer
+from parsl_tl.training.worker_start import framework_start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +118,8 @@ class Study:
             return self.results
         place = CampaignKernel(config, max_workers, kernel, "all", None)
         total = len(list(self._keys()))
-        with place.running(self.folder / "parsl") as running:
+        start = framework_start(self.settings.cases[0].problem)
+        with place.running(self.folder / "parsl", start) as running:
             for case, policy, seed in left:
                 told(len(self._rows) / total, f"{case.name}, {policy}, seed {seed}")
                 self._append(self._rows, _LOG, self._run_campaign(case, policy, seed, running))

@@ -37,6 +37,16 @@ def worker_start(problem: Problem, settings: dict[str, Any]) -> WorkerStart | No
     return WorkerStart(f"{here}:import_framework", f"{here}:prepare_worker", settings)
 
 
+def framework_start(problem: str) -> WorkerStart:
+    """Returns what evaluations need whatever they evaluate.
+
+    Args:
+        problem: name of the problem, or of the first one.
+    """
+    function = f"{__name__}:import_framework"
+    return WorkerStart(function, function, {"problem": problem})
+
+
 def import_framework(**settings: Any) -> None:
     """Imports what evaluations need, and starts nothing; for the process that workers fork from.
 

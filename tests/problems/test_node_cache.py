@@ -33,8 +33,13 @@ def test_a_runs_folder_is_its_users_and_goes_with_it(place):
     folder = node_folder("run-1")
     assert node_folder("run-1") == folder == place / "run-1"
     assert [stat.S_IMODE(path.stat().st_mode) for path in (place, folder)] == [0o700] * 2
+    cache = NodeCache(folder / "cache")
+    cache.keep("x", arrays(1))
     remove_node_folder("run-1")
     assert not place.exists()
+    assert not isinstance(cache.keep("x", arrays(1))["a"], np.memmap)
+    assert not place.exists()
+    assert node_folder("run-1").exists()
 
 
 def test_what_a_killed_run_left_goes_with_the_next(place):
