@@ -46,7 +46,7 @@ def byte_count(given: int | str) -> int:
     Raises:
         InvalidValueError: it is none of these.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", str(given))
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)(i?)[bB]?\s*", str(given))
     if found is None:
         if str(given).lower() in ("off", "none"):
             return 0

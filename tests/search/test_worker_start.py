@@ -15,6 +15,8 @@ from parsl.executors.high_throughput.errors import ManagerLost
 
 from parsl_tl.configuration import load_config
 from parsl_tl.parsl_kernel import parsl_kernel
+from parsl_tl.problems import Digits
+from parsl_tl.training.worker_start import worker_start
 from parsl_tl.worker_pool import COMMAND, _has_accelerators, _take_option
 from parsl_tl.worker_start import OPTION, WorkerStart, with_worker_start
 
@@ -91,6 +93,15 @@ def test_the_command_names_the_file(tmp_path):
     assert _take_option(argv) == str(path)
     assert argv == [COMMAND, "-a", "x"]
     assert _take_option(argv) is None
+
+
+def test_workers_that_look_results_up_load_nothing():
+    class Table(Digits):
+        def look_up(self, space, arch_seq):
+            return {"objective": 1.0, "seconds": 0.0}
+
+    assert worker_start(Table(), {}) is None
+    assert worker_start(Digits(), {"seed": 1}).arguments == {"seed": 1}
 
 
 @pytest.mark.parametrize(
