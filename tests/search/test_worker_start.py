@@ -11,7 +11,7 @@ import psutil
 import pytest
 import start_steps
 from fault_runs import SUPPORT, wait_for
-from parsl.executors.high_throughput.errors import ManagerLost
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from parsl_tl.configuration import load_config
 from parsl_tl.parsl_kernel import parsl_kernel
@@ -30,6 +30,7 @@ class Pool:
 
     def __init__(self, kernel):
         self.app = parsl.python_app(start_steps.look, data_flow_kernel=kernel, cache=False)
+        self.die = parsl.python_app(start_steps.die, data_flow_kernel=kernel, cache=False)
 
     def looks(self):
         """What tasks see, once both workers have done one."""
@@ -63,7 +64,12 @@ def test_workers_begin_with_what_their_template_has_imported(pool):
     assert {look["parent"] for look in looks} == {template}
     assert [look["prepared_with"] for look in looks] == [{"fault": None}] * 2
     assert len({look["drawn"] for look in looks}) == 2  # each has random numbers of its own
-    # What a template is lost with comes back.
+    # A worker that is lost is forked anew.
+    with pytest.raises(WorkerLost):
+        pool.die().result()
+    looks = pool.looks()
+    assert {look["parent"] for look in looks} == {template}
+    # With the template its workers end, and others come.
     workers = [psutil.Process(look["worker"]) for look in looks]
     os.kill(template, signal.SIGKILL)
     psutil.wait_procs(workers, timeout=60)
