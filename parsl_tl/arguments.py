@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 from typing import Any, NoReturn
+
+from parsl_tl.errors import InvalidValueError
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -41,6 +44,30 @@ def positive_float(text: str) -> float:
 def seconds_or_auto(text: str) -> float | str:
     """Reads a positive number, or ``auto``."""
     return text if text == "auto" else positive_float(text)
+
+
+def byte_count(given: int | str) -> int:
+    """Reads a number of bytes: ``4GB``, ``512 MiB``, ``1000000``, or ``off`` for none.
+
+    Raises:
+        InvalidValueError: it is none of these.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)(i?)[bB]?\s*", str(given))
+    if found is None:
+        if str(given).lower() in ("off", "none"):
+            return 0
+        raise InvalidValueError(f"{given!r} is no number of bytes, such as 4GB or 512MiB, nor off")
+    number, unit, binary = found.groups()
+    power = " KMGT".index(unit.upper() or " ")
+    return round(float(number) * float(1024 if binary else 1000) ** power)
+
+
+def byte_argument(text: str) -> int:
+    """Reads a number of bytes."""
+    try:
+        return byte_count(text)
+    except InvalidValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def share(text: str) -> float:

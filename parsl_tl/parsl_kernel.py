@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parsl_tl.interchange import launch_command
@@ -12,24 +13,34 @@ from parsl_tl.kernel_end import end_kernel, end_processes
 from parsl_tl.loaded_kernel import start_kernel
 from parsl_tl.stop_signals import as_last_resort, deferred
 from parsl_tl.worker_pool import use_watched_pool
+from parsl_tl.worker_start import is_switched_off
 
 if TYPE_CHECKING:
     import parsl
     from parsl.dataflow.dflow import DataFlowKernel
 
+    from parsl_tl.worker_start import WorkerStart
+
 
 @contextlib.contextmanager
-def parsl_kernel(config: parsl.Config) -> Iterator[DataFlowKernel]:
+def parsl_kernel(
+    config: parsl.Config, worker_start: WorkerStart | None = None
+) -> Iterator[DataFlowKernel]:
     """Loads a configuration, beside others in this process, and ends it whatever happens.
 
     Its interchanges end with this process, even if that is killed; the workers of an interchange
     that is gone end after the executor's ``heartbeat_threshold``. A terminal or a scheduler sends
     its signals to all processes that were started from it: Parsl's do not see them. This process
     does, and ends them.
+
+    Args:
+        config: whose executors were not started before.
+        worker_start: what its workers load before their first task. It is written where the
+            workers' certificates are, which they read, too.
     """
     for executor in config.executors:
         _bind_interchange(executor)
-        use_watched_pool(executor)
+        use_watched_pool(executor, _written(worker_start, config))
     kernel = None
     with as_last_resort(lambda: end_processes(config.executors)):
         try:
@@ -53,6 +64,14 @@ def _load(config: parsl.Config) -> DataFlowKernel:
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _written(start: WorkerStart | None, config: parsl.Config) -> Path | None:
+    if start is None or is_switched_off():
+        return None
+    path = Path(config.run_dir).absolute() / "worker_start.json"
+    start.write(path)
+    return path
 
 
 def _bind_interchange(executor: object) -> None:

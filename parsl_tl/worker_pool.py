@@ -6,6 +6,9 @@ share data through was killed or is stopped, a worker was killed while it held t
 one of its threads has failed, the interchange went away before it answered for the first time. A
 search would wait for its evaluations for ever, or its processes would stay. Here the pool ends, as
 if it had been killed; that costs no evaluation.
+
+It also starts workers in a way of its own where it is told what they will need; see
+``worker_start``.
 """
 
 from __future__ import annotations
@@ -16,12 +19,21 @@ import runpy
 import sys
 import threading
 import time
+from multiprocessing import context, forkserver
+from pathlib import Path
 from typing import Any
 
 import psutil
 import zmq
 
 from parsl_tl.gpu_pinning import note_gpus_of_the_job
+from parsl_tl.worker_start import (
+    OPTION,
+    TEMPLATE_VARIABLE,
+    WorkerStart,
+    run_worker,
+    with_worker_start,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +45,28 @@ _PARSL_COMMAND = "process_worker_pool.py"
 _SECONDS_BETWEEN_LOOKS = 1.0
 # A part that works takes what it is given within milliseconds.
 _LONGEST_SILENCE = 60.0
+_WORKER_NAME = "HTEX-Worker-"
+_ACCELERATORS = "--available-accelerators"
 _THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
+_template: psutil.Process | None = None
 
-def use_watched_pool(executor: Any) -> None:
-    """Has the blocks of an executor start this pool; a command of the user's own stays."""
+
+def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
+    """Has the blocks of an executor start this pool; a command of the user's own stays.
+
+    Args:
+        executor: not started yet.
+        worker_start: file that tells what its workers load before their first task.
+    """
     command = getattr(executor, "launch_cmd", None)
-    if isinstance(command, str) and command.split()[0] == _PARSL_COMMAND:
-        executor.launch_cmd = command.replace(_PARSL_COMMAND, COMMAND, 1)
+    if not isinstance(command, str):
+        return
+    if command.split()[0] == _PARSL_COMMAND:
+        command = command.replace(_PARSL_COMMAND, COMMAND, 1)
+    if command.split()[0] == COMMAND and worker_start is not None and OPTION not in command:
+        command = with_worker_start(command, worker_start)
+    executor.launch_cmd = command
 
 
 class PoolPulse:
@@ -91,6 +117,9 @@ def _watch(parent: int | None) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         if parent is not None and os.getppid() != parent:
             _end("the shell of its block has ended")
+        if _template is not None and not _is_alive(_template):
+            # Its workers have ended with it, one of them maybe while it held the queue's lock.
+            _end("the process that its workers are forked from has ended")
         pool = getattr(sys.modules["__main__"], "manager", None)
         if pool is None:  # it is still starting
             continue
@@ -104,6 +133,13 @@ def _watch(parent: int | None) -> None:
             _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
         if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
             _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _limit_waits() -> None:
@@ -120,6 +156,54 @@ def _limit_waits() -> None:
     curvezmq.ClientContext.socket = socket
 
 
+class _PoolContext(context.SpawnContext):
+    """Starts the processes of a pool as Parsl has it, and its workers with what they need."""
+
+    def __init__(self, start: WorkerStart, has_template: bool) -> None:
+        self._start = start
+        self._process: Any = context.ForkServerProcess if has_template else context.SpawnProcess
+
+    def Process(self, *given: Any, **named: Any) -> Any:  # type: ignore[override] # noqa: N802
+        if named.get("name", "").startswith(_WORKER_NAME):
+            named["args"] = (self._start, named["target"], *named["args"])
+            named["target"] = run_worker
+        return self._process(*given, **named)
+
+
+def _start_workers_with(path: str) -> None:
+    """Has the pool's workers load what they need; its template begins with that now."""
+    global _template
+    start = WorkerStart.read(path)
+    if start is None:
+        return
+    # A driver that was loaded for all GPUs, and before a worker has its own, may not bear a fork.
+    has_template = not _has_accelerators(sys.argv)
+    if has_template:
+        os.environ[TEMPLATE_VARIABLE] = path
+        forkserver.set_forkserver_preload(["parsl_tl.worker_template"])
+        forkserver.ensure_running()
+        server: Any = forkserver._forkserver  # whose attributes have no types
+        _template = psutil.Process(server._forkserver_pid)
+    from parsl import multiprocessing
+
+    multiprocessing.SpawnContext = _PoolContext(start, has_template)
+
+
+def _has_accelerators(argv: list[str]) -> bool:
+    after = argv[argv.index(_ACCELERATORS) + 1 :] if _ACCELERATORS in argv else []
+    return bool(after) and not after[0].startswith("--")
+
+
+def _take_option(argv: list[str]) -> str | None:
+    """Removes the option that Parsl's pool does not have; returns its value."""
+    if OPTION not in argv:
+        return None
+    place = argv.index(OPTION)
+    _, value = argv[place : place + 2]
+    del argv[place : place + 2]
+    return value
+
+
 def _end(why: str) -> None:
     print(f"this pool of workers ends: {why}", file=sys.stderr, flush=True)
     for child in psutil.Process().children(recursive=True):
@@ -131,7 +215,13 @@ def _end(why: str) -> None:
 
 
 def main() -> None:
-    """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``."""
+    """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``.
+
+    ``--worker-start FILE`` tells what its workers will need.
+    """
+    path = _take_option(sys.argv)
+    if path is not None:
+        _start_workers_with(path)
     shell = os.environ.get(SHELL_VARIABLE)
     parent = os.getppid() if shell == str(os.getppid()) else None
     threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()

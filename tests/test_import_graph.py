@@ -34,7 +34,8 @@ LAYERS = (
     {"parsl_kernel", "configuration", "executor_watch"},
     {"sites"},
     {"block_watch", "block_launcher"},
-    {"block_errors", "worker_pool", "kernel_end", "loaded_kernel", "parsl_reuse"},
+    {"block_errors", "worker_pool", "worker_template"},
+    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     {"gpu_pinning"},
     # The ground.

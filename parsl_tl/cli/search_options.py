@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from parsl_tl.arguments import positive_float, positive_int, seconds_or_auto, share
+from parsl_tl.arguments import (
+    byte_argument,
+    positive_float,
+    positive_int,
+    seconds_or_auto,
+    share,
+)
 from parsl_tl.cli.config_options import add_config_options
 from parsl_tl.cli.name_values import parse_choices, parse_pairs
 from parsl_tl.store.model_id import parse_model_id
@@ -233,6 +239,20 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help="do not load the data of a problem of your own before workers start",
     )
     where.add_argument(
+        "--prefix-cache",
+        type=byte_argument,
+        metavar="SIZE",
+        help="how much the workers of a node keep, in TMPDIR, of what leaves frozen layers, for "
+        "other candidates with the same layers: 4GB, or off (default 2GB)",
+    )
+    where.add_argument(
+        "--share-data",
+        type=byte_argument,
+        metavar="SIZE",
+        help="prepare data sets of at least this size once on each node, in TMPDIR, where all its "
+        "workers map them: 1GB, or off (default 64MB)",
+    )
+    where.add_argument(
         "--overlap-store",
         action="store_true",
         default=None,
@@ -259,6 +279,8 @@ def search_settings(args: argparse.Namespace) -> dict[str, Any]:
         "space": args.space,
         "store": args.store,
         "overlap_store": args.overlap_store,
+        "prefix_cache": args.prefix_cache,
+        "share_data": args.share_data,
         "transfer": args.transfer,
         "from_scratch": args.from_scratch,
         "transfer_args": parse_pairs(args.transfer_arg) or None,

@@ -33,7 +33,7 @@ LEAST_BYTES: Final = 1 << 20
 CACHE_FOLDER: Final = ".parsl_tl_cache"
 
 _PIECE_BYTES: Final = 1 << 26
-_FACTS: Final = "facts.json"
+FACTS: Final = "facts.json"
 _LOCK: Final = "lock"
 _PARTIAL: Final = ".partial"
 
@@ -90,17 +90,17 @@ def cached_arrays(
     name = f"{what}{stamp}"
     folders = [(beside or sources[0].parent) / CACHE_FOLDER, data_folder() / CACHE_FOLDER]
     for folder in folders:
-        if (entry := _open_entry(folder / name)) is not None:
+        if (entry := open_entry(folder / name)) is not None:
             return entry
     result = read()
     problems = []
     for folder in folders:
         try:
-            _write_entry(folder, name, what, result)
+            write_entry(folder, name, what, result)
         except OSError as error:
             problems.append(f"{folder}: {error.strerror or error}")
             continue
-        return _open_entry(folder / name) or _in_memory(result)
+        return open_entry(folder / name) or _in_memory(result)
     warnings.warn(
         f"what was read from {sources[0]} cannot be kept ({'; '.join(problems)}), so that every "
         "process reads it anew; set PARSL_TL_DATA to a folder that can be written",
@@ -122,10 +122,10 @@ def _digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _open_entry(path: Path) -> NamedArrays | None:
+def open_entry(path: Path) -> NamedArrays | None:
     """Maps an entry; None if there is none, or a machine that went down has damaged it."""
     try:
-        described = json.loads((path / _FACTS).read_bytes())
+        described = json.loads((path / FACTS).read_bytes())
         arrays = {
             name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             for name in described["arrays"]
@@ -135,8 +135,21 @@ def _open_entry(path: Path) -> NamedArrays | None:
     return NamedArrays(arrays, described["facts"])
 
 
-def _write_entry(folder: Path, name: str, prefix: str, content: NamedArrays) -> None:
-    """Writes an entry and removes those of the same arguments that are out of date."""
+def write_entry(
+    folder: Path, name: str, prefix: str, content: NamedArrays, *, survives: bool = True
+) -> None:
+    """Writes an entry of a cache and removes those of the same arguments that are out of date.
+
+    Args:
+        folder: the cache.
+        name: of the entry.
+        prefix: what the names of entries of the same arguments begin with.
+        content: of the entry.
+        survives: wait until the disk has it, so that it is whole even if the machine goes down.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     partial = folder / f"{name}.{uuid.uuid4().hex}{_PARTIAL}"
@@ -146,8 +159,10 @@ def _write_entry(folder: Path, name: str, prefix: str, content: NamedArrays) -> 
             _lock(lock)
             for key, array in content.arrays.items():
                 _write_array(partial / f"{key}.npy", array)
+                if survives:
+                    _sync(partial / f"{key}.npy")
             described = {"arrays": sorted(content.arrays), "facts": dict(content.facts)}
-            (partial / _FACTS).write_text(json.dumps(described))
+            (partial / FACTS).write_text(json.dumps(described))
             _put_in_place(partial, folder / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -167,6 +182,9 @@ def _write_array(path: Path, array: Any) -> None:
         for first in range(0, len(to), rows):
             to[first : first + rows] = array[first : first + rows]
         to.flush()
+
+
+def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -175,7 +193,7 @@ def _put_in_place(partial: Path, entry: Path) -> None:
     try:
         partial.rename(entry)
     except OSError:
-        if _open_entry(entry) is not None:  # another process was first
+        if open_entry(entry) is not None:  # another process was first
             return
         shutil.rmtree(entry, ignore_errors=True)
         partial.rename(entry)

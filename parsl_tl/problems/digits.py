@@ -32,6 +32,7 @@ class Digits(Problem):
     """
 
     name: ClassVar[str] = "digits"
+    imports: ClassVar[tuple[str, ...]] = ("sklearn.datasets", "sklearn.model_selection")
 
     output_shape = (_CLASSES,)
     output_activation = "softmax"

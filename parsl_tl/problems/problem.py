@@ -14,6 +14,8 @@ from parsl_tl.errors import ProblemError
 from parsl_tl.problems.data import PARTS, Data, is_stream, leaves
 from parsl_tl.problems.fingerprint import fingerprint
 from parsl_tl.problems.metrics import build_metric
+from parsl_tl.problems.node_cache import NodeCache
+from parsl_tl.problems.shared_data import SharedData
 from parsl_tl.problems.targets import check_targets
 from parsl_tl.spaces.head import Head
 
@@ -62,6 +64,8 @@ class Problem(ABC):
             are no donors for the other.
         paths: names of arguments of ``__init__`` that are paths. Workers have another working
             folder, so that a search makes them absolute.
+        imports: modules that loading the data takes. The workers of a node import them together,
+            before their first evaluation; importing them must start no threads.
     """
 
     name: ClassVar[str]
@@ -84,6 +88,7 @@ class Problem(ABC):
     dtype_policy: str | None = None
     data_version: str = ""
     paths: ClassVar[tuple[str, ...]] = ()
+    imports: ClassVar[tuple[str, ...]] = ()
 
     arguments: Mapping[str, Any] = {}
     """What ``get_problem`` was asked to make it with."""
@@ -91,6 +96,7 @@ class Problem(ABC):
     def __init__(self) -> None:
         self._data: Data | None = None
         self._fingerprint: int | None = None
+        self._shared: SharedData | None = None
         self._lock = threading.Lock()
 
     def load(self) -> Data:
@@ -102,7 +108,7 @@ class Problem(ABC):
         with self._lock:
             if self._data is None:
                 try:
-                    data = self._load()
+                    data = self._load() if self._shared is None else self._shared.load(self._load)
                 except (ProblemError, MemoryError):
                     raise
                 except Exception as error:  # whatever a user's problem may raise
@@ -119,6 +125,19 @@ class Problem(ABC):
                 check_targets(self.name, self.output_heads(), data)
                 self._data = data
             return self._data
+
+    def share_on_node(self, cache: NodeCache, least_bytes: int) -> None:
+        """Has the processes of a node share the data, from its first ``load`` on, if it is large.
+
+        Args:
+            cache: of the node.
+            least_bytes: less is loaded by each process for itself.
+        """
+        with self._lock:
+            if self._data is None and self._shared is None:
+                kind = f"{type(self).__module__}.{type(self).__qualname__}"
+                said = [kind, self.name, self.data_version, dict(self.arguments)]
+                self._shared = SharedData(cache, least_bytes, said)
 
     def check_declaration(self, name: str) -> None:
         """Refuses a problem that lacks what every problem has to say.

@@ -66,7 +66,7 @@ def describe_problem(name: str) -> ProblemDescription:
     Raises:
         ProblemError: no such problem, or it cannot be imported.
     """
-    found = _REGISTRY.find(resolve_import_name(name))
+    found = find_problem(name)
     summary = (inspect.getdoc(found) or "").partition("\n")[0].replace("``", "")
     if not callable(found):
         return ProblemDescription(summary, ())
@@ -75,6 +75,15 @@ def describe_problem(name: str) -> ProblemDescription:
     return ProblemDescription(
         summary, tuple(p.name + ("=" if p.default is p.empty else "") for p in named)
     )
+
+
+def find_problem(name: str) -> Any:
+    """Returns what ``get_problem`` makes a problem with: a class, say.
+
+    Raises:
+        ProblemError: no such problem, or it cannot be imported.
+    """
+    return _REGISTRY.find(resolve_import_name(name))
 
 
 def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def resolve_paths(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ProblemError: no such problem.
     """
-    paths = getattr(_REGISTRY.find(resolve_import_name(name)), "paths", ())
+    paths = getattr(find_problem(name), "paths", ())
     return {
         key: str(Path(value).expanduser().absolute())
         if key in paths and isinstance(value, str)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import CampaignError
 from parsl_tl.outcome import pack, unpack
+from parsl_tl.problems.node_cache import remove_node_folder
 from parsl_tl.search.campaign import Campaign
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.model_storage import storage_for
 from parsl_tl.search.results import best_first
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.tasks import evaluation_app
+from parsl_tl.training.worker_start import worker_start
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -111,8 +113,11 @@ class BestCandidates:
             ConfigError: an unknown configuration, or one that cannot be made.
         """
         place = CampaignKernel(config, max_workers, kernel, "all", None)
-        with place.running(run_dir) as running:
-            run_calls(running, calls, done)
+        try:
+            with place.running(run_dir, worker_start(self.campaign.problem, self.settings)) as own:
+                run_calls(own, calls, done)
+        finally:
+            remove_node_folder(self.campaign.settings.uid)
 
 
 def job_of(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
+from parsl_tl.problems.node_cache import remove_node_folder
 from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_results import CampaignResults
+from parsl_tl.search.driver_imports import importing_meanwhile
 from parsl_tl.search.evaluated import NOTHING_LEFT
-from parsl_tl.search.evaluator import ParslEvaluator
 from parsl_tl.search.journal import Journal
 from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
@@ -28,10 +29,14 @@ from parsl_tl.search.model_storage import resolve_arguments, storage_for
 from parsl_tl.search.notebook import ShownInNotebooks
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
-from parsl_tl.search.regularized_evolution import ExpiringRegularizedEvolution
 from parsl_tl.search.restarts import with_new_executors
 from parsl_tl.search.retirement import Retirement
-from parsl_tl.search.settings import NONE_KEEPS_NOTHING, CampaignSettings, resolve_names
+from parsl_tl.search.settings import (
+    NONE_KEEPS_NOTHING,
+    CampaignSettings,
+    check_sizes,
+    resolve_names,
+)
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
 from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
@@ -41,6 +46,7 @@ from parsl_tl.spaces.registry import arguments_for, get_space
 from parsl_tl.store.uri import is_remote
 from parsl_tl.training import run_transfer_trainer
 from parsl_tl.training.inheritance import split_policy
+from parsl_tl.training.worker_start import worker_start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -308,6 +314,7 @@ class Campaign(ShownInNotebooks):
                         possible=self._place.can_start_again,
                     )
             finally:
+                remove_node_folder(self.settings.uid)
                 results = self._results.write()
         return results
 
@@ -318,71 +325,46 @@ class Campaign(ShownInNotebooks):
         limits: SearchLimits,
         progress: SearchProgress,
     ) -> None:
-        settings = self.settings
         figures = KeptFigures([name for name in self._minimize if name not in MEASURES])
-        search = ExpiringRegularizedEvolution(
-            self._space,
-            population_size=settings.population_size,
-            sample_size=settings.sample_size,
-            beta=settings.beta,
-            seed=settings.seed,
-            model_id=settings.model_id,
-            on_expire=retirement.expire,
-            allow_repeats=settings.allow_repeats,
-            from_scratch=settings.from_scratch,
-            random_transfer=settings.random_transfer,
-            identify=self._admission.identity,
-            refuse=self._admission.refuse,
-            costs=self._costs,
-            figures=figures.take,
-            log_dir=str(self.folder),
-            keep_history=False,  # the journal does
-        )
         rows = journal.finished
         for row in rows:
             figures.note(row)
         for row in rows[progress.done :]:  # when executors are started anew, it knows them
             progress.finished(row["objective"], row["metadata"], earlier=True)
-        search.restore(
-            [{**row["config"], "objective": row["objective"]} for row in rows],
-            journal.unfinished,
-        )
-        retirement.restore(rows, [member.model_id for member in search.population])
-        remaining = limits.max_evals - len(rows)
-        left_over = search.num_left(max(0, remaining))
-        if left_over < remaining:
-            progress.total, remaining = len(rows) + left_over, left_over
-            progress.note(NOTHING_LEFT.format(space=settings.space, total=progress.total))
-        del rows
-        logger.info("campaign in %s: %d evaluations to do", self.folder, max(0, remaining))
-        if remaining <= 0:
-            return
-        recorder = Recorder(journal, retirement, progress, self._results, figures)
-        with self._place.running(self.folder / "parsl") as kernel:
-            evaluator = ParslEvaluator(
-                run_transfer_trainer,
-                callbacks=[recorder],
-                run_function_kwargs=shared_parameters(settings, self._storage, self.folder),
-                evaluation_timeout=limits.evaluation_timeout,
-                max_losses=limits.max_losses,
-                kernel=kernel,
-                executors=self._place.executors,
-                num_workers=self._place.num_workers,
+        check_sizes(self.settings.population_size, self.settings.sample_size)
+        shared = shared_parameters(self.settings, self._storage, self.folder)
+        with contextlib.ExitStack() as stack:
+            kernel = None
+            if len(rows) < limits.max_evals:
+                # Workers take seconds to start, and DeepHyper takes some to be imported.
+                stack.enter_context(importing_meanwhile())
+                start = worker_start(self._problem, shared)
+                kernel = stack.enter_context(self._place.running(self.folder / "parsl", start))
+            from parsl_tl.search.driven import evaluate, restored_search
+
+            search = restored_search(
+                *(self.settings, self.folder, self._space, self._admission),
+                *(self._costs, figures, journal, retirement),
             )
-            # DeepHyper's limit counts what is submitted; strict keeps it from going over.
-            evaluator.num_workers = min(evaluator.num_workers, remaining)
-            try:
-                search.search(
-                    evaluator, remaining, timeout=limits.seconds_left(), max_evals_strict=True
-                )
-            except BaseException:
-                evaluator.abandon()
-                raise
+            remaining = max(0, limits.max_evals - len(rows))
+            left_over = search.num_left(remaining)
+            if left_over < remaining:
+                progress.total, remaining = len(rows) + left_over, left_over
+                progress.note(NOTHING_LEFT.format(space=self.settings.space, total=progress.total))
+            del rows
+            logger.info("campaign in %s: %d evaluations to do", self.folder, remaining)
+            if remaining <= 0 or kernel is None:
+                return
+            recorder = Recorder(journal, retirement, progress, self._results, figures)
+            evaluate(
+                *(search, remaining, limits, recorder, self._place, kernel),
+                *(run_transfer_trainer, shared),
+            )
             # Workers end with the configuration, and what they are still storing with them.
             missing = retirement.wait_for_pending(_PENDING_DEADLINE)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
         # DeepHyper does not tell the search of what came in last.
-        retirement.keep_newest(settings.population_size)
+        retirement.keep_newest(self.settings.population_size)
         if self._admission.refused:
             progress.note(self._admission.summary())
         left = retirement.finish()

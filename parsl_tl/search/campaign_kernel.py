@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
     from parsl.executors.base import ParslExecutor
 
+    from parsl_tl.worker_start import WorkerStart
+
 
 class CampaignKernel:
     """Where a campaign runs, as its user said it.
@@ -94,17 +96,20 @@ class CampaignKernel:
         ]
 
     @contextlib.contextmanager
-    def running(self, run_dir: Path) -> Iterator[DataFlowKernel]:
+    def running(
+        self, run_dir: Path, worker_start: WorkerStart | None = None
+    ) -> Iterator[DataFlowKernel]:
         """Gives the kernel; one that was made for it ends with the ``with``.
 
         Args:
             run_dir: where Parsl writes its logs, for a configuration that is given by name.
+            worker_start: what its workers load before their first task.
         """
         kernel = self._given_kernel()
         if kernel is not None:
             yield kernel
             return
-        with parsl_kernel(self._own_config(run_dir)) as own:
+        with parsl_kernel(self._own_config(run_dir), worker_start) as own:
             yield own
 
     def _own_config(self, run_dir: Path) -> parsl.Config:

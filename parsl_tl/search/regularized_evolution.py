@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parsl_tl.errors import InvalidValueError, SpaceError
+from parsl_tl.errors import SpaceError
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
 from parsl_tl.search.kept_figures import Figures
 from parsl_tl.search.pareto import pareto_optimal
+from parsl_tl.search.settings import check_sizes
 from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
@@ -106,11 +107,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         Raises:
             InvalidValueError: sizes that do not fit together, or a beta below 1.
         """
-        if population_size < 2 or not 1 <= sample_size <= population_size:
-            raise InvalidValueError(
-                f"population_size={population_size} must be at least 2, and "
-                f"sample_size={sample_size} from 1 to the population's"
-            )
+        check_sizes(population_size, sample_size)
         super().__init__(
             space.problem(),
             random_state=seed,

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from parsl_tl.arguments import byte_count
 from parsl_tl.deprecation import renamed_keys
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import resolve_import_name
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
@@ -35,6 +36,9 @@ def resolve_names(values: Mapping[str, Any]) -> dict[str, Any]:
             resolved[name] = resolve_import_name(resolved[name])
     if resolved.get("training"):
         resolved["training"] = renamed_keys(resolved["training"], OLD_TRAINING_KEYS)
+    for name in ("prefix_cache", "share_data"):
+        if resolved.get(name) is not None:
+            resolved[name] = byte_count(resolved[name])
     inherit = resolved.pop("inherit", None)
     if inherit is not None:
         resolved["training"] = _with_policy(resolved.get("training") or {}, inherit)
@@ -62,6 +66,19 @@ def with_sizes(values: Mapping[str, Any], max_evals: int) -> dict[str, Any]:
     """
     population = values.get("population_size", max(2, min(50, max_evals // 3)))
     return {"population_size": population, "sample_size": min(5, population), **values}
+
+
+def check_sizes(population_size: int, sample_size: int) -> None:
+    """Refuses sizes of population and tournaments that do not fit together.
+
+    Raises:
+        InvalidValueError: they do not.
+    """
+    if population_size < 2 or not 1 <= sample_size <= population_size:
+        raise InvalidValueError(
+            f"population_size={population_size} must be at least 2, and "
+            f"sample_size={sample_size} from 1 to the population's"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +126,10 @@ class CampaignSettings:
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
             (epochs, batch_size, learning_rate, inherit, ...), and ``threads``. ``Campaign`` takes
             ``inherit`` by itself, too.
+        prefix_cache: bytes, or a text such as ``"4GB"`` or ``"off"``: how much the workers of a
+            node keep of what leaves frozen layers, for other candidates with the same layers.
+        share_data: bytes, or such a text: data sets of at least this size are prepared once on
+            each node, and mapped by all its workers; ``"off"`` gives each its own.
         allow_repeats: evaluate an architecture again when it comes up again.
         max_evals: how many evaluations were asked for at last.
         store_ids: identities of the store, as it was found at last.
@@ -139,6 +160,8 @@ class CampaignSettings:
     problem_args: dict[str, Any] = field(default_factory=dict)
     space_args: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    prefix_cache: int = 2 * 10**9
+    share_data: int = 64 * 10**6
     allow_repeats: bool = False
     max_evals: int | None = None
     store_ids: list[str] = field(default_factory=list)

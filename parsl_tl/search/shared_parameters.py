@@ -45,6 +45,12 @@ def shared_parameters(
         "training": training,
         "attributes": {"campaign": settings.uid},
     }
+    if settings.prefix_cache or settings.share_data:
+        shared["node_cache"] = {
+            "run": settings.uid,
+            "prefix_bytes": settings.prefix_cache,
+            "data_bytes": settings.share_data,
+        }
     # Several servers know each other; of one alone, only its campaigns remember which it was.
     if settings.has_store and is_remote(settings.store) and len(settings.store_ids) == 1:
         (shared["store_id"],) = settings.store_ids

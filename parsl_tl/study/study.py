@@ -36,6 +36,7 @@ from parsl_tl.study.measures import (
 from parsl_tl.study.peers import Budget, make_peer, run_peer
 from parsl_tl.study.settings import BASELINE, Case, StudySettings
 from parsl_tl.training.retrain import retrain
+from parsl_tl.training.worker_start import framework_start
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,8 @@ class Study:
             return self.results
         place = CampaignKernel(config, max_workers, kernel, "all", None)
         total = len(list(self._keys()))
-        with place.running(self.folder / "parsl") as running:
+        start = framework_start(self.settings.cases[0].problem)
+        with place.running(self.folder / "parsl", start) as running:
             for case, policy, seed in left:
                 told(len(self._rows) / total, f"{case.name}, {policy}, seed {seed}")
                 search = self._run_peer if policy in self.settings.peers else self._run_campaign

@@ -11,6 +11,7 @@ from typing import Any, Self
 from parsl_tl.deprecation import renamed_fields, same
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Problem
+from parsl_tl.problems.node_cache import NodeCache
 from parsl_tl.problems.problem import read_objective
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.cutting import CUT_PREFIX, CutPrefix
@@ -53,6 +54,8 @@ class TrainingConfig:
             on them: ``"auto"`` where that saves time, ``"always"`` where it fits, or ``"off"``. The
             objective stays the same but for rounding.
         frontier_limit: bytes that these outputs may take, over all rows; more are not kept.
+        prefix_cache: where such outputs are kept for other models with the same layers; None keeps
+            none.
         from_scratch: True transfers nothing; the model is stored all the same.
         donors: whose weights may be taken over: ``"same"`` for models of the same data only,
             ``"any"``, or a list of fingerprints (``Problem.fingerprint``) beside its own.
@@ -82,6 +85,7 @@ class TrainingConfig:
     train_whole_matches: bool = False
     cut_prefix: CutPrefix = "auto"
     frontier_limit: int = 2**30
+    prefix_cache: NodeCache | None = None
     from_scratch: bool = False
     donors: str | Sequence[int] = "same"
     seed: int = 0

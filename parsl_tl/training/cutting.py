@@ -9,6 +9,7 @@ import numpy as np
 
 from parsl_tl.problems.data import Array, Arrays
 from parsl_tl.training.frozen_prefix import FrozenPrefix, find_frozen_prefix
+from parsl_tl.training.kept_outputs import KeptOutputs
 
 if TYPE_CHECKING:
     import keras
@@ -45,21 +46,22 @@ class CutModel:
     """
 
     def __init__(self, model: keras.Model, prefix: FrozenPrefix) -> None:
-        import keras
 
         numbers = {id(tensor): number for number, tensor in enumerate(model.inputs)}
         self._given = [numbers.get(id(tensor)) for tensor in prefix.frontier]
-        crossing = [tensor for tensor in prefix.frontier if id(tensor) not in numbers]
-        self._prefix = keras.Model(model.inputs, crossing)
+        self._crossing = [tensor for tensor in prefix.frontier if id(tensor) not in numbers]
+        self._inputs = list(model.inputs)
+        self._calls = prefix.calls
         self._peak_row_bytes = max(1, prefix.peak_row_bytes)
         self.suffix: keras.Model = _model_of_rest(model, prefix)
 
-    def outputs(self, x: Arrays, least_rows: int) -> Arrays:
-        """Computes what crosses the frontier.
+    def outputs(self, x: Arrays, least_rows: int, kept: KeptOutputs | None = None) -> Arrays:
+        """Computes what crosses the frontier, as far as it is not on the node.
 
         Args:
             x: inputs of the whole model, as it takes them.
             least_rows: rows to compute at a time at least.
+            kept: outputs that were computed for other models, of the same data.
 
         Returns:
             What ``suffix`` takes in, with as many rows as ``x``.
@@ -67,20 +69,34 @@ class CutModel:
         import keras
 
         inputs = keras.tree.flatten(x)
-        computed = iter(self._run(inputs, least_rows))
-        crossing = [next(computed) if n is None else inputs[n] for n in self._given]
+        rows = len(inputs[0])
+        step = int(np.clip(_CHUNK_BYTES // self._peak_row_bytes, min(least_rows, rows), rows))
+        # Powers of two, so that models whose prefixes differ a little compute in equal steps.
+        step = min(rows, 1 << (step - 1).bit_length())
+        names: list[str | None] = [None] * len(self._crossing)
+        found: list[Any] = [None] * len(self._crossing)
+        if kept is not None:
+            names = kept.names(self._inputs, self._calls, self._crossing, step)
+            found = [kept.find(name, rows) for name in names]
+        missing = [number for number, array in enumerate(found) if array is None]
+        if missing:
+            arrays = self._run(inputs, step, [self._crossing[number] for number in missing])
+            for number, array in zip(missing, arrays, strict=True):
+                found[number] = array if kept is None else kept.keep(names[number], array)
+        each = iter(found)
+        crossing = [next(each) if n is None else inputs[n] for n in self._given]
         return tuple(crossing) if len(crossing) > 1 else crossing[0]
 
-    def _run(self, inputs: list[Array], least_rows: int) -> list[Array]:
+    def _run(self, inputs: list[Array], step: int, wanted: list[Any]) -> list[Array]:
         import keras
 
         rows = len(inputs[0])
-        step = int(np.clip(_CHUNK_BYTES // self._peak_row_bytes, min(least_rows, rows), rows))
+        prefix = keras.Model(self._inputs, wanted)
         results: list[Array] = []
         for start in range(0, rows, step):
             here = slice(start, min(start + step, rows))
             # Called, and not compiled: a chunk is large, and tracing takes longer than it.
-            parts = self._prefix([array[here] for array in inputs], training=False)
+            parts = prefix([array[here] for array in inputs], training=False)
             arrays = [keras.ops.convert_to_numpy(part) for part in keras.tree.flatten(parts)]
             if not results:
                 results = [np.empty((rows, *one.shape[1:]), one.dtype) for one in arrays]

@@ -167,6 +167,10 @@ def _tensorflow_batches(
         parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in weighted]
         return (augment(parts[0], augmentation), *parts[1:])
 
+    if not augmentation:  # whose layers may be anyone's
+        # Reading and compiling the source of what is Python for tensors as it stands takes a
+        # worker's first evaluation more than a second.
+        batch = tf.autograph.experimental.do_not_convert(batch)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.experimental_optimization.apply_default_optimizations = False

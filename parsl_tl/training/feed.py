@@ -19,6 +19,7 @@ from parsl_tl.training.datasets import (
     training_batches,
     validation_batch_size,
 )
+from parsl_tl.training.kept_outputs import KeptOutputs
 from parsl_tl.training.report import TrainingReport
 
 if TYPE_CHECKING:
@@ -90,9 +91,15 @@ def cut_feed(
         if cut is None:
             return None
         size = config.batch_size
-        x_train, y_train = fed_arrays(model, config.problem, data, "train")
-        x_valid, y_valid = fed_arrays(model, config.problem, data, "valid")
-        frontier = [cut.outputs(x, size) for x in (x_train, x_valid)]
+        problem = config.problem
+        x_train, y_train = fed_arrays(model, problem, data, "train")
+        x_valid, y_valid = fed_arrays(model, problem, data, "valid")
+        kept = [
+            None if config.prefix_cache is None else KeptOutputs(config.prefix_cache, problem, part)
+            for part in ("train", "valid")
+        ]
+        frontier = [cut.outputs(x, size, k) for x, k in zip((x_train, x_valid), kept, strict=True)]
+        report.prefix_cached = all(one is not None and one.all_found for one in kept)
         report.frontier_bytes = sum(array.nbytes for arrays in frontier for array in leaves(arrays))
         return Feed(
             cut.suffix,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import secrets
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import InvalidValueError, SpaceError
 from parsl_tl.imports import add_import_folders
 from parsl_tl.problems import Problem, get_problem
+from parsl_tl.problems.node_cache import NodeCache, node_folder
 from parsl_tl.spaces import SearchSpace, get_space
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.training.config import TrainingConfig
@@ -21,6 +23,8 @@ from parsl_tl.training.runtime import derive_seed
 from parsl_tl.transfer import TransferMethod, get_transfer_method
 from parsl_tl.transfer.registry import find_transfer_method
 from parsl_tl.transfer.same_store import check_same_folder, check_same_store
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,22 @@ class EvaluationJob:
     def problem(self) -> Problem:
         """The problem; ``ProblemError`` if there is none."""
         self._add_import_folders()
-        return get_problem(
+        problem = get_problem(
             self._required("problem"), **(self.keys.values.get("problem_args") or {})
         )
+        least_bytes = (self.keys.values.get("node_cache") or {}).get("data_bytes") or 0
+        cache = self._node_cache("data") if least_bytes else None
+        if cache is not None:
+            problem.share_on_node(cache, least_bytes)
+        return problem
+
+    def _node_cache(self, what: str, budget: int | None = None) -> NodeCache | None:
+        """Returns what the processes of this node share; None where they can share nothing."""
+        try:
+            return NodeCache(node_folder(self.keys.values["node_cache"]["run"]) / what, budget)
+        except OSError as error:
+            logger.warning("nothing is shared on this node: %s", error)
+            return None
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -160,8 +177,10 @@ class EvaluationJob:
             InvalidValueError: a value that can never work.
             ProblemError: there is no such problem.
         """
+        prefix_bytes = (self.keys.values.get("node_cache") or {}).get("prefix_bytes")
         return TrainingConfig.for_problem(
             self.problem,
+            prefix_cache=self._node_cache("prefixes", prefix_bytes) if prefix_bytes else None,
             # What is a choice of the space is chosen, whatever holds for all candidates.
             **{**read_training(self.keys.training), **self.space.training(self.arch_seq)},
             train_whole_matches=bool(self.space.training(self.arch_seq)),

@@ -29,7 +29,7 @@ _EVALUATION_KEYS: Final = (
     *("problem", "problem_args", "space", "space_args", "hyperparameters", "import_folders"),
     *("arch_seq", "job", "model_id", "parent", "from_scratch", "donors", "seed", "attributes"),
     *("transfer_method", "store", "store_id", "transfer_args", "overlap_store", "threads"),
-    *("time_prediction", "notes_folder"),
+    *("time_prediction", "notes_folder", "node_cache"),
 )
 
 OLD_TRAINING_KEYS: Final[Renamed] = {"patience": ("early_stopping_patience", same)}

@@ -50,12 +50,15 @@ class TrainingReport:
         bytes_stored: bytes written to the store; with ``store_pending``, bytes to be written.
         frontier_bytes: size of what left the frozen prefix, over all rows, where that was computed
             once instead of in every step; 0 where it was not.
+        prefix_cached: whether all of it was on the node already, computed for another model; None
+            where the whole model was trained.
         seconds_start: loading and setting up TensorFlow, once per worker.
         seconds_load: getting the data (nearly nothing after a worker's first evaluation).
         seconds_build: from choices to a Keras model.
         seconds_transfer: finding a donor, reading and setting weights.
         seconds_train: compiling, training, validating.
-        seconds_prefix: computing what leaves the frozen prefix, once; part of ``seconds_train``.
+        seconds_prefix: computing or loading what leaves the frozen prefix, once; part of
+            ``seconds_train``.
         seconds_store: storing.
         seconds_total: all of it.
         seconds_cpu: processor seconds of the worker's process, without ``seconds_start``.
@@ -100,6 +103,7 @@ class TrainingReport:
     bytes_transferred: int = 0
     bytes_stored: int = 0
     frontier_bytes: int = 0
+    prefix_cached: bool | None = None
     seconds_start: float = 0.0
     seconds_load: float = 0.0
     seconds_build: float = 0.0

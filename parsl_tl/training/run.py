@@ -67,6 +67,9 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
             - ``donors``: whose weights may be taken over; see ``TrainingConfig``.
             - ``from_scratch``: True transfers nothing; the model is stored all the same.
             - ``threads``: cores this process may use; heeded by its first evaluation.
+            - ``node_cache``: what the workers of a node share: ``run``, a name for the folder, and
+              ``prefix_bytes``, most bytes of outputs of frozen layers; ``data_bytes``, the least of
+              a data set that is mapped by all. 0 shares none.
             - ``time_prediction``: True also reports the ``milliseconds`` of predicting a batch.
             - ``notes_folder``: where this process notes what it is at; see
               ``parsl_tl.training.worker_note``.

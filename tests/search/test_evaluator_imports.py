@@ -29,3 +29,12 @@ def test_who_has_imported_mpi_keeps_it():
     code = "import mpi4py, parsl_tl.search.evaluator, deephyper.evaluator.mpi as m; print(m.MPI)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "mpi4py.MPI" in run.stdout
+
+
+def test_a_campaign_is_there_before_deephyper_and_parsl():
+    code = (
+        "import sys, parsl_tl.search.campaign;"
+        "print(sorted({'deephyper', 'parsl', 'pandas', 'sklearn', 'keras'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 """The program ``parsl-tl`` with evaluations that sleep in place of training, for fault tests."""
 
+import os
 import sys
 
 import parsl_tl.search.campaign
@@ -21,4 +22,5 @@ def sleep(job, **settings):
 
 if __name__ == "__main__":
     parsl_tl.search.campaign.run_transfer_trainer = sleep
+    os.environ["PARSL_TL_WORKER_START"] = "off"  # it needs no framework
     sys.exit(main(sys.argv[1:]))

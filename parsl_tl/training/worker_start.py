@@ -1,0 +1,84 @@
+"""What a worker has loaded before its first evaluation; see ``parsl_tl.worker_start``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Final
+
+from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.problems.problem import Problem
+from parsl_tl.problems.registry import find_problem
+from parsl_tl.training.job import EvaluationJob
+from parsl_tl.training.runtime import configure_threads
+from parsl_tl.transfer.connections import connect
+from parsl_tl.worker_start import WorkerStart
+
+# What an evaluation imports on its way, beside what these import.
+_MODULES: Final = (
+    *("parsl_tl.training.run", "parsl_tl.search.running_job", "parsl_tl.store.embedded"),
+    *("parsl_tl.transfer.store", "parsl_tl.architecture.keras_model", "pyarrow", "h5py"),
+)
+
+
+def worker_start(problem: Problem, settings: dict[str, Any]) -> WorkerStart | None:
+    """Returns what the workers of a search need before their first evaluation.
+
+    Args:
+        problem: of the search.
+        settings: what all evaluations share; see ``run_transfer_trainer``.
+
+    Returns:
+        None for a problem whose results are looked up: its workers need no framework.
+    """
+    if type(problem).look_up is not Problem.look_up:
+        return None
+    here = __name__
+    return WorkerStart(f"{here}:import_framework", f"{here}:prepare_worker", settings)
+
+
+def framework_start(problem: str) -> WorkerStart:
+    """Returns what evaluations need whatever they evaluate.
+
+    Args:
+        problem: name of the problem, or of the first one.
+    """
+    function = f"{__name__}:import_framework"
+    return WorkerStart(function, function, {"problem": problem})
+
+
+def import_framework(**settings: Any) -> None:
+    """Imports what evaluations need, and starts nothing; for the process that workers fork from.
+
+    Other frameworks than TensorFlow start threads as they are imported, and a user's own module may
+    do anything: these are left to the workers.
+
+    Args:
+        **settings: what all evaluations share.
+    """
+    load_lazily()
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        importlib.import_module("keras")
+    modules = [*_MODULES]
+    if ":" not in settings["problem"]:
+        modules += getattr(find_problem(settings["problem"]), "imports", ())
+    for module in modules:
+        importlib.import_module(module)
+
+
+def prepare_worker(**settings: Any) -> None:
+    """Sets up the framework, loads the data and opens the store, for this process' evaluations.
+
+    Args:
+        **settings: what all evaluations share.
+    """
+    load_lazily()
+    job = EvaluationJob.read({}, settings)
+    configure_threads(job.threads)
+    job.problem.load()
+    job.problem.fingerprint()
+    job.check_store()
+    if "store" in job.keys.values:
+        connect(job.keys.values["store"])
