@@ -12,15 +12,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from parsl_tl.errors import CampaignError, InfrastructureError
 
+logger = logging.getLogger(__name__)
+
 Row = dict[str, Any]
+# Of a file system that is mounted without locks, as Lustre may be.
+_NO_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class Journal:
@@ -48,6 +53,16 @@ class Journal:
                 f"another process runs the campaign in {path.parent}; wait for its end, stop it, "
                 "or name another folder"
             ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                self._file.close()
+                raise
+            logger.warning(
+                "the file system of %s has no locks (%s): see to it yourself that no second "
+                "process runs this campaign",
+                path.parent,
+                error.strerror,
+            )
         try:
             events, whole = read_whole_lines(path)
         except CampaignError:

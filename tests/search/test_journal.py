@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -82,6 +83,15 @@ def test_a_second_process_is_refused(tmp_path):
     assert other.returncode != 0
     assert "another process runs the campaign" in other.stderr
     journal.close()
+
+
+def test_a_file_system_without_locks_keeps_a_journal(tmp_path, monkeypatch, caplog):
+    def refuse(file, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    Journal(tmp_path / "journal.jsonl").close()
+    assert "has no locks" in caplog.text
 
 
 def test_the_table_keeps_64_bit_ids_and_tells_failures_apart(tmp_path):
