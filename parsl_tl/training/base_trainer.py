@@ -110,6 +110,13 @@ class BaseTrainer:
         """Returns the callbacks of each ``fit``, in order: the problem's."""
         return list(self.config.problem.callbacks())
 
+    def watchers(self) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that look on: training does nothing otherwise because of them.
+
+        They hear of epochs; of the steps of an epoch they may hear of the last one only.
+        """
+        return []
+
     def stages(self, model: keras.Model) -> Sequence[Stage]:
         """Returns the stages of training; by default there is one, in which nothing changes."""
         return [Stage()]
@@ -199,7 +206,7 @@ class BaseTrainer:
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
                 verbose=0,
-                callbacks=[*callbacks, best.callback()],
+                callbacks=[*callbacks, best.callback(), *self.watchers()],
             )
         best.check()
 
