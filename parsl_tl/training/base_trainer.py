@@ -198,10 +198,11 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
-        with whole_epochs(feed.model, feed.training, feed.validation, callbacks):
+        fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks)
+        with fed as (training, validation):
             feed.model.fit(
-                feed.training,
-                validation_data=feed.validation,
+                training,
+                validation_data=validation,
                 initial_epoch=best.epochs,
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
