@@ -1,9 +1,11 @@
-"""This machine: one worker per GPU, or per core where there is no GPU."""
+"""This machine: one worker per GPU, or several; or one per core where there is no GPU."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import shutil
 from pathlib import Path
 
 import parsl
@@ -17,6 +19,8 @@ from parsl_tl.task_retries import retry_when_lost
 _VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _DEVICES = Path("/dev")
 _AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+# Of a GPU's memory, for all workers that share it; drivers and libraries need the rest.
+_GPU_SHARE = 0.9
 
 
 def _num_cores() -> int:
@@ -45,33 +49,53 @@ def _num_amd_gpus() -> int:
     return sum(path.read_text().strip() != "0" for path in _AMD_NODES.glob("*/gpu_id"))
 
 
+def _names_to_share(gpus: list[str], each: int) -> list[str]:
+    """Names each GPU for each of the workers that share it."""
+    if each > 1 and shutil.which("nvidia-smi") is not None:
+        # Parsl divides a number by the workers of a GPU, as if all GPUs were listed from 0 on. This
+        # is no number, and CUDA leaves out what stands behind the comma.
+        gpus = [f"{name}," for name in gpus]
+    return gpus * each
+
+
 def config(
-    max_workers: int | None = None, run_dir: str = "runinfo", retries: int = 2
+    max_workers: int | None = None,
+    run_dir: str = "runinfo",
+    retries: int = 2,
+    workers_per_gpu: int | None = None,
 ) -> parsl.Config:
     """Returns the configuration.
 
     Args:
-        max_workers: worker processes; by default one per GPU, or per core without GPUs.
+        max_workers: worker processes; by default one per GPU, or per core without GPUs. More than
+            there are GPUs share them.
         run_dir: where Parsl writes its logs.
         retries: how often a task is tried again when its worker is lost. Evaluations of a search
             are, without a limit of theirs.
+        workers_per_gpu: workers that share a GPU, each with its part of the memory; small networks
+            leave most of a GPU idle. By default one, or as many as ``max_workers`` asks for.
     """
     cores, gpus = _num_cores(), _gpu_names()
-    workers = max_workers or len(gpus) or cores
+    workers = max_workers or len(gpus) * (workers_per_gpu or 1) or cores
+    each = workers_per_gpu or math.ceil(workers / max(1, len(gpus)))
+    if gpus:
+        workers = min(workers, each * len(gpus))
     threads = max(1, cores // workers)
     # The frameworks' thread pools match the cores that a worker has to itself.
-    environment = {
+    environment: dict[str, float] = {
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": 1,
         "TF_CPP_MIN_LOG_LEVEL": 2,
     }
+    if gpus and each > 1:
+        environment["PARSL_TL_GPU_SHARE"] = round(_GPU_SHARE / each, 3)
     executor = HighThroughputExecutor(
         label="workers",
         address="127.0.0.1",
         max_workers_per_node=workers,
         # By name: Parsl numbers a mere count from 0, and these may be another user's.
-        available_accelerators=gpus[:workers],
+        available_accelerators=_names_to_share(gpus, each)[:workers],
         # Evaluations are long beside a message's way: none waits at a worker while another idles.
         prefetch_capacity=0,
         # A lost worker is noticed, and its evaluation started anew, within seconds.

@@ -191,6 +191,7 @@ def measure_case(
         the data; and a row for each training.
     """
     os.environ["KERAS_BACKEND"] = backend
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as workers of a search have it
     watch = Stopwatch()
     with watch.step("build"):
         configure_threads(threads)
