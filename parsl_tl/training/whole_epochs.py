@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # So that signals, and limits of time, do not wait for longer.
 _LONGEST_SECONDS: Final = 0.5
+# To trace a network takes longer than to judge it so often, operation by operation.
+_FEW_JUDGEMENTS: Final = 10
 # Keras' own callbacks that look at whole epochs, or at the loss, which stays NaN once it is.
 _BY_EPOCH: Final = frozenset(
     ("CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN")
@@ -23,7 +25,7 @@ _BY_EPOCH: Final = frozenset(
 
 @contextmanager
 def whole_epochs(
-    model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any]
+    model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any], epochs: int
 ) -> Iterator[tuple[Any, Any]]:
     """Lets ``fit`` run all steps of an epoch in a few calls, while the context lasts.
 
@@ -36,6 +38,7 @@ def whole_epochs(
         training: batches to train with.
         validation: batches to judge by.
         callbacks: of the training.
+        epochs: of the training.
 
     Yields:
         What ``fit`` takes in place of ``training`` and ``validation``.
@@ -44,14 +47,12 @@ def whole_epochs(
     if None in numbers or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
         yield training, validation
         return
-    sources = [
-        _source(batches, number or 0)
-        for batches, number in ((training, numbers[0]), (validation, numbers[1]))
-    ]
+    sources = [_source(batches) for batches in (training, validation)]
     plain = model.steps_per_execution
-    model.steps_per_execution = max(1, *(number or 0 for number in numbers))
+    model.steps_per_execution = max(source.number for source in sources)
     model.train_function = _Steps(model, model.train_step, sources[0])
-    model.test_function = _Steps(model, model.test_step, sources[1])
+    few = sources[1].number == 1 and epochs <= _FEW_JUDGEMENTS
+    model.test_function = _Steps(model, model.test_step, sources[1], traced=not few)
     try:
         yield sources[0].batches, sources[1].batches
     finally:
@@ -68,10 +69,11 @@ class _Source(NamedTuple):
     take: Callable[[Any, Any], Any]  # gives, of that, the batch of a step
 
 
-def _source(batches: Any, number: int) -> _Source:
+def _source(batches: Any) -> _Source:
     """Takes rows of arrays in memory within a step: an iterator over batches is dear to make."""
     import tensorflow as tf
 
+    number = number_of(batches) or 0
     rows = getattr(batches, "rows", None)
     if rows is None or tf.config.list_logical_devices("GPU"):  # for which batches are prefetched
         return _Source(batches, number, lambda iterator: iterator, lambda it, step: it.get_next())
@@ -90,9 +92,16 @@ class _Steps:
         model: compiled.
         step: what is done with a batch.
         source: of batches.
+        traced: as a graph; else operation by operation.
     """
 
-    def __init__(self, model: keras.Model, step: Callable[[Any], Any], source: _Source) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Callable[[Any], Any],
+        source: _Source,
+        traced: bool = True,
+    ) -> None:
         import tensorflow as tf
 
         def run(epoch: Any, first: Any, end: Any) -> dict[str, Any]:
@@ -106,7 +115,7 @@ class _Steps:
                 tf.while_loop(lambda number: number < end, body, [first], parallel_iterations=1)
             return dict(model.get_metrics_result())
 
-        self._run = tf.function(run, autograph=False, reduce_retracing=True)
+        self._run = tf.function(run, autograph=False, reduce_retracing=True) if traced else run
         self._source = source
         self._at_once = 1
 
