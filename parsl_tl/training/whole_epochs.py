@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # So that signals, and limits of time, do not wait for longer.
 _LONGEST_SECONDS: Final = 0.5
-# To trace a network takes longer than to judge it so often, operation by operation.
-_FEW_JUDGEMENTS: Final = 10
 # Keras' own callbacks that look at whole epochs, or at the loss, which stays NaN once it is.
 _BY_EPOCH: Final = frozenset(
     ("CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN")
@@ -25,7 +23,7 @@ _BY_EPOCH: Final = frozenset(
 
 @contextmanager
 def whole_epochs(
-    model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any], epochs: int
+    model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any]
 ) -> Iterator[tuple[Any, Any]]:
     """Lets ``fit`` run all steps of an epoch in a few calls, while the context lasts.
 
@@ -38,7 +36,6 @@ def whole_epochs(
         training: batches to train with.
         validation: batches to judge by.
         callbacks: of the training.
-        epochs: of the training.
 
     Yields:
         What ``fit`` takes in place of ``training`` and ``validation``.
@@ -51,8 +48,7 @@ def whole_epochs(
     plain = model.steps_per_execution
     model.steps_per_execution = max(source.number for source in sources)
     model.train_function = _Steps(model, model.train_step, sources[0])
-    few = sources[1].number == 1 and epochs <= _FEW_JUDGEMENTS
-    model.test_function = _Steps(model, model.test_step, sources[1], traced=not few)
+    model.test_function = _Steps(model, model.test_step, sources[1])
     try:
         yield sources[0].batches, sources[1].batches
     finally:
@@ -92,16 +88,9 @@ class _Steps:
         model: compiled.
         step: what is done with a batch.
         source: of batches.
-        traced: as a graph; else operation by operation.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        step: Callable[[Any], Any],
-        source: _Source,
-        traced: bool = True,
-    ) -> None:
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], source: _Source) -> None:
         import tensorflow as tf
 
         def run(epoch: Any, first: Any, end: Any) -> dict[str, Any]:
@@ -115,7 +104,7 @@ class _Steps:
                 tf.while_loop(lambda number: number < end, body, [first], parallel_iterations=1)
             return dict(model.get_metrics_result())
 
-        self._run = tf.function(run, autograph=False, reduce_retracing=True) if traced else run
+        self._run = tf.function(run, autograph=False, reduce_retracing=True)
         self._source = source
         self._at_once = 1
 

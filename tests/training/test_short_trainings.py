@@ -34,7 +34,7 @@ def network(rate: float = 0.3) -> keras.Model:
 def history(model: keras.Model, callbacks: list[Any], *, whole: bool) -> dict[str, list[float]]:
     data = batches(X, Y, 8, seed=3), batches(X[:20], Y[:20], 8)
     judges = callbacks if whole else [keras.callbacks.LambdaCallback()]
-    with whole_epochs(model, *data, judges, 5) as (training, validation):
+    with whole_epochs(model, *data, judges) as (training, validation):
         return model.fit(
             training, validation_data=validation, epochs=5, verbose=0, callbacks=callbacks
         ).history
@@ -59,7 +59,7 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
 def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(1e30), "mse")
-    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), [], 1) as fed:
+    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), []) as fed:
         logs = model.train_function(iter(fed[0]))
     assert not np.isfinite(float(logs["loss"]))
     assert int(model.optimizer.iterations) < 25
