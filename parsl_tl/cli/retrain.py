@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.arguments import positive_int
 from parsl_tl.cli.config_options import add_config_options, config_of
+from parsl_tl.cli.name_values import parse_pairs
+from parsl_tl.cli.search_options import add_hardware_options, add_pairs
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ def add_retrain_commands(subparsers: Any) -> None:
     retrain.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="one training for each (0)"
     )
+    add_hardware_options(retrain)
+    add_pairs(
+        retrain, "--train", "another training option than the search's, such as batch_size=256"
+    )
     retrain.add_argument("--save", action="store_true", help="write each model as a .keras file")
     retrain.set_defaults(run=_retrain)
 
@@ -66,6 +72,8 @@ def _retrain(args: argparse.Namespace) -> int:
     from parsl_tl.training.retrain import STARTS
 
     console = make_console()
+    hardware = {"dtype_policy": args.dtype_policy, "jit_compile": args.jit_compile}
+    given = {name: value for name, value in hardware.items() if value is not None}
     work = Retraining(
         args.campaign,
         args.out,
@@ -74,6 +82,7 @@ def _retrain(args: argparse.Namespace) -> int:
         starts=args.start or STARTS,
         seeds=args.seeds,
         save=args.save,
+        training=given | parse_pairs(args.train),
     )
     prepare_folder(work.folder)
     with stopping_in_order(), show_progress(console, "trained") as show:

@@ -21,7 +21,7 @@ MAX_EVALS = 60
 
 _TRAINING = (
     *("objective", "epochs", "batch_size", "learning_rate", "early_stopping_patience"),
-    *("inherit", "unfreeze_after", "cut_prefix"),
+    *("inherit", "unfreeze_after", "cut_prefix", "dtype_policy", "jit_compile"),
 )
 _EXAMPLES = """\
 examples:
@@ -69,8 +69,8 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     what.add_argument(
         "--space", help="dense-skip, feed-forward, ... (see `parsl-tl spaces`), or your own"
     )
-    _add_pairs(what, "--problem-arg", "an argument of the problem")
-    _add_pairs(what, "--space-arg", "an argument of the space")
+    add_pairs(what, "--problem-arg", "an argument of the problem")
+    add_pairs(what, "--space-arg", "an argument of the space")
     what.add_argument(
         "--objective",
         metavar="METRIC",
@@ -85,13 +85,13 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         "predict a batch, or an entry of the training history such as val_loss (with a leading -, "
         "--minimize=-val_auroc, keep it large); the results then tell the Pareto front; repeatable",
     )
-    _add_pairs(
+    add_pairs(
         what,
         "--limit",
         "most parameters, bytes or layers of an architecture, such as parameters=100000, or "
         "milliseconds to predict a batch on this machine; what is over it is not trained",
     )
-    _add_pairs(
+    add_pairs(
         what,
         "--choose",
         "a training option to be searched with the architecture, such as "
@@ -151,7 +151,7 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help="store: take over the longest prefix (default); hdf5, safetensors, redis or a method "
         "of yours: the same, with whole models kept that way; none: keep no models",
     )
-    _add_pairs(how, "--transfer-arg", "an argument of a transfer method that keeps no store")
+    add_pairs(how, "--transfer-arg", "an argument of a transfer method that keeps no store")
     how.add_argument(
         "--from-scratch",
         action="store_true",
@@ -216,11 +216,12 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         help="compute the outputs of frozen layers once, and train the others on them: where that "
         "saves time (auto, the default), where it fits in memory, or never",
     )
-    _add_pairs(
+    add_hardware_options(training)
+    add_pairs(
         training,
         "--train",
         "any of these by name, and optimizer, optimizer_args, clip_norm, schedule (cosine, "
-        "reduce-on-plateau), dtype_policy, jit_compile",
+        "reduce-on-plateau)",
     )
 
     where = parser.add_argument_group("where")
@@ -263,7 +264,23 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     parser.set_defaults(run=run)
 
 
-def _add_pairs(group: Any, option: str, what: str) -> None:
+def add_hardware_options(group: Any) -> None:
+    """Adds what makes the most of a GPU; the names are those of ``TRAINING_KEYS``."""
+    group.add_argument(
+        "--dtype-policy",
+        metavar="POLICY",
+        help="dtype policy of Keras for all layers but the outputs, such as mixed_bfloat16",
+    )
+    group.add_argument(
+        "--jit-compile",
+        action="store_true",
+        default=None,
+        help="compile the steps of a training with XLA: pays off in long ones (default: with JAX)",
+    )
+
+
+def add_pairs(group: Any, option: str, what: str) -> None:
+    """Adds an option ``NAME=VALUE`` that may be given several times."""
     group.add_argument(
         option, action="append", default=[], metavar="NAME=VALUE", help=f"{what}; repeatable"
     )

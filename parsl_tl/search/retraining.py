@@ -14,6 +14,8 @@ from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.reporting.files import replace_file
 from parsl_tl.search.best_candidates import BestCandidates
 from parsl_tl.search.journal import read_whole_lines
+from parsl_tl.suggestions import check_names
+from parsl_tl.training.namespaces import TRAINING_KEYS
 from parsl_tl.training.retrain import STARTS, retrain
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Retraining:
         save: write each trained model as ``<model id>-<start>-<seed>.keras``, and what its inputs
             went through as ``preprocessing.json``, if that is anything.
         models: ids of the models to choose from, 16 hex digits each; None for all.
+        training: options by names of ``TRAINING_KEYS`` that are others than the search's, such as
+            ``{"batch_size": 256, "dtype_policy": "mixed_bfloat16"}``.
 
     Attributes:
         folder: of the results.
@@ -49,7 +53,8 @@ class Retraining:
 
     Raises:
         CampaignError: there is no campaign, or other trainings are in the folder.
-        InvalidValueError: an unknown start, or inherited weights of a campaign without a store.
+        InvalidValueError: an unknown start or option, or inherited weights of a campaign without a
+            store.
     """
 
     def __init__(
@@ -63,7 +68,9 @@ class Retraining:
         seeds: Sequence[int] = (0,),
         save: bool = False,
         models: Collection[str] | None = None,
+        training: Mapping[str, Any] | None = None,
     ) -> None:
+        check_names(training or {}, TRAINING_KEYS, "training")
         unknown = [start for start in starts if start not in STARTS]
         if unknown or not starts:
             raise InvalidValueError(f"starts={list(starts)!r}: choose from {', '.join(STARTS)}")
@@ -77,6 +84,7 @@ class Retraining:
         self.seeds = tuple(seeds)
         self.objective = self._best.objective
         self._epochs, self._starts, self._save = epochs, starts, save
+        self._training = dict(training or {})
         self.rows = self._read()
 
     @property
@@ -136,7 +144,9 @@ class Retraining:
         """One row for each training: ``model_id``, ``start``, ``seed``, figures, ``test_...``."""
         import pandas as pd
 
-        frame = pd.DataFrame.from_records(self.rows).drop(columns="history", errors="ignore")
+        frame = pd.DataFrame.from_records(self.rows).drop(
+            columns=["history", "training_asked"], errors="ignore"
+        )
         order = [name for name in ("rank", "start", "seed") if name in frame]
         return frame.sort_values(order, kind="stable", ignore_index=True) if order else frame
 
@@ -203,7 +213,8 @@ class Retraining:
             file = self.folder / f"{candidate.model_id}-{start}-{seed}.keras"
             keywords["save"] = str(file.absolute())
         settings = self._best.settings
-        job = {**candidate.job, "seed": settings["seed"] + seed}
+        training = {**(candidate.job.get("training") or {}), **self._training}
+        job = {**candidate.job, "seed": settings["seed"] + seed, "training": training}
         return retrain, (job, settings), keywords
 
     def _row(
@@ -217,6 +228,7 @@ class Retraining:
             "start": start,
             "seed": seed,
             "epochs_asked": self._epochs,
+            **({"training_asked": self._training} if self._training else {}),
             "found": candidate.objective,
             **outcome,
             "architecture": candidate.architecture,
@@ -227,12 +239,17 @@ class Retraining:
         if not path.exists():
             return []
         rows, _ = read_whole_lines(path)
-        others = {row["epochs_asked"] for row in rows} - {self._epochs}
-        if others:
-            raise CampaignError(
-                f"{self.folder} holds trainings of {min(others)} epochs, not {self._epochs}; "
-                "name another folder with --out, or give the same epochs"
-            )
+        for row in rows:
+            asked, found = row.get("training_asked", {}), ""
+            if row["epochs_asked"] != self._epochs:
+                found = f"of {row['epochs_asked']} epochs, not {self._epochs}"
+            elif asked != self._training:
+                found = f"with {asked or 'the options of the search'}, not {self._training}"
+            if found:
+                raise CampaignError(
+                    f"{self.folder} holds trainings {found}; name another folder with --out, or "
+                    "give the same options"
+                )
         return rows
 
 

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+GPU_SHARE_VARIABLE = "PARSL_TL_GPU_SHARE"
+"""Variable of the environment with the share of its GPU's memory that a worker may use."""
 _DEVICES = Path("/dev")
 _AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
+# Of a GPU's memory, for all workers that share it; drivers and libraries need the rest.
+_MEMORY_OF_WORKERS = 0.9
 
 
 def own_gpus() -> list[str]:
@@ -48,6 +52,13 @@ def _num_amd_gpus() -> int:
 def share_gpus(gpus: Sequence[str], workers_per_gpu: int) -> list[str]:
     """Returns the GPU of each worker of a node, with those that share one beside each other."""
     return [gpu for gpu in gpus for _ in range(workers_per_gpu)]
+
+
+def memory_environment(workers_per_gpu: int) -> dict[str, str]:
+    """Returns the variables by which workers that share a GPU share its memory, too."""
+    if workers_per_gpu == 1:
+        return {}
+    return {GPU_SHARE_VARIABLE: f"{_MEMORY_OF_WORKERS / workers_per_gpu:.3g}"}
 
 
 def affinity_list(cores: Sequence[str], workers_per_gpu: int, workers: int) -> str:

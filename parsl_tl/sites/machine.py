@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.errors import ConfigError
 from parsl_tl.gpu_pinning import GPUS, OF_THE_JOB
 from parsl_tl.sites.executor import exports, search_config, search_executor, thread_environment
-from parsl_tl.sites.gpus import affinity_list, share_gpus
+from parsl_tl.sites.gpus import affinity_list, memory_environment, share_gpus
 from parsl_tl.sites.node import Node
 from parsl_tl.sites.schedulers import Block, Scheduler
 from parsl_tl.suggestions import did_you_mean
@@ -118,6 +118,8 @@ class Machine:
         if mps and nodes > 1:
             raise ConfigError(f"mps: blocks of {nodes} nodes cannot start it; use blocks of one")
         environment = self._environment(kind, max(1, kind.cores_of(len(gpus)) // workers))
+        if gpus:
+            environment |= memory_environment(workers_per_gpu)
         _set_backend(environment)
         lines = [*self.first_lines(), *exports(environment), *(_MPS if mps else ()), worker_init]
         names = ("PATH", *environment)

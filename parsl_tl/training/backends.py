@@ -6,16 +6,24 @@ depends on it, but for how batches are made and how weights are set without a co
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, Final
+
+from parsl_tl.training.gpu_memory import gpu_share, limit_tensorflow
 
 logger = logging.getLogger(__name__)
+
+_FORGET_EVERY: Final = 32
+_evaluations = itertools.count(1)
 
 
 def set_up_backend(threads: int | None) -> bool:
     """Loads Keras' backend with so many threads, quiet, with GPU memory as it is needed.
+
+    Where workers share a GPU, it takes no more of its memory than ``gpu_memory.gpu_share`` says.
 
     Args:
         threads: None leaves the choice to the framework.
@@ -25,18 +33,20 @@ def set_up_backend(threads: int | None) -> bool:
 
     Raises:
         ImportError: the backend is not installed.
+        InvalidValueError: what is said of the GPU's memory is no share.
     """
+    share = gpu_share()
     backend = os.environ["KERAS_BACKEND"]
     if backend == "tensorflow":
-        return _set_up_tensorflow(threads)
+        return _set_up_tensorflow(threads, share)
     if backend == "jax":
-        return _set_up_jax(threads)
+        return _set_up_jax(threads, share)
     if backend == "torch":
-        return _set_up_torch(threads)
+        return _set_up_torch(threads, share)
     return False
 
 
-def _set_up_tensorflow(threads: int | None) -> bool:
+def _set_up_tensorflow(threads: int | None, share: float | None) -> bool:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -46,17 +56,19 @@ def _set_up_tensorflow(threads: int | None) -> bool:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+            limit_tensorflow(gpu, share)
     except (RuntimeError, ValueError) as error:
         logger.info("TensorFlow keeps the settings it is running with: %s", error)
         return False
     return True
 
 
-def _set_up_jax(threads: int | None) -> bool:
+def _set_up_jax(threads: int | None, share: float | None) -> bool:
     if "jax" in sys.modules:
         return False
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if share is not None:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(share))
     if threads is not None:
         os.environ.setdefault("PJRT_NPROC", str(threads))
         if threads == 1:
@@ -67,11 +79,13 @@ def _set_up_jax(threads: int | None) -> bool:
     return True
 
 
-def _set_up_torch(threads: int | None) -> bool:
+def _set_up_torch(threads: int | None, share: float | None) -> bool:
     import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
+    if share is not None and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
     return True
 
 
@@ -95,8 +109,15 @@ def loaded_gpus() -> list[str] | None:
 
 
 def forget_compiled() -> None:
-    """Drops what the backend keeps of models that were compiled; no other model will need it."""
+    """Drops what the backend keeps of models that were compiled, once in a while.
+
+    What belongs to a model alone goes with it. Operations that make weights, and set and read them,
+    are compiled for each shape: the next models are of similar ones, and without them would take
+    seconds to build.
+    """
     if "jax" in sys.modules and os.environ.get("KERAS_BACKEND") == "jax":
+        if next(_evaluations) % _FORGET_EVERY:
+            return
         import jax
 
         clear: Any = jax.clear_caches  # which has no types

@@ -110,6 +110,13 @@ class BaseTrainer:
         """Returns the callbacks of each ``fit``, in order: the problem's."""
         return list(self.config.problem.callbacks())
 
+    def watchers(self) -> list[keras.callbacks.Callback]:
+        """Returns callbacks that look on: training does nothing otherwise because of them.
+
+        They hear of epochs; of the steps of an epoch they may hear of the last one only.
+        """
+        return []
+
     def stages(self, model: keras.Model) -> Sequence[Stage]:
         """Returns the stages of training; by default there is one, in which nothing changes."""
         return [Stage()]
@@ -191,15 +198,16 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
-        with whole_epochs(feed.model, feed.training, feed.validation, callbacks):
+        fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks)
+        with fed as (training, validation):
             feed.model.fit(
-                feed.training,
-                validation_data=feed.validation,
+                training,
+                validation_data=validation,
                 initial_epoch=best.epochs,
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
                 verbose=0,
-                callbacks=[*callbacks, best.callback()],
+                callbacks=[*callbacks, best.callback(), *self.watchers()],
             )
         best.check()
 

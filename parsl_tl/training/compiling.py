@@ -56,21 +56,7 @@ def compile_model(
     Raises:
         InvalidValueError: Keras does not have the optimizer, its arguments or the dtype policy.
     """
-    heads = config.problem.output_heads()
-    set_dtype_policy(model, config.dtype_policy)
-    several = len(heads) > 1
-    if several:
-        # What Keras calls metrics after: else after layers, whose names count up in a process.
-        model.output_names = [head.name for head in heads]
-    losses = [head.loss for head in heads]
-    optimizer = _optimizer(config)
-    model.compile(
-        optimizer=optimizer,
-        loss=losses if several else losses[0],
-        loss_weights=[head.loss_weight for head in heads] if several else None,
-        metrics=config.problem.build_metrics(),
-        jit_compile=config.jit_compile,
-    )
+    compile_plainly(model, config)
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)
@@ -78,6 +64,24 @@ def compile_model(
     scale_rates(model.optimizer, rate_shares or {})
     if not is_stream(data.x_train):
         _create_metrics(model, config.problem, data)
+
+
+def compile_plainly(model: keras.Model, config: TrainingConfig) -> None:
+    """Compiles a model by a recipe, as anyone would; see ``compile_model``."""
+    heads = config.problem.output_heads()
+    set_dtype_policy(model, config.dtype_policy)
+    several = len(heads) > 1
+    if several:
+        # What Keras calls metrics after: else after layers, whose names count up in a process.
+        model.output_names = [head.name for head in heads]
+    losses = [head.loss for head in heads]
+    model.compile(
+        optimizer=_optimizer(config),
+        loss=losses if several else losses[0],
+        loss_weights=[head.loss_weight for head in heads] if several else None,
+        metrics=config.problem.build_metrics(),
+        jit_compile=config.is_compiled(),
+    )
 
 
 def judge(

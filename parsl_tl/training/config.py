@@ -60,7 +60,8 @@ class TrainingConfig:
         donors: whose weights may be taken over: ``"same"`` for models of the same data only,
             ``"any"``, or a list of fingerprints (``Problem.fingerprint``) beside its own.
         seed: of initial weights, shuffling and dropout.
-        jit_compile: compile with XLA; pays off only in long trainings.
+        jit_compile: compile with XLA. With TensorFlow that pays off in long trainings only; None
+            does it with JAX alone, which runs every operation by itself otherwise.
         model_id: unsigned 64-bit id to store the model under.
         parent: id of the model that this one is a mutation of.
         attributes: kept with the stored model.
@@ -89,7 +90,7 @@ class TrainingConfig:
     from_scratch: bool = False
     donors: str | Sequence[int] = "same"
     seed: int = 0
-    jit_compile: bool = False
+    jit_compile: bool | None = None
     model_id: int | None = None
     parent: int | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -143,6 +144,14 @@ class TrainingConfig:
                 f"and inherit is {self.inherit!r}; leave one of them out"
             )
         return Thaw(self.unfreeze_after)
+
+    def is_compiled(self) -> bool:
+        """Whether Keras' backend, which is loaded, compiles the steps of a training with XLA."""
+        if self.jit_compile is not None:
+            return self.jit_compile
+        import keras
+
+        return bool(keras.backend.backend() == "jax")
 
     def score(self, logs: Mapping[str, float]) -> float:
         """Reads the objective from one epoch's history; larger is better.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -153,14 +154,8 @@ def _tensorflow_batches(
     rows = tf.data.Dataset.range(count)
     if seed is not None:
         rows = rows.shuffle(min(count, _MAX_SHUFFLE_ROWS), seed=seed)
-    if any(isinstance(array, np.memmap) for array in flat):
-        gather = _gather_mapped(flat)
-    else:
-        with tf.device("CPU:0"):
-            tensors = [tf.convert_to_tensor(array) for array in flat]
-
-        def gather(index: tf.Tensor) -> list[tf.Tensor]:
-            return [tf.gather(tensor, index) for tensor in tensors]
+    is_mapped = any(isinstance(array, np.memmap) for array in flat)
+    gather = _gather_mapped(flat) if is_mapped else _gather(flat)
 
     def batch(index: tf.Tensor) -> tuple[Any, ...]:
         remaining = iter(gather(index))
@@ -175,7 +170,36 @@ def _tensorflow_batches(
     options.threading.private_threadpool_size = 1
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
-    return rows.batch(batch_size).map(batch).prefetch(1).with_options(options)
+    made = rows.batch(batch_size).map(batch).prefetch(1).with_options(options)
+    if not is_mapped and not augmentation:
+        made.rows = RowBatches(rows.batch(count).with_options(options), batch, batch_size, count)
+    return made
+
+
+@dataclass(frozen=True)
+class RowBatches:
+    """What batches of arrays in memory are made of, for steps that take their rows themselves.
+
+    Attributes:
+        order: a ``tf.data.Dataset`` of one element: the numbers of all rows, in their order.
+        batch: makes a batch of numbers of rows.
+        size: rows of a batch; the last one may have fewer.
+        count: rows in all.
+    """
+
+    order: Any
+    batch: Callable[[Any], tuple[Any, ...]]
+    size: int
+    count: int
+
+
+def _gather(arrays: Sequence[Array]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """Takes the rows of a batch from arrays in memory."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+    return lambda index: [tf.gather(tensor, index) for tensor in tensors]
 
 
 def _gather_mapped(arrays: Sequence[Array]) -> Any:

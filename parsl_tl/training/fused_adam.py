@@ -32,8 +32,11 @@ def fuse_adam(optimizer: Any) -> None:
             one_by_one(gradients, variables, learning_rate)
             return
         step = tf.cast(optimizer.iterations.value + 1, tf.float32)
-        betas = (optimizer.beta_1, optimizer.beta_2)
-        powers = [tf.pow(tf.cast(beta, tf.float32), step) for beta in betas]
+        # Once for all variables, each of which would else trace operations of its own for them.
+        rate = tf.cast(learning_rate, tf.float32)
+        betas = [tf.constant(beta, tf.float32) for beta in (optimizer.beta_1, optimizer.beta_2)]
+        powers = [tf.pow(beta, step) for beta in betas]
+        epsilon = tf.constant(optimizer.epsilon, tf.float32)
         for gradient, variable in zip(gradients, variables, strict=True):
             index = optimizer._get_variable_index(variable)
             tf.raw_ops.ResourceApplyAdam(
@@ -42,10 +45,10 @@ def fuse_adam(optimizer: Any) -> None:
                 v=optimizer._velocities[index].value.handle,
                 beta1_power=powers[0],
                 beta2_power=powers[1],
-                lr=tf.cast(learning_rate, tf.float32),
+                lr=rate,
                 beta1=betas[0],
                 beta2=betas[1],
-                epsilon=optimizer.epsilon,
+                epsilon=epsilon,
                 grad=gradient,
             )
 

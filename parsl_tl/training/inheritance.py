@@ -207,7 +207,7 @@ def split_policy(text: str) -> tuple[str, list[Any]]:
     if not isinstance(text, str):
         raise InvalidValueError(f"inherit is {text!r}; it must be a text such as 'thaw:2'")
     parts = text.split(":")
-    words = 1 if parts[0] in _REGISTRY.names() else 2
+    words = 1 if parts[0] in _REGISTRY else 2
     return ":".join(parts[:words]), [_literal(part) for part in parts[words:]]
 
 

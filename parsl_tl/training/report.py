@@ -20,7 +20,9 @@ Phase = Literal["start", "load", "build", "transfer", "train", "prefix", "store"
 
 _MAX_ERROR_LENGTH = 2000
 _MAX_TRACEBACK_LENGTH = 4000
+# Kinds of errors by which frameworks and Python say that memory ran out, and words of others.
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError")
+_OUT_OF_MEMORY_TEXTS = ("out of memory", "resource_exhausted", "can't allocate memory")
 
 
 @dataclass
@@ -235,6 +237,7 @@ def failure_reason(error: BaseException) -> str:
         return "EvaluationTimeout"
     names = {cls.__name__ for cls in type(error).__mro__}
     # Drivers report some failed allocations as internal errors; only their text tells.
-    if names.intersection(_OUT_OF_MEMORY) or "out of memory" in str(error).lower():
+    text = str(error).lower()
+    if names.intersection(_OUT_OF_MEMORY) or any(words in text for words in _OUT_OF_MEMORY_TEXTS):
         return "OutOfMemory"
     return type(error).__name__.removesuffix("Error") or "Error"

@@ -13,6 +13,7 @@ from typing import Any
 
 from parsl_tl.gpu_pinning import PINNED_BY, filter_gpus_once
 from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_backend
+from parsl_tl.training.gpu_memory import release_gpu_memory
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ def configure_threads(threads: int | None = None) -> bool:
     """Sets up Keras' backend for this process; only the first call does anything.
 
     Threads are set to ``threads``, so that the workers of a node do not compete for its cores; GPUs
-    allocate memory as it is needed, so that several workers can share one; the log is quiet. The
+    allocate memory as it is needed, and no more than ``PARSL_TL_GPU_SHARE`` says, so that several
+    workers can share one; the log is quiet. The
     backend is the one that ``KERAS_BACKEND`` names, or TensorFlow.
 
     Args:
@@ -89,6 +91,7 @@ def release_memory() -> None:
 
         keras.backend.clear_session()
         forget_compiled()
+        release_gpu_memory()
 
 
 def array_bytes(variables: list[Any]) -> int:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from parsl_tl.training.datasets import number_of
 
@@ -24,7 +24,7 @@ _BY_EPOCH: Final = frozenset(
 @contextmanager
 def whole_epochs(
     model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any]
-) -> Iterator[None]:
+) -> Iterator[tuple[Any, Any]]:
     """Lets ``fit`` run all steps of an epoch in a few calls, while the context lasts.
 
     The steps are the same, and in the same order; callbacks hear of the last step of an epoch only.
@@ -36,20 +36,49 @@ def whole_epochs(
         training: batches to train with.
         validation: batches to judge by.
         callbacks: of the training.
+
+    Yields:
+        What ``fit`` takes in place of ``training`` and ``validation``.
     """
-    steps = [number_of(batches) for batches in (training, validation)]
-    if None in steps or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
-        yield
+    numbers = [number_of(batches) for batches in (training, validation)]
+    if None in numbers or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
+        yield training, validation
         return
+    sources = [_source(batches) for batches in (training, validation)]
     plain = model.steps_per_execution
-    model.steps_per_execution = max(1, *(number or 0 for number in steps))
-    model.train_function = _Steps(model, model.train_step, steps[0] or 0)
-    model.test_function = _Steps(model, model.test_step, steps[1] or 0)
+    model.steps_per_execution = max(source.number for source in sources)
+    model.train_function = _Steps(model, model.train_step, sources[0])
+    model.test_function = _Steps(model, model.test_step, sources[1])
     try:
-        yield
+        yield sources[0].batches, sources[1].batches
     finally:
         model.steps_per_execution = plain
         model.train_function = model.test_function = None
+
+
+class _Source(NamedTuple):
+    """Where the steps of an epoch take their batches from."""
+
+    batches: Any  # of which ``fit`` makes an iterator for each epoch
+    number: int  # of steps
+    begin: Callable[[Any], Any]  # makes, of the iterator, what is known of the whole epoch
+    take: Callable[[Any, Any], Any]  # gives, of that, the batch of a step
+
+
+def _source(batches: Any) -> _Source:
+    """Takes rows of arrays in memory within a step: an iterator over batches is dear to make."""
+    import tensorflow as tf
+
+    number = number_of(batches) or 0
+    rows = getattr(batches, "rows", None)
+    if rows is None or tf.config.list_logical_devices("GPU"):  # for which batches are prefetched
+        return _Source(batches, number, lambda iterator: iterator, lambda it, step: it.get_next())
+
+    def take(order: Any, step: Any) -> Any:
+        first = step * rows.size
+        return rows.batch(order[first : tf.minimum(first + rows.size, rows.count)])
+
+    return _Source(rows.order, number, next, take)
 
 
 class _Steps:
@@ -58,22 +87,25 @@ class _Steps:
     Args:
         model: compiled.
         step: what is done with a batch.
-        number: of batches.
+        source: of batches.
     """
 
-    def __init__(self, model: keras.Model, step: Callable[[Any], Any], number: int) -> None:
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], source: _Source) -> None:
         import tensorflow as tf
 
-        def run(iterator: Any, count: Any) -> dict[str, Any]:
-            def body(done: Any) -> tuple[Any]:
-                step(iterator.get_next())
-                return (done + 1,)
+        def run(epoch: Any, first: Any, end: Any) -> dict[str, Any]:
+            def body(number: Any) -> tuple[Any]:
+                step(source.take(epoch, number))
+                return (number + 1,)
 
-            tf.while_loop(lambda done: done < count, body, [0], parallel_iterations=1)
+            if source.number == 1:  # without a loop there is less to trace
+                body(first)
+            else:
+                tf.while_loop(lambda number: number < end, body, [first], parallel_iterations=1)
             return dict(model.get_metrics_result())
 
         self._run = tf.function(run, autograph=False, reduce_retracing=True)
-        self._number = number
+        self._source = source
         self._at_once = 1
 
     def __call__(self, iterator: Any) -> Mapping[str, Any]:
@@ -81,12 +113,12 @@ class _Steps:
         import tensorflow as tf
 
         logs: Mapping[str, Any] = {}
-        left = self._number
-        while left:
-            count = min(left, self._at_once)
+        epoch, done = self._source.begin(iterator), 0
+        while done < self._source.number:
+            end = min(done + self._at_once, self._source.number)
             begun = time.perf_counter()
-            logs = self._run(iterator, tf.constant(count))
-            left -= count
+            logs = self._run(epoch, tf.constant(done, tf.int64), tf.constant(end, tf.int64))
+            done = end
             if not math.isfinite(float(logs.get("loss", 0.0))):
                 break
             if time.perf_counter() - begun < _LONGEST_SECONDS / 4:

@@ -55,6 +55,25 @@ def test_workers_use_the_gpus_that_are_listed(monkeypatch, variable, listed, wor
     assert not names or executor.max_workers_per_node == len(names)
 
 
+@pytest.mark.parametrize(
+    ("options", "names", "share"),
+    [
+        ({"workers_per_gpu": 2}, ["2", "2", "3", "3"], "0.45"),
+        ({"max_workers": 3}, ["2", "2", "3"], "0.45"),
+        ({"max_workers": 8, "workers_per_gpu": 3}, ["2"] * 3 + ["3"] * 3, "0.3"),
+        ({"max_workers": 8, "workers_per_gpu": 1}, ["2", "3"], None),
+        ({"max_workers": 2}, ["2", "3"], None),
+    ],
+)
+def test_workers_share_gpus_and_their_memory(monkeypatch, options, names, share):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    (executor,) = load_config("local", **options).executors
+    assert executor.available_accelerators == names
+    assert executor.max_workers_per_node == len(names)
+    told = f"PARSL_TL_GPU_SHARE={share}" in executor.provider.worker_init
+    assert told is (share is not None)
+
+
 def visible_devices():
     import os
 

@@ -85,9 +85,13 @@ def test_both_starts_side_by_side_and_carried_on(campaign, capsys):
 
 
 def test_inherited_weights_begin_where_the_search_ended(campaign):
-    work = Retraining(campaign.folder, campaign.folder / "one", top=1, epochs=1)
+    out = campaign.folder / "one"
+    work = Retraining(campaign.folder, out, top=1, epochs=1, training={"batch_size": 40})
     by_start = {row["start"]: row for row in map(dict, work.run("local").to_dict("records"))}
     assert by_start["inherited"]["objective"] > by_start["scratch"]["objective"]
+    assert "training_asked" not in work.results
+    with pytest.raises(CampaignError, match=r"with \{'batch_size': 40\}, not \{\}"):
+        Retraining(campaign.folder, out, top=1, epochs=1)
 
 
 def test_test_values(campaign, capsys):
@@ -103,3 +107,5 @@ def test_what_cannot_be(campaign, tmp_path):
         Retraining(tmp_path)
     with pytest.raises(InvalidValueError, match="starts="):
         Retraining(campaign.folder, starts=["donor"])
+    with pytest.raises(InvalidValueError, match="did you mean 'batch_size'"):
+        Retraining(campaign.folder, training={"batch": 3})

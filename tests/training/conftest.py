@@ -28,6 +28,24 @@ class Exhausting(Interrupted):
         raise MemoryError("no room for the data")
 
 
+class Crowded(Interrupted):
+    objective = "-val_loss"
+
+    def _load(self):
+        x = np.ones((20, 2), np.float32)
+        return Data(x, x[:, :1], x + 1, x[:, :1])
+
+    def callbacks(self):
+        import keras
+        import tensorflow as tf
+
+        def exhaust(epoch, logs):
+            if epoch == 1:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+        return [keras.callbacks.LambdaCallback(on_epoch_begin=exhaust)]
+
+
 class Known(Interrupted):
     def look_up(self, space, arch_seq):
         return {"objective": sum(arch_seq), "seconds": 12.5, "latency": 7}

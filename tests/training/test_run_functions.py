@@ -159,6 +159,13 @@ class TestFailures:
         assert output["objective"] == "F_OutOfMemory"
         assert "no room" in output["metadata"]["error"]
 
+    def test_a_device_that_is_full_ends_one_evaluation(self, user_module: str) -> None:
+        output = run_base_trainer(job(problem=f"{user_module}:Crowded"))
+        assert output["objective"] == "F_OutOfMemory"
+        assert "ResourceExhaustedError: OOM when" in output["metadata"]["error"]
+        assert output["metadata"]["epochs"] == 1
+        assert isinstance(run_base_trainer(job(problem=f"{user_module}:Plain"))["objective"], float)
+
     def test_a_store_that_cannot_be_opened(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no store")
         output = run_transfer_trainer(job(model_id=1, store=f"embedded:{tmp_path / 'file'}"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
 
 import pytest
+
+from parsl_tl.errors import InvalidValueError
+from parsl_tl.training.gpu_memory import gpu_megabytes, gpu_share
 
 # Many processes, or much TensorFlow.
 pytestmark = pytest.mark.slow
@@ -61,3 +66,32 @@ from parsl_tl.training.runtime import visible_gpu
 print(visible_gpu())
 """
     assert run(code) == "3"
+
+
+def test_workers_that_share_a_gpu_take_a_share_of_its_memory(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PARSL_TL_GPU_SHARE", "0.45")
+    assert gpu_share() == 0.45
+    code = "from parsl_tl.training.backends import set_up_backend; set_up_backend(None)\n"
+    show = "import os; print(os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION'])"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    if importlib.util.find_spec("jax") is not None:
+        assert run(code + show) == "0.45"
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert run(code) == ""  # there is no GPU to be limited
+    # The GPU is asked for by the name that the launcher gave this process.
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\necho "$@" > "$0.asked"; echo 81559\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,")
+    assert gpu_megabytes() == 81559
+    assert (tmp_path / "nvidia-smi.asked").read_text().endswith("nounits -i 3\n")
+    program.write_text("#!/bin/sh\necho no devices\n")
+    assert gpu_megabytes() is None
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "half", "nan"])
+def test_what_is_no_share_of_memory(monkeypatch, text) -> None:
+    monkeypatch.setenv("PARSL_TL_GPU_SHARE", text)
+    with pytest.raises(InvalidValueError, match="PARSL_TL_GPU_SHARE is"):
+        gpu_share()

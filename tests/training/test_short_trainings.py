@@ -34,9 +34,9 @@ def network(rate: float = 0.3) -> keras.Model:
 def history(model: keras.Model, callbacks: list[Any], *, whole: bool) -> dict[str, list[float]]:
     data = batches(X, Y, 8, seed=3), batches(X[:20], Y[:20], 8)
     judges = callbacks if whole else [keras.callbacks.LambdaCallback()]
-    with whole_epochs(model, *data, judges):
+    with whole_epochs(model, *data, judges) as (training, validation):
         return model.fit(
-            data[0], validation_data=data[1], epochs=5, verbose=0, callbacks=callbacks
+            training, validation_data=validation, epochs=5, verbose=0, callbacks=callbacks
         ).history
 
 
@@ -59,8 +59,8 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
 def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(1e30), "mse")
-    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), []):
-        logs = model.train_function(iter(batches(X, Y, 2, seed=0)))
+    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), []) as fed:
+        logs = model.train_function(iter(fed[0]))
     assert not np.isfinite(float(logs["loss"]))
     assert int(model.optimizer.iterations) < 25
     with pytest.raises(NaNLossError, match="epoch 1"):
@@ -74,6 +74,17 @@ def digits_network() -> keras.Model:
     inputs = keras.Input((64,))
     hidden = keras.layers.Dense(16, activation="relu")(inputs)
     return keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(hidden))
+
+
+def test_xla_trains_to_the_same_objective() -> None:
+    losses = []
+    for compiled in (None, True):
+        recipe = TrainingConfig.for_problem(
+            DIGITS, epochs=1, batch_size=512, objective="-val_loss", jit_compile=compiled
+        )
+        assert recipe.is_compiled() is bool(compiled)
+        losses.append(BaseTrainer(recipe, digits_network()).run().objective)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"clipnorm": 0.1, "weight_decay": 0.01}])

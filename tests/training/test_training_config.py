@@ -156,6 +156,8 @@ class TestReport:
             (NaNLossError("nan"), "NaNLoss"),
             (MemoryError(), "OutOfMemory"),
             (RuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"), "OutOfMemory"),
+            (RuntimeError("RESOURCE_EXHAUSTED: Failed to allocate 8 bytes"), "OutOfMemory"),
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"), "OutOfMemory"),
             (RuntimeError("else"), "Runtime"),
             (KeyError("x"), "Key"),
         ],

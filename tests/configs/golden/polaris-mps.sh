@@ -23,6 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL=2
 export TMPDIR=/tmp
 export PARSL_TL_ACCELERATOR=cuda
 export PARSL_TL_GPUS=of-the-job
+export PARSL_TL_GPU_SHARE=0.45
 export CUDA_MPS_PIPE_DIRECTORY="/tmp/mps-$USER-$$/pipe"
 export CUDA_MPS_LOG_DIRECTORY="/tmp/mps-$USER-$$/log"
 mkdir -p "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
