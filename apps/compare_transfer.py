@@ -45,7 +45,8 @@ def run_campaign(args: argparse.Namespace, method: str, seed: int) -> pd.DataFra
             seed=seed,
             population_size=args.population_size,
             sample_size=args.sample_size,
-            training={"epochs": args.epochs} if args.epochs else {},
+            # What is frozen for good is stored once.
+            training={"inherit": "freeze", **({"epochs": args.epochs} if args.epochs else {})},
         )
     print(f"transfer {method}, seed {seed}:")
     progress = SearchProgress(args.max_evals)

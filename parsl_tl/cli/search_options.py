@@ -199,10 +199,10 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     training.add_argument(
         "--inherit",
         metavar="POLICY",
-        help="what becomes of layers that come over: freeze (default), freeze:0.5 (at most half of "
-        "all layers), thaw:2 (after 2 epochs, all), thaw-down:1 (every epoch, the upper half of "
-        "the frozen ones), slow:0.1 (a tenth of the learning rate), scratch (nothing comes over), "
-        "or your own: package.module:Class, file.py:Class",
+        help="what becomes of layers that come over: freeze, freeze:0.5 (at most half of all "
+        "layers), thaw:2 (frozen for 2 epochs; the default), thaw-down:1 (every epoch, the upper "
+        "half of the frozen ones), slow:0.1 (a tenth of the learning rate), scratch (nothing comes "
+        "over), or your own: package.module:Class, file.py:Class",
     )
     training.add_argument(
         "--unfreeze-after",

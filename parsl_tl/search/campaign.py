@@ -36,6 +36,7 @@ from parsl_tl.search.settings import (
     CampaignSettings,
     check_sizes,
     resolve_names,
+    with_policy,
 )
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
@@ -114,7 +115,7 @@ class Campaign(ShownInNotebooks):
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
-        names = resolve_names({"problem": problem, "space": space, **settings})
+        names = with_policy(resolve_names({"problem": problem, "space": space, **settings}))
         values = CampaignSettings(store=resolve(store), **names)
         if values.transfer == "none":
             warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 2)
@@ -180,6 +181,10 @@ class Campaign(ShownInNotebooks):
         if wanted.get("problem_args"):
             add_import_folders(settings.import_folders)
             wanted["problem_args"] = resolve_paths(settings.problem, wanted["problem_args"])
+        if wanted.get("training") and "unfreeze_after" not in wanted["training"]:
+            # Where nothing is said of it, it is what the campaign was started with.
+            own_policy = {n: v for n, v in settings.training.items() if n == "inherit"}
+            wanted["training"] = {**own_policy, **wanted["training"]}
         for name, (own, given) in settings.differences(wanted).items():
             raise CampaignError(
                 f"the campaign in {folder} has {name}={own!r}, not {given!r}; "

@@ -18,6 +18,9 @@ from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
 from parsl_tl.training.namespaces import OLD_TRAINING_KEYS
 
+DEFAULT_POLICY: Final = "thaw:2"
+"""What becomes of inherited layers in a search that says nothing of it: what studies found best."""
+
 NONE_KEEPS_NOTHING: Final = (
     "transfer method 'none' keeps no models; from_scratch (--from-scratch) is what transfers "
     "nothing and stores every model, as 'none' did in earlier releases"
@@ -55,6 +58,19 @@ def _with_policy(training: Mapping[str, Any], inherit: str) -> dict[str, Any]:
             f"inherit is {inherit!r}, and {other!r} in training; leave one of them out"
         )
     return {**training, "inherit": inherit}
+
+
+def with_policy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings of a new campaign that say what becomes of inherited layers.
+
+    Args:
+        values: settings, which may say it already: for all candidates, or as what is chosen.
+    """
+    training = values.get("training") or {}
+    said = {*training, *(values.get("hyperparameters") or ())}
+    if {"inherit", "unfreeze_after"} & said or values.get("from_scratch"):
+        return dict(values)
+    return {**values, "training": {**training, "inherit": DEFAULT_POLICY}}
 
 
 def with_sizes(values: Mapping[str, Any], max_evals: int) -> dict[str, Any]:
@@ -125,7 +141,7 @@ class CampaignSettings:
         space_args: arguments of the space.
         training: how candidates are trained: ``TRAINING_KEYS`` of ``parsl_tl.training.namespaces``
             (epochs, batch_size, learning_rate, inherit, ...), and ``threads``. ``Campaign`` takes
-            ``inherit`` by itself, too.
+            ``inherit`` by itself, too, and sets it to ``DEFAULT_POLICY`` where nothing is said.
         prefix_cache: bytes, or a text such as ``"4GB"`` or ``"off"``: how much the workers of a
             node keep of what leaves frozen layers, for other candidates with the same layers.
         share_data: bytes, or such a text: data sets of at least this size are prepared once on

@@ -40,6 +40,28 @@ def test_a_policy_is_part_of_the_training(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, {"inherit": "thaw:2"}),
+        ({"training": {"epochs": 3}}, {"epochs": 3, "inherit": "thaw:2"}),
+        ({"inherit": "freeze"}, {"inherit": "freeze"}),
+        ({"training": {"unfreeze_after": 1}}, {"unfreeze_after": 1}),
+        ({"hyperparameters": {"inherit": ["freeze", "thaw:1"]}}, {}),
+        ({"from_scratch": True}, {}),
+    ],
+)
+def test_a_search_that_says_nothing_thaws_what_is_inherited(tmp_path, settings, expected):
+    campaign = campaign_of(tmp_path / "run", **settings)
+    assert campaign.settings.training == expected
+    # The same options carry it on, and others do not.
+    given = {"training": settings.get("training"), "inherit": settings.get("inherit")}
+    Campaign.resume(tmp_path / "run", expected=given)
+    if settings != {"inherit": "freeze"}:
+        with pytest.raises(CampaignError, match="training"):
+            Campaign.resume(tmp_path / "run", expected={"inherit": "freeze"})
+
+
+@pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
         ({"inherit": "melt"}, InvalidValueError, "'melt'.*freeze"),
