@@ -18,6 +18,7 @@ from parsl_tl.cli.listings import add_listing_commands
 from parsl_tl.cli.report import add_report_commands
 from parsl_tl.cli.retrain import add_retrain_commands
 from parsl_tl.cli.search import add_search_command
+from parsl_tl.cli.status import add_status_command
 from parsl_tl.cli.store import add_store_command
 from parsl_tl.cli.study import add_study_command
 from parsl_tl.exit_codes import run_program
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_retrain_commands(commands)
+    add_status_command(commands)
     add_report_commands(commands)
     add_dashboard_command(commands)
     add_study_command(commands)

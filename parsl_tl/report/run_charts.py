@@ -26,7 +26,10 @@ _NAMES = 178  # room for the names of workers
 _MOST_CHOICES = 12
 _BINS = 640
 _IDLE, _FAILED = -1, len(views.STEPS)
-STEP_COLORS: Final = {"start": 3, "load": 4, "build": 7, "transfer": 1, "train": 0, "store": 2}
+STEP_COLORS: Final = {
+    **{"start": 3, "load": 4, "build": 7, "transfer": 1},
+    **{"prefix": 8, "train": 0, "store": 2},
+}
 _FAILED_COLOR = 5
 
 

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 LIGHT: Final = (
     *("#0b6e99", "#c4530d", "#2e7d32", "#7b3fb5", "#97700b", "#b3265c", "#54606c", "#4a90b8"),
+    "#7d5240",
 )
 DARK: Final = (
     *("#5db8e0", "#f29a5f", "#7ccf80", "#c79af2", "#dcb64c", "#f07fa8", "#a7b3bf", "#9ccbe6"),
+    "#d3a78f",
 )
 WIDTH: Final = 640
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 44

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from parsl_tl.report.run import Run
 
-STEPS: Final = ("start", "load", "build", "transfer", "train", "store")
+STEPS: Final = ("start", "load", "build", "transfer", "prefix", "train", "store")
 """Steps of an evaluation, in the order in which they follow each other."""
 
 _WINDOWS = 120

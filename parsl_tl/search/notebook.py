@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from parsl_tl.search.settings import CampaignSettings
 
 _SHOWN = ("job", "model_id", "objective", "layers_transferred", "layers_total", "architecture")
-_STEPS = ("start", "load", "build", "transfer", "train", "store")
+_STEPS = ("start", "load", "build", "transfer", "prefix", "train", "store")
 _SIZE = (7.0, 4.0)
 
 

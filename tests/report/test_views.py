@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from long_run import START_NS
 
+from parsl_tl.cli.status import status_tables
 from parsl_tl.errors import CampaignError
 from parsl_tl.report import views
 from parsl_tl.report.lineage import lineage
@@ -219,3 +220,13 @@ def test_what_workers_are_at_now(folder, run, tmp_path):
     first = running.loc[jobs[0]]
     assert first["lane"] in set(run.frame["lane"])
     assert first["started"] == pytest.approx(first["submitted"] + 1, abs=1e-3)
+
+
+def test_the_status_tells_nodes_and_reasons(run):
+    tables = dict(status_tables(run))
+    assert tables["nodes"]["evaluations"].sum() == len(views.timeline(run))
+    assert tables["nodes"]["workers"].sum() == views.workers(run)["worker"].nunique()
+    assert not tables["nodes"].index.str.contains(" block ").any()
+    assert tables["failed"]["times"].sum() == run.frame["objective"].isna().sum()
+    assert tables["failed"]["message"].str.len().gt(0).all()
+    assert len(tables["under way"]) == len(run.running)
