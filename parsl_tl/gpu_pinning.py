@@ -18,6 +18,8 @@ PINNED_BY = {
 # there what these are called on its node.
 GPUS = "PARSL_TL_GPUS"
 OF_THE_JOB = "of-the-job"
+GPU_SHARE_VARIABLE = "PARSL_TL_GPU_SHARE"
+"""Variable of the environment with the share of its GPU's memory that a worker may use."""
 _ALL = (*PINNED_BY.values(), "HIP_VISIBLE_DEVICES")
 _AMD_DRIVER = Path("/dev/kfd")
 

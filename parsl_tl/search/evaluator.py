@@ -165,7 +165,15 @@ class ParslEvaluator(GatheringEvaluator):
         for task in unfinished:
             task.cancel()
         if unfinished:
-            loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
+            gathered = asyncio.gather(*unfinished, return_exceptions=True)
+            try:
+                loop.run_until_complete(gathered)
+            except RuntimeError:
+                # What was awaited may have ended at the moment of the interrupt: the loop then
+                # stops at once, by a request that nobody has seen, and only once.
+                if gathered.done():
+                    raise
+                loop.run_until_complete(gathered)
         loop.close()
 
     def __del__(self) -> None:

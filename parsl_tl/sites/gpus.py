@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from parsl_tl.gpu_pinning import GPU_SHARE_VARIABLE
+
 VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-GPU_SHARE_VARIABLE = "PARSL_TL_GPU_SHARE"
-"""Variable of the environment with the share of its GPU's memory that a worker may use."""
 _DEVICES = Path("/dev")
 _AMD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 # Of a GPU's memory, for all workers that share it; drivers and libraries need the rest.

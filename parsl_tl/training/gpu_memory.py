@@ -10,7 +10,7 @@ import sys
 from typing import Any, Final
 
 from parsl_tl.errors import InvalidValueError
-from parsl_tl.sites.gpus import GPU_SHARE_VARIABLE
+from parsl_tl.gpu_pinning import GPU_SHARE_VARIABLE
 
 logger = logging.getLogger(__name__)
 
