@@ -16,7 +16,6 @@ from parsl_tl.benchmarks.core.options import option
 from parsl_tl.benchmarks.core.start_barrier import StartBarrier
 from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
-from parsl_tl.sites.gpus import own_gpus
 from parsl_tl.task_process import TaskProcess, reason_of
 
 LONGEST_SECONDS = 24 * 3600.0
@@ -188,6 +187,8 @@ def _processes(count: int, seconds: float) -> Iterator[Callable[..., Future[Any]
 def _environment(index: int, count: int) -> dict[str, str]:
     threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     found = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
+    from parsl_tl.sites.gpus import own_gpus  # which loads Parsl
+
     if gpus := own_gpus():
         found["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     return found
