@@ -142,7 +142,8 @@ def time_to_target(runs: Sequence[Run], wanted: Sequence[float] | None = None) -
         plot.bar((0, row["seconds"]), (top - 0.85, top - 0.15), colors[row["run"]], told)
     if len(runs) > 1:
         plot.name((f"f{color % 8}", name) for color, name in enumerate(groups))
-    note = f"When the best value first reached {len(names)} targets."
+    values = "a target" if len(names) == 1 else f"each of {len(names)} targets"
+    note = f"When the best value first reached {values}."
     return drawn("time_to_target", title, note, plot, table)
 
 

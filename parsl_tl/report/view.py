@@ -42,5 +42,6 @@ def objective_range(frame: pd.DataFrame) -> tuple[float, float]:
     values = frame["objective"].dropna().to_numpy(np.float64)
     low, high = float(np.quantile(values, 0.05)), float(frame["best"].max())
     low = min(low, float(frame["best"].min()))
-    room = max((high - low) * 0.05, 1e-6)
+    # All equal: wide enough for ticks that differ as they are written.
+    room = (high - low) * 0.05 or 0.05 * max(abs(high), 1e-6)
     return low - room, high + room
