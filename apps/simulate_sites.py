@@ -1,8 +1,8 @@
 """Where a search over several sites saturates: driver, network or store, in simulated time.
 
 Discrete events with the router's own decisions. What an evaluation costs those who serve all of
-them is given by options; their defaults were measured (see the guide "Several sites as one"):
-measure yours with apps/bench_search.py (driver) and parsl-tl bench remote (store).
+them is given by options, whose defaults are estimates: measure yours with apps/bench_search.py
+(driver) and parsl-tl bench remote (store).
 
 python apps/simulate_sites.py
 python apps/simulate_sites.py --workers 4000 3000 2000 1000 --speeds 1 1.2 0.8 2 --servers 8
@@ -75,7 +75,7 @@ def main() -> int:
         help="of an evaluation at a site of speed 1",
     )
     parser.add_argument("--rounds", type=positive_int, default=6, help="evaluations per worker")
-    parser.add_argument("--driver-ms", type=positive_float, default=2.5, help="of the driver, each")
+    parser.add_argument("--driver-ms", type=positive_float, default=3.0, help="of the driver, each")
     parser.add_argument("--store-ms", type=positive_float, default=8.0, help="of a server, each")
     parser.add_argument("--servers", type=positive_int, default=8, help="of the model store")
     parser.add_argument("--megabytes", type=positive_float, default=10.0, help="moved by each")

@@ -99,14 +99,16 @@ def place(
     if not free:
         return None
     unknown = _unknown(sites)
+    wait: set[frozenset[str] | None] = set()  # what is decided for one holds for its like
     for number, task in enumerate(waiting):
         usable = [site for site in free if task.runs_on(site.label)]
-        if not usable:
+        if not usable or (task.sites in wait and not task.costs):
             continue
         # Among equals, where most slots are free, so that load spreads.
         best = min(usable, key=lambda one: (task.seconds(one, unknown), -one.free))
         if more_to_come or not _should_wait(task, best, sites, len(waiting), unknown):
             return Placement(number, best.label)
+        wait.add(task.sites)
     return None
 
 
