@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ from parsl_tl.reporting.frame_plots import Plot, save_plots
 from parsl_tl.reporting.tables import print_table
 
 
-def rows_of(args: argparse.Namespace, progress: object) -> list[dict[str, object]]:
+def rows_of(
+    args: argparse.Namespace, progress: Callable[[float, str], None]
+) -> list[dict[str, object]]:
     """Simulates each number of seconds an evaluation, with durations that vary by a third."""
     total = sum(args.workers)
     sites = [
@@ -42,7 +45,7 @@ def rows_of(args: argparse.Namespace, progress: object) -> list[dict[str, object
     )
     rows = []
     for number, seconds in enumerate(args.seconds):
-        progress(number / len(args.seconds), f"{seconds:g} s an evaluation")  # type: ignore[operator]
+        progress(number / len(args.seconds), f"{seconds:g} s an evaluation")
         random = np.random.default_rng(args.seed)
         work = random.gamma(9.0, seconds / 9.0, args.rounds * total)
         found = simulate(sites, work.tolist(), costs=costs)

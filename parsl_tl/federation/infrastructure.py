@@ -12,9 +12,13 @@ from parsl_tl.errors import EvaluationFailedError, InfrastructureError, InvalidV
 
 logger = logging.getLogger(__name__)
 
+DESERTED_SECONDS = 60.0
+"""After this time without workers, an executor's tasks go to another one that has some."""
+
 # A worker that is lost with an evaluation may be its doing (memory, a crash in native code), if
 # others come to their end meanwhile.
 _MAX_WORKERS_LOST = 3
+_LONGEST_REST = 10.0
 _LAST_LINES = 15
 _BLOCKS_SHOWN = 2
 
@@ -36,6 +40,11 @@ def is_infrastructure(error: BaseException) -> bool:
         | TooManyJobFailuresError
         | InfrastructureError,
     )
+
+
+def rest_after(times: int) -> float:
+    """Returns the seconds before a task is run again that was lost so many times in a row."""
+    return min(0.25 * 2.0**times, _LONGEST_REST)
 
 
 class InfrastructureFaults:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +17,12 @@ from parsl_tl.errors import (
     InvalidValueError,
     ParslTLError,
 )
-from parsl_tl.federation.infrastructure import InfrastructureFaults, is_infrastructure
+from parsl_tl.federation.infrastructure import (
+    DESERTED_SECONDS,
+    InfrastructureFaults,
+    is_infrastructure,
+    rest_after,
+)
 from parsl_tl.federation.placement import WaitingTask
 from parsl_tl.federation.sites import Sites
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
@@ -27,12 +31,7 @@ from parsl_tl.suggestions import did_you_mean
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
 
-logger = logging.getLogger(__name__)
-
 _SECONDS_BETWEEN_LOOKS = 0.5
-# A site that has had no workers for this long loses its tasks to others.
-_DESERTED = 60.0
-_LONGEST_REST = 10.0
 
 
 @dataclass(eq=False)
@@ -43,7 +42,6 @@ class _Task:
     about: WaitingTask
     number: int
     result: Future[Any] = field(default_factory=Future)
-    tries: int = 0
     not_before: float = 0.0
 
 
@@ -53,7 +51,6 @@ class _Try:
 
     task: _Task
     site: str
-    future: Future[Any]
     deserted_since: float
 
 
@@ -290,7 +287,7 @@ class Router:
         except Exception as error:  # what Parsl cannot send
             _fail(task, error)
             return
-        one = _Try(task, site, future, time.monotonic())
+        one = _Try(task, site, time.monotonic())
         self._sites.start(site, one, task.about.work)
         self._running.append(one)
         future.add_done_callback(functools.partial(self._ended, one))
@@ -316,7 +313,7 @@ class Router:
         self._faults.ended(task.number)
         if error is not None:
             _fail(task, error)
-        elif task.result.set_running_or_notify_cancel():
+        elif _is_awaited(task):
             task.result.set_result(future.result())
 
     def _sites_is_bad(self, label: str) -> bool:
@@ -331,7 +328,7 @@ class Router:
             _fail(task, stop)
             return
         if not self._sites.is_bad(one.site):
-            task.not_before = time.monotonic() + min(0.25 * 2**times, _LONGEST_REST)
+            task.not_before = time.monotonic() + rest_after(times)
         self._waiting.insert(0, task)
 
     def _look_after(self) -> None:
@@ -340,13 +337,20 @@ class Router:
         for one in list(self._running):
             if self._sites.has_workers(one.site):
                 one.deserted_since = now
-            elif now - one.deserted_since > _DESERTED and self._sites.has_alternative(one.site):
-                why = f"site {one.site} has had no workers for {_DESERTED:g} s"
+            elif now - one.deserted_since > DESERTED_SECONDS and self._sites.has_alternative(
+                one.site
+            ):
+                why = f"site {one.site} has had no workers for {DESERTED_SECONDS:g} s"
                 self._running.remove(one)
                 self._sites.end(one.site, one, measured=False)
                 self._lost(one, InfrastructureError(why))
 
 
 def _fail(task: _Task, error: BaseException) -> None:
-    if not task.result.done() and task.result.set_running_or_notify_cancel():
+    if _is_awaited(task):
         task.result.set_exception(error)
+
+
+def _is_awaited(task: _Task) -> bool:
+    """Whether nobody has cancelled a task, and no other try of it has ended before."""
+    return not task.result.done() and task.result.set_running_or_notify_cancel()

@@ -172,7 +172,7 @@ class _Simulation:
 
     def run(self) -> Outcome:
         for site in self._sites.values():
-            self._at(site.starts, lambda site=site: self._site_starts(site))  # type: ignore[misc]
+            self._at(site.starts, functools.partial(self._site_starts, site))
         self._give_away()
         while self._events:
             self._now, _, happen = heapq.heappop(self._events)
@@ -214,7 +214,7 @@ class _Simulation:
             self._given[site.label][number] = (self._now, work)
             self._given_last = self._now
             sent = self._driver.serve(self._now, self._costs.driver / 2) + site.delay
-            self._at(sent, lambda n=number, w=work, s=site: self._arrives(s, n, w))  # type: ignore[misc]
+            self._at(sent, functools.partial(self._arrives, site, number, work))
 
     def _state(self, label: str) -> SiteState:
         given, seconds = self._given[label], self._seconds[label]
@@ -238,7 +238,7 @@ class _Simulation:
             self._worked.append((self._now, self._now + seconds))
             self._at(
                 self._now + seconds,
-                lambda n=number, w=work: self._stores(site, n, w),  # type: ignore[misc]
+                functools.partial(self._stores, site, number, work),
             )
 
     def _stores(self, site: SimulatedSite, number: int, work: float) -> None:
@@ -247,14 +247,14 @@ class _Simulation:
             done = self._network.serve(done, costs.bytes / costs.bandwidth)
         if costs.store:
             done = self._servers[number % len(self._servers)].serve(done, costs.store)
-        self._at(done, lambda: self._ends(site, number, work))
+        self._at(done, functools.partial(self._ends, site, number, work))
 
     def _ends(self, site: SimulatedSite, number: int, work: float) -> None:
         self._at_work[site.label] -= 1
         self._ended[site.label] += 1
         self._fill(site)
         heard = self._driver.serve(self._now + site.delay, self._costs.driver / 2)
-        self._at(heard, lambda: self._heard(site, number, work))
+        self._at(heard, functools.partial(self._heard, site, number, work))
 
     def _heard(self, site: SimulatedSite, number: int, work: float) -> None:
         begun, _ = self._given[site.label].pop(number)

@@ -13,6 +13,7 @@ from parsl_tl.report.svg import Plot, duration, num
 from parsl_tl.report.view import View, drawn, objective_range
 from parsl_tl.reporting.sizes import show_bytes
 from parsl_tl.search.campaign_results import column_of
+from parsl_tl.training.report import STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _NAMED_LANES = 24
 _NAMES = 178  # room for the names of workers
 _MOST_CHOICES = 12
 _BINS = 640
-_IDLE, _FAILED = -1, len(views.STEPS)
+_IDLE, _FAILED = -1, len(STEPS)
 STEP_COLORS: Final = {
     **{"start": 3, "load": 4, "build": 7, "transfer": 1},
     **{"prefix": 8, "train": 0, "store": 2},
@@ -136,9 +137,9 @@ def _states(done: pd.DataFrame, end: float) -> NDArray[np.int64]:
     at = np.searchsorted(starts, centers, side="right") - 1
     inside = (at >= 0) & (centers < ends[np.maximum(at, 0)])
     at = at[inside]
-    bounds = np.cumsum(ordered[list(views.STEPS)].to_numpy(np.float64), axis=1)
+    bounds = np.cumsum(ordered[list(STEPS)].to_numpy(np.float64), axis=1)
     since = centers[inside] - starts[at]
-    step = np.minimum((since[:, None] >= bounds[at]).sum(axis=1), len(views.STEPS) - 1)
+    step = np.minimum((since[:, None] >= bounds[at]).sum(axis=1), len(STEPS) - 1)
     failed = ordered["failed"].to_numpy(bool)[at]
     states[inside] = np.where(failed, _FAILED, step)
     return states
@@ -169,7 +170,7 @@ def steps(run: Run) -> View:
     """Draws the mean seconds of each step, stacked."""
     table = views.steps(run)
     title = "Seconds per step"
-    names = [*views.STEPS, "other"]
+    names = [*STEPS, "other"]
     if table.empty or not table[names].to_numpy().any():
         return View("steps", title, "Nothing has succeeded yet.", "", table)
     # A worker's first evaluation loads the framework, and would hide all others.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,12 @@ import pandas as pd
 from parsl_tl.analysis import transfer_topics as topics
 from parsl_tl.analysis.transfers import Transfers, from_results
 from parsl_tl.search.campaign_results import column_of, with_front
+from parsl_tl.training.report import STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from parsl_tl.report.run import Run
-
-STEPS: Final = ("start", "load", "build", "transfer", "prefix", "train", "store")
-"""Steps of an evaluation, in the order in which they follow each other."""
 
 _WINDOWS = 120
 _TARGETS = (0.5, 0.9, 0.95, 0.99, 1.0)

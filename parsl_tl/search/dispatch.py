@@ -14,7 +14,12 @@ from parsl_tl.errors import (
     EvaluationTimeoutError,
     InfrastructureError,
 )
-from parsl_tl.federation.infrastructure import InfrastructureFaults, is_infrastructure
+from parsl_tl.federation.infrastructure import (
+    DESERTED_SECONDS,
+    InfrastructureFaults,
+    is_infrastructure,
+    rest_after,
+)
 from parsl_tl.federation.placement import WaitingTask
 from parsl_tl.federation.sites import Sites
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
@@ -24,9 +29,6 @@ if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-# After this time without workers, an executor's evaluations go to another one that has some.
-_DESERTED = 60.0
-_LONGEST_REST = 10.0
 
 
 class Dispatcher:
@@ -93,7 +95,7 @@ class Dispatcher:
                 self._sites.end(label, name, measured=ended)
                 self._tell_news()
             if not self._sites.is_bad(label):
-                await asyncio.sleep(min(0.25 * 2**times, _LONGEST_REST))
+                await asyncio.sleep(rest_after(times))
 
     def close(self) -> None:
         """Ends the watch over the executors."""
@@ -147,9 +149,9 @@ class Dispatcher:
                 worked, deserted_since = worked + now - before, now
             if seconds is not None and worked > seconds:
                 raise EvaluationTimeoutError(f"more than {seconds:g} seconds")
-            if now - deserted_since > _DESERTED and self._sites.has_alternative(label):
+            if now - deserted_since > DESERTED_SECONDS and self._sites.has_alternative(label):
                 raise InfrastructureError(
-                    f"executor {label} has had no workers for {_DESERTED:g} s"
+                    f"executor {label} has had no workers for {DESERTED_SECONDS:g} s"
                 )
 
     async def _hear_news(self) -> None:

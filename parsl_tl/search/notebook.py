@@ -10,6 +10,7 @@ import numpy as np
 
 from parsl_tl.reporting.plots import make_figure
 from parsl_tl.search.results import best_first
+from parsl_tl.training.report import STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from parsl_tl.search.settings import CampaignSettings
 
 _SHOWN = ("job", "model_id", "objective", "layers_transferred", "layers_total", "architecture")
-_STEPS = ("start", "load", "build", "transfer", "prefix", "train", "store")
 _SIZE = (7.0, 4.0)
 
 
@@ -58,7 +58,7 @@ class CampaignPlots:
 
         def draw(axes: Any) -> None:
             good = frame[frame["objective"].notna()]
-            found = [step for step in _STEPS if f"seconds_{step}" in good]
+            found = [step for step in STEPS if f"seconds_{step}" in good]
             seconds = [good[f"seconds_{step}"].fillna(0.0).to_numpy(float) for step in found]
             if seconds:
                 axes.stackplot(good.index + 1, seconds, labels=found)

@@ -10,13 +10,16 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 from parsl_tl.training.worker_note import WorkerNote
 
 Phase = Literal["start", "load", "build", "transfer", "train", "prefix", "store"]
+
+STEPS: Final = ("start", "load", "build", "transfer", "prefix", "train", "store")
+"""The phases in the order in which an evaluation goes through them."""
 
 _MAX_ERROR_LENGTH = 2000
 _MAX_TRACEBACK_LENGTH = 4000

@@ -18,6 +18,7 @@ from parsl_tl.report.lineage import lineage
 from parsl_tl.report.run import RunReader, read_run
 from parsl_tl.report.search_clock import SearchClock
 from parsl_tl.search.journal import read_whole_lines
+from parsl_tl.training.report import STEPS
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_what_workers_did_adds_up(run):
     assert busy["share"].between(0, 1 + 1e-9).all()
     # Its steps and what is between them are the whole of an evaluation.
     steps = views.steps(run)
-    means = steps[[*views.STEPS, "other"]].sum(axis=1)
+    means = steps[[*STEPS, "other"]].sum(axis=1)
     weights = np.bincount(np.arange(len(run.good)) * len(steps) // len(run.good))
     total = (means * weights).sum()
     assert total == pytest.approx(run.good["seconds_total"].sum(), rel=1e-6)
