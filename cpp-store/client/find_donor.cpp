@@ -6,7 +6,7 @@ namespace parsl_tl {
 namespace {
 
 // Layers of the queries that one request holds.
-constexpr std::size_t kLayersAtOnce = 200'000;
+constexpr std::size_t kQueriedLayersAtOnce = 200'000;
 
 FindDonorsRequest request_of(std::span<const RemoteQuery> queries, const QueryOptions& options,
                              bool with_times) {
@@ -63,7 +63,7 @@ std::vector<Donor> RemoteStore::find_donors(const std::vector<RemoteQuery>& quer
   scores.assign(queries.size(), 0.0);
   for (std::size_t first = 0; first < queries.size();) {
     std::size_t last = first;
-    for (std::size_t layers = 0; last < queries.size() && layers < kLayersAtOnce; ++last) {
+    for (std::size_t layers = 0; last < queries.size() && layers < kQueriedLayersAtOnce; ++last) {
       layers += 1 + queries[last].keys.size();
     }
     const auto part = std::span(queries).subspan(first, last - first);

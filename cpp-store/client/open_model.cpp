@@ -8,7 +8,7 @@
 namespace parsl_tl {
 namespace {
 
-constexpr int kAttempts = 3;
+constexpr int kOpenAttempts = 3;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 60;  // as the engine has it
 
 bool is_shape_of(const TensorInfo& tensor) {
@@ -207,7 +207,7 @@ std::shared_ptr<RemoteModel> RemoteStore::open_living(std::uint64_t id) {
         throw;
       }
       // Another client may have stored or retired something between two questions.
-      if (attempt < kAttempts) continue;
+      if (attempt < kOpenAttempts) continue;
       throw missing_segment(id, error);
     }
   }

@@ -14,7 +14,7 @@ namespace {
 // What a request of many models without tensors holds at most.
 constexpr std::size_t kModelsAtOnce = 4096;
 constexpr std::size_t kLayersAtOnce = 200'000;
-constexpr std::size_t kAttempts = 5;
+constexpr std::size_t kPutAttempts = 5;
 
 std::uint64_t random_attempt() {
   std::random_device random;
@@ -90,7 +90,7 @@ PutResult RemoteStore::put(const PutRequest& given) {
     } catch (const StoreException& error) {
       // Its server was started anew meanwhile, or somebody took the attempt for dead: another one
       // takes over what it holds.
-      if (error.code() == ErrorCode::kStale && attempts.size() < kAttempts) continue;
+      if (error.code() == ErrorCode::kStale && attempts.size() < kPutAttempts) continue;
       if (error.code() != ErrorCode::kUnreachable) {
         drop_holds(holds, attempts);
       } else {

@@ -9,13 +9,13 @@
 namespace parsl_tl {
 namespace {
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void refuse_lines(const std::string& why) {
   throw StoreException(ErrorCode::kInvalidValue, why);
 }
 
 void check(const GapText& text) {
   if (text.pieces.size() != text.gaps.size() + 1) {
-    refuse("a text with n gaps has n + 1 pieces");
+    refuse_lines("a text with n gaps has n + 1 pieces");
   }
 }
 
@@ -32,7 +32,7 @@ KerasJsonLines::KerasJsonLines(std::vector<LayerTemplate> layers, std::string he
     check(layer.text);
     std::int32_t most = kOwnName;
     for (const std::int32_t gap : layer.text.gaps) {
-      if (gap < kOwnName) refuse("a gap names no input");
+      if (gap < kOwnName) refuse_lines("a gap names no input");
       most = std::max(most, gap);
     }
     layer.num_inputs = static_cast<std::size_t>(most + 1);
@@ -41,11 +41,11 @@ KerasJsonLines::KerasJsonLines(std::vector<LayerTemplate> layers, std::string he
 
 std::string KerasJsonLines::write(const LayerBatch& batch) const {
   const std::size_t models = batch.layer_starts.empty() ? 0 : batch.layer_starts.size() - 1;
-  if (batch.edges.size() % 2 != 0) refuse("edges are pairs");
+  if (batch.edges.size() % 2 != 0) refuse_lines("edges are pairs");
   check_starts(batch.layer_starts, models, batch.hashes.size());
   check_starts(batch.edge_starts, models, batch.edges.size() / 2);
   if (batch.templates.size() != batch.hashes.size()) {
-    refuse("one template is needed for each layer");
+    refuse_lines("one template is needed for each layer");
   }
   std::string out;
   std::vector<std::string> names;
@@ -65,7 +65,7 @@ void KerasJsonLines::write_model(const LayerBatch& batch, std::size_t model,
   names.clear();
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint32_t kind = batch.templates[first + i];
-    if (kind >= layers_.size()) refuse("a layer's template is unknown");
+    if (kind >= layers_.size()) refuse_lines("a layer's template is unknown");
     names.push_back(format_layer_name(layers_[kind].class_name, hashes[i],
                                       num_twins(hashes.first(i), hashes[i])));
   }
@@ -76,10 +76,10 @@ void KerasJsonLines::write_model(const LayerBatch& batch, std::size_t model,
     const LayerTemplate& layer = layers_[batch.templates[first + i]];
     const std::size_t inputs = edge;
     for (; edge < end && batch.edges[2 * edge + 1] == i; ++edge) {
-      if (batch.edges[2 * edge] >= count) refuse("an edge leaves the model");
+      if (batch.edges[2 * edge] >= count) refuse_lines("an edge leaves the model");
     }
     if (edge - inputs != layer.num_inputs) {
-      refuse("a layer has not the inputs that its template has");
+      refuse_lines("a layer has not the inputs that its template has");
     }
     if (i > 0) out += ", ";
     for (std::size_t gap = 0; gap < layer.text.gaps.size(); ++gap) {
@@ -91,13 +91,13 @@ void KerasJsonLines::write_model(const LayerBatch& batch, std::size_t model,
     }
     out += layer.text.pieces.back();
   }
-  if (edge != end) refuse("edges do not stand in the order of their targets");
+  if (edge != end) refuse_lines("edges do not stand in the order of their targets");
   for (std::size_t gap = 0; gap < foot_.gaps.size(); ++gap) {
     out += foot_.pieces[gap];
     const std::int64_t which = foot_.gaps[gap];
     const std::int64_t place = which < 0 ? which + static_cast<std::int64_t>(count) : which;
     if (place < 0 || place >= static_cast<std::int64_t>(count)) {
-      refuse("the model's foot names a layer that it has not");
+      refuse_lines("the model's foot names a layer that it has not");
     }
     out += names[static_cast<std::size_t>(place)];
   }

@@ -19,8 +19,8 @@ namespace parsl_tl {
 namespace {
 
 // What goes into one frame of a compacted log.
-constexpr std::size_t kGroup = 256;
-constexpr std::uint64_t kGroupBytes = 64 << 20;
+constexpr std::size_t kFrameRecords = 256;
+constexpr std::uint64_t kFrameBytes = 64 << 20;
 // A log is written anew when it has this many times the bytes of the records that are needed.
 constexpr std::uint64_t kMostTimes = 4;
 
@@ -32,7 +32,7 @@ class GroupedLog {
   void add(Record record) {
     bytes_ += record.architecture.size() + record.attributes.size();
     group_.push_back(std::move(record));
-    if (group_.size() == kGroup || bytes_ >= kGroupBytes) flush();
+    if (group_.size() == kFrameRecords || bytes_ >= kFrameBytes) flush();
   }
   void flush() {
     if (!group_.empty()) log_.append(*encode(group_), false);

@@ -11,8 +11,8 @@ namespace parsl_tl {
 namespace {
 
 // What goes into one frame of a compacted log, or is published in one turn.
-constexpr std::size_t kGroup = 256;
-constexpr std::uint64_t kGroupBytes = 64 << 20;
+constexpr std::size_t kShrunkModels = 256;
+constexpr std::uint64_t kShrunkBytes = 64 << 20;
 
 }  // namespace
 
@@ -144,13 +144,13 @@ class Engine::ShrunkGroup {
       write(source, keys);
     }
     bytes_ += waiting_.back().writer->file_bytes();
-    if (waiting_.size() == kGroup || bytes_ >= kGroupBytes) publish();
+    if (waiting_.size() == kShrunkModels || bytes_ >= kShrunkBytes) publish();
   }
 
   /// For a segment that was written anew by somebody who died before he could say so.
   void add_size(std::uint64_t owner, std::uint64_t file_bytes) {
     waiting_.push_back({owner, file_bytes, file_bytes, nullptr});
-    if (waiting_.size() == kGroup) publish();
+    if (waiting_.size() == kShrunkModels) publish();
   }
 
   void publish() {

@@ -16,12 +16,12 @@ namespace {
 constexpr std::size_t kMostDtypeLetters = 64;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 60;  // of a model; offsets cannot overflow
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void refuse_put(const std::string& why) {
   throw StoreException(ErrorCode::kInvalidValue, why);
 }
 
 void refuse_if(bool wrong, const std::string& why) {
-  if (wrong) refuse(why);
+  if (wrong) refuse_put(why);
 }
 
 void validate_layers(const std::vector<std::uint64_t>& keys, const std::vector<std::string>& names,
@@ -63,21 +63,21 @@ std::string text_of(const std::vector<std::int64_t>& shape) {
 
 /// That a segment with the tensor can be read again.
 void validate_tensor(const TensorArgument& tensor, const std::string& who) {
-  if (tensor.shape.size() > 255) refuse(who + "a tensor of more than 255 dimensions");
+  if (tensor.shape.size() > 255) refuse_put(who + "a tensor of more than 255 dimensions");
   for (const std::int64_t dimension : tensor.shape) {
     if (dimension < 0 || dimension > std::numeric_limits<std::uint32_t>::max()) {
-      refuse(who + "a tensor with a dimension of " + std::to_string(dimension) +
-             "; 0 to 2^32 - 1 can be stored");
+      refuse_put(who + "a tensor with a dimension of " + std::to_string(dimension) +
+                 "; 0 to 2^32 - 1 can be stored");
     }
   }
   if (!is_dtype_name(tensor.dtype)) {
-    refuse(who + "a dtype with a name of " + std::to_string(tensor.dtype.size()) +
-           " letters; it must have 1 to " + std::to_string(kMostDtypeLetters) +
-           ", all of them printable ASCII");
+    refuse_put(who + "a dtype with a name of " + std::to_string(tensor.dtype.size()) +
+               " letters; it must have 1 to " + std::to_string(kMostDtypeLetters) +
+               ", all of them printable ASCII");
   }
   if (!shape_fits(tensor.shape, tensor.size())) {
-    refuse(who + "a tensor of shape " + text_of(tensor.shape) + " and dtype " + tensor.dtype +
-           " cannot have " + std::to_string(tensor.size()) + " bytes");
+    refuse_put(who + "a tensor of shape " + text_of(tensor.shape) + " and dtype " + tensor.dtype +
+               " cannot have " + std::to_string(tensor.size()) + " bytes");
   }
 }
 
@@ -87,19 +87,20 @@ void validate_tensors(const PutRequest& request, const std::string& who) {
   std::uint64_t bytes = 0;
   for (const TensorArgument& tensor : request.tensors) {
     if (tensor.layer >= request.layer_keys.size()) {
-      refuse(who + "weights for layer " + std::to_string(tensor.layer) + " of " +
-             std::to_string(request.layer_keys.size()));
+      refuse_put(who + "weights for layer " + std::to_string(tensor.layer) + " of " +
+                 std::to_string(request.layer_keys.size()));
     }
     if (streamed ? !tensor.bytes.empty() : tensor.announced != 0) {
-      refuse(who + "a tensor's bytes are either in memory or come from the source");
+      refuse_put(who + "a tensor's bytes are either in memory or come from the source");
     }
     validate_tensor(tensor, who);
     if (streamed && tensor.layer < last) {
-      refuse(who + "a tensor of layer " + std::to_string(tensor.layer) + " after one of layer " +
-             std::to_string(last) + "; from a source they come in the order of the layers");
+      refuse_put(who + "a tensor of layer " + std::to_string(tensor.layer) +
+                 " after one of layer " + std::to_string(last) +
+                 "; from a source they come in the order of the layers");
     }
     if (tensor.size() > kMostBytes - bytes) {
-      refuse(who + "its tensors have more than " + std::to_string(kMostBytes) + " bytes");
+      refuse_put(who + "its tensors have more than " + std::to_string(kMostBytes) + " bytes");
     }
     last = tensor.layer;
     bytes += tensor.size();

@@ -12,12 +12,12 @@ namespace {
 
 // What one thread takes at a time, and from how much on a second thread repays its start.
 constexpr std::size_t kPiece = 2 << 20;
-constexpr std::uint64_t kManyBytes = 8 << 20;
+constexpr std::uint64_t kBytesWorthThreads = 8 << 20;
 // More do not make one memory faster.
 constexpr unsigned kMostThreads = 4;
 
 unsigned threads_for(std::uint64_t bytes) {
-  if (bytes < kManyBytes) return 1;
+  if (bytes < kBytesWorthThreads) return 1;
   return std::min(usable_cores(), kMostThreads);
 }
 

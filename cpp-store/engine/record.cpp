@@ -31,7 +31,7 @@ constexpr std::size_t kManyRecords = 8;
 constexpr int kFirstColumns = 16;
 constexpr char kColumnsKey[] = "columns";
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void refuse_record(const std::string& why) {
   throw StoreException(ErrorCode::kCorrupt, "record: " + why);
 }
 
@@ -165,7 +165,8 @@ class RowReader {
   Record read(std::int64_t row) const {
     Record record;
     const std::uint8_t operation = operation_.Value(row);
-    if (operation < 1 || operation > 4) refuse("unknown operation " + std::to_string(operation));
+    if (operation < 1 || operation > 4)
+      refuse_record("unknown operation " + std::to_string(operation));
     record.operation = static_cast<Operation>(operation);
     record.model_id = model_id_.Value(row);
     record.created_ns = created_.Value(row);
@@ -176,12 +177,12 @@ class RowReader {
     read_layers(row, record);
     refuse_nonsense(record, quality_.IsValid(row));
     const std::size_t ends = edges_.size(row);
-    if (ends % 2 != 0) refuse("an odd number of edge ends");
+    if (ends % 2 != 0) refuse_record("an odd number of edge ends");
     record.edges.reserve(ends);
     for (std::size_t i = 0; i < ends; ++i) {
       record.edges.push_back(edges_.value(row, i));
       if (record.edges.back() >= record.layers.size()) {
-        refuse("an edge names a layer that is not there");
+        refuse_record("an edge names a layer that is not there");
       }
     }
     record.architecture = architecture_.GetString(row);
@@ -197,13 +198,13 @@ class RowReader {
   /// What the catalog, the ranking and the reference counts rely on.
   static void refuse_nonsense(const Record& record, bool has_quality) {
     const bool put = record.operation == Operation::kPut;
-    if (put && !has_quality) refuse("a model without a quality");
-    if (!std::isfinite(record.quality)) refuse("a quality that is no finite number");
+    if (put && !has_quality) refuse_record("a model without a quality");
+    if (!std::isfinite(record.quality)) refuse_record("a quality that is no finite number");
     for (const LayerRecord& layer : record.layers) {
       const bool own = layer.owner == record.model_id;
       if (!layer.has_weights && (layer.bytes != 0 || !own))
-        refuse("a layer without tensors has bytes");
-      if (!put && !own) refuse("a model that is gone holds another's layer");
+        refuse_record("a layer without tensors has bytes");
+      if (!put && !own) refuse_record("a model that is gone holds another's layer");
     }
   }
 
@@ -211,7 +212,7 @@ class RowReader {
     const std::size_t layers = keys_.size(row);
     if (names_.size(row) != layers || owners_.size(row) != layers || bytes_.size(row) != layers ||
         weights_.size(row) != layers) {
-      refuse("a list is shorter than its companions");
+      refuse_record("a list is shorter than its companions");
     }
     record.layers.reserve(layers);
     for (std::size_t i = 0; i < layers; ++i) {
@@ -259,7 +260,7 @@ int num_columns(const arrow::ipc::Message& message) {
   int columns = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), columns);
   if (error != std::errc() || end != text.data() + text.size() || columns < kFirstColumns) {
-    refuse("an unknown number of columns, " + text);
+    refuse_record("an unknown number of columns, " + text);
   }
   return columns;
 }
@@ -279,7 +280,7 @@ void refuse_nulls(const arrow::RecordBatch& batch) {
   for (int i = 0; i < batch.num_columns(); ++i) {
     const auto& field = *batch.schema()->field(i);
     if (!field.nullable() && batch.column(i)->null_count() > 0) {
-      refuse("a null in column " + field.name());
+      refuse_record("a null in column " + field.name());
     }
   }
 }
@@ -357,11 +358,11 @@ std::vector<Record> decode(const std::shared_ptr<arrow::Buffer>& message) {
   arrow::CappedMemoryPool pool(&counted, kLeastLimit + message->size() * kMostExpansion);
   options.memory_pool = &pool;
   const auto parts = check(arrow::ipc::ReadMessage(&stream, &pool));
-  if (parts == nullptr) refuse("an empty message");
+  if (parts == nullptr) refuse_record("an empty message");
   const auto batch = check(arrow::ipc::ReadRecordBatch(*parts, schema_of(num_columns(*parts)),
                                                        &no_dictionaries, options));
   check(batch->ValidateFull());
-  if (batch->num_rows() < 1) refuse("a batch without rows");
+  if (batch->num_rows() < 1) refuse_record("a batch without rows");
   refuse_nulls(*batch);
   const RowReader reader(*batch);
   std::vector<Record> records;

@@ -9,19 +9,19 @@
 namespace parsl_tl {
 namespace {
 
-void check(const arrow::Status& status) {
+void check_built(const arrow::Status& status) {
   if (!status.ok()) throw StoreException(ErrorCode::kIo, status.ToString());
 }
 
 template <typename Builder>
 std::shared_ptr<arrow::Array> finish(Builder& builder) {
   std::shared_ptr<arrow::Array> array;
-  check(builder.Finish(&array));
+  check_built(builder.Finish(&array));
   return array;
 }
 
 void append_optional(arrow::UInt64Builder& builder, const std::optional<std::uint64_t>& value) {
-  check(value ? builder.Append(*value) : builder.AppendNull());
+  check_built(value ? builder.Append(*value) : builder.AppendNull());
 }
 
 }  // namespace
@@ -34,16 +34,16 @@ std::shared_ptr<arrow::RecordBatch> Engine::models() {
   arrow::TimestampBuilder created(time_type, arrow::default_memory_pool());
   arrow::StringBuilder attributes;
   refreshed()->catalog.for_each_model(false, [&](const Model& model) {
-    check(ids.Append(model.id));
+    check_built(ids.Append(model.id));
     append_optional(parents, model.parent);
     append_optional(donors, model.donor);
-    check(quality.Append(model.quality));
-    check(num_layers.Append(static_cast<std::uint32_t>(model.layers.size())));
-    check(owned.Append(model.bytes_owned));
-    check(total.Append(model.bytes_total));
-    check(created.Append(model.created_ns));
-    check(attributes.Append(model.attributes));
-    check(fingerprints.Append(model.fingerprint));
+    check_built(quality.Append(model.quality));
+    check_built(num_layers.Append(static_cast<std::uint32_t>(model.layers.size())));
+    check_built(owned.Append(model.bytes_owned));
+    check_built(total.Append(model.bytes_total));
+    check_built(created.Append(model.created_ns));
+    check_built(attributes.Append(model.attributes));
+    check_built(fingerprints.Append(model.fingerprint));
   });
   const auto schema = arrow::schema(
       {arrow::field("model_id", arrow::uint64(), false), arrow::field("parent", arrow::uint64()),

@@ -48,7 +48,7 @@ constexpr std::uint64_t kWritePiece = 64 << 20;
 // Small enough that a piece that was just summed is still in the cache when it is copied.
 constexpr std::size_t kCachePiece = 128 << 10;
 // From here on a second thread computes checksums while this one writes.
-constexpr std::uint64_t kManyBytes = 4 << 20;
+constexpr std::uint64_t kBytesWorthSumming = 4 << 20;
 
 std::uint64_t padded(std::uint64_t size, std::uint64_t to) { return (size + to - 1) / to * to; }
 
@@ -184,7 +184,7 @@ void SegmentWriter::append_raw(const std::vector<TensorView>& tensors, bool chec
       }
     };
     std::jthread helper;
-    if (checksums && bytes >= kManyBytes && usable_cores() > 1) {
+    if (checksums && bytes >= kBytesWorthSumming && usable_cores() > 1) {
       helper = std::jthread(compute);
     } else if (checksums) {
       compute();

@@ -10,7 +10,7 @@
 namespace parsl_tl {
 namespace {
 
-constexpr std::size_t kGroup = 1024;  // models that go into one frame of the log
+constexpr std::size_t kFrameModels = 1024;  // models that go into one frame of the log
 
 void refuse_if(bool wrong, const std::string& why) {
   if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
@@ -203,8 +203,8 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
   require_space();
   {
     const BulkWriting bulk(bulk_writers_);
-    for (std::size_t first = 0; first < requests.size(); first += kGroup) {
-      const std::size_t size = std::min(requests.size() - first, kGroup);
+    for (std::size_t first = 0; first < requests.size(); first += kFrameModels) {
+      const std::size_t size = std::min(requests.size() - first, kFrameModels);
       try {
         put_group(std::span(requests).subspan(first, size));
         fold_if_due();

@@ -195,8 +195,8 @@ CASE(a_spread_store_is_as_one_in_a_single_folder) {
   }
 }
 
-struct Pair {
-  explicit Pair(const Scratch& scratch)
+struct TwoStores {
+  explicit TwoStores(const Scratch& scratch)
       : first(scratch / "first", {}), second(scratch / "second", {}) {
     first.join(stores(), 0);
     second.join(stores(), 1);
@@ -225,7 +225,7 @@ struct Pair {
 
 CASE(a_hold_keeps_layers_and_is_no_model) {
   const Scratch scratch;
-  Pair pair(scratch);
+  TwoStores pair(scratch);
   pair.first.hold(pair.hold);
   pair.second.put(pair.heir);
   CHECK_EQ(pair.first.retire(2), 0U);
@@ -248,7 +248,7 @@ CASE(a_hold_keeps_layers_and_is_no_model) {
 
 CASE(a_hold_can_be_taken_again_after_a_release) {
   const Scratch scratch;
-  Pair pair(scratch);
+  TwoStores pair(scratch);
   for (int i = 0; i < 6; ++i) {
     pair.first.hold(pair.hold);
     CHECK_EQ(pair.first.reference_count(2, pair.hold.layer_keys[0]), 2U);
@@ -262,7 +262,7 @@ CASE(a_hold_can_be_taken_again_after_a_release) {
 
 CASE(what_does_not_belong_here_is_refused) {
   const Scratch scratch;
-  Pair pair(scratch);
+  TwoStores pair(scratch);
   CHECK_THROWS(pair.first.put(pair.heir), ErrorCode::kInvalidValue);
   CHECK_THROWS(pair.first.join({pair.second.store(), pair.first.store()}, 1),
                ErrorCode::kInvalidValue);
@@ -288,7 +288,7 @@ CASE(what_does_not_belong_here_is_refused) {
 CASE(a_hold_takes_the_place_of_an_earlier_one) {
   for (const bool folded : {false, true}) {
     const Scratch scratch;
-    Pair pair(scratch);
+    TwoStores pair(scratch);
     PutRequest owner;
     owner.model_id = 4;
     for (const std::uint64_t layer : {0, 1}) {
@@ -329,7 +329,7 @@ CASE(a_hold_takes_the_place_of_an_earlier_one) {
 /// The second server is lost, and another one takes its place.
 CASE(adoption_gives_up_what_is_lost) {
   const Scratch scratch;
-  Pair pair(scratch);
+  TwoStores pair(scratch);
   pair.first.hold(pair.hold);
   pair.second.put(pair.heir);
   PutRequest own = pair.heir;

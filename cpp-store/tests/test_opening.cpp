@@ -15,7 +15,7 @@ constexpr std::uint64_t kOwner = 1;
 constexpr std::uint64_t kHeir = 2;
 constexpr std::uint64_t kKey = 42;
 // More frames than are read at once, and more records than go without a snapshot.
-constexpr std::uint64_t kFrames = 1100;
+constexpr std::uint64_t kManyFrames = 1100;
 constexpr std::uint64_t kRecordsOfFrame = 80;
 
 Record departed(std::uint64_t id) {
@@ -36,7 +36,7 @@ void write_compacted_log(const std::string& path) {
   owner.segment_bytes = 200;
   log.append(*encode({&owner, 1}), false);
   std::vector<Record> records(kRecordsOfFrame);
-  for (std::uint64_t frame = 0; frame < kFrames; ++frame) {
+  for (std::uint64_t frame = 0; frame < kManyFrames; ++frame) {
     for (std::uint64_t i = 0; i < kRecordsOfFrame; ++i) {
       records[i] = departed(10 + frame * kRecordsOfFrame + i);
     }

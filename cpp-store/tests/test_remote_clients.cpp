@@ -25,7 +25,7 @@ ConnectionOptions unmapped() {
   return options;
 }
 
-bool is_readable(const RemoteModel& model) {
+bool is_whole(const RemoteModel& model) {
   std::vector<std::size_t> places(model.layers.size());
   for (std::size_t i = 0; i < places.size(); ++i) places[i] = i;
   const ViewedLayers viewed = view_layers(model, places);
@@ -119,8 +119,8 @@ CASE(a_server_with_an_empty_folder_is_refused) {
     CHECK_EQ(adopted.lost_models.size(), 0U);
     const auto again = cluster.connect(unmapped());
     again->put(small_model(7)->request);
-    CHECK(is_readable(*again->pin(7)));
-    CHECK(is_readable(*again->pin(3)));
+    CHECK(is_whole(*again->pin(7)));
+    CHECK(is_whole(*again->pin(3)));
     CHECK_THROWS(store->put(small_model(10)->request), ErrorCode::kWrongStore);
     CHECK_THROWS(store->put(small_model(6)->request), ErrorCode::kWrongStore);  // server 0
   }
@@ -225,7 +225,7 @@ CASE(closed_stores_are_closed) {
   store->close();
   CHECK_THROWS(store->contains(1), ErrorCode::kClosed);
   CHECK_THROWS(store->put(small_model(2)->request), ErrorCode::kClosed);
-  CHECK(is_readable(*model));
+  CHECK(is_whole(*model));
 }
 
 CASE(models_stay_readable_while_somebody_has_them) {
@@ -246,7 +246,7 @@ CASE(models_stay_readable_while_somebody_has_them) {
     for (std::uint64_t id = 1; id <= 200; ++id) other->retire(id);
     for (std::size_t i = 0; i < 3; ++i) cluster.engine(i).compact();
     for (const auto& model : models) {
-      CHECK(is_readable(*model));
+      CHECK(is_whole(*model));
       CHECK_THROWS(store->pin(model->id), ErrorCode::kNotFound);
     }
     std::size_t pinned = 0;
@@ -271,7 +271,7 @@ CASE(donors_that_others_retired) {
   store->put(heir(4)->request);
   other->retire(3);
   store->put(heir(7)->request);  // its layers are there still
-  CHECK(is_readable(*store->pin(7)));
+  CHECK(is_whole(*store->pin(7)));
   other->retire(4);
   other->retire(7);
   CHECK_THROWS(store->put(heir(10)->request), ErrorCode::kDonorGone);
@@ -322,10 +322,10 @@ CASE(many_threads_of_one_client) {
           const auto model = random_sample_model(id, living, living, random);
           store->put(model->request);
           living.push_back(id);
-          CHECK(is_readable(*store->pin(random.pick(living))));
+          CHECK(is_whole(*store->pin(random.pick(living))));
           const auto keys = random_query(random);
           const auto match = store->find_donor({keys, {}}, {});
-          if (match != nullptr) CHECK(is_readable(*match));
+          if (match != nullptr) CHECK(is_whole(*match));
           if (i % 20 == 0) CHECK(store->models()->num_rows() > 0);
           if (living.size() > 8) {
             store->retire(living.front());

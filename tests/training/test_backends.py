@@ -1,14 +1,13 @@
 """The backends of Keras train, and inherit from each other."""
 
-import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import environment_of, has_backend
 
 from parsl_tl.spaces import get_space
 
@@ -17,9 +16,7 @@ SCRIPT = Path(__file__).parents[1] / "support" / "backend_run.py"
 OTHERS = [
     pytest.param(
         name,
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec(name) is None, reason=f"pip install 'parsl-tl[{name}]'"
-        ),
+        marks=pytest.mark.skipif(not has_backend(name), reason=f"pip install 'parsl-tl[{name}]'"),
     )
     for name in ("jax", "torch")
 ]
@@ -41,7 +38,7 @@ def train(backend, store, model_id, parent, ends):
     }
     run = subprocess.run(
         [sys.executable, SCRIPT, json.dumps(job)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env=environment_of(backend),
         capture_output=True,
         text=True,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 
 import pytest
+from backends import environment_of, has_backend
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.training.gpu_memory import gpu_megabytes, gpu_share
@@ -73,9 +73,11 @@ def test_workers_that_share_a_gpu_take_a_share_of_its_memory(monkeypatch, tmp_pa
     assert gpu_share() == 0.45
     code = "from parsl_tl.training.backends import set_up_backend; set_up_backend(None)\n"
     show = "import os; print(os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION'])"
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    if importlib.util.find_spec("jax") is not None:
-        assert run(code + show) == "0.45"
+    if has_backend("jax"):
+        with monkeypatch.context() as jax:
+            for name, value in environment_of("jax").items():
+                jax.setenv(name, value)
+            assert run(code + show) == "0.45"
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert run(code) == ""  # there is no GPU to be limited
     # The GPU is asked for by the name that the launcher gave this process.

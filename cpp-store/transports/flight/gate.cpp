@@ -25,25 +25,25 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLook{5};
 // How often it looks while gRPC takes in somebody who has just come.
-constexpr std::chrono::microseconds kMoment{50};
+constexpr std::chrono::microseconds kHurriedLook{50};
 // The kernel's own bound of a window, which is below this, holds again.
 constexpr int kAnyWindow = 1 << 30;
 constexpr std::chrono::milliseconds kTidy{500};
 
-union Name {
+union SocketName {
   sockaddr any;
   sockaddr_in v4;
   sockaddr_in6 v6;
 };
 
-std::optional<std::uint16_t> port_of(const Name& name) {
+std::optional<std::uint16_t> port_of(const SocketName& name) {
   if (name.any.sa_family == AF_INET) return ntohs(name.v4.sin_port);
   if (name.any.sa_family == AF_INET6) return ntohs(name.v6.sin6_port);
   return std::nullopt;
 }
 
 /// "127.0.0.1:80" or "::1:80": an IPv4 address in the clothes of IPv6 is one of IPv4.
-std::string text_of(const Name& name) {
+std::string text_of(const SocketName& name) {
   char text[INET6_ADDRSTRLEN] = "";
   const auto port = std::to_string(port_of(name).value_or(0));
   if (name.any.sa_family == AF_INET) {
@@ -90,7 +90,7 @@ template <typename Visit>
 void for_each_socket(std::uint16_t port, Visit visit) {
   constexpr int kWidestGap = 64;
   for (int fd = 0, gap = 0; gap < kWidestGap; ++fd) {
-    Name own{};
+    SocketName own{};
     socklen_t size = sizeof own;
     if (::getsockname(fd, &own.any, &size) != 0) {
       gap = errno == EBADF ? gap + 1 : 0;
@@ -104,7 +104,7 @@ void for_each_socket(std::uint16_t port, Visit visit) {
 template <typename Visit>
 void for_each_connection(std::uint16_t port, Visit visit) {
   for_each_socket(port, [&](int fd) {
-    Name peer{};
+    SocketName peer{};
     socklen_t size = sizeof peer;
     if (::getpeername(fd, &peer.any, &size) != 0) return;
     if (const auto inode = inode_of(fd)) visit(fd, *inode, text_of(peer));
@@ -254,7 +254,7 @@ void Gate::run() {
       if (listeners_.contains(events[i].data.fd)) hurry = Clock::now() + kLook;
       look_at(events[i].data.fd);
     }
-    if (hurries && count == 0) std::this_thread::sleep_for(kMoment);
+    if (hurries && count == 0) std::this_thread::sleep_for(kHurriedLook);
     const auto now = Clock::now();
     if (now >= look || now < hurry) {
       find_strangers();
