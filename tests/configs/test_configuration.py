@@ -74,24 +74,28 @@ def test_workers_share_gpus_and_their_memory(monkeypatch, options, names, share)
     assert told is (share is not None)
 
 
-def visible_devices():
+def visible_devices(folder):
+    """Returns the worker's devices once another worker has said what it has."""
     import os
+    import time
+    from pathlib import Path
 
+    (Path(folder) / str(os.getpid())).touch()
+    while len(list(Path(folder).iterdir())) < 2:
+        time.sleep(0.01)
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 @pytest.mark.slow
 def test_real_workers_see_the_gpus_that_were_listed(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    config = load_config("local", run_dir=str(tmp_path))
+    config = load_config("local", run_dir=str(tmp_path / "runs"))
+    here = tmp_path / "here"
+    here.mkdir()
     with parsl.load(config) as kernel:
         app = parsl.python_app(visible_devices, data_flow_kernel=kernel, cache=False)
-        seen = set()
-        for _ in range(50):  # until each of the two workers has had a turn
-            seen |= {future.result(timeout=120) for future in [app() for _ in range(4)]}
-            if len(seen) == 2:
-                break
-    assert seen == {"2", "3"}
+        seen = [future.result() for future in [app(str(here)) for _ in range(2)]]
+    assert sorted(seen) == ["2", "3"]
 
 
 def test_threads_match_the_cores_of_a_worker(monkeypatch):
