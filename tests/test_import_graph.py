@@ -19,7 +19,8 @@ PACKAGE = Path(parsl_tl.__file__).parent
 LAYERS = (
     {"cli", "apps"},
     {"__init__"},  # the public names
-    {"report"},
+    {"export"},
+    {"report", "tracking"},
     {"graph_meta"},
     {"benchmarks", "study"},
     {"analysis"},
