@@ -19,8 +19,8 @@ PACKAGE = Path(parsl_tl.__file__).parent
 LAYERS = (
     {"cli", "apps"},
     {"__init__"},  # the public names
-    {"export"},
-    {"report", "tracking"},
+    {"export", "tracking"},
+    {"report"},
     {"graph_meta"},
     {"benchmarks", "study"},
     {"analysis"},

@@ -15,6 +15,7 @@ import pandas as pd
 from parsl_tl.report import charts, run_charts, views
 from parsl_tl.report.command import repeat_command, shell_line
 from parsl_tl.report.failure_list import failure_list
+from parsl_tl.report.incidents import incident_list
 from parsl_tl.report.pictures import architectures, best_models, lineage_view
 from parsl_tl.report.svg import BASE_RULES, DARK, LIGHT, color_rules, duration
 from parsl_tl.reporting.page import page, table
@@ -107,6 +108,9 @@ def sections(runs: Sequence[Run], wanted: Sequence[float] | None = None) -> dict
         parts[f"views-{number}"] = f'<h2>{many}How it went</h2><div class="grid">{cards}</div>'
         failed = failure_list(run)
         parts[f"why-{number}"] = failed and f"<h2>{many}Why evaluations failed</h2>{failed}"
+        incidents = incident_list(run)
+        heading = f"<h2>{many}What happened to workers, blocks and the store</h2>"
+        parts[f"incidents-{number}"] = incidents and heading + incidents
         best = _best(run)
         parts[f"best-{number}"] = best and f"<h2>{many}Best models</h2>{best}"
         parts[f"rows-{number}"] = (

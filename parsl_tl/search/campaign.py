@@ -51,9 +51,10 @@ from parsl_tl.training.inheritance import split_policy
 from parsl_tl.training.worker_start import worker_start
 
 if TYPE_CHECKING:
-    import pandas as pd
     import parsl
     from parsl.dataflow.dflow import DataFlowKernel
+
+    from parsl_tl.search.results_table import ResultsTable
 
 logger = logging.getLogger(__name__)
 
@@ -247,12 +248,12 @@ class Campaign(ShownInNotebooks):
         return self.settings.store_uri(self.folder)
 
     @property
-    def results(self) -> pd.DataFrame:
-        """Finished evaluations so far; see ``results_frame`` for the columns."""
+    def results(self) -> ResultsTable:
+        """Finished evaluations so far, for pandas, polars and Arrow; see ``results_frame``."""
         return self._results.frame()
 
     @property
-    def curves(self) -> pd.DataFrame:
+    def curves(self) -> ResultsTable:
         """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
         return self._results.curves()
 
@@ -268,7 +269,7 @@ class Campaign(ShownInNotebooks):
         evaluation_timeout: float | None = None,
         max_losses: int = 5,
         progress: SearchProgress | None = None,
-    ) -> pd.DataFrame:
+    ) -> ResultsTable:
         """Searches until ``max_evals`` evaluations are finished, earlier ones included.
 
         Args:
@@ -307,7 +308,7 @@ class Campaign(ShownInNotebooks):
                 self._new_folder.remove_unless_started()
             raise
 
-    def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
+    def _search(self, limits: SearchLimits, progress: SearchProgress) -> ResultsTable:
         search = SearchInfo(self.folder, self.settings, self._space)
         callbacks = SearchCallbacks(self._callbacks, search, progress.note)
         with (
