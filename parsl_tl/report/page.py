@@ -244,7 +244,7 @@ def _card(view: View, suffix: str, whose: str) -> str:
         shown = view.table.iloc[places].drop(columns=["alike"], errors="ignore")
         rows = table(shown, f"{view.title} of {whose}")
         listed = f"<details><summary>As a table</summary>{told}{rows}</details>"
-    zoom = ' data-zoom=""' if view.key == "lineage" and view.svg else ""
+    zoom = _zoom(view, suffix) if view.svg else ""
     names = "".join(
         f'<li><svg aria-hidden="true" viewBox="0 0 12 12"><rect class="{css}" width="12" '
         f'height="12" rx="2"/></svg>{html.escape(name)}</li>'
@@ -257,6 +257,13 @@ def _card(view: View, suffix: str, whose: str) -> str:
         f'<section class="card{wide}" id="{view.key}{suffix}">{title}{note}'
         f"<div{zoom}>{view.svg}</div>{legend}{listed}</section>"
     )
+
+
+def _zoom(view: View, suffix: str) -> str:
+    """Returns the attribute by which the page's script lets a drawing be zoomed."""
+    if view.key == "workers":
+        return f' data-time="{suffix.removeprefix("-")}"'
+    return ' data-zoom=""' if view.key == "lineage" else ""
 
 
 def _running(run: Run) -> str:
