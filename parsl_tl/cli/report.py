@@ -86,4 +86,4 @@ def _report(args: argparse.Namespace) -> int:
 
 def _places(args: argparse.Namespace) -> list[Path]:
     """Returns where trackers find the runs."""
-    return [Path(one) for one in (args.tensorboard, args.mlflow) if one is not None]
+    return [Path(one) for one in (args.tensorboard, args.mlflow) if one and "://" not in str(one)]

@@ -30,8 +30,8 @@ def add_tracker_options(parser: Any, when: str) -> None:
     group.add_argument(
         "--mlflow",
         metavar="WHERE",
-        help="MLflow's tracking URI (sqlite:///runs.db, http://host:5000), or a folder: a run for "
-        "the search, and in it one for each evaluation",
+        help="MLflow's tracking URI (sqlite:///runs.db, http://host:5000), or a folder for its "
+        "database: a run for the search, and in it one for each evaluation",
     )
 
 

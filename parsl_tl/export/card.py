@@ -97,9 +97,7 @@ def _title(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _use(
-    facts: Mapping[str, Any], formats: Sequence[tuple[str, Sequence[str], str]]
-) -> str:
+def _use(facts: Mapping[str, Any], formats: Sequence[tuple[str, Sequence[str], str]]) -> str:
     parts = ["## Use\n"]
     for name, files, loading in formats:
         listed = ", ".join(f"`{file}`" for file in files)
@@ -125,7 +123,9 @@ def _metrics(facts: Mapping[str, Any]) -> str:
         if part == "test" or name.startswith("val_")
     ]
     told = (
-        "" if facts["metrics"]["test"] else "\nNobody has tested it: `parsl-tl evaluate` does, on "
+        ""
+        if facts["metrics"]["test"]
+        else "\nNobody has tested it: `parsl-tl evaluate` does, on "
         "samples that the search has not seen. Values of validation chose the model, and flatter "
         "it.\n"
     )
@@ -163,7 +163,11 @@ def _architecture(facts: Mapping[str, Any]) -> str:
 
 def _lineage(facts: Mapping[str, Any]) -> str:
     found = facts["lineage"]
-    lines = ["## Lineage\n", "| layers from | evaluation | objective | layers |", "|---|---|---|---|"]
+    lines = [
+        "## Lineage\n",
+        "| layers from | evaluation | objective | layers |",
+        "|---|---|---|---|",
+    ]
     for one in found["layers_from"]:
         names = one["layers"]
         listed = ", ".join(f"`{name}`" for name in names[:_MOST_LAYERS])

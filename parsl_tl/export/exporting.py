@@ -89,7 +89,9 @@ def export_models(
     """
     check_names(formats, FORMATS, "an export")
     if not formats or top < 1:
-        raise InvalidValueError(f"top={top} and formats={list(formats)!r}: give at least one of each")
+        raise InvalidValueError(
+            f"top={top} and formats={list(formats)!r}: give at least one of each"
+        )
     read = read_run(run)
     ids = _best(read, top) if model is None else [_find(read.frame, model)]
     for name in formats:

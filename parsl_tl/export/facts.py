@@ -40,9 +40,7 @@ def model_facts(run: Run, model_id: str, store: ModelStore, model: Any) -> dict[
     number = parse_model_id(model_id)
     row = run.frame[run.frame["model_id"] == model_id].iloc[0]
     metadata = _metadata(run, number)
-    settings = {
-        name: value for name, value in asdict(run.settings).items() if name not in _PRIVATE
-    }
+    settings = {name: value for name, value in asdict(run.settings).items() if name not in _PRIVATE}
     arch_seq = [int(index) for index in row["arch_seq"]]
     space = run.space
     return {

@@ -6,6 +6,7 @@ what is new and repeats nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -44,8 +45,8 @@ class MLflowCallback(SearchCallback):
         """Writes nothing yet.
 
         Args:
-            where: a tracking URI (``sqlite:///runs.db``, ``http://host:5000``), or a folder such
-                as ``mlruns``, which is made if it is missing.
+            where: a tracking URI (``sqlite:///runs.db``, ``http://host:5000``), or a folder, which
+                is made if it is missing and gets MLflow's database, ``mlflow.db``.
             experiment: name of the experiment; the name of the search's folder by default.
 
         Raises:
@@ -59,7 +60,9 @@ class MLflowCallback(SearchCallback):
             raise TrackingError(
                 "MLflow's runs need its package: pip install 'parsl-tl[mlflow]'"
             ) from error
-        self.uri = _tracking_uri(where)
+        # It tells of every table that it makes.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        self.uri, self._artifacts = _tracking_uri(where)
         self._experiment = experiment
         try:
             self._client = MlflowClient(tracking_uri=self.uri)
@@ -95,7 +98,9 @@ class MLflowCallback(SearchCallback):
 
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(name, self._artifacts))
 
     def _find_run(self, search: SearchInfo) -> str:
         """Returns the run of a search; a new one has its settings."""
@@ -155,9 +160,7 @@ class MLflowCallback(SearchCallback):
         }
         run = self._client.create_run(self._experiment_id, start_time=started, tags=tags)
         points = [*epochs(evaluation), *outcome(evaluation)]
-        self._log(
-            run.info.run_id, points, parameters(list(evaluation.choices.items())), ended
-        )
+        self._log(run.info.run_id, points, parameters(list(evaluation.choices.items())), ended)
         status = "FINISHED" if evaluation.failure is None else "FAILED"
         self._client.set_terminated(run.info.run_id, status, end_time=ended)
 
@@ -170,24 +173,26 @@ class MLflowCallback(SearchCallback):
     ) -> None:
         from mlflow.entities import Metric, Param
 
-        metrics = [
-            Metric(_named(one.name), one.value, milliseconds, one.step) for one in points
-        ]
-        params = [
-            Param(_named(name), str(value)[:_MOST_LETTERS]) for name, value in values.items()
-        ]
+        metrics = [Metric(_named(one.name), one.value, milliseconds, one.step) for one in points]
+        params = [Param(_named(name), str(value)[:_MOST_LETTERS]) for name, value in values.items()]
         for begin in range(0, len(metrics), _MOST_METRICS):
             self._client.log_batch(run_id, metrics=metrics[begin : begin + _MOST_METRICS])
         for begin in range(0, len(params), _MOST_PARAMETERS):
             self._client.log_batch(run_id, params=params[begin : begin + _MOST_PARAMETERS])
 
 
-def _tracking_uri(where: str | os.PathLike[str]) -> str:
+def _tracking_uri(where: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """Returns the URI of a place, and where its artifacts go if MLflow is not to choose."""
     text = os.fspath(where)
-    if "://" in text or text.startswith(("sqlite:", "databricks", "file:")):
-        return text
+    if "://" in text or text.startswith(("databricks", "file:")):
+        return text, None
     folder = prepare_folder(Path(text).expanduser().absolute(), "the folder for MLflow")
-    return folder.as_uri()
+    if any(folder.glob("*/meta.yaml")):
+        raise TrackingError(
+            f"{folder} holds runs as files, which MLflow keeps no more: move them into a database "
+            f"by `mlflow migrate-filestore`, or name another folder"
+        )
+    return f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
 
 
 def _named(name: str) -> str:

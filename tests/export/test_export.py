@@ -55,7 +55,9 @@ def test_what_the_card_says_loads_what_the_store_has(run, best, exported, monkey
     for code in codes:
         names = {}
         exec(code, names)  # as its reader does
-        for one, other in zip(predict(names["model"], inputs), predict(stored, inputs), strict=True):
+        for one, other in zip(
+            predict(names["model"], inputs), predict(stored, inputs), strict=True
+        ):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -113,7 +115,9 @@ def test_the_facts_are_those_of_store_and_journal(run, best, exported):
 def test_what_evaluate_found_is_told(run, best, tmp_path):
     import pandas as pd
 
-    frame = pd.DataFrame({"model_id": [best], "test_accuracy": [0.875], "test_loss": [float("nan")]})
+    frame = pd.DataFrame(
+        {"model_id": [best], "test_accuracy": [0.875], "test_loss": [float("nan")]}
+    )
     file = run.folder / "evaluate.parquet"
     frame.to_parquet(file)
     try:

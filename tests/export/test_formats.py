@@ -78,7 +78,7 @@ def test_what_draws_at_random_is_not_written_as_the_same(format_name, tmp_path):
 
 def test_weights_of_8_bits_are_refused(tmp_path):
     model = model_of(keras.layers.Dense(3))
-    model.layers[1].add_weight(shape=(2,), dtype="float8_e4m3fn", name="scale")
+    model.layers[1].add_weight((2,), "zeros", dtype="float8_e4m3fn", name="scale")
     with pytest.raises(InvalidValueError, match="float8_e4m3fn, which safetensors files do not"):
         FORMATS["safetensors"].write(model, tmp_path, "0")
 

@@ -50,9 +50,7 @@ def test_all_are_told_and_one_that_raises_is_left_out(search):
     assert good.told == [("run", jobs[:5]), *jobs[5:], "end"]
     assert bad.told == [("run", jobs[:5]), *jobs[5:7]]
     (note,) = notes
-    assert note == (
-        "Callback Noting failed and is told nothing more: OSError: the tracker is away"
-    )
+    assert note == ("Callback Noting failed and is told nothing more: OSError: the tracker is away")
 
 
 def test_an_evaluation_is_what_the_results_say(search):

@@ -127,6 +127,14 @@ def test_a_run_that_a_crash_left_half_written_is_written_anew(folder, tmp_path):
     assert set(frame["status"]) <= {"FINISHED", "FAILED"}
 
 
+def test_runs_as_files_are_not_taken_for_a_folder_of_ours(tmp_path):
+    pytest.importorskip("mlflow")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "meta.yaml").touch()
+    with pytest.raises(TrackingError, match="migrate-filestore"):
+        MLflowCallback(tmp_path)
+
+
 def test_what_mlflow_cannot_use_is_told():
     pytest.importorskip("mlflow")
     with pytest.raises(TrackingError, match="MLflow cannot use nosuch://there"):
