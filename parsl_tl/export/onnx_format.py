@@ -30,7 +30,8 @@ class OnnxFormat:
 import onnxruntime
 
 session = onnxruntime.InferenceSession("{_FILE}", providers=["CPUExecutionProvider"])
-# outputs = session.run(None, {{one.name: array for one, array in zip(session.get_inputs(), arrays)}})
+names = [one.name for one in session.get_inputs()]
+# outputs = session.run(None, dict(zip(names, arrays)))
 """
 
     def check(self) -> None:

@@ -112,8 +112,9 @@ def timeline(run: Run) -> View:
     ]
     plot.name((f"f{colors[state]}", names[state]) for state in sorted(paths))
     if now:
+        faint = f"{style};opacity:.55"
         drawn_paths.append(
-            f'<path class="s6" style="{style};opacity:.55" d="{now}"><title>under way</title></path>'
+            f'<path class="s6" style="{faint}" d="{now}"><title>under way</title></path>'
         )
         plot.name([("f6", "under way")])
     data = f'data-end="{float(end):.3f}" data-lanes="{html.escape(json.dumps(lanes))}"'

@@ -1,7 +1,6 @@
 """The best models of a search as folders: whole, the same, and with where they come from."""
 
 import json
-import os
 import re
 
 import numpy as np
@@ -37,6 +36,10 @@ def exported(run, best, tmp_path_factory):
     assert main([str(one) for one in arguments]) == 0
     assert [folder.name for folder in out.iterdir()] == [best]
     return out / best
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def read_card(folder):
@@ -138,8 +141,8 @@ def test_an_export_is_replaced_on_purpose_only(run, best, exported, tmp_path):
     assert exported.stat().st_ino == before
     export_models(run.folder, tmp_path, formats=["safetensors"])
     (one,) = export_models(run.folder, tmp_path, overwrite=True)
-    assert sorted(os.listdir(tmp_path)) == [best]
-    assert sorted(os.listdir(one.folder)) == ["README.md", "card.json", "model.keras"]
+    assert names_in(tmp_path) == [best]
+    assert names_in(one.folder) == ["README.md", "card.json", "model.keras"]
 
 
 def test_models_that_were_retired_are_told_of(tmp_path, capsys):
@@ -151,9 +154,17 @@ def test_models_that_were_retired_are_told_of(tmp_path, capsys):
     assert main(["export", str(run.folder), "--top", "3", "--out", str(out)]) == 1
     told = capsys.readouterr().out
     assert f"Not written: model {ids.iloc[1]} was retired" in told
-    assert sorted(os.listdir(out)) == sorted([ids.iloc[0], ids.iloc[2]])
+    assert names_in(out) == sorted([ids.iloc[0], ids.iloc[2]])
     assert main(["export", str(run.folder), "--model", ids.iloc[1][:9], "--out", str(out)]) == 2
     assert "--keep-best" in capsys.readouterr().err
+
+
+def run_program(arguments):
+    """Returns the exit code, whether it is the parser that ends it or the command."""
+    try:
+        return main([str(one) for one in arguments])
+    except SystemExit as ended:
+        return ended.code
 
 
 @pytest.mark.parametrize(
@@ -169,9 +180,6 @@ def test_models_that_were_retired_are_told_of(tmp_path, capsys):
 )
 def test_mistakes_are_told_in_a_line(run, options, message, tmp_path, capsys):
     out = [] if "--out" in options else ["--out", str(tmp_path)]
-    try:
-        assert main(["export", str(run.folder), *options, *out]) == 2
-    except SystemExit as ended:
-        assert ended.code == 2
+    assert run_program(["export", run.folder, *options, *out]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
