@@ -37,6 +37,8 @@ def results_frame(
         choices: names of the space's choices, in order.
         space: tells what the indices mean; without it, there are no columns of that.
     """
+    import pandas as pd
+
     from parsl_tl.search.results_table import ResultsTable
 
     records = []
@@ -61,13 +63,13 @@ def results_frame(
             labels = zip(choices, space.labels(arch_seq), strict=True)
             record.update({f"choice_{name}": str(label) for name, label in labels})
         records.append(record)
-    frame = ResultsTable(records)
+    frame = pd.DataFrame.from_records(records)
     if frame.empty:
-        return ResultsTable(columns=_FIRST).astype({"objective": float})
+        return ResultsTable(pd.DataFrame(columns=_FIRST).astype({"objective": float}))
     first = _FIRST + (["architecture"] if space is not None else [])
     chosen = [name for name in frame.columns if name.startswith("choice_")]
     rest = [name for name in frame.columns if name not in first and name not in chosen]
-    return frame[first + rest + chosen]
+    return ResultsTable(frame[first + rest + chosen])
 
 
 def best_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,6 +95,8 @@ def curves_frame(rows: Iterable[Mapping[str, Any]]) -> ResultsTable:
     Args:
         rows: finished events of the journal; those of older campaigns have no curves.
     """
+    import pandas as pd
+
     from parsl_tl.search.results_table import ResultsTable
 
     records = [
@@ -107,8 +111,9 @@ def curves_frame(rows: Iterable[Mapping[str, Any]]) -> ResultsTable:
         for name, values in (row["metadata"].get("history") or {}).items()
         for index, value in enumerate(values)
     ]
-    frame = ResultsTable(records, columns=_CURVES)
-    return frame.astype({"job": "int64", "epoch": "int64", "value": "float64"})
+    frame = pd.DataFrame.from_records(records, columns=_CURVES)
+    types = {"job": "int64", "epoch": "int64", "value": "float64"}
+    return ResultsTable(frame.astype(types))
 
 
 def _hex(model_id: int | None) -> str | None:

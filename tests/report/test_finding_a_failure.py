@@ -73,6 +73,7 @@ def test_a_block_that_dies(search, tmp_path):
     assert re.search(r"exit code 137|exited with 137|Manager", shown), shown
 
 
+@pytest.mark.full
 def test_blocks_that_cannot_start(search, tmp_path):
     command = (SUPPORT / "sleeping_campaign.py", "search", "--problem", "digits", *SPACE)
     ended = search(*command, "--max-evals", "6", fault="all-fail")
