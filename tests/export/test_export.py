@@ -29,13 +29,24 @@ def best(run):
 
 
 @pytest.fixture(scope="module")
-def exported(run, best, tmp_path_factory):
-    """The best model, as Keras file and as safetensors, by the command."""
+def heir(run):
+    """The model that owns the smallest share of its layers."""
+    with open_store(run.settings.store_uri(run.folder), read_only=True) as store:
+        rows = store.models().to_pylist()
+    found = min(rows, key=lambda row: row["bytes_owned"] / row["bytes_total"])
+    assert found["bytes_owned"] < found["bytes_total"]
+    return f"{found['model_id']:016x}"
+
+
+@pytest.fixture(scope="module")
+def exported(run, heir, tmp_path_factory):
+    """A model that has inherited, as Keras file and as safetensors, by the command."""
     out = tmp_path_factory.mktemp("exports")
-    arguments = ["export", run.folder, "--format", "keras", "safetensors", "--out", out]
+    formats = ["--format", "keras", "safetensors"]
+    arguments = ["export", run.folder, "--model", heir[:9], *formats, "--out", out]
     assert main([str(one) for one in arguments]) == 0
-    assert [folder.name for folder in out.iterdir()] == [best]
-    return out / best
+    assert names_in(out) == [heir]
+    return out / heir
 
 
 def names_in(folder):
@@ -47,9 +58,9 @@ def read_card(folder):
     return yaml.safe_load(head), text
 
 
-def test_what_the_card_says_loads_what_the_store_has(run, best, exported, monkeypatch):
+def test_what_the_card_says_loads_what_the_store_has(run, heir, exported, monkeypatch):
     with open_store(run.settings.store_uri(run.folder), read_only=True) as store:
-        stored = load_keras_model(store, parse_model_id(best))
+        stored = load_keras_model(store, parse_model_id(heir))
     inputs = example_inputs(stored, seed=3)
     monkeypatch.chdir(exported)
     _, text = read_card(exported)
@@ -64,7 +75,7 @@ def test_what_the_card_says_loads_what_the_store_has(run, best, exported, monkey
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_the_head_of_the_card(run, best, exported):
+def test_the_head_of_the_card(run, heir, exported):
     head, _ = read_card(exported)
     assert head["library_name"] == "keras"
     assert "license" not in head  # it is the giver's to name
@@ -75,7 +86,7 @@ def test_the_head_of_the_card(run, best, exported):
     assert result["task"]["type"] == "tabular-classification"
     assert result["dataset"]["name"] == "digits"
     values = {one["type"]: one["value"] for one in result["metrics"]}
-    row = run.frame.set_index("model_id").loc[best]
+    row = run.frame.set_index("model_id").loc[heir]
     assert values == {name: row[name] for name in ("val_accuracy", "val_loss")}
 
 
@@ -86,9 +97,9 @@ def test_the_hub_reads_the_card(exported):
     assert {one.dataset_name for one in data.eval_results} == {"digits"}
 
 
-def test_the_facts_are_those_of_store_and_journal(run, best, exported):
+def test_the_facts_are_those_of_store_and_journal(run, heir, exported):
     facts = json.loads((exported / "card.json").read_text())
-    number = parse_model_id(best)
+    number = parse_model_id(heir)
     with open_store(run.settings.store_uri(run.folder), read_only=True) as store:
         owners = {name: f"{owner:016x}" for name, owner in store.composition(number).items()}
         weighted = store.shapes(number)
@@ -106,7 +117,7 @@ def test_the_facts_are_those_of_store_and_journal(run, best, exported):
         "arguments": {},
         "fingerprint": "ab00000000000000",
     }
-    row = run.frame.set_index("model_id").loc[best]
+    row = run.frame.set_index("model_id").loc[heir]
     assert facts["objective"] == {"name": "val_accuracy", "value": row["objective"]}
     labels = run.space.labels(row["arch_seq"])
     assert list(facts["architecture"]["choices"].values()) == labels
@@ -134,12 +145,12 @@ def test_what_evaluate_found_is_told(run, best, tmp_path):
     assert "| test_accuracy | 0.875 | test |" in text
 
 
-def test_an_export_is_replaced_on_purpose_only(run, best, exported, tmp_path):
-    before = exported.stat().st_ino
+def test_an_export_is_replaced_on_purpose_only(run, best, tmp_path):
+    (one,) = export_models(run.folder, tmp_path, formats=["safetensors"])
+    before = one.folder.stat().st_ino
     with pytest.raises(InvalidValueError, match="exists; name another folder"):
-        export_models(run.folder, exported.parent)
-    assert exported.stat().st_ino == before
-    export_models(run.folder, tmp_path, formats=["safetensors"])
+        export_models(run.folder, tmp_path)
+    assert one.folder.stat().st_ino == before
     (one,) = export_models(run.folder, tmp_path, overwrite=True)
     assert names_in(tmp_path) == [best]
     assert names_in(one.folder) == ["README.md", "card.json", "model.keras"]

@@ -8,7 +8,7 @@ from stored_run import draw_weights
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.predictions import example_inputs, predict
-from parsl_tl.errors import ExportError, ImpossibleArchitectureError, InvalidValueError
+from parsl_tl.errors import ExportError, ImpossibleArchitectureError
 from parsl_tl.export import FORMATS
 from parsl_tl.spaces import get_space
 from parsl_tl.spaces.mutation import random_arch_seq
@@ -73,13 +73,6 @@ def test_what_draws_at_random_is_not_written_as_the_same(format_name, tmp_path):
     with pytest.raises(ExportError, match=r"predicts otherwise .* by up to"):
         FORMATS[format_name].write(model_of(Noise()), tmp_path, "0")
     assert not list(tmp_path.glob("*.keras"))
-
-
-def test_weights_of_8_bits_are_refused(tmp_path):
-    model = model_of(keras.layers.Dense(3))
-    model.layers[1].add_weight((2,), "zeros", dtype="float8_e4m3fn", name="scale")
-    with pytest.raises(InvalidValueError, match="float8_e4m3fn, which safetensors files do not"):
-        FORMATS["safetensors"].write(model, tmp_path, "0")
 
 
 def test_state_that_derives_from_weights_comes_back(tmp_path):
