@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +37,9 @@ def example_inputs(model: keras.Model, rows: int = _ROWS, seed: int = 0) -> Arra
 
 
 def predict(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> Arrays:
-    """Returns the outputs of a model for flat inputs, as flat arrays, computed on the CPU.
+    """Returns the outputs of a model for flat inputs, as flat arrays.
+
+    With TensorFlow they are computed on the CPU: GPUs may round products to fewer digits.
 
     Args:
         model: Functional or Sequential.
@@ -44,7 +47,9 @@ def predict(model: keras.Model, inputs: Sequence[NDArray[Any]]) -> Arrays:
     """
     import keras
 
-    with keras.device("cpu:0"):
+    # With the other backends, weights would have to be moved there as well.
+    on_cpu = keras.backend.backend() == "tensorflow"
+    with keras.device("cpu:0") if on_cpu else contextlib.nullcontext():
         structured = keras.tree.pack_sequence_as(model.input, list(inputs))
         outputs = keras.tree.flatten(model(structured, training=False))
         return [np.asarray(keras.ops.convert_to_numpy(one)) for one in outputs]

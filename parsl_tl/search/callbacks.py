@@ -115,6 +115,7 @@ class SearchCallbacks:
         self._callbacks = list(callbacks)
         self._search = search
         self._note = note
+        self._has_begun = False
 
     def begin(self, rows: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
         """Tells that the search begins.
@@ -122,6 +123,7 @@ class SearchCallbacks:
         Args:
             rows: gives the finished rows of the journal; asked only if anybody is told.
         """
+        self._has_begun = True
         if self._callbacks:
             earlier = [evaluation_of(row, self._search.space) for row in rows()]
             self._tell(lambda one: one.on_search_begin(self._search, earlier))
@@ -133,8 +135,9 @@ class SearchCallbacks:
             self._tell(lambda one: one.on_evaluation_end(evaluation))
 
     def end(self) -> None:
-        """Tells that the search ends."""
-        self._tell(lambda one: one.on_search_end())
+        """Tells that the search ends, if it has begun."""
+        if self._has_begun:
+            self._tell(lambda one: one.on_search_end())
 
     def _tell(self, call: Callable[[SearchCallback], None]) -> None:
         for one in list(self._callbacks):
