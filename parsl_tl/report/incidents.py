@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from parsl_tl.report.run import Run
 
 # The end of a long log is read: what it says still holds.
@@ -61,12 +63,31 @@ def read_incidents(run: Run) -> list[Incident]:
     return found
 
 
+def incident_table(run: Run) -> pd.DataFrame:
+    """Returns a row for each kind of incident, the latest kind first.
+
+    Columns: ``what``, ``times``, ``latest`` (local time of the search's machine), ``message`` (the
+    first line of the latest).
+    """
+    import pandas as pd
+
+    rows = [
+        (what, len(found), found[0].when, found[0].message.partition("\n")[0])
+        for what, found in _by_kind(run).items()
+    ]
+    return pd.DataFrame(rows, columns=["what", "times", "latest", "message"])
+
+
 def incident_list(run: Run) -> str:
     """Returns the incidents of a run as HTML, by kind, those that happened last on top."""
+    return "".join(_of_kind(what, found) for what, found in _by_kind(run).items())
+
+
+def _by_kind(run: Run) -> dict[str, list[Incident]]:
     kinds: dict[str, list[Incident]] = {}
     for one in reversed(read_incidents(run)):
         kinds.setdefault(one.what, []).append(one)
-    return "".join(_of_kind(what, found) for what, found in kinds.items())
+    return kinds
 
 
 def _last_lines(path: Path) -> list[str]:
