@@ -104,7 +104,7 @@ def _kind(message: str) -> str:
     lost = _LOST.match(message)
     if lost:
         return f"{lost[2]} on executor {lost[1]}"
-    first = message.partition(":")[0]
+    first = _NUMBERS.sub("…", message.partition(":")[0].partition("\n")[0])
     return first if len(first) <= _MOST_LETTERS else f"{first[: _MOST_LETTERS - 1]}…"
 
 
