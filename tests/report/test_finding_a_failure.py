@@ -30,13 +30,13 @@ def search(tmp_path):
         run.kill_all()
 
 
-def two_clicks(run, section, tmp_path):
-    """Opens the first entry of a section, and the first one in it; returns what is seen then."""
+def two_clicks(run, section, word, tmp_path):
+    """Opens an entry of a section, and the first one in it; returns what is seen then."""
     file = tmp_path / "report.html"
     file.write_text(report_page([run]))
     with browser_page() as page:
         page.goto(file.as_uri())
-        entry = page.locator(f"#{section} > details").first
+        entry = page.locator(f"#{section} > details", has_text=word).first
         entry.locator("> summary").click()
         told = entry.locator("p.problem").first.inner_text()
         entry.locator("details > summary").first.click()
@@ -53,7 +53,7 @@ def test_a_problem_that_raises_on_one_worker(search, tmp_path):
     run = read_run(tmp_path / "run")
     failed = run.frame[run.frame["objective"].isna()]
     assert 1 < len(failed) < 14
-    told, shown = two_clicks(run, "why-0", tmp_path)
+    told, shown = two_clicks(run, "why-0", "Runtime", tmp_path)
     (worker,) = failed["worker"].unique()
     assert told == (
         f"{len(failed)} times, all on {worker}: "
@@ -68,7 +68,7 @@ def test_a_block_that_dies(search, tmp_path):
     assert ended.wait() == 0, ended.text()
     run = read_run(tmp_path / "run")
     assert run.frame["failure"].isna().all()  # it is asked again, and no evaluation's failure
-    told, shown = two_clicks(run, "incidents-0", tmp_path)
+    told, shown = two_clicks(run, "incidents-0", "of executor workers has ended", tmp_path)
     assert re.search(r"block \d of executor workers has ended: FAILED, exit code 137", told)
     assert "exit code 137" in shown
 
@@ -78,6 +78,6 @@ def test_blocks_that_cannot_start(search, tmp_path):
     command = (SUPPORT / "sleeping_campaign.py", "search", "--problem", "digits", *SPACE)
     ended = search(*command, "--max-evals", "6", fault="all-fail")
     assert ended.wait() == 3
-    told, shown = two_clicks(read_run(tmp_path / "run"), "incidents-0", tmp_path)
+    told, shown = two_clicks(read_run(tmp_path / "run"), "incidents-0", "the search ends", tmp_path)
     assert told.startswith("once: the search ends, and is carried on by --resume")
     assert "no such module" in shown
