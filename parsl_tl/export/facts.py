@@ -91,11 +91,14 @@ def _lineage(run: Run, model_id: int, store: ModelStore) -> dict[str, Any]:
     for name, owner in store.composition(model_id).items():
         if weighted.get(name):
             layers.setdefault(owner, []).append(name)
-    known = run.frame.set_index("model_id")
+    known = {
+        row["model_id"]: row
+        for row in run.frame[["model_id", "job", "objective"]].to_dict("records")
+    }
     givers = []
     for owner in sorted(layers, key=lambda one: (one != model_id, -len(layers[one]))):
         text = format_model_id(owner)
-        found = known.loc[text] if text in known.index else None
+        found = known.get(text)
         givers.append(
             {
                 "model_id": text,
@@ -133,9 +136,8 @@ def _test_metrics(run: Run, model_id: str) -> dict[str, float]:
 
     frame = pd.read_parquet(file)
     found = frame[frame["model_id"] == model_id]
-    names = [name for name in frame if str(name).startswith("test_")]
-    row = {} if found.empty else found.iloc[0].to_dict()
-    return {name: float(row[name]) for name in names if name in row and row[name] == row[name]}
+    row = {} if found.empty else found.iloc[0].dropna().to_dict()
+    return {str(name): float(row[name]) for name in row if str(name).startswith("test_")}
 
 
 def _command(run: Run) -> str:
