@@ -217,7 +217,7 @@ function timeline(box) {
   const ticks = svg.querySelector(".across"), names = JSON.parse(lanes.dataset.lanes);
   const end = Number(lanes.dataset.end), run = Number(box.dataset.time), id = box.parentElement.id;
   const [left, top, width, height] = lanes.getAttribute("viewBox").split(" ").map(Number);
-  const drawn = Array.from(ticks.childNodes), shortest = Math.min(end, Math.max(end / 5000, 1));
+  const drawn = Array.from(ticks.childNodes), shortest = Math.min(end, Math.max(end / 5000, 5));
   const kept = timeline.kept[id];
   // Who looks at a part of a search that goes on stays there; who looks at all sees what is new.
   let [from, to] = kept && kept.to < kept.end ? [kept.from, kept.to] : [0, end];

@@ -218,7 +218,7 @@ def rows_of(run: Run, since: int = 0) -> dict[str, Any]:
         "layers": numbers("layers_total", 0),
         "inherited": numbers("layers_transferred", 0),
         "seconds": numbers("seconds_total", 2),
-        "ended": numbers("ended", 1),
+        "ended": numbers("ended", 2),
         "worker": [one if isinstance(one, str) else None for one in later["lane"]],
     }
 
