@@ -1,6 +1,7 @@
 """Why something failed is found in two clicks, in the pages of real searches that went wrong."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 from browser import browser_page
@@ -64,10 +65,15 @@ def test_a_problem_that_raises_on_one_worker(search, tmp_path):
 
 def test_a_block_that_dies(search, tmp_path):
     command = (SUPPORT / "sleeping_campaign.py", "search", "--problem", "digits", *SPACE)
-    ended = search(*command, "--max-evals", "24", fault="block-exits-137")
+    logs = tmp_path / "logs"
+    tracked = ("--tensorboard", logs) if find_spec("tensorboard") else ()
+    ended = search(*command, "--max-evals", "24", *tracked, fault="block-exits-137")
     assert ended.wait() == 0, ended.text()
     run = read_run(tmp_path / "run")
     assert run.frame["failure"].isna().all()  # it is asked again, and no evaluation's failure
+    if tracked:  # each evaluation once, as the search went on
+        written = {path.name[6:] for path in (logs / "run").glob("*-*")}
+        assert written == set(run.frame["model_id"])
     told, shown = two_clicks(run, "incidents-0", "of executor workers has ended", tmp_path)
     assert re.search(r"block \d of executor workers has ended: FAILED, exit code 137", told)
     assert "exit code 137" in shown
