@@ -63,6 +63,7 @@ def test_a_problem_that_raises_on_one_worker(search, tmp_path):
     assert "broken_worker.py" in shown  # the line that raised it
 
 
+@pytest.mark.full
 def test_a_block_that_dies(search, tmp_path):
     command = (SUPPORT / "sleeping_campaign.py", "search", "--problem", "digits", *SPACE)
     logs = tmp_path / "logs"

@@ -53,7 +53,7 @@ def test_the_timeline_is_zoomed_by_keys_and_pointer(run, tmp_path):
             return left, width
 
         def ticks():
-            return box.locator(".across text").all_inner_texts()
+            return box.locator(".across text").all_text_contents()
 
         (left, width), whole = seen(), ticks()
         assert told.inner_text() == ""
