@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -12,6 +13,9 @@ logger = logging.getLogger(__name__)
 # How long an executor may have tasks and no block before it is given up. Parsl's strategies look
 # every few seconds whether blocks are wanted.
 _LONGEST_WITHOUT_BLOCKS = 300.0
+_LAST_LINES = 15
+# How blocks end that nobody has ended, and that did not come to their end.
+_FAILED = ("FAILED", "TIMEOUT", "MISSING")
 
 
 class BlockWatch:
@@ -26,9 +30,10 @@ class BlockWatch:
         self._executor = executor
         self._seen: dict[str, float] = {}  # when a block's pools were connected last
         self._had_block = time.monotonic()
+        self._ended: set[str] = set()
 
     def look(self, managers: Iterable[Mapping[str, Any]]) -> None:
-        """Cancels blocks whose pools are gone.
+        """Cancels blocks whose pools are gone, and logs which have ended, and how.
 
         Args:
             managers: the pools that are connected.
@@ -48,6 +53,7 @@ class BlockWatch:
                 self._cancel(block)
         if running or not self._executor.outstanding():
             self._had_block = now
+        self._tell_ended()
 
     def why_given_up(self) -> str | None:
         """Returns why no task of the executor will ever run, or None."""
@@ -57,6 +63,20 @@ class BlockWatch:
             f"it has had tasks and no block for {_LONGEST_WITHOUT_BLOCKS:g} seconds; with "
             'strategy="simple" in the Parsl configuration, blocks that have ended are started anew'
         )
+
+    def _tell_ended(self) -> None:
+        for block, status in dict(self._executor.status_facade).items():
+            if not status.terminal or block in self._ended:
+                continue
+            self._ended.add(block)
+            is_failure = status.status_name in _FAILED or status.exit_code
+            logger.log(
+                logging.WARNING if is_failure else logging.INFO,
+                "block %s of executor %s has ended: %s",
+                block,
+                self._executor.label,
+                describe_block(status),
+            )
 
     def _running_blocks(self) -> set[str]:
         return {
@@ -70,3 +90,23 @@ class BlockWatch:
             self._executor.provider.cancel([self._executor.blocks_to_job_id[block]])
         except Exception as error:  # whatever a scheduler's commands may come to
             logger.warning("block %s cannot be cancelled: %s", block, error)
+
+
+def describe_block(status: Any) -> str:
+    """Says how a block is, in some lines: its state, exit code, and the last that it has printed.
+
+    Args:
+        status: Parsl's ``JobStatus``.
+    """
+    code = "" if status.exit_code is None else f", exit code {status.exit_code}"
+    parts = [f"{status.status_name}{code}", status.message or ""]
+    parts += [_tail(path) for path in (status.stdout_path, status.stderr_path) if path]
+    return "\n".join(part for part in parts if part)
+
+
+def _tail(path: str) -> str:
+    try:
+        lines = Path(path).read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return "\n".join([f"end of {path}:", *lines]) if lines else ""

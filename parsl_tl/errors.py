@@ -111,6 +111,14 @@ class AnalysisError(ParslTLError):
     """What is to be analysed cannot be read, or its results cannot be written."""
 
 
+class ExportError(ParslTLError):
+    """A model cannot be written in a format, or does not predict there what it predicted."""
+
+
+class TrackingError(ParslTLError):
+    """An experiment tracker is not installed, or does not take what a search tells it."""
+
+
 class GraphMetaError(ParslTLError):
     """The metadata service cannot run: MPI is missing, a file is unreadable, or a rank failed."""
 

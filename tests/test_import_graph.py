@@ -19,6 +19,7 @@ PACKAGE = Path(parsl_tl.__file__).parent
 LAYERS = (
     {"cli", "apps"},
     {"__init__"},  # the public names
+    {"export", "tracking"},
     {"report"},
     {"graph_meta"},
     {"benchmarks", "study"},

@@ -12,6 +12,7 @@ from parsl_tl.cli.bench import add_bench_command
 from parsl_tl.cli.configs import add_configs_command
 from parsl_tl.cli.dashboard import add_dashboard_command
 from parsl_tl.cli.data import add_data_command
+from parsl_tl.cli.export import add_export_command
 from parsl_tl.cli.generate import add_generate_command
 from parsl_tl.cli.graph_meta import add_graph_meta_command
 from parsl_tl.cli.listings import add_listing_commands
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_search_command(commands)
     add_retrain_commands(commands)
+    add_export_command(commands)
     add_status_command(commands)
     add_report_commands(commands)
     add_dashboard_command(commands)

@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.cli.tracker_options import add_tracker_options, trackers_of
+
 _EXAMPLES = """\
 examples:
   parsl-tl report runs/demo
   parsl-tl report runs/transfer-0 runs/transfer-1 runs/scratch-0 --out compared.html
   parsl-tl report runs/demo --figures figures --formats svg csv
+  parsl-tl report runs/demo --tensorboard logs --mlflow sqlite:///runs.db
 """
 
 
@@ -38,6 +41,7 @@ def add_report_commands(subparsers: Any) -> None:
         default=["svg", "png", "csv"],
         help="of these files (default: all)",
     )
+    add_tracker_options(report, "from its folder; again, with what is new, when it has gone on")
     report.set_defaults(run=_report)
 
 
@@ -61,6 +65,7 @@ def _report(args: argparse.Namespace) -> int:
     from parsl_tl.reporting.console import make_console, print_files
     from parsl_tl.reporting.files import prepare_file, replace_file
 
+    trackers = trackers_of(args)
     runs = [read_run(folder) for folder in args.runs]
     out = args.out or runs[0].folder / "report.html"
     prepare_file(out, (".html",))
@@ -70,5 +75,15 @@ def _report(args: argparse.Namespace) -> int:
     text = report_page(runs, args.target)
     files.insert(0, replace_file(out, lambda partial: partial.write_text(text, encoding="utf-8")))
     shown = files if len(files) < 2 else [files[0], args.figures]
-    print_files(make_console(), shown)
+    if trackers:
+        from parsl_tl.tracking.replay import replay_run
+
+        for folder in args.runs:
+            replay_run(folder, trackers)
+    print_files(make_console(), [*shown, *_places(args)])
     return 0
+
+
+def _places(args: argparse.Namespace) -> list[Path]:
+    """Returns where trackers find the runs."""
+    return [Path(one) for one in (args.tensorboard, args.mlflow) if one and "://" not in str(one)]

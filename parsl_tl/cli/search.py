@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl import exit_codes
 from parsl_tl.cli.config_options import config_of
 from parsl_tl.cli.search_options import MAX_EVALS, add_search_options, search_settings
+from parsl_tl.cli.tracker_options import trackers_of
 from parsl_tl.errors import CampaignError, InfrastructureError
 from parsl_tl.stop_signals import stopping_in_order
 
@@ -58,6 +59,7 @@ def _search(args: argparse.Namespace) -> int:
             args.out,
             config_of(args),
             max_workers=args.workers,
+            callbacks=trackers_of(args),
             store=settings.pop("store"),
             expected={**settings, "max_failed_share": None},
         )
@@ -144,6 +146,7 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
         out=args.out,
         max_workers=args.workers,
         check_data=not args.no_data_check,
+        callbacks=trackers_of(args),
         max_evals=max_evals,
         **given,
     )
@@ -215,12 +218,10 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str, measured: Sequence[s
 
 
 def _show_export(console: Any, frame: pd.DataFrame, out: str) -> None:
-    """Says how to get at the best model."""
-    from parsl_tl.search.results import best_first
-
-    for model_id in best_first(frame).head(1)["model_id"]:
+    """Says how to get at the best models."""
+    if frame["objective"].notna().any():
         console.print(
-            f"A model as a Keras file: parsl-tl store export {out} {model_id} best.keras",
+            f"The best as files, with a model card: parsl-tl export {out} --out {out}/best",
             soft_wrap=True,
             highlight=False,
         )

@@ -15,6 +15,7 @@ from parsl_tl.arguments import (
 )
 from parsl_tl.cli.config_options import add_config_options
 from parsl_tl.cli.name_values import parse_choices, parse_pairs
+from parsl_tl.cli.tracker_options import add_tracker_options
 from parsl_tl.store.model_id import parse_model_id
 
 MAX_EVALS = 60
@@ -261,6 +262,7 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         "be known before its model can be a donor, and a model that was on its way when the "
         "search was killed is lost",
     )
+    add_tracker_options(parser, "as its evaluations end")
     parser.set_defaults(run=run)
 
 

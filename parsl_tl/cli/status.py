@@ -48,10 +48,11 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def status_tables(run: Run) -> list[tuple[str, pd.DataFrame]]:
-    """Returns titles and tables: how far it is, nodes, what is under way, failures by reason."""
+    """Returns titles and tables: how far it is, nodes, what is under way, and what went wrong."""
     import pandas as pd
 
     from parsl_tl.report import views
+    from parsl_tl.report.incidents import incident_table
     from parsl_tl.report.page import facts
 
     how_far = pd.DataFrame(facts(run), columns=["", "value", "more"])
@@ -73,4 +74,5 @@ def status_tables(run: Run) -> list[tuple[str, pd.DataFrame]]:
         ("nodes", nodes),
         ("under way", under_way.rename(columns={"job": "evaluation", "lane": "worker"})),
         ("failed", reasons),
+        ("workers, blocks and the store", incident_table(run).set_index("what")),
     ]

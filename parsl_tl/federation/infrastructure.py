@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from parsl_tl.block_watch import describe_block
 from parsl_tl.errors import EvaluationFailedError, InfrastructureError, InvalidValueError
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ DESERTED_SECONDS = 60.0
 # others come to their end meanwhile.
 _MAX_WORKERS_LOST = 3
 _LONGEST_REST = 10.0
-_LAST_LINES = 15
 _BLOCKS_SHOWN = 2
 
 
@@ -120,19 +119,7 @@ def describe_executors(executors: Iterable[Any]) -> str:
             if status.terminal and status.status_name != "SCALED_IN"
         ]
         for block, status in ended[-_BLOCKS_SHOWN:]:
-            code = "" if status.exit_code is None else f", exit code {status.exit_code}"
-            parts.append(f"block {block} of executor {executor.label}: {status.status_name}{code}")
-            if status.message:
-                parts.append(status.message)
-            parts += [_tail(path) for path in (status.stdout_path, status.stderr_path) if path]
+            parts.append(f"block {block} of executor {executor.label}: {describe_block(status)}")
         if ended and hasattr(executor, "worker_logdir"):
             parts.append(f"logs of its workers: {executor.worker_logdir}")
     return "\n".join(part for part in parts if part)
-
-
-def _tail(path: str) -> str:
-    try:
-        lines = Path(path).read_text(errors="replace").splitlines()[-_LAST_LINES:]
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    return "\n".join([f"end of {path}:", *lines]) if lines else ""

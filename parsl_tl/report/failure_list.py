@@ -58,7 +58,10 @@ def _reason(reason: str, alike: list[pd.DataFrame], logs: dict[int, str]) -> str
 def _message(alike: pd.DataFrame, logs: dict[int, str]) -> str:
     latest = alike.tail(_MOST_JOBS).iloc[::-1]
     text = str(latest["message"].iloc[0]) or "It told no reason."
-    return f'<p class="problem">{len(alike):,} times: {html.escape(text)}</p>' + "".join(
+    workers = alike["worker"].dropna().unique()
+    where = f", all on {workers[0]}" if len(workers) == 1 and len(alike) > 1 else ""
+    times = "once" if len(alike) == 1 else f"{len(alike):,} times{where}"
+    return f'<p class="problem">{html.escape(f"{times}: {text}")}</p>' + "".join(
         f"<details><summary>evaluation #{row['job']} on {html.escape(str(row['worker'] or '?'))}, "
         f"after {duration(row['seconds'])}</summary>"
         f'<pre tabindex="0">{html.escape(logs[int(row["job"])])}</pre></details>'

@@ -118,7 +118,56 @@ class Rows {
   }
 }
 
-/** Wheel, drag, buttons and keys move and scale the view box of a drawing. */
+/**
+ * Buttons, keys, wheel and pointer of a drawing.
+ * act: scale(by, x, y) around a place in the drawing's units, move(share of what is seen), drag(pixels), all().
+ */
+function controls(box, svg, act) {
+  const doing = [
+    ["+", "Zoom in", "+", () => act.scale(0.7)], ["−", "Zoom out", "-", () => act.scale(1 / 0.7)],
+    ["←", "Move left", "ArrowLeft", () => act.move(-0.3)], ["→", "Move right", "ArrowRight", () => act.move(0.3)],
+    ["all", "Show all", "0", () => act.all()],
+  ];
+  const bar = document.createElement("div");
+  bar.className = "zoom";
+  for (const [text, label, , run] of doing) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.setAttribute("aria-label", label);
+    button.onclick = run;
+    bar.append(button);
+  }
+  box.prepend(bar);
+  box.tabIndex = 0;
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", `${svg.getAttribute("aria-label")}. Plus and minus zoom, arrows move, 0 shows all.`);
+  box.onkeydown = (event) => {
+    const found = doing.find(([, , key]) => key === event.key || (key === "+" && event.key === "="));
+    if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    found[3]();
+  };
+  svg.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.shiftKey) return; // the page scrolls
+    event.preventDefault();
+    const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    const turned = event.deltaY || event.deltaX; // with shift, some browsers turn sideways
+    act.scale(turned > 0 ? 1.2 : 1 / 1.2, place.x, place.y);
+  }, { passive: false });
+  svg.addEventListener("pointerdown", (event) => {
+    svg.setPointerCapture(event.pointerId);
+    let [x, y] = [event.clientX, event.clientY];
+    svg.onpointermove = (at) => {
+      act.drag(at.clientX - x, at.clientY - y);
+      [x, y] = [at.clientX, at.clientY];
+    };
+    svg.onpointerup = svg.onpointercancel = () => { svg.onpointermove = null; };
+  });
+  return bar;
+}
+
+/** A drawing of which a part is seen: its view box moves and grows. */
 function zoomable(box) {
   const svg = box.querySelector("svg");
   if (!svg) return;
@@ -137,55 +186,118 @@ function zoomable(box) {
     svg.setAttribute("viewBox", view.join(" "));
     zoomable.kept[box.parentElement.id] = { width, view };
   }
-  function scale(by, x = view[0] + view[2] / 2, y = view[1] + view[3] / 2) {
-    const to = Math.min(Math.max(view[2] * by, 60), width * 1.2) / view[2];
-    view = [x - (x - view[0]) * to, y - (y - view[1]) * to, view[2] * to, view[3] * to];
-    show();
-  }
-  function move(x, y) {
-    view = [view[0] + x * view[2], view[1] + y * view[3], view[2], view[3]];
-    show();
-  }
-  const bar = document.createElement("div");
-  bar.className = "zoom";
-  const doing = [
-    ["+", "Zoom in", () => scale(0.7)], ["−", "Zoom out", () => scale(1 / 0.7)],
-    ["←", "Move left", () => move(-0.3, 0)], ["→", "Move right", () => move(0.3, 0)],
-    ["all", "Show all", () => { view = [0, 0, width, height]; show(); }],
-  ];
-  for (const [text, label, act] of doing) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = text;
-    button.setAttribute("aria-label", label);
-    button.onclick = act;
-    bar.append(button);
-  }
-  box.prepend(bar);
-  svg.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.shiftKey) return; // the page scrolls
-    event.preventDefault();
-    const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-    scale(event.deltaY > 0 ? 1.2 : 1 / 1.2, place.x, place.y);
-  }, { passive: false });
-  svg.addEventListener("pointerdown", (event) => {
-    svg.setPointerCapture(event.pointerId);
-    const unit = view[2] / svg.clientWidth;
-    let [x, y] = [event.clientX, event.clientY];
-    svg.onpointermove = (at) => {
-      view = [view[0] - (at.clientX - x) * unit, view[1] - (at.clientY - y) * unit, view[2], view[3]];
-      [x, y] = [at.clientX, at.clientY];
+  controls(box, svg, {
+    scale(by, x = view[0] + view[2] / 2, y = view[1] + view[3] / 2) {
+      const to = Math.min(Math.max(view[2] * by, 60), width * 1.2) / view[2];
+      view = [x - (x - view[0]) * to, y - (y - view[1]) * to, view[2] * to, view[3] * to];
       show();
-    };
-    svg.onpointerup = svg.onpointercancel = () => { svg.onpointermove = null; };
+    },
+    move(share) {
+      view[0] += share * view[2];
+      show();
+    },
+    drag(x, y) {
+      const unit = view[2] / svg.clientWidth;
+      view = [view[0] - x * unit, view[1] - y * unit, view[2], view[3]];
+      show();
+    },
+    all() {
+      view = [0, 0, width, height];
+      show();
+    },
   });
   show();
 }
 zoomable.kept = {};
 
+/** The workers' timeline: time is zoomed and moved, names stay; close up, each evaluation is there by itself. */
+function timeline(box) {
+  const svg = box.querySelector("svg.plot"), lanes = box.querySelector("svg.lanes");
+  if (!lanes) return;
+  const ticks = svg.querySelector(".across"), names = JSON.parse(lanes.dataset.lanes);
+  const end = Number(lanes.dataset.end), run = Number(box.dataset.time), id = box.parentElement.id;
+  const [left, top, width, height] = lanes.getAttribute("viewBox").split(" ").map(Number);
+  const drawn = Array.from(ticks.childNodes), shortest = Math.min(end, Math.max(end / 5000, 5));
+  const kept = timeline.kept[id];
+  // Who looks at a part of a search that goes on stays there; who looks at all sees what is new.
+  let [from, to] = kept && kept.to < kept.end ? [kept.from, kept.to] : [0, end];
+  const said = document.createElement("p");
+  const group = document.createElementNS(svg.namespaceURI, "g");
+  group.setAttribute("class", "spans");
+  lanes.append(group);
+
+  function element(name, attributes, text) {
+    const made = document.createElementNS(svg.namespaceURI, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (text) made.append(text);
+    return made;
+  }
+  function redrawTicks() {
+    if (to - from >= end) return ticks.replaceChildren(...drawn);
+    const raw = (to - from) / 6, steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
+    const step = steps.find((one) => one >= raw) || Math.ceil(raw / 86400) * 86400;
+    const bottom = top + height, made = [];
+    for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
+      const x = left + (at - from) / (to - from) * width;
+      made.push(element("path", { class: "axis", d: `M${x} ${bottom}v4` }));
+      made.push(element("text", { class: "ink mid", x, y: bottom + 18 }, clock(at)));
+    }
+    ticks.replaceChildren(...made);
+  }
+  function spans() {
+    const data = tables[run] && tables[run].data, found = [];
+    for (let n = 0; data && n < data.job.length; n++) {
+      const begun = data.ended[n] - data.seconds[n];
+      if (data.ended[n] !== null && data.seconds[n] !== null && data.ended[n] > from && begun < to) found.push(n);
+    }
+    return found.filter((n) => names.includes(data.worker[n]));
+  }
+  function redrawSpans() {
+    const found = to - from < end ? spans() : [], data = tables[run] && tables[run].data;
+    const room = height / names.length;
+    group.replaceChildren(...(found.length > timeline.most ? [] : found).map((n) => {
+      const x = left + (data.ended[n] - data.seconds[n]) / end * width;
+      const place = { class: "span", x, width: Math.max(data.seconds[n] / end * width, 1e-3) };
+      const rect = element("rect", { ...place, y: top + (names.indexOf(data.worker[n]) + 0.08) * room, height: room * 0.84 });
+      const value = data.objective[n] === null ? data.failure[n] : data.objective[n].toFixed(4);
+      rect.append(element("title", {}, `#${data.job[n]}: ${value}, ${data.seconds[n]} s, ended at ${clock(data.ended[n])}`));
+      return rect;
+    }));
+    said.textContent = to - from < end ? `${clock(from)} to ${clock(to)} of ${clock(end)}: ${found.length} evaluations` : "";
+  }
+  function show(seconds, begin) {
+    const seen = Math.min(Math.max(seconds, shortest), end);
+    from = Math.min(Math.max(begin, 0), end - seen);
+    to = from + seen;
+    timeline.kept[id] = { from, to, end };
+    lanes.setAttribute("viewBox", `${left + from / end * width} ${top} ${(to - from) / end * width} ${height}`);
+    redrawTicks();
+    redrawSpans();
+  }
+  const bar = controls(box, svg, {
+    scale(by, x = left + width / 2) {
+      const share = Math.min(Math.max((x - left) / width, 0), 1), at = from + share * (to - from);
+      const seen = Math.min(Math.max((to - from) * by, shortest), end);
+      show(seen, at - share * seen);
+    },
+    move(share) { show(to - from, from + share * (to - from)); },
+    drag(x) { show(to - from, from - x / svg.clientWidth * svg.viewBox.baseVal.width / width * (to - from)); },
+    all() { show(end, 0); },
+  });
+  said.setAttribute("role", "status");
+  bar.append(said);
+  show(to - from, from);
+}
+timeline.kept = {};
+timeline.most = 600;
+
 const tables = [];
-function fill(root) {
+function zooms(root) {
   root.querySelectorAll("[data-zoom]").forEach(zoomable);
+  root.querySelectorAll("[data-time]").forEach(timeline);
+}
+function fill(root) {
+  zooms(root);
   root.querySelectorAll(".rows").forEach((box) => {
     const run = Number(box.dataset.run);
     if (typeof ROWS !== "undefined") tables[run] = new Rows(box, ROWS[run]);
@@ -221,7 +333,7 @@ function live() {
     box.querySelectorAll(".scroll, .networks, .table").forEach((one, i) => {
       if (scrolled[i]) [one.scrollLeft, one.scrollTop] = scrolled[i];
     });
-    box.querySelectorAll("[data-zoom]").forEach(zoomable);
+    zooms(box);
   }
   document.addEventListener("focusout", () => setTimeout(() => {
     for (const [id, html] of waiting) {

@@ -15,6 +15,7 @@ import pandas as pd
 from parsl_tl.report import charts, run_charts, views
 from parsl_tl.report.command import repeat_command, shell_line
 from parsl_tl.report.failure_list import failure_list
+from parsl_tl.report.incidents import incident_list
 from parsl_tl.report.pictures import architectures, best_models, lineage_view
 from parsl_tl.report.svg import BASE_RULES, DARK, LIGHT, color_rules, duration
 from parsl_tl.reporting.page import page, table
@@ -107,6 +108,9 @@ def sections(runs: Sequence[Run], wanted: Sequence[float] | None = None) -> dict
         parts[f"views-{number}"] = f'<h2>{many}How it went</h2><div class="grid">{cards}</div>'
         failed = failure_list(run)
         parts[f"why-{number}"] = failed and f"<h2>{many}Why evaluations failed</h2>{failed}"
+        incidents = incident_list(run)
+        heading = f"<h2>{many}What happened to workers, blocks and the store</h2>"
+        parts[f"incidents-{number}"] = incidents and heading + incidents
         best = _best(run)
         parts[f"best-{number}"] = best and f"<h2>{many}Best models</h2>{best}"
         parts[f"rows-{number}"] = (
@@ -214,7 +218,7 @@ def rows_of(run: Run, since: int = 0) -> dict[str, Any]:
         "layers": numbers("layers_total", 0),
         "inherited": numbers("layers_transferred", 0),
         "seconds": numbers("seconds_total", 2),
-        "ended": numbers("ended", 1),
+        "ended": numbers("ended", 2),
         "worker": [one if isinstance(one, str) else None for one in later["lane"]],
     }
 
@@ -240,7 +244,7 @@ def _card(view: View, suffix: str, whose: str) -> str:
         shown = view.table.iloc[places].drop(columns=["alike"], errors="ignore")
         rows = table(shown, f"{view.title} of {whose}")
         listed = f"<details><summary>As a table</summary>{told}{rows}</details>"
-    zoom = ' data-zoom=""' if view.key == "lineage" and view.svg else ""
+    zoom = _zoom(view, suffix) if view.svg else ""
     names = "".join(
         f'<li><svg aria-hidden="true" viewBox="0 0 12 12"><rect class="{css}" width="12" '
         f'height="12" rx="2"/></svg>{html.escape(name)}</li>'
@@ -253,6 +257,13 @@ def _card(view: View, suffix: str, whose: str) -> str:
         f'<section class="card{wide}" id="{view.key}{suffix}">{title}{note}'
         f"<div{zoom}>{view.svg}</div>{legend}{listed}</section>"
     )
+
+
+def _zoom(view: View, suffix: str) -> str:
+    """Returns the attribute by which the page's script lets a drawing be zoomed."""
+    if view.key == "workers":
+        return f' data-time="{suffix.removeprefix("-")}"'
+    return ' data-zoom=""' if view.key == "lineage" else ""
 
 
 def _running(run: Run) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +27,8 @@ _MOST_LANES = 48
 _NAMED_LANES = 24
 _NAMES = 178  # room for the names of workers
 _MOST_CHOICES = 12
-_BINS = 640
+# A timeline is drawn in so many moments, more for few workers: it can be zoomed.
+_FEWEST_MOMENTS, _MOST_MOMENTS, _MOST_CELLS = 640, 2560, 30_000
 _IDLE, _FAILED = -1, len(STEPS)
 STEP_COLORS: Final = {
     **{"start": 3, "load": 4, "build": 7, "transfer": 1},
@@ -84,15 +87,16 @@ def timeline(run: Run) -> View:
         y_ticks=False,
     )
     grouped = {str(lane): one for lane, one in done.groupby("lane")}
+    moments = min(max(_MOST_CELLS // len(lanes), _FEWEST_MOMENTS), _MOST_MOMENTS)
     paths: dict[int, list[str]] = {}
     for number, lane in enumerate(lanes):
         y = num(float(plot.at_y(len(lanes) - number - 0.5)))
         if few:
             name = lane if len(lane) < 26 else f"…{lane[-24:]}"
             plot.text(_NAMES - 6, float(y) + 4, name, "end small", raw=True)
-        states = _states(grouped[lane], end)
+        states = _states(grouped[lane], end, moments)
         edges = np.flatnonzero(np.diff(states, prepend=-9, append=-9))
-        xs = plot.at_x(edges / _BINS * end).tolist()
+        xs = plot.at_x(edges / moments * end).tolist()
         for left, right, first in zip(xs[:-1], xs[1:], edges[:-1].tolist(), strict=True):
             if states[first] != _IDLE:
                 paths.setdefault(int(states[first]), []).append(f"M{num(left)} {y}H{num(right)}")
@@ -100,16 +104,21 @@ def timeline(run: Run) -> View:
     thick = max(3.0, float(plot.at_y(0.0) - plot.at_y(1.0)) * 0.72)
     colors = [*STEP_COLORS.values(), _FAILED_COLOR]
     names = [*STEP_COLORS, "failed"]
-    for state, parts in sorted(paths.items()):
-        plot.add(
-            f'<path class="s{colors[state]}" style="stroke-width:{num(thick)};fill:none" '
-            f'd="{"".join(parts)}"><title>{names[state]}</title></path>'
-        )
+    style = f"stroke-width:{num(thick)};fill:none"
+    drawn_paths = [
+        f'<path class="s{colors[state]}" style="{style}" d="{"".join(parts)}">'
+        f"<title>{names[state]}</title></path>"
+        for state, parts in sorted(paths.items())
+    ]
     plot.name((f"f{colors[state]}", names[state]) for state in sorted(paths))
     if now:
-        style = f"stroke-width:{num(thick)};fill:none;opacity:.55"
-        plot.add(f'<path class="s6" style="{style}" d="{now}"><title>under way</title></path>')
+        faint = f"{style};opacity:.55"
+        drawn_paths.append(
+            f'<path class="s6" style="{faint}" d="{now}"><title>under way</title></path>'
+        )
         plot.name([("f6", "under way")])
+    data = f'data-end="{float(end):.3f}" data-lanes="{html.escape(json.dumps(lanes))}"'
+    plot.inset("".join(drawn_paths), "lanes", data)
     more = f", of which {len(lanes)} are drawn" if len(table) > len(lanes) else ""
     busy = float(views.utilization(run)["share"].mean())
     note = f"{len(table)} workers{more}; on average {busy:.0%} of them were busy."
@@ -127,10 +136,10 @@ def _at_work(run: Run, plot: Plot, lanes: list[str]) -> str:
     return "".join(parts)
 
 
-def _states(done: pd.DataFrame, end: float) -> NDArray[np.int64]:
+def _states(done: pd.DataFrame, end: float, moments: int) -> NDArray[np.int64]:
     """Returns what a worker did in each of many moments: number of a step, failed or idle."""
-    states = np.full(_BINS, _IDLE, np.int64)
-    centers = (np.arange(_BINS) + 0.5) / _BINS * end
+    states = np.full(moments, _IDLE, np.int64)
+    centers = (np.arange(moments) + 0.5) / moments * end
     ordered = done.sort_values("started")
     starts = ordered["started"].to_numpy(np.float64)
     ends = ordered["ended"].to_numpy(np.float64)

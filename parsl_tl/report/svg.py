@@ -240,6 +240,21 @@ class Plot:
         """Adds SVG elements in places of the drawing."""
         self._parts.append(text)
 
+    def inset(self, content: str, css: str, data: str = "") -> None:
+        """Adds elements in a view box of their own, the size of the plot, that can be moved.
+
+        Args:
+            content: SVG elements, in places of the drawing.
+            css: the class of the view box.
+            data: further attributes of it.
+        """
+        box = " ".join(map(num, (self._left, _TOP, self._plot_width, self._plot_height)))
+        x, y, width, height = box.split()
+        self._parts.append(
+            f'<svg class="{css}" x="{x}" y="{y}" width="{width}" height="{height}" '
+            f'viewBox="{box}" preserveAspectRatio="none" {data}>{content}</svg>'
+        )
+
     def name(self, entries: Iterable[tuple[str, str]]) -> None:
         """Adds names of series to the legend.
 
@@ -255,6 +270,7 @@ class Plot:
     def _draw_across(self, label: str, time: bool, whole: bool) -> None:
         bottom, right = _TOP + self._plot_height, WIDTH - _RIGHT
         self._parts.append(f'<path class="axis" d="M{num(self._left)} {num(bottom)}H{right}"/>')
+        self._parts.append('<g class="across">')
         for number, value in enumerate(ticks(*self._x, 6, time=time, whole=whole)):
             x = float(self.at_x(value))
             self._parts.append(f'<path class="axis" d="M{num(x)} {num(bottom)}v4"/>')
@@ -262,6 +278,7 @@ class Plot:
             side = "end" if x > right - 12 else "mid"
             css = f"{side} odd" if number % 2 else side
             self._parts.append(_text(min(x, right + _RIGHT), bottom + 18, text, css))
+        self._parts.append("</g>")
         middle = self._left + self._plot_width / 2
         self._parts.append(_text(middle, bottom + 39, label, "mid soft"))
 

@@ -17,6 +17,7 @@ from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.node_cache import remove_node_folder
 from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import MEASURES, Admission, check_measures
+from parsl_tl.search.callbacks import SearchCallback, SearchCallbacks, SearchInfo
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_results import CampaignResults
@@ -50,9 +51,10 @@ from parsl_tl.training.inheritance import split_policy
 from parsl_tl.training.worker_start import worker_start
 
 if TYPE_CHECKING:
-    import pandas as pd
     import parsl
     from parsl.dataflow.dflow import DataFlowKernel
+
+    from parsl_tl.search.results_table import ResultsTable
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Campaign(ShownInNotebooks):
         kernel: DataFlowKernel | None = None,
         executors: str | Sequence[str] = "all",
         num_workers: int | None = None,
+        callbacks: Sequence[SearchCallback] = (),
         **settings: Any,
     ) -> None:
         """Starts a campaign in a new or empty folder.
@@ -105,6 +108,7 @@ class Campaign(ShownInNotebooks):
             kernel: a Parsl kernel to run on in place of a configuration; it stays loaded.
             executors: labels of the executors for evaluations; see ``ParslEvaluator``.
             num_workers: evaluations at a time; by default as many as these have workers.
+            callbacks: are told of evaluations as they end, such as those of ``parsl_tl.tracking``.
             **settings: further fields of ``CampaignSettings``, and ``inherit``: what becomes of
                 inherited layers, such as ``"thaw:2"`` (see ``parsl_tl.training.inheritance``).
 
@@ -127,7 +131,7 @@ class Campaign(ShownInNotebooks):
             problem_args=resolve_paths(values.problem, values.problem_args),
         )
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
-        self._set_up(folder, values, place)
+        self._set_up(folder, values, place, callbacks)
         check_training(values, self._problem)
         try:
             self._new_folder = NewFolder(folder)
@@ -152,6 +156,7 @@ class Campaign(ShownInNotebooks):
         kernel: DataFlowKernel | None = None,
         executors: str | Sequence[str] = "all",
         num_workers: int | None = None,
+        callbacks: Sequence[SearchCallback] = (),
         store: str | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -164,6 +169,7 @@ class Campaign(ShownInNotebooks):
             kernel: a Parsl kernel to run on in place of a configuration.
             executors: labels of the executors for evaluations.
             num_workers: evaluations at a time.
+            callbacks: are told of evaluations as they end.
             store: where the servers of the campaign's store are now, if they have moved: the same
                 ones, in the same order. Models are known by their ids wherever they are.
             expected: settings that must be the campaign's own; None values are passed over.
@@ -194,7 +200,7 @@ class Campaign(ShownInNotebooks):
             settings = replace(settings, store=check_relocation(settings.store, store))
         campaign = cls.__new__(cls)
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
-        campaign._set_up(folder, settings, place)
+        campaign._set_up(folder, settings, place, callbacks)
         return campaign
 
     def _set_up(
@@ -202,9 +208,11 @@ class Campaign(ShownInNotebooks):
         folder: Path,
         settings: CampaignSettings,
         place: CampaignKernel,
+        callbacks: Sequence[SearchCallback],
     ) -> None:
         self.folder = folder
         self.settings = settings
+        self._callbacks = list(callbacks)
         self._place = place
         # Both now, so that a wrong name is refused before anything is started.
         add_import_folders(settings.import_folders)
@@ -240,12 +248,12 @@ class Campaign(ShownInNotebooks):
         return self.settings.store_uri(self.folder)
 
     @property
-    def results(self) -> pd.DataFrame:
-        """Finished evaluations so far; see ``results_frame`` for the columns."""
+    def results(self) -> ResultsTable:
+        """Finished evaluations so far, for pandas, polars and Arrow; see ``results_frame``."""
         return self._results.frame()
 
     @property
-    def curves(self) -> pd.DataFrame:
+    def curves(self) -> ResultsTable:
         """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
         return self._results.curves()
 
@@ -261,7 +269,7 @@ class Campaign(ShownInNotebooks):
         evaluation_timeout: float | None = None,
         max_losses: int = 5,
         progress: SearchProgress | None = None,
-    ) -> pd.DataFrame:
+    ) -> ResultsTable:
         """Searches until ``max_evals`` evaluations are finished, earlier ones included.
 
         Args:
@@ -300,7 +308,9 @@ class Campaign(ShownInNotebooks):
                 self._new_folder.remove_unless_started()
             raise
 
-    def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
+    def _search(self, limits: SearchLimits, progress: SearchProgress) -> ResultsTable:
+        search = SearchInfo(self.folder, self.settings, self._space)
+        callbacks = SearchCallbacks(self._callbacks, search, progress.note)
         with (
             contextlib.closing(Journal(self.folder / "journal.jsonl")) as journal,
             campaign_log(self.folder / "campaign.log"),
@@ -311,9 +321,10 @@ class Campaign(ShownInNotebooks):
                 self._replace_settings(store_ids=found or self.settings.store_ids)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
                 prepare_to_be_watched(self.folder)
+                callbacks.begin(lambda: journal.finished)
                 with Retirement(self._storage, self.settings.keep_best) as retirement:
                     with_new_executors(
-                        lambda: self._run(journal, retirement, limits, progress),
+                        lambda: self._run(journal, retirement, limits, progress, callbacks),
                         journal,
                         progress,
                         possible=self._place.can_start_again,
@@ -321,6 +332,7 @@ class Campaign(ShownInNotebooks):
             finally:
                 remove_node_folder(self.settings.uid)
                 results = self._results.write()
+                callbacks.end()
         return results
 
     def _run(
@@ -329,6 +341,7 @@ class Campaign(ShownInNotebooks):
         retirement: Retirement,
         limits: SearchLimits,
         progress: SearchProgress,
+        callbacks: SearchCallbacks,
     ) -> None:
         figures = KeptFigures([name for name in self._minimize if name not in MEASURES])
         rows = journal.finished
@@ -360,7 +373,7 @@ class Campaign(ShownInNotebooks):
             logger.info("campaign in %s: %d evaluations to do", self.folder, remaining)
             if remaining <= 0 or kernel is None:
                 return
-            recorder = Recorder(journal, retirement, progress, self._results, figures)
+            recorder = Recorder(journal, retirement, progress, self._results, figures, callbacks)
             evaluate(
                 *(search, remaining, limits, recorder, self._place, kernel),
                 *(run_transfer_trainer, shared),

@@ -21,6 +21,7 @@ _COLUMNS: Final = {"parameters": "parameters_total", "bytes": "bytes_total", "la
 if TYPE_CHECKING:
     import pandas as pd
 
+    from parsl_tl.search.results_table import ResultsTable
     from parsl_tl.spaces import SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -41,11 +42,11 @@ class CampaignResults:
         self._folder = folder
         self._space = space
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> ResultsTable:
         """Returns the finished evaluations; see ``results_frame``."""
         return self._frame_of(self._rows())
 
-    def curves(self) -> pd.DataFrame:
+    def curves(self) -> ResultsTable:
         """Returns all metrics of every epoch; see ``curves_frame``."""
         return curves_frame(self._rows())
 
@@ -61,7 +62,7 @@ class CampaignResults:
             failures.note(row["metadata"])
         return ", ".join([*parts, str(failures)] if failures else parts)
 
-    def write(self) -> pd.DataFrame:
+    def write(self) -> ResultsTable:
         """Writes the tables, and returns ``frame``; files that cannot be written are no error."""
         rows = self._rows()
         results = self._frame_of(rows)
@@ -75,9 +76,10 @@ class CampaignResults:
         path = self._folder / "journal.jsonl"
         return read_journal(path) if path.exists() else []
 
-    def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
+    def _frame_of(self, rows: list[Row]) -> ResultsTable:
         frame = results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
-        return with_front(frame, self._minimize)
+        with_front(frame, self._minimize)
+        return frame
 
 
 def with_front(frame: pd.DataFrame, minimize: Sequence[str]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from parsl_tl.search.results_table import ResultsTable
     from parsl_tl.search.settings import CampaignSettings
 
 _SHOWN = ("job", "model_id", "objective", "layers_transferred", "layers_total", "architecture")
@@ -108,7 +109,7 @@ class ShownInNotebooks:
     settings: CampaignSettings
 
     @property
-    def results(self) -> pd.DataFrame:
+    def results(self) -> ResultsTable:
         """Finished evaluations so far."""
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.search.result_tables import ResultTables
 
 if TYPE_CHECKING:
+    from parsl_tl.search.callbacks import SearchCallbacks
     from parsl_tl.search.campaign_results import CampaignResults
     from parsl_tl.search.journal import Journal
     from parsl_tl.search.kept_figures import KeptFigures
@@ -27,6 +28,7 @@ class Recorder:
         progress: SearchProgress,
         results: CampaignResults,
         figures: KeptFigures,
+        callbacks: SearchCallbacks,
     ) -> None:
         """Notes nothing yet.
 
@@ -36,11 +38,13 @@ class Recorder:
             progress: the display.
             results: whose tables are rewritten now and then.
             figures: learn what ranks each model beside its objective.
+            callbacks: of the campaign, which are told of what has ended.
         """
         self._journal = journal
         self._retirement = retirement
         self._progress = progress
         self._figures = figures
+        self._callbacks = callbacks
         self._tables = ResultTables(results.write)
 
     def on_launch(self, job: Any) -> None:
@@ -63,6 +67,7 @@ class Recorder:
         self._figures.note(row)
         self._progress.finished(job.objective, job.metadata)
         self._tables.write_when_due()
+        self._callbacks.ended(row)
 
     def on_done_other(self, job: Any) -> None:
         """Part of DeepHyper's interface; only one process submits evaluations here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from parsl_tl.errors import ExecutorsLostError
+from parsl_tl.errors import ExecutorsLostError, InfrastructureError
 from parsl_tl.search.journal import Journal
 from parsl_tl.search.progress import SearchProgress
 
@@ -30,8 +30,11 @@ def with_new_executors(
         before = journal.num_finished
         try:
             return run()
-        except ExecutorsLostError as error:
-            if not possible or journal.num_finished == before:
+        except InfrastructureError as error:
+            is_lost = isinstance(error, ExecutorsLostError)
+            if not is_lost or not possible or journal.num_finished == before:
+                # Whoever looks at the folder later knows nothing but its log.
+                logger.error("the search ends, and is carried on by --resume: %s", error)
                 raise
             logger.warning("the executors are started anew: %s", error)
             progress.restarted()

@@ -262,7 +262,7 @@ class Study:
         baseline = self._row(case.name, BASELINE, seed)
         budget = math.inf if baseline is None else float(baseline["cpu_seconds"])
         campaign = self._campaign(case, policy, seed, kernel)
-        results = campaign.search(evals)
+        results: pd.DataFrame = campaign.search(evals)
         if baseline is not None:
             results = self._spend(campaign, results, budget, int(evals * self.settings.most_evals))
         key = {"case": case.name, "policy": policy, "seed": seed}

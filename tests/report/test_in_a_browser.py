@@ -1,5 +1,6 @@
 """The pages in a real browser, where there is one."""
 
+import json
 import re
 import threading
 
@@ -35,8 +36,77 @@ def test_the_report(run, tmp_path):
         assert head.get_attribute("aria-sort") == "descending"
         box = page.locator("[data-zoom] svg")
         before = box.get_attribute("viewBox")
-        page.get_by_role("button", name="Zoom in").click()
+        page.locator("[data-zoom]").get_by_role("button", name="Zoom in").click()
         assert float(box.get_attribute("viewBox").split()[2]) < float(before.split()[2])
+
+
+def test_the_timeline_is_zoomed_by_keys_and_pointer(run, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(report_page([run]))
+    with browser_page() as page:
+        page.goto(file.as_uri())
+        box = page.locator("[data-time]")
+        lanes, told = box.locator("svg.lanes"), box.locator("p")
+
+        def seen():
+            left, _, width, _ = map(float, lanes.get_attribute("viewBox").split())
+            return left, width
+
+        def ticks():
+            return box.locator(".across text").all_text_contents()
+
+        (left, width), whole = seen(), ticks()
+        assert told.inner_text() == ""
+        box.focus()
+        for _ in range(9):
+            page.keyboard.press("+")
+        assert seen()[1] < width / 10
+        assert ticks() != whole
+        # Close up, the evaluations in sight are there one by one, and say what they were.
+        spans = box.locator(".span")
+        assert f"{spans.count()} evaluations" in told.inner_text()
+        assert 0 < spans.count() < len(run.frame) / 3
+        job = int(spans.first.locator("title").text_content().partition(":")[0].removeprefix("#"))
+        row = run.frame[run.frame["job"] == job].iloc[0]
+        assert row["lane"] == lanes_of(lanes)[lane_at(spans.first, lanes)]
+        before = seen()[0]
+        page.keyboard.press("ArrowRight")
+        assert seen()[0] > before
+        place = box.locator("svg.plot").bounding_box()
+        x, y = place["x"] + place["width"] * 0.6, place["y"] + place["height"] * 0.3
+        before = seen()[0]
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 100, y)
+        page.mouse.up()
+        assert seen()[0] < before  # what was to the left comes into sight
+        before = seen()[1]
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, 300)
+        page.keyboard.up("Control")
+        page.wait_for_function(
+            "w => +document.querySelector('svg.lanes').getAttribute('viewBox').split(' ')[2] > w",
+            arg=before,
+        )
+        page.keyboard.press("0")
+        assert seen() == (left, width)
+        assert ticks() == whole
+        lineage = page.locator("[data-zoom]")
+        before = lineage.locator("svg").get_attribute("viewBox")
+        lineage.focus()
+        page.keyboard.press("+")
+        assert lineage.locator("svg").get_attribute("viewBox") != before
+
+
+def lanes_of(lanes):
+    return json.loads(lanes.get_attribute("data-lanes"))
+
+
+def lane_at(span, lanes):
+    """Returns in which row an evaluation is drawn."""
+    _, top, _, height = map(float, lanes.get_attribute("viewBox").split())
+    middle = float(span.get_attribute("y")) + float(span.get_attribute("height")) / 2
+    return int((middle - top) / height * len(lanes_of(lanes)))
 
 
 def test_the_live_page(folder, tmp_path):

@@ -13,7 +13,7 @@ from long_run import START_NS
 
 from parsl_tl.cli.status import status_tables
 from parsl_tl.errors import CampaignError
-from parsl_tl.report import views
+from parsl_tl.report import incidents, views
 from parsl_tl.report.lineage import lineage
 from parsl_tl.report.run import RunReader, read_run
 from parsl_tl.report.search_clock import SearchClock
@@ -231,3 +231,31 @@ def test_the_status_tells_nodes_and_reasons(run):
     assert tables["failed"]["times"].sum() == run.frame["objective"].isna().sum()
     assert tables["failed"]["message"].str.len().gt(0).all()
     assert len(tables["under way"]) == len(run.running)
+
+
+def test_incidents_are_what_the_log_says_beside_evaluations(tmp_path):
+    log = """\
+2026-11-29 10:00:00,000 INFO parsl_tl.search.recorder: evaluation 0: 0.5
+2026-11-29 10:00:01,000 WARNING parsl_tl.federation.infrastructure: evaluation 1 was lost on \
+executor gpus and is asked again: WorkerLost: worker 3 of node 17
+2026-11-29 10:00:02,000 WARNING parsl_tl.search.evaluator: evaluation 2 failed: NaNLoss: nan
+a line of that failure
+2026-11-29 10:00:03,000 WARNING parsl_tl.federation.infrastructure: evaluation 4 was lost on \
+executor gpus and is asked again: WorkerLost: worker 1 of node 18
+2026-11-29 10:00:04,000 ERROR parsl_tl.search.restarts: the search ends: no block
+starts: <exit code 7>
+"""
+    (tmp_path / "campaign.log").write_text(log)
+    here = SimpleNamespace(folder=tmp_path)
+    table = incidents.incident_table(here)
+    assert table[["what", "times"]].to_numpy().tolist() == [
+        ["the search ends", 1],
+        ["WorkerLost on executor gpus", 2],
+    ]
+    assert table["message"].tolist()[0] == "the search ends: no block"
+    shown = incidents.incident_list(here)
+    assert "starts: &lt;exit code 7&gt;" in shown
+    assert "2 times: evaluation 4 was lost" in shown
+    assert "NaNLoss" not in shown
+    assert "a line of that failure" not in shown
+    assert incidents.incident_list(SimpleNamespace(folder=tmp_path / "nowhere")) == ""

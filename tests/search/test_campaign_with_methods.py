@@ -99,7 +99,7 @@ def test_the_command(tmp_path, capsys):
     assert main([*command, "--max-evals", "3", "--workers", "1", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "Best five" in shown
-    assert "store export" not in shown
+    assert "parsl-tl export" not in shown
     assert len(list(models.glob("*.safetensors"))) == 3
     settings = json.loads((out / "config.json").read_text())
     assert settings["transfer_args"] == {"folder": str(models)}

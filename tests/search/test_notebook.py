@@ -63,3 +63,19 @@ def test_graphs_stores_and_matches(tmp_path):
         assert "bytes live" in store._repr_html_()
     assert "<table" not in store._repr_html_()  # closed
     assert str(tmp_path) in store._repr_html_()
+
+
+def test_results_for_polars_and_arrow(campaign):
+    frame = campaign.results
+    table = frame.to_arrow()
+    assert table.column_names == list(frame.columns)
+    assert table["objective"].null_count == frame["objective"].isna().sum() > 0
+    assert table["arch_seq"].to_pylist() == frame["arch_seq"].tolist()
+    assert table["choice_layer_1"].to_pylist() == frame["choice_layer_1"].tolist()
+    best = frame.sort_values("objective", ascending=False).head(3)
+    assert best.to_arrow()["job"].to_pylist() == best["job"].tolist()
+    assert campaign.curves.to_arrow().num_rows == len(campaign.curves)
+    polars = pytest.importorskip("polars")
+    told = frame.to_polars()
+    assert told.filter(polars.col("objective").is_null()).height == table["objective"].null_count
+    assert told["model_id"].to_list() == frame["model_id"].tolist()
