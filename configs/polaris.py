@@ -28,6 +28,7 @@ MACHINE = Machine(
         )
     },
     interfaces=("hsn0", "bond0"),  # on compute and on login nodes
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
     setup=("module use /soft/modulefiles", "module load conda"),
     # Sockets of single-node jobs had paths that were too long elsewhere.
     environment={"TMPDIR": "/tmp"},

@@ -8,7 +8,7 @@ search would wait for its evaluations for ever, or its processes would stay. Her
 if it had been killed; that costs no evaluation.
 
 It also starts workers in a way of its own where it is told what they will need; see
-``worker_start``.
+``worker_start``. Where it is told so, it has a server of a store beside it; see ``node_store``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ import psutil
 import zmq
 
 from parsl_tl.gpu_pinning import note_gpus_of_the_job
+from parsl_tl.node_store import OPTION as NODE_STORE
+from parsl_tl.node_store import NodeStore
 from parsl_tl.worker_start import (
     OPTION,
     TEMPLATE_VARIABLE,
@@ -47,9 +49,11 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _LONGEST_SILENCE = 60.0
 _WORKER_NAME = "HTEX-Worker-"
 _ACCELERATORS = "--available-accelerators"
+_ADDRESSES = "-a"
 _THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
 _template: psutil.Process | None = None
+_node_store: NodeStore | None = None
 
 
 def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
@@ -115,6 +119,8 @@ def _watch(parent: int | None) -> None:
     started: set[str] = set()
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if _node_store is not None:
+            _node_store.look()
         if parent is not None and os.getppid() != parent:
             _end("the shell of its block has ended")
         if _template is not None and not _is_alive(_template):
@@ -194,11 +200,11 @@ def _has_accelerators(argv: list[str]) -> bool:
     return bool(after) and not after[0].startswith("--")
 
 
-def _take_option(argv: list[str]) -> str | None:
-    """Removes the option that Parsl's pool does not have; returns its value."""
-    if OPTION not in argv:
+def _take_option(argv: list[str], option: str) -> str | None:
+    """Removes an option that Parsl's pool does not have; returns its value."""
+    if option not in argv:
         return None
-    place = argv.index(OPTION)
+    place = argv.index(option)
     _, value = argv[place : place + 2]
     del argv[place : place + 2]
     return value
@@ -206,7 +212,11 @@ def _take_option(argv: list[str]) -> str | None:
 
 def _end(why: str) -> None:
     print(f"this pool of workers ends: {why}", file=sys.stderr, flush=True)
+    # The store's server sees that this process has ended, and closes its store.
+    spared = _node_store.pids() if _node_store is not None else set()
     for child in psutil.Process().children(recursive=True):
+        if child.pid in spared:
+            continue
         try:
             child.kill()
         except psutil.NoSuchProcess:
@@ -217,9 +227,11 @@ def _end(why: str) -> None:
 def main() -> None:
     """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``.
 
-    ``--worker-start FILE`` tells what its workers will need.
+    ``--worker-start FILE`` tells what its workers will need, ``--node-store PLAN`` that there is a
+    server of a store beside it.
     """
-    path = _take_option(sys.argv)
+    global _node_store
+    path, plan = _take_option(sys.argv, OPTION), _take_option(sys.argv, NODE_STORE)
     if path is not None:
         _start_workers_with(path)
     shell = os.environ.get(SHELL_VARIABLE)
@@ -227,8 +239,14 @@ def main() -> None:
     threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
     _limit_waits()
     note_gpus_of_the_job()
-    # Its workers start by the name of the main module, and import from it.
-    runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
+    if plan is not None:
+        _node_store = NodeStore(plan, sys.argv[sys.argv.index(_ADDRESSES) + 1])
+    try:
+        # Its workers start by the name of the main module, and import from it.
+        runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
+    finally:
+        if _node_store is not None:
+            _node_store.end()
 
 
 if __name__ == "__main__":
