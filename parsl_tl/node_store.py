@@ -8,6 +8,7 @@ that stays.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def with_node_store(command: str, plan: Path) -> str:
         command: as Parsl's executors have it.
         plan: file of the plan.
     """
+    command = re.sub(rf"{OPTION} ('[^']*'|\S+) ", "", command)  # of an earlier cluster
     program, _, rest = command.partition(" ")
     return f"{program} {OPTION} {shlex.quote(str(plan))} {rest}"
 

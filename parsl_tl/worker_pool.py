@@ -8,7 +8,8 @@ search would wait for its evaluations for ever, or its processes would stay. Her
 if it had been killed; that costs no evaluation.
 
 It also starts workers in a way of its own where it is told what they will need; see
-``worker_start``. Where it is told so, it has a server of a store beside it; see ``node_store``.
+``worker_start``. Where it is told so, it has a server of a store beside it, and begins nothing that
+its block has no time for; see ``node_store`` and ``block_end``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from typing import Any
 import psutil
 import zmq
 
+from parsl_tl.block_end import OPTION as BLOCK_SECONDS
+from parsl_tl.block_end import BlockEnd, with_block_seconds
 from parsl_tl.gpu_pinning import note_gpus_of_the_job
 from parsl_tl.node_store import OPTION as NODE_STORE
 from parsl_tl.node_store import NodeStore
@@ -50,6 +53,7 @@ _LONGEST_SILENCE = 60.0
 _WORKER_NAME = "HTEX-Worker-"
 _ACCELERATORS = "--available-accelerators"
 _ADDRESSES = "-a"
+_LOGS = "--logdir="
 _THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
 _template: psutil.Process | None = None
@@ -70,6 +74,8 @@ def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
         command = command.replace(_PARSL_COMMAND, COMMAND, 1)
     if command.split()[0] == COMMAND and worker_start is not None and OPTION not in command:
         command = with_worker_start(command, worker_start)
+    if command.split()[0] == COMMAND:
+        command = with_block_seconds(command, getattr(executor, "provider", None))
     executor.launch_cmd = command
 
 
@@ -113,7 +119,7 @@ class PoolPulse:
         return results_pass and not (has_idle_workers and pool.pending_task_queue.qsize())
 
 
-def _watch(parent: int | None) -> None:
+def _watch(parent: int | None, block_end: BlockEnd | None) -> None:
     """Ends this process when the pool that it runs cannot work, or has lost its block's shell."""
     pulse = None
     started: set[str] = set()
@@ -137,6 +143,8 @@ def _watch(parent: int | None) -> None:
             _end(f"its thread {min(started - threads)} has ended")
         if not is_ending and pulse.error is not None:
             _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
+        if block_end is not None and not is_ending:
+            block_end.look(pool)
         if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
             _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
 
@@ -210,6 +218,14 @@ def _take_option(argv: list[str], option: str) -> str | None:
     return value
 
 
+def _block_end(seconds: str | None) -> BlockEnd | None:
+    folder = next((each for each in sys.argv if each.startswith(_LOGS)), None)
+    if seconds is None or folder is None:
+        return None
+    began = psutil.Process().create_time()
+    return BlockEnd(float(seconds), Path(folder.removeprefix(_LOGS)), began)
+
+
 def _end(why: str) -> None:
     print(f"this pool of workers ends: {why}", file=sys.stderr, flush=True)
     # The store's server sees that this process has ended, and closes its store.
@@ -228,15 +244,18 @@ def main() -> None:
     """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``.
 
     ``--worker-start FILE`` tells what its workers will need, ``--node-store PLAN`` that there is a
-    server of a store beside it.
+    server of a store beside it, ``--block-seconds N`` how long its block runs.
     """
     global _node_store
     path, plan = _take_option(sys.argv, OPTION), _take_option(sys.argv, NODE_STORE)
+    block_end = _block_end(_take_option(sys.argv, BLOCK_SECONDS))
     if path is not None:
         _start_workers_with(path)
     shell = os.environ.get(SHELL_VARIABLE)
     parent = os.getppid() if shell == str(os.getppid()) else None
-    threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(parent, block_end), name="pool-watch", daemon=True
+    ).start()
     _limit_waits()
     note_gpus_of_the_job()
     if plan is not None:

@@ -35,7 +35,7 @@ LAYERS = (
     {"sites"},
     {"block_watch", "block_launcher"},
     {"block_errors", "worker_pool", "worker_template"},
-    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start", "node_store"},
+    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start", "node_store", "block_end"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     {"gpu_pinning"},
     # The ground.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from parsl_tl.cluster.place import Place
 from parsl_tl.cluster.plan import TCP, ClusterPlan
-from parsl_tl.errors import InfrastructureError
+from parsl_tl.errors import InfrastructureError, InvalidValueError
 from parsl_tl.parent_death import ending_with
 from parsl_tl.store.connection import Connection
 
@@ -43,7 +43,7 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._failed = 0
         self._began = 0.0
-        self._address: str | None = None  # where it was found last
+        self._address = _former(place, host)  # where clients found it last
 
     @property
     def is_running(self) -> bool:
@@ -118,6 +118,15 @@ class ServerProcess:
 
     def _last_lines(self) -> str:
         return "\n".join(self._place.log.read_text(errors="replace").splitlines()[-5:])
+
+
+def _former(place: Place, host: str) -> str | None:
+    """Returns where the server of a holder that was killed listened, if that was on this node."""
+    try:
+        address = Connection.parse(place.address_file.read_text().strip()).address
+    except (OSError, InvalidValueError):
+        return None
+    return address if f"//{host}:" in address or f"//[{host}]:" in address else None
 
 
 def _address(scheme: str, host: str) -> str:

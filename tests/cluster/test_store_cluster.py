@@ -1,0 +1,102 @@
+"""A store beside the workers of somebody's own Parsl script: real pools, servers and deaths."""
+
+import os
+import signal
+import time
+
+import node_pools
+import parsl
+import psutil
+import pytest
+
+from parsl_tl import open_store
+from parsl_tl.cluster import StoreCluster
+from parsl_tl.errors import StoreUnreachableError
+
+pytestmark = pytest.mark.slow
+
+
+def put(uri, model_id):
+    """Stores a model from a worker; gives the worker's block."""
+    import os
+
+    import numpy as np
+
+    from parsl_tl.spaces import get_space
+    from parsl_tl.transfer.connections import connect
+
+    graph = get_space("feed-forward", num_layers=1, units=(2, 4, 1)).build([1], (3,), (2,))
+    weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
+    connect(uri).put(model_id, graph, weights, quality=0.5)
+    return os.environ["PARSL_WORKER_BLOCK_ID"]
+
+
+def processes(*words):
+    """Returns the processes of this test whose command line has the words."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if all(any(word in part for part in process.info["cmdline"] or ()) for word in words)
+    ]
+
+
+def wait_until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def contents(uri):
+    with open_store(uri, read_only=True) as store:
+        assert store.verify().ok
+        ids = sorted(store.models()["model_id"].to_pylist())
+        for model_id in ids:
+            for arrays in store.read(model_id).values():
+                assert (arrays[0] == model_id).all()
+        return ids, store.identities
+
+
+def test_servers_come_back_and_leave_what_they_had(tmp_path):
+    folder, disk = tmp_path / "shared", tmp_path / "disk"
+    # Blocks that are asked for by the cluster alone: the configuration starts one.
+    config = node_pools.config(str(tmp_path / "parsl"))
+    cluster = StoreCluster(config, folder, 2, data=disk)
+    app = parsl.python_app(put)
+    with parsl.load(config), cluster:
+        uri = cluster.wait(300)
+        assert {app(uri, number).result(timeout=120) for number in range(4)} <= {"0", "1"}
+        addresses = [place.address_file.read_text() for place in cluster.places]
+        assert "//127.0.0.1:" in addresses[0]
+
+        (server,) = processes("serve", str(disk), f"{os.sep}1")
+        server.send_signal(signal.SIGKILL)
+        # The client asks again until it is there, where it was.
+        assert all(app(uri, number).result(timeout=120) for number in (4, 5))
+        assert cluster.places[1].address_file.read_text() == addresses[1]
+
+        # Its keeper, and all of a block: workers, pool and launcher.
+        (keeper,) = processes("parsl_tl.cluster.node", folder.name)[:1]
+        keeper.send_signal(signal.SIGKILL)
+        (pool,) = processes("parsl-tl-worker-pool", "--block_id=1")
+        old = cluster.places[0].holder(), cluster.places[1].holder()
+        os.killpg(os.getpgid(pool.pid), signal.SIGKILL)
+        wait_until(lambda: all(p.holder() not in old for p in cluster.places))
+        cluster.wait(120)
+        assert all(app(uri, number).result(timeout=120) for number in (6, 7))
+        found = contents(uri)
+        assert found[0] == list(range(8))
+    assert not processes("serve", str(disk))
+    assert not list(disk.glob("*/*"))  # nothing is left on the nodes
+    assert contents(uri) == found
+    with pytest.raises(StoreUnreachableError, match="not up"):
+        open_store(uri)
+    parsl.clear()
+
+    # Another run goes on with them, and with the number of servers that the store has.
+    config = node_pools.config(str(tmp_path / "parsl"))
+    cluster = StoreCluster(config, folder, data=disk)
+    with parsl.load(config), cluster:
+        assert contents(cluster.wait(300)) == found
+    parsl.clear()
