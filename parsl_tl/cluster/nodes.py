@@ -93,8 +93,8 @@ def choose_transport(
     """
     from parsl.providers import LocalProvider
 
-    machines = {getattr(one, "machine", None) for one in executors}
-    machine = machines.pop() if len(machines) == 1 else None
+    machines = [getattr(one, "machine", None) for one in executors]
+    machine = machines[0] if all(one == machines[0] for one in machines) else None
     inside = all(isinstance(one.provider, LocalProvider) for one in executors)
     fabric = machine.fabric if machine is not None and inside and has_thallium() else None
     interfaces = machine.interfaces if machine is not None and inside else ()

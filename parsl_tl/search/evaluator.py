@@ -192,6 +192,7 @@ class ParslEvaluator(GatheringEvaluator):
 
     async def _evaluate(self, job: Job) -> Any:
         if self._is_over() or not await self._time.has_enough(self._time_left()):
+            self._timeout = 0.0  # nothing runs, and nothing will
             job.status = JobStatus.CANCELLED
             return _cancelled_output()
         limits = {}
@@ -221,8 +222,7 @@ class ParslEvaluator(GatheringEvaluator):
             return failure(type(error).__name__, text_of(error))
         finally:
             running.cancel()  # if it is not done
-            if self._time.ended():
-                self._timeout = 0.0  # nothing runs, and nothing will
+            self._time.ended()
         try:
             seconds, output = unpack(packed)
             self._time.note(seconds)

@@ -30,13 +30,14 @@ class TimeForMore:
         """Notes that an evaluation was sent to run."""
         self._running += 1
 
-    def ended(self) -> bool:
-        """Notes that one has come back; returns whether nothing but what is held back is left."""
+    def ended(self) -> None:
+        """Notes that one has come back, or was given up."""
         self._running -= 1
-        is_last = self._running == 0 and bool(self._held)
-        if is_last:
-            self._let_go()
-        return is_last
+        if self._running == 0:
+            held, self._held = self._held, []
+            for one in held:
+                if not one.done():
+                    one.set_result(None)
 
     async def has_enough(self, seconds: float | None) -> bool:
         """Returns whether one more evaluation is likely to end in time; if not, when it is over.
@@ -51,9 +52,3 @@ class TimeForMore:
             self._held.append(over)
             await asyncio.wait({over}, timeout=seconds)
         return False
-
-    def _let_go(self) -> None:
-        held, self._held = self._held, []
-        for one in held:
-            if not one.done():
-                one.set_result(None)

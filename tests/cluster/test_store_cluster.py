@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
 
 import node_pools
 import parsl
-import psutil
 import pytest
+from cluster_runs import processes, wait_until
 
-from parsl_tl import open_store
+from parsl_tl import load_config, open_store
 from parsl_tl.cluster import StoreCluster
 from parsl_tl.errors import StoreUnreachableError
 
@@ -31,23 +30,6 @@ def put(uri, model_id):
     return os.environ["PARSL_WORKER_BLOCK_ID"]
 
 
-def processes(*words):
-    """Returns the processes of this test whose command line has the words."""
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if all(any(word in part for part in process.info["cmdline"] or ()) for word in words)
-    ]
-
-
-def wait_until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
-
-
 def contents(uri):
     with open_store(uri, read_only=True) as store:
         assert store.verify().ok
@@ -61,7 +43,7 @@ def contents(uri):
 def test_servers_come_back_and_leave_what_they_had(tmp_path):
     folder, disk = tmp_path / "shared", tmp_path / "disk"
     # Blocks that are asked for by the cluster alone: the configuration starts one.
-    config = node_pools.config(str(tmp_path / "parsl"))
+    config = load_config(node_pools.__file__, run_dir=str(tmp_path / "parsl"))
     cluster = StoreCluster(config, folder, 2, data=disk)
     app = parsl.python_app(put)
     with parsl.load(config), cluster:
@@ -70,14 +52,14 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
         addresses = [place.address_file.read_text() for place in cluster.places]
         assert "//127.0.0.1:" in addresses[0]
 
-        (server,) = processes("serve", str(disk), f"{os.sep}1")
+        (server,) = processes("store serve", str(disk), "/1 ")
         server.send_signal(signal.SIGKILL)
         # The client asks again until it is there, where it was.
         assert all(app(uri, number).result(timeout=120) for number in (4, 5))
         assert cluster.places[1].address_file.read_text() == addresses[1]
 
         # Its keeper, and all of a block: workers, pool and launcher.
-        (keeper,) = processes("parsl_tl.cluster.node", folder.name)[:1]
+        keeper = processes("parsl_tl.cluster.node", str(folder))[0]
         keeper.send_signal(signal.SIGKILL)
         (pool,) = processes("parsl-tl-worker-pool", "--block_id=1")
         old = cluster.places[0].holder(), cluster.places[1].holder()
@@ -87,7 +69,7 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
         assert all(app(uri, number).result(timeout=120) for number in (6, 7))
         found = contents(uri)
         assert found[0] == list(range(8))
-    assert not processes("serve", str(disk))
+    assert not processes("store serve", str(disk))
     assert not list(disk.glob("*/*"))  # nothing is left on the nodes
     assert contents(uri) == found
     with pytest.raises(StoreUnreachableError, match="not up"):
@@ -95,7 +77,7 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
     parsl.clear()
 
     # Another run goes on with them, and with the number of servers that the store has.
-    config = node_pools.config(str(tmp_path / "parsl"))
+    config = load_config(node_pools.__file__, run_dir=str(tmp_path / "parsl"))
     cluster = StoreCluster(config, folder, data=disk)
     with parsl.load(config), cluster:
         assert contents(cluster.wait(300)) == found
