@@ -30,6 +30,9 @@ OPTION: Final = "--block-seconds"
 _RESERVE_SHARE, _LONGEST_RESERVE = 0.03, 60.0
 _REMEMBERED = 32
 _SPREAD = 2.0  # standard deviations above the mean: most tasks take less
+# A block that has less time than tasks take begins some all the same: it may be the tasks that are
+# too long, and then they are to be told so.
+_FIRST_SECONDS = 2.0
 _FILE = "task_seconds"  # in the folder of the executor's logs, one line a task
 
 
@@ -74,7 +77,6 @@ class BlockEnd:
 
     def __init__(self, seconds: float, folder: Path, began: float) -> None:
         told = os.environ.get("SLURM_JOB_END_TIME", "")
-        self._seconds = seconds
         self._end = float(told) if told.isdigit() else began + seconds
         self._reserve = min(_RESERVE_SHARE * seconds, _LONGEST_RESERVE)
         self._file = folder / _FILE
@@ -82,6 +84,7 @@ class BlockEnd:
         self._read_to = 0
         self._running: dict[int, tuple[object, float]] = {}  # task and beginning, by worker
         self._own_drain_time: float | None = None
+        self._first = 0.0
         self._has_given_back = False
 
     def look(self, pool: Any) -> None:
@@ -124,20 +127,24 @@ class BlockEnd:
         """Has the pool drain at a time, or earlier if its user said so."""
         if self._own_drain_time is None:
             self._own_drain_time = float(pool.drain_time)
+            self._first = time.time() + _FIRST_SECONDS
         elif pool.drain_time == math.inf:  # it drains: what is over, Parsl forgets
             return
-        pool.drain_time = min(self._own_drain_time, drain_time)
+        pool.drain_time = min(self._own_drain_time, max(drain_time, self._first))
 
     def _give_back(self, pool: Any, tasks: dict[int, object], now: float) -> None:
-        """Answers for the tasks at work, as Parsl does for those of a worker that died."""
+        """Answers for the tasks at work, as Parsl does for those of a worker that died.
+
+        One that ends all the same in the seconds that are left answers for the second time, which
+        Parsl passes over.
+        """
         from parsl.app.errors import RemoteExceptionWrapper
         from parsl.serialize import serialize
 
         for worker, task in tasks.items():
-            pool._tasks_in_progress.pop(worker, None)
             _, begun = self._running[worker]
             try:
-                raise BlockEndedError(now - begun, self._seconds)
+                raise BlockEndedError(now - begun, now - self._first + _FIRST_SECONDS)
             except BlockEndedError:
                 packed = serialize(RemoteExceptionWrapper(*sys.exc_info()))
             pool.pending_result_queue.put(

@@ -104,7 +104,7 @@ class BlockEndedError(InfrastructureError):
 
     Attributes:
         seconds: that the task had.
-        block_seconds: that the block had.
+        block_seconds: that the block had for tasks, from when its workers were there.
     """
 
     def __init__(self, seconds: float, block_seconds: float) -> None:

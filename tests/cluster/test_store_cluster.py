@@ -15,19 +15,24 @@ from parsl_tl.errors import StoreUnreachableError
 pytestmark = pytest.mark.slow
 
 
-def put(uri, model_id):
-    """Stores a model from a worker; gives the worker's block."""
-    import os
+def put_app():
+    """Makes an app whose function travels as it is: workers do not have this module."""
 
-    import numpy as np
+    def put(uri, model_id):
+        """Stores a model; gives the worker's block."""
+        import os
 
-    from parsl_tl.spaces import get_space
-    from parsl_tl.transfer.connections import connect
+        import numpy as np
 
-    graph = get_space("feed-forward", num_layers=1, units=(2, 4, 1)).build([1], (3,), (2,))
-    weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
-    connect(uri).put(model_id, graph, weights, quality=0.5)
-    return os.environ["PARSL_WORKER_BLOCK_ID"]
+        from parsl_tl.spaces import get_space
+        from parsl_tl.transfer.connections import connect
+
+        graph = get_space("feed-forward", num_layers=1, units=(2, 4, 1)).build([1], (3,), (2,))
+        weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
+        connect(uri).put(model_id, graph, weights, quality=0.5)
+        return os.environ["PARSL_WORKER_BLOCK_ID"]
+
+    return parsl.python_app(put)
 
 
 def contents(uri):
@@ -45,7 +50,7 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
     # Blocks that are asked for by the cluster alone: the configuration starts one.
     config = load_config(node_pools.__file__, run_dir=str(tmp_path / "parsl"))
     cluster = StoreCluster(config, folder, 2, data=disk)
-    app = parsl.python_app(put)
+    app = put_app()
     with parsl.load(config), cluster:
         uri = cluster.wait(300)
         assert {app(uri, number).result(timeout=120) for number in range(4)} <= {"0", "1"}

@@ -1,6 +1,6 @@
 """Blocks and searches whose time ends: nothing is lost, and next to nothing is begun in vain."""
 
-import itertools
+import pickle
 import time
 
 import pytest
@@ -8,6 +8,8 @@ import slow_table
 import timed_blocks
 
 from parsl_tl import Campaign, load_config
+from parsl_tl.errors import BlockEndedError, EvaluationFailedError
+from parsl_tl.federation.infrastructure import InfrastructureFaults
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +36,7 @@ def lines(folder, name):
 
 @pytest.mark.parametrize(
     ("block", "shortest", "longest", "count"),
-    [(20, 2, 6, 14), pytest.param(60, 5, 20, 24, marks=pytest.mark.full)],
+    [(30, 2, 6, 20), pytest.param(60, 5, 20, 24, marks=pytest.mark.full)],
 )
 def test_blocks_end_and_nothing_is_lost(tmp_path, block, shortest, longest, count):
     search = campaign(tmp_path, config(tmp_path, block), seconds=shortest, longest=longest)
@@ -44,8 +46,7 @@ def test_blocks_end_and_nothing_is_lost(tmp_path, block, shortest, longest, coun
     begun, ended = lines(tmp_path, "begun"), lines(tmp_path, "evaluated")
     blocks = {line[0] for line in ended}
     assert len(blocks) > 1
-    # A block that knows nothing yet may begin what it cannot end.
-    assert len(begun) - len(ended) <= 2
+    assert len(begun) >= len(ended) >= count
     seconds = time.time() - float(begun[0][0])
     worked = float(frame["seconds_total"].sum())
     print(
@@ -54,18 +55,29 @@ def test_blocks_end_and_nothing_is_lost(tmp_path, block, shortest, longest, coun
     )
 
 
-def test_what_is_cut_off_is_done_again_and_what_never_fits_is_told(tmp_path):
-    """Evaluations of 1 to 12 seconds in blocks of 8: most of them fit into one."""
-    frame = campaign(tmp_path, config(tmp_path, 8), seconds=1, longest=12).search(6)
-    assert len(frame) == 6
-    takes = [float(seconds) for _, seconds in lines(tmp_path, "begun")]
-    assert sum(seconds > 8 for seconds in takes) >= 2
+@pytest.mark.full
+def test_what_never_fits_into_a_block_is_told(tmp_path):
+    frame = campaign(tmp_path, config(tmp_path, 20), seconds=1, longest=60).search(4)
+    assert len(frame) == 4
+    takes = {float(seconds) for _, seconds in lines(tmp_path, "begun")}
+    assert any(seconds > 20 for seconds in takes)
     failed = frame[frame["failure"].notna()]
+    assert len(failed) >= sum(seconds > 20 for seconds in takes)
     assert set(failed["failure"]) == {"BlockEnded"}
     assert failed["error"].str.contains("give blocks a longer walltime").all()
-    assert frame["seconds_total"].dropna().max() < 8
-    again = [sum(1 for _ in group) for _, group in itertools.groupby(sorted(takes))]
-    assert max(again) <= 2 + 1  # twice for what never fits, and once for a short rest of a block
+    assert frame["seconds_total"].dropna().max() < 20
+
+
+def test_only_what_had_most_of_a_block_twice_counts_as_failed():
+    faults = InfrastructureFaults(max_losses=1)
+    for _ in range(5):  # no loss, and not the last of its tries
+        assert faults.lost("short", "site", BlockEndedError(3.0, 60.0)) == 0
+    assert faults.lost("long", "site", BlockEndedError(58.0, 60.0)) == 0
+    faults.ended("another")
+    with pytest.raises(EvaluationFailedError, match="58 of its block's 60 seconds") as failed:
+        faults.lost("long", "site", BlockEndedError(58.0, 60.0))
+    assert failed.value.reason == "BlockEnded"
+    assert pickle.loads(pickle.dumps(BlockEndedError(1.0, 2.0))).block_seconds == 2.0
 
 
 def test_a_search_that_ends_begins_nothing_in_vain(tmp_path):

@@ -16,25 +16,25 @@ def store(job, **settings):
     import numpy as np
 
     from parsl_tl.architecture.parameter_count import parameter_count
-    from parsl_tl.spaces import get_space
+    from parsl_tl.training.job import EvaluationJob
     from parsl_tl.training.report import TrainingReport
     from parsl_tl.transfer.connections import connect
 
-    space = get_space(settings["space"], **settings["space_args"])
-    graph = space.build(job["arch_seq"], (64,), (10,))
+    evaluation = EvaluationJob.read(job, settings)
+    graph = evaluation.graph()
     models = connect(settings["store"])
-    donor = models.find_donor(graph) if job.get("parent") is not None else None
+    donor = models.find_donor(graph) if evaluation.parent is not None else None
     shared = set(donor.layer_names) if donor is not None else set()
     if donor is not None:
         models.read(donor.model_id, donor.layer_names)
     sizes = dict(zip(graph.layer_names, map(parameter_count, graph.layers), strict=True))
     own = {n: [np.ones(size, "f4")] for n, size in sizes.items() if size and n not in shared}
     source = None if donor is None else donor.model_id
-    models.put(
-        job["model_id"], graph, own, quality=float(job["job"]), parent=job["parent"], donor=source
-    )
+    ids = {"model_id": evaluation.model_id, "parent": evaluation.parent}
+    quality = float(job["job"])
+    models.put(graph=graph, weights=own, quality=quality, donor=source, **ids)
     time.sleep(0.3)
-    report = TrainingReport(objective=float(job["job"]), model_id=job["model_id"])
+    report = TrainingReport(objective=quality, **ids)
     report.layers_transferred = len(shared)
     return report.output()
 
