@@ -21,6 +21,8 @@ import psutil
 from parsl_tl.parent_death import ending_with
 
 OPTION: Final = "--node-store"
+CANNOT_SERVE: Final = 3
+"""Exit code of the process where a server does not start on its node."""
 _PROGRAM = "parsl_tl.cluster.node"
 
 
@@ -59,10 +61,10 @@ class NodeStore:
         return {self._process.pid, *(child.pid for child in below)}
 
     def look(self) -> None:
-        """Starts it anew if it was killed; one that has ended by itself stays so."""
+        """Starts it anew if it was killed, or failed; one that cannot work here stays ended."""
         with self._turn:
             code = self._process.poll()
-            if code is not None and code < 0 and not self._is_ending:
+            if code not in (None, 0, CANNOT_SERVE) and not self._is_ending:
                 self._process = self._start()
 
     def end(self) -> None:

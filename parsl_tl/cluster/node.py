@@ -19,6 +19,7 @@ from parsl_tl.cluster.place import Place
 from parsl_tl.cluster.plan import ClusterPlan, write_whole
 from parsl_tl.cluster.server_process import ServerProcess
 from parsl_tl.errors import InfrastructureError
+from parsl_tl.node_store import CANNOT_SERVE
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,11 @@ def main() -> None:
         if ended.wait(_SECONDS_BETWEEN_CLAIMS / 4):
             return
     plan = ClusterPlan.read(path)
-    NodeKeeper(plan, address_of_node(plan.interfaces, addresses.split(",")), ended).run()
+    try:
+        NodeKeeper(plan, address_of_node(plan.interfaces, addresses.split(",")), ended).run()
+    except InfrastructureError as error:
+        logger.error("%s", error)
+        sys.exit(CANNOT_SERVE)
 
 
 if __name__ == "__main__":

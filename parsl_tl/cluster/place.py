@@ -107,8 +107,12 @@ class Place:
 
     def holder(self) -> Holder | None:
         """Returns who holds the place, or held it last."""
-        epoch = self._newest()
-        return self._read(epoch) if epoch else None
+        while epoch := self._newest():
+            try:
+                return self._read(epoch)
+            except FileNotFoundError:  # the place was taken meanwhile
+                continue
+        return None
 
     def take(self, stale_seconds: float) -> bool:
         """Takes the place if it is free; returns whether it did.
@@ -126,7 +130,7 @@ class Place:
             if newest and not self._is_free(newest, claim.stat().st_mtime - stale_seconds):
                 return False
             os.link(claim, self._file(newest + 1))
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # another process was faster
             return False
         finally:
             claim.unlink()
@@ -167,7 +171,10 @@ class Place:
             stale_seconds: see ``ClusterPlan``.
         """
         newest = self._newest()
-        return bool(newest) and not self._is_free(newest, time.time() - stale_seconds)
+        try:
+            return bool(newest) and not self._is_free(newest, time.time() - stale_seconds)
+        except FileNotFoundError:  # it was taken meanwhile
+            return True
 
     def _is_free(self, epoch: int, since: float) -> bool:
         file = self._file(epoch)
