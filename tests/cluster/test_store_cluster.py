@@ -6,33 +6,13 @@ import signal
 import node_pools
 import parsl
 import pytest
-from cluster_runs import processes, wait_until
+from cluster_runs import processes, put_model, wait_until
 
 from parsl_tl import load_config, open_store
 from parsl_tl.cluster import StoreCluster
 from parsl_tl.errors import StoreUnreachableError
 
 pytestmark = pytest.mark.slow
-
-
-def put_app():
-    """Makes an app whose function travels as it is: workers do not have this module."""
-
-    def put(uri, model_id):
-        """Stores a model; gives the worker's block."""
-        import os
-
-        import numpy as np
-
-        from parsl_tl.spaces import get_space
-        from parsl_tl.transfer.connections import connect
-
-        graph = get_space("feed-forward", num_layers=1, units=(2, 4, 1)).build([1], (3,), (2,))
-        weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
-        connect(uri).put(model_id, graph, weights, quality=0.5)
-        return os.environ["PARSL_WORKER_BLOCK_ID"]
-
-    return parsl.python_app(put)
 
 
 def contents(uri):
@@ -50,7 +30,7 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
     # Blocks that are asked for by the cluster alone: the configuration starts one.
     config = load_config(node_pools.__file__, run_dir=str(tmp_path / "parsl"))
     cluster = StoreCluster(config, folder, 2, data=disk)
-    app = put_app()
+    app = parsl.python_app(put_model)
     with parsl.load(config), cluster:
         uri = cluster.wait(300)
         assert {app(uri, number).result(timeout=120) for number in range(4)} <= {"0", "1"}

@@ -32,18 +32,18 @@ def kernel(tmp_path):
         def __init__(self):
             self.resource_specification = self.user_endpoint_config = None
             self.threads = ThreadPoolExecutor(2)
-            self.serializer = ComputeSerializer()
+            self.packer = ComputeSerializer()
 
         def submit(self, function, *args, **kwargs):
-            packed = self.serializer.serialize((args, kwargs))
-            code = self.serializer.serialize(function)
+            packed = self.packer.serialize((args, kwargs))
+            code = self.packer.serialize(function)
             return self.threads.submit(self.run, code, packed)
 
         def run(self, code, packed):
             import traceback
 
-            function = self.serializer.deserialize(code)
-            args, kwargs = self.serializer.deserialize(packed)
+            function = self.packer.deserialize(code)
+            args, kwargs = self.packer.deserialize(packed)
             try:
                 return function(*args, **kwargs)
             except Exception:

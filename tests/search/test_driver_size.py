@@ -1,5 +1,9 @@
 """A driver fits on a login node that lets a user have 128 processes and threads in all."""
 
+import json
+import subprocess
+import sys
+
 import psutil
 import pytest
 from fault_runs import FaultRun
@@ -23,8 +27,7 @@ def driver_of(run):
 
 
 @pytest.mark.parametrize("options", [(), ("--store", "cluster")], ids=["own store", "cluster"])
-def test_a_driver_needs_few_threads_and_no_framework(tmp_path, monkeypatch, options):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")  # as many as the node has cores
+def test_a_driver_needs_few_threads_and_no_framework(tmp_path, options):
     run = FaultRun.campaign(tmp_path, 30, *options)
     try:
         run.wait_until_finished(3)
@@ -39,3 +42,19 @@ def test_a_driver_needs_few_threads_and_no_framework(tmp_path, monkeypatch, opti
         assert run.wait() == 0, run.text()
     finally:
         run.kill_all()
+
+
+def test_libraries_start_no_thread_for_each_core():
+    code = (
+        "import json, os; before = dict(os.environ)\n"
+        "from parsl_tl.cli.light_driver import import_with_few_threads as load; load()\n"
+        "import pyarrow, threadpoolctl\n"
+        "pools = [pool['num_threads'] for pool in threadpoolctl.threadpool_info()]\n"
+        "print(json.dumps([pools, pyarrow.cpu_count(), dict(os.environ) == before]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pools, arrow, is_unchanged = json.loads(done.stdout)
+    assert len(pools) >= 2  # numpy's and scipy's
+    assert set(pools) == {1}
+    assert arrow == 1
+    assert is_unchanged

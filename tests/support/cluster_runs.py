@@ -1,4 +1,4 @@
-"""Finding the processes of store servers on nodes, and waiting for what becomes of them."""
+"""What tests of store servers on nodes do in workers, and how they find processes."""
 
 import time
 
@@ -21,3 +21,18 @@ def wait_until(condition, seconds=300):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
     return found
+
+
+def put_model(uri, model_id):
+    """Stores a model from a worker; gives the worker's block."""
+    import os
+
+    import numpy as np
+
+    from parsl_tl.spaces import get_space
+    from parsl_tl.transfer.connections import connect
+
+    graph = get_space("feed-forward", num_layers=1, units=(2, 4, 1)).build([1], (3,), (2,))
+    weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
+    connect(uri).put(model_id, graph, weights, quality=0.5)
+    return os.environ["PARSL_WORKER_BLOCK_ID"]

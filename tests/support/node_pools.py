@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import parsl
 from parsl.providers import LocalProvider
 
@@ -14,7 +16,11 @@ def config(
 ) -> parsl.Config:
     """Blocks of one node each, of which some start with the configuration."""
     provider = LocalProvider(
-        init_blocks=started, min_blocks=0, max_blocks=nodes, launcher=WholeBlockLauncher()
+        init_blocks=started,
+        min_blocks=0,
+        max_blocks=nodes,
+        launcher=WholeBlockLauncher(),
+        worker_init=f"export PYTHONPATH={Path(__file__).parent}:$PYTHONPATH",
     )
     executor = search_executor(
         provider,
