@@ -49,7 +49,7 @@ class Holder:
         if self.host != socket.gethostname():
             return False
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.created) > 1.0
+            return bool(abs(psutil.Process(self.pid).create_time() - self.created) > 1.0)
         except psutil.NoSuchProcess:
             return True
 

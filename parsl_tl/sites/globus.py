@@ -9,16 +9,14 @@ from typing import Any, Final
 from parsl.executors import GlobusComputeExecutor
 from parsl.serialize import serialize
 
-from parsl_tl.errors import EvaluationFailedError, InfrastructureError, InvalidValueError
+from parsl_tl.errors import InfrastructureError, InvalidValueError
 
 MOST_BYTES: Final = 10_000_000
 """What Globus' service takes as one submission, and as one result."""
 
-# Errors come back as the text of a traceback, whose last line names the class.
+# What the endpoint's own Parsl says comes back as text, whose last line names the class.
 _LAST_LINE = re.compile(r"^\s*([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
-_MACHINERY: Final = frozenset(
-    ("WorkerLost", "ManagerLost", "InfrastructureError", "BlockEndedError", "StoreElsewhereError")
-)
+_MACHINERY: Final = frozenset(("WorkerLost", "ManagerLost", "BlockEndedError"))
 
 
 class EndpointExecutor(GlobusComputeExecutor):  # type: ignore[misc]
@@ -74,9 +72,4 @@ def _as_here(error: BaseException) -> BaseException:
     if found is None:
         return error
     name, message = found[1].rpartition(".")[2], found[2] or ""
-    if name in _MACHINERY:
-        return InfrastructureError(f"{name}: {message}")
-    if name == "EvaluationFailedError":
-        reason, _, message = message.partition(": ")
-        return EvaluationFailedError(reason, message)
-    return error
+    return InfrastructureError(f"{name}: {message}") if name in _MACHINERY else error

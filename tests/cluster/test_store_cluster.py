@@ -6,7 +6,7 @@ import signal
 import node_pools
 import parsl
 import pytest
-from cluster_runs import processes, put_model, wait_until
+from cluster_runs import nap, processes, put_model, wait_until
 
 from parsl_tl import load_config, open_store
 from parsl_tl.cluster import StoreCluster
@@ -49,9 +49,12 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
         (pool,) = processes("parsl-tl-worker-pool", "--block_id=1")
         old = cluster.places[0].holder(), cluster.places[1].holder()
         os.killpg(os.getpgid(pool.pid), signal.SIGKILL)
+        # Parsl starts another block while there are more tasks than workers.
+        naps = [parsl.python_app(nap)(4) for _ in range(4)]
         wait_until(lambda: all(p.holder() not in old for p in cluster.places))
         cluster.wait(120)
         assert all(app(uri, number).result(timeout=120) for number in (6, 7))
+        assert all(one.result(timeout=300) for one in naps)
         found = contents(uri)
         assert found[0] == list(range(8))
     assert not processes("store serve", str(disk))

@@ -26,9 +26,8 @@ def driver_of(run):
     return found
 
 
-@pytest.mark.parametrize("options", [(), ("--store", "cluster")], ids=["own store", "cluster"])
-def test_a_driver_needs_few_threads_and_no_framework(tmp_path, options):
-    run = FaultRun.campaign(tmp_path, 30, *options)
+def test_a_driver_needs_few_threads_and_no_framework(tmp_path):
+    run = FaultRun.campaign(tmp_path, 20, "--store", "cluster")
     try:
         run.wait_until_finished(3)
         processes = driver_of(run)

@@ -36,3 +36,10 @@ def put_model(uri, model_id):
     weights = {name: [np.full((3, 4), model_id, "f4")] for name in graph.layer_names[1:]}
     connect(uri).put(model_id, graph, weights, quality=0.5)
     return os.environ["PARSL_WORKER_BLOCK_ID"]
+
+
+def nap(seconds):
+    import time
+
+    time.sleep(seconds)
+    return True
