@@ -40,9 +40,9 @@ class StoreCluster:
 
     The servers start with the blocks and end with the ``with``. One that is killed is started again
     where it was. When its block has ended, the next one that Parsl starts takes its place, if its
-    models can be had: they can where the block has ended in order (``drain_seconds``), and otherwise on the node that
-    they are on. At the end they are brought to the cluster's folder, from which the next cluster
-    over the same folder goes on, with servers on whichever nodes.
+    models can be had: they can where the block has ended in order (``drain_seconds``), and
+    otherwise on the node that they are on. At the end they are brought to the cluster's folder,
+    from which the next cluster over the same folder goes on, with servers on whichever nodes.
 
     Args:
         config: whose HighThroughputExecutors get the servers. Nothing of it may have started.
