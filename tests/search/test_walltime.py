@@ -36,7 +36,7 @@ def lines(folder, name):
 
 @pytest.mark.parametrize(
     ("block", "shortest", "longest", "count"),
-    [(30, 2, 6, 20), pytest.param(60, 5, 20, 24, marks=pytest.mark.full)],
+    [(30, 2, 6, 14), pytest.param(60, 5, 20, 24, marks=pytest.mark.full)],
 )
 def test_blocks_end_and_nothing_is_lost(tmp_path, block, shortest, longest, count):
     search = campaign(tmp_path, config(tmp_path, block), seconds=shortest, longest=longest)
