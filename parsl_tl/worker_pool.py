@@ -208,7 +208,7 @@ def _has_accelerators(argv: list[str]) -> bool:
     return bool(after) and not after[0].startswith("--")
 
 
-def _take_option(argv: list[str], option: str) -> str | None:
+def _take_option(argv: list[str], option: str = OPTION) -> str | None:
     """Removes an option that Parsl's pool does not have; returns its value."""
     if option not in argv:
         return None
@@ -247,7 +247,7 @@ def main() -> None:
     server of a store beside it, ``--block-seconds N`` how long its block runs.
     """
     global _node_store
-    path, plan = _take_option(sys.argv, OPTION), _take_option(sys.argv, NODE_STORE)
+    path, plan = _take_option(sys.argv), _take_option(sys.argv, NODE_STORE)
     block_end = _block_end(_take_option(sys.argv, BLOCK_SECONDS))
     if path is not None:
         _start_workers_with(path)
