@@ -5,6 +5,7 @@ import signal
 
 import node_pools
 import parsl
+import psutil
 import pytest
 from cluster_runs import nap, processes, put_model, wait_until
 
@@ -43,15 +44,14 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
         assert all(app(uri, number).result(timeout=120) for number in (4, 5))
         assert cluster.places[1].address_file.read_text() == addresses[1]
 
-        # Its keeper, and all of a block: workers, pool and launcher.
-        keeper = processes("parsl_tl.cluster.node", str(folder))[0]
-        keeper.send_signal(signal.SIGKILL)
-        (pool,) = processes("parsl-tl-worker-pool", "--block_id=1")
-        old = cluster.places[0].holder(), cluster.places[1].holder()
+        # What keeps a server up, and all of a block: workers, pool and launcher.
+        old = [place.holder() for place in cluster.places]
+        os.kill(old[0].pid, signal.SIGKILL)
+        pool = psutil.Process(old[1].pid).parent()
         os.killpg(os.getpgid(pool.pid), signal.SIGKILL)
         # Parsl starts another block while there are more tasks than workers.
         naps = [parsl.python_app(nap)(4) for _ in range(4)]
-        wait_until(lambda: all(p.holder() not in old for p in cluster.places))
+        wait_until(lambda: not {p.holder() for p in cluster.places} & {*old})
         cluster.wait(120)
         assert all(app(uri, number).result(timeout=120) for number in (6, 7))
         assert all(one.result(timeout=300) for one in naps)
