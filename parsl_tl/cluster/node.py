@@ -81,7 +81,8 @@ class NodeKeeper:
                     found = server.start()
                     models.note(complete=False)  # before anybody knows of it
                     place.error_file.unlink(missing_ok=True)
-                    write_whole(place.address_file, f"{found}\n")
+                    for file in (place.last_address_file, place.address_file):
+                        write_whole(file, f"{found}\n")
                 self._ended.wait(_SECONDS_BETWEEN_LOOKS)
                 is_mine = place.beat()
         finally:

@@ -49,7 +49,9 @@ class Holder:
         if self.host != socket.gethostname():
             return False
         try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.created) > 1.0)
+            process = psutil.Process(self.pid)
+            is_another = abs(process.create_time() - self.created) > 1.0
+            return is_another or bool(process.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
 
@@ -89,6 +91,11 @@ class Place:
     def address_file(self) -> Path:
         """Holds the server's connection string while it runs."""
         return self.folder / "address"
+
+    @property
+    def last_address_file(self) -> Path:
+        """Holds the connection string of the server that ran last, or runs."""
+        return self.folder / "last_address"
 
     @property
     def store(self) -> Path:

@@ -121,9 +121,9 @@ class ServerProcess:
 
 
 def _former(place: Place, host: str) -> str | None:
-    """Returns where the server of a holder that was killed listened, if that was on this node."""
+    """Returns where the server listened that ran last, if that was on this node."""
     try:
-        address = Connection.parse(place.address_file.read_text().strip()).address
+        address = Connection.parse(place.last_address_file.read_text().strip()).address
     except (OSError, InvalidValueError):
         return None
     return address if f"//{host}:" in address or f"//[{host}]:" in address else None
