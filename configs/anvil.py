@@ -20,5 +20,6 @@ MACHINE = Machine(
         "debug": Node(cores=128),
     },
     interfaces=("ib0",),
+    fabric="ofi+verbs",  # InfiniBand; unconfirmed here
 )
 config = MACHINE.config

@@ -32,6 +32,7 @@ MACHINE = Machine(
         )
     },
     interfaces=("hsn0",),
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
     setup=("module load frameworks",),
     environment={
         "TMPDIR": "/tmp",  # sockets of single-node jobs had paths that were too long elsewhere

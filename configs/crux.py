@@ -17,6 +17,7 @@ MACHINE = Machine(
     queue="debug",
     nodes={"cpu": Node(cores=128, threads_per_core=2, options="system=crux")},
     interfaces=("hsn0",),
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
     setup=("module use /soft/modulefiles", "module load conda"),
     environment={"TMPDIR": "/tmp"},
 )

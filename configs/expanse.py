@@ -16,5 +16,6 @@ MACHINE = Machine(
         "compute": Node(cores=128),
     },
     interfaces=("ib0",),
+    fabric="ofi+verbs",  # InfiniBand; unconfirmed here
 )
 config = MACHINE.config

@@ -22,5 +22,6 @@ MACHINE = Machine(
         "development": Node(cores=56),
     },
     interfaces=("ib0",),
+    fabric="ofi+verbs",  # InfiniBand; unconfirmed here
 )
 config = MACHINE.config

@@ -29,6 +29,7 @@ MACHINE = Machine(
         )
     },
     interfaces=("hsn0",),
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
     # What AMD's libraries compile is kept on the node: in the home folder, locks would fail.
     environment={"MIOPEN_USER_DB_PATH": "/tmp/miopen", "MIOPEN_CUSTOM_CACHE_DIR": "/tmp/miopen"},
     backend="torch",

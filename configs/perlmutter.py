@@ -29,5 +29,6 @@ MACHINE = Machine(
         "cpu": Node(cores=128, threads_per_core=2, constraint="cpu"),
     },
     interfaces=("hsn0",),
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
 )
 config = MACHINE.config

@@ -3,7 +3,8 @@
 Facts: ALCF's user guides as of 19 August 2026. The GPUs are numbered against the order of the
 cores beside them. Queues: debug (2 nodes, 1 h), debug-scaling (10 nodes, 1 h), prod (10 to 496
 nodes), preemptable (10 nodes, 72 h; give scheduler_options="#PBS -r y"), capacity (4 nodes, 168 h).
-Login nodes have limits on threads: a driver that loads TensorFlow belongs inside of a job.
+Login nodes let a user have 128 threads and processes: a driver that loads TensorFlow belongs inside
+of a job.
 """
 
 from parsl_tl.sites import Machine, Node, PbsPro, numbered
@@ -28,6 +29,7 @@ MACHINE = Machine(
         )
     },
     interfaces=("hsn0", "bond0"),  # on compute and on login nodes
+    fabric="ofi+cxi",  # Slingshot; unconfirmed here
     setup=("module use /soft/modulefiles", "module load conda"),
     # Sockets of single-node jobs had paths that were too long elsewhere.
     environment={"TMPDIR": "/tmp"},

@@ -99,6 +99,26 @@ class ExecutorsLostError(InfrastructureError):
     """All executors of a configuration are in a bad state; they work only if started anew."""
 
 
+class BlockEndedError(InfrastructureError):
+    """A block has come to the end of its time before a task in it did.
+
+    Attributes:
+        seconds: that the task had.
+        block_seconds: that the block had for tasks, from when its workers were there.
+    """
+
+    def __init__(self, seconds: float, block_seconds: float) -> None:
+        super().__init__(seconds, block_seconds)
+        self.seconds = seconds
+        self.block_seconds = block_seconds
+
+    def __str__(self) -> str:
+        return (
+            f"the task had {self.seconds:.0f} of its block's {self.block_seconds:.0f} seconds "
+            "when the block ended"
+        )
+
+
 class StoreElsewhereError(InfrastructureError):
     """What a worker finds under the path of the store's folder is not the search's store."""
 

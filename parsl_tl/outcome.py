@@ -7,6 +7,8 @@ ever. So Parsl carries bytes here, which the caller reads where an error is only
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from parsl_tl.errors import EvaluationFailedError, InfrastructureError
@@ -27,6 +29,13 @@ def unpack(packed: bytes) -> Any:
     from parsl.serialize import deserialize
 
     return deserialize(packed)[0]
+
+
+def timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[float, Any]:
+    """Calls a function; returns the seconds that it took, and what it returned."""
+    begun = time.monotonic()
+    result = function(*args, **kwargs)
+    return time.monotonic() - begun, result
 
 
 def run_packed(call: bytes, **limits: Any) -> bytes:

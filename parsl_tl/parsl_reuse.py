@@ -70,4 +70,6 @@ def _constructed_again(value: Any) -> Any:
     made = type(value)(**arguments)
     if command is not None:  # a list by now, where MPIExecutor takes a string
         made.interchange_launch_cmd = command
+    if hasattr(value, "machine"):  # not one of Parsl's arguments
+        made.machine = value.machine
     return made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from parsl_tl.errors import BlockEndedError
+
 
 def retry_when_lost(error: Exception, task: Any) -> float:
     """Tells Parsl what another try of a task costs; a ``retry_handler``.
@@ -17,5 +19,9 @@ def retry_when_lost(error: Exception, task: Any) -> float:
     """
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-    is_lost = isinstance(error, WorkerLost | ManagerLost)
-    return 1.0 if is_lost and task["func_name"] != "run_packed" else float("inf")
+    if task["func_name"] == "run_packed":
+        return float("inf")
+    if isinstance(error, BlockEndedError):
+        # One that has all of a block and does not end will not end in the next one, either.
+        return 0.0 if error.seconds < error.block_seconds / 2 else 1.0
+    return 1.0 if isinstance(error, WorkerLost | ManagerLost) else float("inf")

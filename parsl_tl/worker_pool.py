@@ -8,7 +8,8 @@ search would wait for its evaluations for ever, or its processes would stay. Her
 if it had been killed; that costs no evaluation.
 
 It also starts workers in a way of its own where it is told what they will need; see
-``worker_start``.
+``worker_start``. Where it is told so, it has a server of a store beside it, and begins nothing that
+its block has no time for; see ``node_store`` and ``block_end``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ from typing import Any
 import psutil
 import zmq
 
+from parsl_tl.block_end import OPTION as BLOCK_SECONDS
+from parsl_tl.block_end import BlockEnd, with_block_seconds
 from parsl_tl.gpu_pinning import note_gpus_of_the_job
+from parsl_tl.node_store import OPTION as NODE_STORE
+from parsl_tl.node_store import NodeStore
 from parsl_tl.worker_start import (
     OPTION,
     TEMPLATE_VARIABLE,
@@ -47,9 +52,12 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _LONGEST_SILENCE = 60.0
 _WORKER_NAME = "HTEX-Worker-"
 _ACCELERATORS = "--available-accelerators"
+_ADDRESSES = "-a"
+_LOGS = "--logdir="
 _THREADS = {"Interchange-Communicator", "Result-Shovel", "worker-watchdog", "Monitoring-Handler"}
 
 _template: psutil.Process | None = None
+_node_store: NodeStore | None = None
 
 
 def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
@@ -66,6 +74,8 @@ def use_watched_pool(executor: Any, worker_start: Path | None = None) -> None:
         command = command.replace(_PARSL_COMMAND, COMMAND, 1)
     if command.split()[0] == COMMAND and worker_start is not None and OPTION not in command:
         command = with_worker_start(command, worker_start)
+    if command.split()[0] == COMMAND:
+        command = with_block_seconds(command, getattr(executor, "provider", None))
     executor.launch_cmd = command
 
 
@@ -109,12 +119,14 @@ class PoolPulse:
         return results_pass and not (has_idle_workers and pool.pending_task_queue.qsize())
 
 
-def _watch(parent: int | None) -> None:
+def _watch(parent: int | None, block_end: BlockEnd | None) -> None:
     """Ends this process when the pool that it runs cannot work, or has lost its block's shell."""
     pulse = None
     started: set[str] = set()
     while True:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if _node_store is not None:
+            _node_store.look()
         if parent is not None and os.getppid() != parent:
             _end("the shell of its block has ended")
         if _template is not None and not _is_alive(_template):
@@ -131,6 +143,8 @@ def _watch(parent: int | None) -> None:
             _end(f"its thread {min(started - threads)} has ended")
         if not is_ending and pulse.error is not None:
             _end(f"a part of it has ended: {type(pulse.error).__name__}: {pulse.error}")
+        if block_end is not None and not is_ending:
+            block_end.look(pool)
         if time.monotonic() - pulse.beat > _LONGEST_SILENCE:
             _end(f"a part of it has not answered for {_LONGEST_SILENCE:g} seconds")
 
@@ -194,19 +208,31 @@ def _has_accelerators(argv: list[str]) -> bool:
     return bool(after) and not after[0].startswith("--")
 
 
-def _take_option(argv: list[str]) -> str | None:
-    """Removes the option that Parsl's pool does not have; returns its value."""
-    if OPTION not in argv:
+def _take_option(argv: list[str], option: str = OPTION) -> str | None:
+    """Removes an option that Parsl's pool does not have; returns its value."""
+    if option not in argv:
         return None
-    place = argv.index(OPTION)
+    place = argv.index(option)
     _, value = argv[place : place + 2]
     del argv[place : place + 2]
     return value
 
 
+def _block_end(seconds: str | None) -> BlockEnd | None:
+    folder = next((each for each in sys.argv if each.startswith(_LOGS)), None)
+    if seconds is None or folder is None:
+        return None
+    began = psutil.Process().create_time()
+    return BlockEnd(float(seconds), Path(folder.removeprefix(_LOGS)), began)
+
+
 def _end(why: str) -> None:
     print(f"this pool of workers ends: {why}", file=sys.stderr, flush=True)
+    # The store's server sees that this process has ended, and closes its store.
+    spared = _node_store.pids() if _node_store is not None else set()
     for child in psutil.Process().children(recursive=True):
+        if child.pid in spared:
+            continue
         try:
             child.kill()
         except psutil.NoSuchProcess:
@@ -217,18 +243,29 @@ def _end(why: str) -> None:
 def main() -> None:
     """Runs the pool, with the arguments of Parsl's ``process_worker_pool.py``.
 
-    ``--worker-start FILE`` tells what its workers will need.
+    ``--worker-start FILE`` tells what its workers will need, ``--node-store PLAN`` that there is a
+    server of a store beside it, ``--block-seconds N`` how long its block runs.
     """
-    path = _take_option(sys.argv)
+    global _node_store
+    path, plan = _take_option(sys.argv), _take_option(sys.argv, NODE_STORE)
+    block_end = _block_end(_take_option(sys.argv, BLOCK_SECONDS))
     if path is not None:
         _start_workers_with(path)
     shell = os.environ.get(SHELL_VARIABLE)
     parent = os.getppid() if shell == str(os.getppid()) else None
-    threading.Thread(target=_watch, args=(parent,), name="pool-watch", daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(parent, block_end), name="pool-watch", daemon=True
+    ).start()
     _limit_waits()
     note_gpus_of_the_job()
-    # Its workers start by the name of the main module, and import from it.
-    runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
+    if plan is not None:
+        _node_store = NodeStore(plan, sys.argv[sys.argv.index(_ADDRESSES) + 1])
+    try:
+        # Its workers start by the name of the main module, and import from it.
+        runpy.run_module(_PARSL_MODULE, run_name="__main__", alter_sys=True)
+    finally:
+        if _node_store is not None:
+            _node_store.end()
 
 
 if __name__ == "__main__":

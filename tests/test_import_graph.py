@@ -26,7 +26,7 @@ LAYERS = (
     {"analysis"},
     {"search"},
     {"tasks"},
-    {"population", "federation"},
+    {"population", "federation", "cluster"},
     {"training"},
     {"transfer", "problems"},
     {"store", "spaces"},
@@ -36,7 +36,7 @@ LAYERS = (
     {"sites"},
     {"block_watch", "block_launcher"},
     {"block_errors", "worker_pool", "worker_template"},
-    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start"},
+    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start", "node_store", "block_end"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     {"gpu_pinning"},
     # The ground.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl import exit_codes
 from parsl_tl.cli.config_options import config_of
+from parsl_tl.cli.light_driver import import_with_few_threads
 from parsl_tl.cli.search_options import MAX_EVALS, add_search_options, search_settings
 from parsl_tl.cli.tracker_options import trackers_of
 from parsl_tl.errors import CampaignError, InfrastructureError
@@ -42,6 +43,7 @@ def run_search(args: argparse.Namespace) -> int:
 
 
 def _search(args: argparse.Namespace) -> int:
+    import_with_few_threads()
     # Imported here: DeepHyper and Parsl take seconds, which --help need not.
     from rich.console import Console
 

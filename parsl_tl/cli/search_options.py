@@ -232,8 +232,9 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     where.add_argument(
         "--store",
         help="URI of the model store: embedded:/folder, or the connection strings of servers in "
-        "quotes, their address files, or MODEL_SERVERS (default: in the campaign's folder). With "
-        "--resume: where the servers are now",
+        "quotes, their address files, or MODEL_SERVERS; cluster, or cluster:N, for servers on N of "
+        "the search's own nodes (default: in the campaign's folder). With --resume: where the "
+        "servers are now",
     )
     where.add_argument(
         "--no-data-check",

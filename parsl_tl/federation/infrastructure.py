@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from parsl_tl.block_watch import describe_block
-from parsl_tl.errors import EvaluationFailedError, InfrastructureError, InvalidValueError
+from parsl_tl.errors import (
+    BlockEndedError,
+    EvaluationFailedError,
+    InfrastructureError,
+    InvalidValueError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +23,8 @@ DESERTED_SECONDS = 60.0
 # A worker that is lost with an evaluation may be its doing (memory, a crash in native code), if
 # others come to their end meanwhile.
 _MAX_WORKERS_LOST = 3
+# One that had most of a block and did not end would never end.
+_MAX_CUT_OFF = 2
 _LONGEST_REST = 10.0
 _BLOCKS_SHOWN = 2
 
@@ -63,13 +70,14 @@ class InfrastructureFaults:
         self._max_losses = max_losses
         self._in_a_row: Counter[object] = Counter()
         self._workers_lost: Counter[object] = Counter()
+        self._cut_off: Counter[object] = Counter()
         self._any_ended = False
 
     def ended(self, evaluation: object) -> None:
         """Notes that an evaluation came to its end, whatever it was."""
         self._any_ended = True
         self._in_a_row.clear()
-        del self._workers_lost[evaluation]
+        del self._workers_lost[evaluation], self._cut_off[evaluation]
 
     def lost(self, evaluation: object, label: str, error: BaseException) -> int:
         """Notes that an evaluation was lost; returns how often it was since another one ended.
@@ -81,7 +89,7 @@ class InfrastructureFaults:
 
         Raises:
             InfrastructureError: that was once too often, and nothing else works either.
-            EvaluationFailedError: it alone loses its workers.
+            EvaluationFailedError: it alone loses its workers, or takes longer than a block.
         """
         from parsl.executors.high_throughput.errors import WorkerLost
 
@@ -92,6 +100,8 @@ class InfrastructureFaults:
             type(error).__name__,
             error,
         )
+        if isinstance(error, BlockEndedError):
+            return self._came_to_a_blocks_end(evaluation, error)
         self._in_a_row[evaluation] += 1
         if isinstance(error, WorkerLost):
             self._workers_lost[evaluation] += 1
@@ -104,6 +114,14 @@ class InfrastructureFaults:
                 f"other one has ended meanwhile; at last: {type(error).__name__}: {error}"
             )
         return self._in_a_row[evaluation]
+
+    def _came_to_a_blocks_end(self, evaluation: object, error: BlockEndedError) -> int:
+        """Blocks end as they must, which counts as no loss."""
+        self._cut_off[evaluation] += error.seconds > error.block_seconds / 2
+        if self._cut_off[evaluation] >= _MAX_CUT_OFF:
+            text = f"{error}, for the second time; give blocks a longer walltime"
+            raise EvaluationFailedError("BlockEnded", text)
+        return 0
 
 
 def describe_executors(executors: Iterable[Any]) -> str:

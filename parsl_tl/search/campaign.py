@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from parsl_tl.cluster.request import cluster_of
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
@@ -100,7 +101,8 @@ class Campaign(ShownInNotebooks):
             config: the Parsl configuration, or its name or file. When None, the kernel that is
                 loaded, else ``"local"``.
             store: URI of the model store; ``embedded:`` is a folder of the campaign's. Servers
-                are named by connection strings, address files or ``MODEL_SERVERS``.
+                are named by connection strings, address files or ``MODEL_SERVERS``; ``cluster`` or
+                ``cluster:N`` has servers on the nodes of the configuration.
             out: the campaign's folder.
             max_workers: worker processes, for a configuration that is given by name.
             check_data: load the data of a problem of your own once, in a process of its own, to
@@ -131,6 +133,7 @@ class Campaign(ShownInNotebooks):
             problem_args=resolve_paths(values.problem, values.problem_args),
         )
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
+        values = replace(values, store=place.sized(values.store, folder))
         self._set_up(folder, values, place, callbacks)
         check_training(values, self._problem)
         try:
@@ -138,9 +141,8 @@ class Campaign(ShownInNotebooks):
             runs_on = place.all_executors(folder / "parsl")
             if check_data:
                 check_problem_data(self.settings, self._problem, runs_on)
-            if is_remote(values.store) or not values.has_store:
-                found = self._storage.check(may_be_away=False)
-                self._replace_settings(store_ids=found)
+            if self._cluster is None and (is_remote(values.store) or not values.has_store):
+                self._check_storage(may_be_away=False)
             folder.mkdir(parents=True, exist_ok=True)
             self.settings.write(folder / "config.json")
         except OSError as error:
@@ -227,6 +229,7 @@ class Campaign(ShownInNotebooks):
         with contextlib.suppress(ImpossibleArchitectureError):  # others are possible
             self._space.build(first, problem.input_shape, problem.output_heads())
         self._storage = storage_for(settings, folder)
+        self._cluster = cluster_of(settings.store, folder)
         self._results = CampaignResults(folder, self._space, self._minimize)
         policy, _ = split_policy(settings.training.get("inherit") or "freeze")
         found = import_folders([settings.problem, settings.space, settings.transfer, policy])
@@ -316,9 +319,8 @@ class Campaign(ShownInNotebooks):
             campaign_log(self.folder / "campaign.log"),
         ):
             try:
-                found = self._storage.check(may_be_away=journal.num_finished > 0)
-                check_identities(self.settings.store_ids, found)
-                self._replace_settings(store_ids=found or self.settings.store_ids)
+                if self._cluster is None:
+                    self._check_storage(may_be_away=journal.num_finished > 0)
                 self.settings.write(self.folder / "config.json")  # with what is new in it
                 prepare_to_be_watched(self.folder)
                 callbacks.begin(lambda: journal.finished)
@@ -334,6 +336,11 @@ class Campaign(ShownInNotebooks):
                 results = self._results.write()
                 callbacks.end()
         return results
+
+    def _check_storage(self, *, may_be_away: bool) -> None:
+        found = self._storage.check(may_be_away=may_be_away)
+        check_identities(self.settings.store_ids, found)
+        self._replace_settings(store_ids=found or self.settings.store_ids)
 
     def _run(
         self,
@@ -357,7 +364,14 @@ class Campaign(ShownInNotebooks):
                 # Workers take seconds to start, and DeepHyper takes some to be imported.
                 stack.enter_context(importing_meanwhile())
                 start = worker_start(self._problem, shared)
-                kernel = stack.enter_context(self._place.running(self.folder / "parsl", start))
+                kernel = stack.enter_context(
+                    self._place.running(self.folder / "parsl", start, self._cluster)
+                )
+                if self._cluster is not None:
+                    self._check_storage(may_be_away=False)
+                    self.settings.write(self.folder / "config.json")
+            elif self._cluster is not None:
+                return  # its store was put in order before the servers ended
             from parsl_tl.search.driven import evaluate, restored_search
 
             search = restored_search(
@@ -381,12 +395,14 @@ class Campaign(ShownInNotebooks):
             # Workers end with the configuration, and what they are still storing with them.
             missing = retirement.wait_for_pending(_PENDING_DEADLINE)
             progress.store_failures.note_not_stored(missing, "they did not get to the store")
-        # DeepHyper does not tell the search of what came in last.
-        retirement.keep_newest(self.settings.population_size)
-        if self._admission.refused:
-            progress.note(self._admission.summary())
-        left = retirement.finish()
-        progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
+            if self._cluster is None:  # whose servers end with the workers
+                stack.close()
+            # DeepHyper does not tell the search of what came in last.
+            retirement.keep_newest(self.settings.population_size)
+            if self._admission.refused:
+                progress.note(self._admission.summary())
+            left = retirement.finish()
+            progress.store_failures.note_not_retired(len(left), next(iter(left.values()), ""))
 
     def _costs(self, arch_seq: Sequence[int]) -> tuple[int, ...]:
         sizes = [name for name in self._minimize if name in MEASURES]

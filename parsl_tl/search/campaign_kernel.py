@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parsl_tl.cluster.request import cluster_of
 from parsl_tl.configuration import load_config
 from parsl_tl.errors import ConfigError, InvalidValueError
 from parsl_tl.loaded_kernel import kernel_of_the_user
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
     from parsl.executors.base import ParslExecutor
 
+    from parsl_tl.cluster.request import ClusterRequest
     from parsl_tl.worker_start import WorkerStart
 
 
@@ -95,21 +97,52 @@ class CampaignKernel:
             if not label.startswith("_parsl_internal")
         ]
 
+    def sized(self, store: str, campaign: Path) -> str:
+        """Returns a campaign's store; one on its own nodes with the number of its servers.
+
+        Args:
+            store: as the user names it.
+            campaign: folder of the campaign.
+
+        Raises:
+            ConfigError: the nodes cannot have such a store, or run already.
+        """
+        wanted = cluster_of(store, campaign)
+        if wanted is None:
+            return store
+        if self._given_kernel() is not None:
+            raise ConfigError(
+                f"store={store!r}: servers start with the nodes, and this kernel runs already; "
+                "make a StoreCluster for its configuration before parsl.load, and give "
+                "store=cluster.uri"
+            )
+        request, folder = wanted
+        return str(request.sized(self._own_config(campaign / "parsl"), folder))
+
     @contextlib.contextmanager
     def running(
-        self, run_dir: Path, worker_start: WorkerStart | None = None
+        self,
+        run_dir: Path,
+        worker_start: WorkerStart | None = None,
+        cluster: tuple[ClusterRequest, Path] | None = None,
     ) -> Iterator[DataFlowKernel]:
         """Gives the kernel; one that was made for it ends with the ``with``.
 
         Args:
             run_dir: where Parsl writes its logs, for a configuration that is given by name.
             worker_start: what its workers load before their first task.
+            cluster: a store to have on its nodes, and the cluster's folder; its servers answer.
         """
         kernel = self._given_kernel()
         if kernel is not None:
             yield kernel
             return
-        with parsl_kernel(self._own_config(run_dir), worker_start) as own:
+        config = self._own_config(run_dir)
+        servers = None if cluster is None else cluster[0].make(config, cluster[1])
+        with contextlib.ExitStack() as stack:
+            own = stack.enter_context(parsl_kernel(config, worker_start))
+            if servers is not None:
+                stack.enter_context(servers).wait()
             yield own
 
     def _own_config(self, run_dir: Path) -> parsl.Config:

@@ -20,12 +20,13 @@ from parsl_tl.errors import (
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.loaded_kernel import loaded_kernel
 from parsl_tl.mpi import mpi_left_alone
-from parsl_tl.outcome import pack, text_of, unpack
+from parsl_tl.outcome import pack, text_of, timed, unpack
 from parsl_tl.search.dispatch import Dispatcher, capacities_of
 from parsl_tl.search.evaluation_output import checked_update, failure
 from parsl_tl.search.gathering import GatheringEvaluator
 from parsl_tl.search.running_job import TravellingJob, run_job
 from parsl_tl.search.shared_storage import SharedStorage
+from parsl_tl.search.time_for_more import TimeForMore
 
 with mpi_left_alone():
     from deephyper.evaluator import Job, JobStatus
@@ -116,6 +117,7 @@ class ParslEvaluator(GatheringEvaluator):
             search_id,
         )
         self._evaluation_timeout = evaluation_timeout
+        self._time = TimeForMore()
         self._shared = SharedStorage(self._storage, kernel, labels)
         self._dispatcher = Dispatcher(
             kernel,
@@ -189,7 +191,8 @@ class ParslEvaluator(GatheringEvaluator):
                 self._shared.forget(job.id)
 
     async def _evaluate(self, job: Job) -> Any:
-        if self._is_over():
+        if self._is_over() or not await self._time.has_enough(self._time_left()):
+            self._timeout = 0.0  # nothing runs, and nothing will
             job.status = JobStatus.CANCELLED
             return _cancelled_output()
         limits = {}
@@ -202,6 +205,7 @@ class ParslEvaluator(GatheringEvaluator):
         running = asyncio.ensure_future(
             self._dispatcher.run(job.id, call, self._deadline(), **limits)
         )
+        self._time.begun()
         try:
             packed = await asyncio.wait_for(asyncio.shield(running), self._time_left())
         except TimeoutError:
@@ -218,8 +222,11 @@ class ParslEvaluator(GatheringEvaluator):
             return failure(type(error).__name__, text_of(error))
         finally:
             running.cancel()  # if it is not done
+            self._time.ended()
         try:
-            return unpack(packed)
+            seconds, output = unpack(packed)
+            self._time.note(seconds)
+            return output
         except (Exception, SystemExit) as error:
             text = f"what the run function returned cannot be read here: {text_of(error)}"
             logger.warning("evaluation %s failed: %s", job.id, text)
@@ -228,7 +235,8 @@ class ParslEvaluator(GatheringEvaluator):
     def _pack(self, job: Job, seconds: float | None) -> bytes:
         storage = self._shared.storage
         travelling = TravellingJob(job.id, dict(job.args), storage, self._stopper, seconds)
-        return pack((run_job, (self.run_function, travelling, dict(self.run_function_kwargs)), {}))
+        arguments = (run_job, self.run_function, travelling, dict(self.run_function_kwargs))
+        return pack((timed, arguments, {}))
 
     async def _cancel(self, job: Job, future: asyncio.Future[bytes]) -> Any:
         """Ends a job when the search's time is over: run functions that look have some more."""
@@ -237,7 +245,7 @@ class ParslEvaluator(GatheringEvaluator):
         try:
             await asyncio.wait([future], timeout=_NOTICE_SECONDS)
             seconds = _GRACE_SECONDS if self._shared.is_watched(job.id) else 0.0
-            output = unpack(await asyncio.wait_for(asyncio.shield(future), seconds))
+            _, output = unpack(await asyncio.wait_for(asyncio.shield(future), seconds))
         except Exception as error:  # what became of it is of no interest any more
             logger.info("evaluation %s was cancelled: %s", job.id, text_of(error))
         job.status = JobStatus.CANCELLED

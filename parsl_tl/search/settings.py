@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from parsl_tl.arguments import byte_count
+from parsl_tl.cluster.request import folder_in, is_request
 from parsl_tl.deprecation import renamed_keys
 from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import resolve_import_name
+from parsl_tl.store.connection import CLUSTER
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
 from parsl_tl.training.namespaces import OLD_TRAINING_KEYS
@@ -106,7 +108,8 @@ class CampaignSettings:
         space: name of the search space.
         store: URI of the model store; ``embedded:`` is the campaign's own folder ``store``.
             Servers may be named by connection strings, address files or ``MODEL_SERVERS``; what
-            is kept, and handed to workers, are their connection strings.
+            is kept, and handed to workers, are their connection strings. ``cluster:N`` has N
+            servers on the search's own nodes; see ``parsl_tl.cluster``.
         overlap_store: workers store a model while they go on with the next evaluation. Saves the
             seconds of storing; a result may be known before its model can be a donor, and if the
             search or a worker is killed then, the model counts as not stored.
@@ -212,6 +215,8 @@ class CampaignSettings:
                 f"the campaign in {folder} has no store: its models are where transfer method "
                 f"{self.transfer!r} keeps them"
             )
+        if is_request(self.store):
+            return f"{CLUSTER}{folder_in(folder.absolute())}"
         return f"embedded:{folder / 'store'}" if self.store == "embedded:" else self.store
 
     def write(self, path: Path) -> None:

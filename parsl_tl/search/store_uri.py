@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from parsl_tl.cluster.request import ClusterRequest, is_request
 from parsl_tl.errors import (
     CampaignError,
     InvalidValueError,
@@ -13,7 +14,7 @@ from parsl_tl.errors import (
     StoreIdentityError,
     StoreUnreachableError,
 )
-from parsl_tl.store.connection import Connection, find_servers
+from parsl_tl.store.connection import CLUSTER, Connection, cluster_folder, find_servers
 from parsl_tl.store.identity import folder_of
 from parsl_tl.store.uri import EMBEDDED, is_remote, open_store
 
@@ -31,6 +32,10 @@ def resolve(uri: str) -> str:
     Raises:
         InvalidValueError: the URI is of no known kind, or an address file cannot be read.
     """
+    if is_request(uri):
+        return str(ClusterRequest.parse(uri))
+    if uri.startswith(CLUSTER):  # whose servers may be elsewhere tomorrow
+        return f"{CLUSTER}{cluster_folder(uri)}"
     if is_remote(uri):
         return " ".join(str(_absolute(server)) for server in find_servers(uri))
     if uri == EMBEDDED:
@@ -38,7 +43,8 @@ def resolve(uri: str) -> str:
     if not uri.startswith(EMBEDDED):
         raise InvalidValueError(
             f"store={uri!r} is no store; use embedded:<folder>, the connection strings of servers "
-            "(grpc+tcp://host:port, ofi+tcp://ip:port), address files that exist, or MODEL_SERVERS"
+            "(grpc+tcp://host:port, ofi+tcp://ip:port), address files that exist, MODEL_SERVERS, "
+            "or cluster"
         )
     return f"{EMBEDDED}{folder_of(uri)}"
 
@@ -69,12 +75,24 @@ def check_relocation(own: str, given: str) -> str:
         InvalidValueError: see ``resolve``.
     """
     resolved = resolve(given)
-    if resolved != own and not (is_remote(own) and is_remote(resolved)):
+    if is_request(own) and is_request(resolved):
+        return _check_cluster(ClusterRequest.parse(own), ClusterRequest.parse(resolved))
+    are_servers = all(is_remote(uri) and not is_request(uri) for uri in (own, resolved))
+    if resolved != own and not are_servers:
         raise CampaignError(
             f"the campaign has store={own!r}, not {given!r}; only the addresses of a store's "
             "servers may change. Leave the option out, or start a new campaign in another folder"
         )
     return resolved
+
+
+def _check_cluster(own: ClusterRequest, given: ClusterRequest) -> str:
+    if given.servers not in (None, own.servers):
+        raise CampaignError(
+            f"the campaign's store has {own.servers} servers, which stays so, and not "
+            f"{given.servers}; leave the number out"
+        )
+    return str(replace(given, servers=own.servers))
 
 
 def check_opens(uri: str, *, may_be_away: bool) -> list[str]:

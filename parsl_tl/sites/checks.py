@@ -181,6 +181,11 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str |
     return found[1] if found else None
 
 
+def is_on_nodes_disk(folder: Path) -> bool:
+    """Whether a folder is, or will be, on a file system that a node has for itself."""
+    return file_system(folder) in (None, *_NODE_LOCAL)
+
+
 def _threads() -> Finding:
     import psutil
 

@@ -41,6 +41,8 @@ class Machine:
         nodes: its types of nodes, by the queue whose name begins so; the first is the default.
         queue: where blocks go by default.
         walltime: of a block, by default.
+        fabric: transport of a store's servers within a job, such as ``ofi+cxi`` on Slingshot, where
+            Thallium was compiled in; None for TCP.
         interfaces: network interfaces that compute nodes reach the driver on; the first that is
             there counts, since login and compute nodes may differ. Without any, Parsl tries all
             addresses.
@@ -56,6 +58,7 @@ class Machine:
     queue: str | None = None
     walltime: str = "01:00:00"
     interfaces: tuple[str, ...] = ()
+    fabric: str | None = None
     account: str = ""
     setup: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -148,6 +151,7 @@ class Machine:
             address=address or self.address(),
             **_drained(block.walltime, drain_seconds),
         )
+        executor.machine = self  # for what else depends on it, as a store's servers do
         return search_config(executor, run_dir, retries)
 
     def first_lines(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote
 
-from parsl_tl.errors import InvalidValueError
+from parsl_tl.errors import InvalidValueError, StoreUnreachableError
 
 SERVERS_VARIABLE: Final = "MODEL_SERVERS"
 """Environment variable that lists the servers of a store, separated by spaces."""
@@ -18,6 +18,8 @@ TOKEN_VARIABLE: Final = "MODEL_SERVERS_TOKEN_FILE"
 
 EMBEDDED: Final = "embedded:"
 """What the URI of a store in a local folder starts with."""
+CLUSTER: Final = "cluster:"
+"""What the URI of a store on the nodes of a Parsl configuration starts with; its folder follows."""
 FLIGHT_SCHEMES: Final = ("grpc+tcp", "grpc+tls", "grpc+unix")
 """Schemes that Arrow Flight serves."""
 _OPTIONS = ("token_file", "ca", "provider_id")
@@ -30,6 +32,8 @@ def is_thallium(scheme: str) -> bool:
 
 def is_remote(uri: str) -> bool:
     """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
+    if uri.startswith(CLUSTER):
+        return True
     words = uri.split()
     if not words or words[0].startswith(EMBEDDED):
         return False
@@ -120,7 +124,8 @@ def find_servers(
     Args:
         uri: connection strings and names of address files, separated by spaces. An address file
             is what ``parsl-tl store serve --address-file`` writes: connection strings, one in a
-            line. ``MODEL_SERVERS`` stands for what that environment variable holds.
+            line. ``MODEL_SERVERS`` stands for what that environment variable holds,
+            ``cluster:<folder>`` for the servers of a ``StoreCluster``.
         token_file: for servers that name none; else the one in ``MODEL_SERVERS_TOKEN_FILE``.
         environment: where the variables are looked up.
 
@@ -129,8 +134,9 @@ def find_servers(
 
     Raises:
         InvalidValueError: nothing is named, a file is not there, or a server comes twice.
+        StoreUnreachableError: the servers of a cluster are not up.
     """
-    words = uri.split()
+    words = _cluster_files(uri) if uri.startswith(CLUSTER) else uri.split()
     if words == [SERVERS_VARIABLE]:
         words = environment.get(SERVERS_VARIABLE, "").split()
         if not words:
@@ -153,6 +159,39 @@ def find_servers(
         replace(server, token_file=server.token_file or token) if token else server
         for server in servers
     ]
+
+
+def cluster_folder(uri: str) -> Path:
+    """Returns the folder of a cluster that a URI names.
+
+    Raises:
+        InvalidValueError: it holds none.
+    """
+    folder = Path(uri.removeprefix(CLUSTER).removeprefix("//")).expanduser().absolute()
+    if not (folder / "generation").is_file():
+        raise InvalidValueError(
+            f"{uri!r}: there is no cluster of store servers in {folder}; name the folder that a "
+            "StoreCluster was given, or the campaign's folder cluster"
+        )
+    return folder
+
+
+def _cluster_files(uri: str) -> list[str]:
+    """Returns the address files of a cluster's servers, in their order."""
+    folder = cluster_folder(uri)
+    places = cluster_places(folder)
+    missing = [place.name for place in places if not (place / "address").is_file()]
+    if missing or not places:
+        raise StoreUnreachableError(
+            f"the store's servers in {folder} are not up ({', '.join(missing) or 'none'}); they "
+            "are while a search or a StoreCluster over this folder runs"
+        )
+    return [str(place / "address") for place in places]
+
+
+def cluster_places(folder: Path) -> list[Path]:
+    """Returns the folders of a cluster's servers, in their order."""
+    return sorted(folder.glob("server.*"), key=lambda path: int(path.suffix[1:]))
 
 
 def _read_address_file(path: Path) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from parsl_tl.deprecation import renamed_arguments
-from parsl_tl.errors import InvalidValueError
-from parsl_tl.store.connection import EMBEDDED, find_servers, is_remote
+from parsl_tl.errors import InvalidValueError, StoreUnreachableError
+from parsl_tl.store.connection import CLUSTER, EMBEDDED, find_servers, is_remote
 
 __all__ = ["EMBEDDED", "is_remote", "open_store"]
 
@@ -37,7 +37,8 @@ def open_store(
             open at once, made if it is missing or empty; or servers: connection strings such as
             ``ofi+tcp://10.0.0.1:4000`` or ``grpc+tcp://host:4000``, or address files that servers
             wrote, separated by spaces; or ``MODEL_SERVERS``, for those that the environment
-            variable of this name lists.
+            variable of this name lists; or ``cluster:<folder>``, for those of a ``StoreCluster``,
+            whose models can be read from the folder when it does not run.
         read_only: neither make nor change anything.
         durability: ``"os"`` (as None) survives the death of any process, ``"disk"`` also a power
             cut. What servers do is set when they start, as in the next two.
@@ -113,7 +114,14 @@ def _open_remote(
 ) -> ModelStore:
     from parsl_tl.store.remote import RemoteStore
 
-    servers = find_servers(uri, token_file=token_file)
+    try:
+        servers = find_servers(uri, token_file=token_file)
+    except StoreUnreachableError:
+        if not (read_only and uri.startswith(CLUSTER)):
+            raise
+        from parsl_tl.store.stopped_cluster import open_stopped_cluster
+
+        return open_stopped_cluster(uri)
     return RemoteStore(
         servers,
         read_only=read_only,

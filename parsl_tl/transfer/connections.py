@@ -16,6 +16,7 @@ from parsl_tl.errors import StoreUnreachableError
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore
+    from parsl_tl.store.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -147,12 +148,19 @@ def _check_outage(key: _Key) -> None:
     if time.monotonic() < outage.until:
         raise StoreUnreachableError(outage.message)
     try:
-        open_store(key[1], retry_seconds=0.0, timeout=_PROBE_TIMEOUT).close()
+        with open_store(key[1], retry_seconds=0.0, timeout=_PROBE_TIMEOUT) as found:
+            has_moved = _servers(found) != _servers(_connections.get(key))
     except StoreUnreachableError as error:
         _note(key, error)
         raise
     logger.warning("the store answers again: %s", key[1])
+    if has_moved:  # whoever has the old connection at the moment ends with it
+        _connections.pop(key, None)
     del _outages[key]
+
+
+def _servers(store: ModelStore | None) -> tuple[Connection, ...]:
+    return getattr(store, "servers", ())
 
 
 def before_disconnecting(close: Callable[[str | None], None]) -> None:

@@ -22,7 +22,7 @@ from parsl_tl.sites.script import block_script, driver_script
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 ADDRESS = "127.0.0.1"  # without one, Parsl asks a service on the web for it, among others
-OTHERS = {"local", "local_mpi", "kubernetes"}
+OTHERS = {"local", "local_mpi", "kubernetes", "globus"}
 GENERIC = {"slurm", "pbs", "lsf", "flux"}
 MACHINES = [config.name for config in list_configs() if config.name not in OTHERS | GENERIC]
 # The first is without options; a file is called like its configuration and the word behind it.

@@ -1,5 +1,6 @@
 """Decisions of the router: nothing idle while more is to come, nobody slow with the last tasks."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +8,24 @@ from hypothesis import strategies as st
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.federation.placement import SiteState, WaitingTask, place
 from parsl_tl.federation.simulation import Costs, SimulatedSite, at_random, simulate
+from parsl_tl.problems import get_problem
+from parsl_tl.spaces import get_space
 
 TWO_SPEEDS = [SimulatedSite("fast", 2, 1.0), SimulatedSite("slow", 2, 0.25)]
+
+
+@pytest.fixture(scope="module")
+def trainings():
+    """Seconds that networks of NAS-Bench-201 were trained for, with 200 epochs of CIFAR-10."""
+    problem = get_problem("nasbench201")
+    space = get_space("nasbench201")
+    draw = np.random.default_rng(1)
+    return [
+        problem.look_up(space, [int(draw.integers(len(c.values))) for c in space.choices()])[
+            "seconds"
+        ]
+        for _ in range(400)
+    ]
 
 
 def ideal(sites, work):
@@ -67,6 +84,25 @@ def test_two_sites_of_speeds_one_and_four_end_as_soon_as_can_be(number):
 def test_on_many_tasks_the_makespan_is_within_5_percent_of_the_ideal():
     work = [1.0] * 400
     assert simulate(TWO_SPEEDS, work).seconds < 1.05 * ideal(TWO_SPEEDS, work)
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["work known", "work unknown"])
+def test_durations_of_real_trainings_end_within_5_percent_of_the_ideal(trainings, is_known):
+    """As a search places them, too: for the router, its evaluations are all alike."""
+
+    def alike(waiting, sites):
+        mean = WaitingTask(sum(trainings) / len(trainings))
+        return place([mean] * len(waiting), sites, more_to_come=False)
+
+    found = simulate(TWO_SPEEDS, trainings, **({} if is_known else {"place_one": alike}))
+    shortest = ideal(TWO_SPEEDS, trainings)
+    by_chance = [
+        simulate(TWO_SPEEDS, trainings, place_one=at_random(seed, ["fast", "slow"])).seconds
+        for seed in range(3)
+    ]
+    print(f"router {found.seconds / shortest:.3f}, by chance {min(by_chance) / shortest:.2f} ideal")
+    assert found.seconds < 1.05 * shortest
+    assert min(by_chance) > 2 * shortest
 
 
 @given(

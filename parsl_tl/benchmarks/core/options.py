@@ -26,7 +26,7 @@ def option(
     default: Any,  # without the option; None with ``choices``: all that are not missing
     text: str,  # what it means, for ``--help``
     *,
-    flag: str = "",  # as a user writes it; else the field's name with dashes
+    flag: str = "",  # as a user writes it; else the field's name with dashes; a WORD has no flag
     metavar: str | None = None,  # of the value
     least: float | None = None,  # smallest value, of each if there are several
     above: float | None = None,  # the value must be larger
@@ -82,6 +82,9 @@ def _add_option(parser: Any, one: Field[Any], hint: Any, default: Any) -> None:
         more = {"type": kind, "metavar": known["metavar"] or _METAVARS[kind]}
     if is_many:
         more["nargs"] = "*" if known["may_be_empty"] else "+"
+    if known["flag"].isupper():
+        parser.add_argument(one.name, help=known["text"], type=kind, metavar=known["flag"])
+        return
     parser.add_argument(
         _flag(one), dest=one.name, default=None, help=text.replace("%", "%%"), **more
     )

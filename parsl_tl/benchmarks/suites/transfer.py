@@ -62,6 +62,9 @@ class TransferSuite(Suite):
         METHODS, missing_methods, "methods, of {} (all that are installed)"
     )
     n_iter: int = option(10, "models per worker", least=1)
+    tasks: int | None = option(
+        None, "workers at once, of all nodes together (those of one node)", least=1
+    )
     donors: int = option(5, "models that are there before", least=1)
     rates: tuple[float, ...] = option(
         (2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
@@ -88,7 +91,7 @@ class TransferSuite(Suite):
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``timings``, of each model; ``methods``, with what they keep; and ``rates``."""
         tables: Tables = {"timings": [], "methods": [], "rates": []}
-        methods, workers = self.transfer or (), self.where.workers or 1
+        methods, workers = self.transfer or (), self.tasks or self.where.workers or 1
         steps, done = len(methods) * (1 + len(self.rates)), 0
         with task_runner(self.where, workers) as runner:
             for method in methods:

@@ -37,7 +37,7 @@ SCRIPT_DIR="<script_dir>"
 [[ -d $SCRIPT_DIR ]] || SCRIPT_DIR=""
 
 cat << SLURM_EOF > ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$SLURM_JOB_NAME.sh
-parsl-tl-worker-pool  --max_workers_per_node=8 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=None --cpu-affinity list:49-55:57-63:17-23:25-31:1-7:9-15:33-39:41-47  --mpi-launcher=mpiexec --available-accelerators 0 1 2 3 4 5 6 7
+parsl-tl-worker-pool --block-seconds 3600  --max_workers_per_node=8 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=None --cpu-affinity list:49-55:57-63:17-23:25-31:1-7:9-15:33-39:41-47  --mpi-launcher=mpiexec --available-accelerators 0 1 2 3 4 5 6 7
 SLURM_EOF
 chmod a+x ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$SLURM_JOB_NAME.sh
 

@@ -48,7 +48,7 @@ else
 fi
 
 cat << MPIEXEC_EOF > ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
-parsl-tl-worker-pool  --max_workers_per_node=8 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=3000 --cpu-affinity list:24-27,56-59:28-31,60-63:16-19,48-51:20-23,52-55:8-11,40-43:12-15,44-47:0-3,32-35:4-7,36-39  --mpi-launcher=mpiexec --available-accelerators 0 0 1 1 2 2 3 3
+parsl-tl-worker-pool --block-seconds 3600  --max_workers_per_node=8 -a <address> -p 0 -c 1.0 -m None --poll 10 --port=<worker_port> --cert_dir <cert_dir> --logdir=<logdir> --logconf=<logconf> --block_id=0 --hb_period=15  --hb_threshold=120 --drain_period=3000 --cpu-affinity list:24-27,56-59:28-31,60-63:16-19,48-51:20-23,52-55:8-11,40-43:12-15,44-47:0-3,32-35:4-7,36-39  --mpi-launcher=mpiexec --available-accelerators 0 0 1 1 2 2 3 3
 MPIEXEC_EOF
 chmod u+x ${SCRIPT_DIR:+$SCRIPT_DIR/}cmd_$JOBNAME.sh
 
