@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import Future
@@ -23,7 +25,8 @@ class EvaluationLoop(asyncio.SelectorEventLoop):
         if not is_in_a_loop():
             return super().run_until_complete(future)
         done: Future[Any] = Future()
-        thread = threading.Thread(target=self._run_in_thread, args=(future, done), daemon=True)
+        run = functools.partial(contextvars.copy_context().run, self._run_in_thread)
+        thread = threading.Thread(target=run, args=(future, done), daemon=True)
         thread.start()
         try:
             return done.result()  # type: ignore[no-any-return]

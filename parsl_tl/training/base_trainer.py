@@ -13,6 +13,7 @@ from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import check_outputs, compile_model, judge
 from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.epoch_spans import epoch_spans
 from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
 from parsl_tl.training.inheritance import Stage
@@ -207,7 +208,7 @@ class BaseTrainer:
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
                 verbose=0,
-                callbacks=[*callbacks, best.callback(), *self.watchers()],
+                callbacks=[*callbacks, best.callback(), *self.watchers(), *epoch_spans()],
             )
         best.check()
 

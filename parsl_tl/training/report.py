@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from parsl_tl.events import span
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 from parsl_tl.training.worker_note import WorkerNote
@@ -148,7 +149,8 @@ class TrainingReport:
         if self.note is not None:
             self.note.tell(phase)
         try:
-            yield
+            with span(phase):
+                yield
         finally:
             name = f"seconds_{phase}"
             setattr(self, name, getattr(self, name) + time.perf_counter() - start)

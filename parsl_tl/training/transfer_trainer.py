@@ -15,6 +15,8 @@ from parsl_tl.errors import (
     StoreUnreachableError,
     TransferError,
 )
+from parsl_tl.events import annotate
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
@@ -112,6 +114,8 @@ class TransferTrainer(BaseTrainer):
         self.report.layers_matched = transferred.layers_matched
         self.report.layers_transferred = len(transferred.layer_names)
         self.report.bytes_transferred = transferred.num_bytes
+        if transferred.donor is not None:
+            annotate(donor=format_model_id(transferred.donor), bytes=transferred.num_bytes)
         return transferred
 
     def stages(self, model: keras.Model) -> Sequence[Stage]:
@@ -186,6 +190,7 @@ class TransferTrainer(BaseTrainer):
             self.report.note_not_stored([(self.config.model_id, describe(error))])
             return
         self.report.bytes_stored = stored.num_bytes
+        annotate(model_id=format_model_id(self.report.model_id or 0), bytes=stored.num_bytes)
         self.report.store_pending = stored.pending
         self.report.note_not_stored(stored.failures.items())
         if stored.quality is not None and stored.quality != quality:
