@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Final
+
+FOLDER: Final = "events"
+"""The folder of the record, in the folder of a run."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

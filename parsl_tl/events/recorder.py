@@ -33,9 +33,6 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
-FOLDER: Final = "events"
-"""The folder of the record, in the folder of a run."""
-
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 

@@ -36,7 +36,8 @@ def recorded_in(folder: Path, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    from parsl_tl.events.recorder import FOLDER, Recorder
+    from parsl_tl.events.process_facts import FOLDER
+    from parsl_tl.events.recorder import Recorder
     from parsl_tl.events.spans import recorded_by
 
     (folder / FOLDER).mkdir(exist_ok=True)

@@ -42,9 +42,7 @@ def otlp_resource(facts: dict[str, str | int]) -> str:
     attributes = [
         {
             "key": key,
-            "value": {"intValue": str(value)}
-            if isinstance(value, int)
-            else {"stringValue": value},
+            "value": {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value},
         }
         for key, value in facts.items()
     ]
