@@ -1,7 +1,7 @@
 """What happened when: spans of what drivers, workers and stores do, where somebody records them.
 
-The parts of the package say what they do by ``span``, ``annotate`` and ``stages``; that costs next to
-nothing unless a record is kept. A record is a folder with a file for each process, of OTLP-JSON
+The parts of the package say what they do by ``span``, ``annotate`` and ``stages``; that costs next
+to nothing unless a record is kept. A record is a folder with a file for each process, of OTLP-JSON
 lines, which ``parsl_tl.events.record`` reads.
 """
 

@@ -119,7 +119,7 @@ def _read_file(path: Path, record: Record) -> None:
 
 def _spans_of(entry: Mapping[str, Any], processes: dict[str, Process]) -> Iterator[RecordedSpan]:
     # Exporters write a request, or each resource's spans by themselves.
-    for of_resource in entry["resourceSpans"] if "resourceSpans" in entry else [entry]:
+    for of_resource in entry.get("resourceSpans", [entry]):
         resource = of_resource["resource"]
         text = json.dumps(resource, sort_keys=True)
         if text not in processes:

@@ -1,7 +1,7 @@
 """Spans of what this process does; nothing, and no import of OpenTelemetry, where nobody records.
 
-Who records is a matter of the context (``contextvars``): of the thread that searches, or of the task
-that a worker runs. Threads that go on with somebody's work take his context along.
+Who records is a matter of the context (``contextvars``): of the thread that searches, or of the
+task that a worker runs. Threads that go on with somebody's work take his context along.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
     from parsl_tl.events.recorder import Recorder

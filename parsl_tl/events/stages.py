@@ -1,7 +1,7 @@
 """What becomes of one thing that many parts of a driver have in hand, one after another.
 
-An evaluation is proposed in one place, submitted in another, waits in a third. Its span is open from
-the first to the last, and its stages follow each other without a gap: one begins where the one
+An evaluation is proposed in one place, submitted in another, waits in a third. Its span is open
+from the first to the last, and its stages follow each other without a gap: one begins where the one
 before ends. Parts that know which evaluation they work for say so by ``about``; further in, it is
 known from the context.
 """
