@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import NaNLossError
+from parsl_tl.events import span
 from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import check_outputs, compile_model, judge
@@ -193,7 +194,8 @@ class BaseTrainer:
         feed = cut_feed(
             model, config, data, epochs=epochs, callbacks=callbacks, report=self.report
         ) or whole_feed(model, config, data)
-        compile_model(feed.model, config, data, rate_shares=rate_shares)
+        with span("compile"):
+            compile_model(feed.model, config, data, rate_shares=rate_shares)
         if config.schedule is not None:
             schedule = schedule_callback(
                 config.schedule, config.learning_rate, config.epochs, config.objective

@@ -97,13 +97,15 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
 def _make_base_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    return BaseTrainer(job.config(), graph, report=report)
+    with span("configure"):
+        return BaseTrainer(job.config(), graph, report=report)
 
 
 def _make_transfer_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
+    with span("configure"):
+        return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
 
 
 def _run(

@@ -11,7 +11,7 @@ from contextvars import copy_context
 import pytest
 
 from parsl_tl.errors import AnalysisError, InvalidValueError
-from parsl_tl.events import annotate, continued, is_recording, span, stages
+from parsl_tl.events import annotate, continued, span, stages
 from parsl_tl.events.record import read_record
 from parsl_tl.events.recorder import Recorder
 from parsl_tl.events.spans import recorded_by
@@ -212,7 +212,7 @@ def test_spans_are_sent_to_an_endpoint(tmp_path, monkeypatch):
     taken = []
 
     class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):  # noqa: N802
+        def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken.append((self.path, ExportTraceServiceRequest.FromString(body)))
             self.send_response(200)
