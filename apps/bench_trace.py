@@ -1,8 +1,8 @@
 """What a record of spans costs: evaluations with and without one, by turns, in processor seconds.
 
-Each architecture is evaluated both ways, one after the other in an order that changes, each way with
-a store of its own, so that both find the same donors. What the driver of a search records of an
-evaluation is timed beside that.
+Each architecture is evaluated both ways, one after the other in an order that changes, each way
+with a store of its own, so that both find the same donors. What the driver of a search records of
+an evaluation is timed beside that.
 
 python apps/bench_trace.py --evaluations 100
 """

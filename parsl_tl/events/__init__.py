@@ -10,11 +10,11 @@ from parsl_tl.events.spans import (
     Carried,
     Span,
     annotate,
-    continued,
     flush,
     is_recording,
     span,
 )
+from parsl_tl.events.tasks import continued
 
 __all__ = [
     "Carried",

@@ -7,17 +7,11 @@ task that a worker runs. Threads that go on with somebody's work take his contex
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeAlias
-
-if TYPE_CHECKING:
-    from parsl_tl.events.recorder import Recorder
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 Value: TypeAlias = str | bool | int | float
-
-recorder_here: ContextVar[Recorder | None] = ContextVar("parsl_tl_recorder", default=None)
-"""Records what is done in this context; None records nothing."""
 
 
 class Span(Protocol):
@@ -29,6 +23,30 @@ class Span(Protocol):
 
     def annotate(self, **attributes: Value | None) -> None:
         """Says more of it; None says nothing."""
+
+
+class Recording(Protocol):
+    """What records; see ``parsl_tl.events.recorder.Recorder``."""
+
+    stages: Any
+
+    def span(
+        self, name: str, attributes: Mapping[str, Value | None], parent: str | None = None
+    ) -> contextlib.AbstractContextManager[Span]:
+        """See ``span``."""
+
+    def annotate(self, attributes: Mapping[str, Value | None]) -> None:
+        """See ``annotate``."""
+
+    def flush(self) -> None:
+        """See ``flush``."""
+
+    def close(self) -> None:
+        """Ends what is open, and writes it."""
+
+
+recorder_here: ContextVar[Recording | None] = ContextVar("parsl_tl_recorder", default=None)
+"""Records what is done in this context; None records nothing."""
 
 
 class _NoSpan:
@@ -92,32 +110,7 @@ def flush() -> None:
 
 
 @contextlib.contextmanager
-def continued(carried: Carried | None, name: str) -> Iterator[None]:
-    """Records in a worker what a task does; what was recorded is written at its end.
-
-    Args:
-        carried: what came along with the task; None records nothing.
-        name: of the span around all of it.
-    """
-    recorder = None
-    if carried is not None:
-        from parsl_tl.events.recorder import worker_recorder
-
-        recorder = worker_recorder(carried.folder)
-    if carried is None or recorder is None:
-        yield
-        return
-    token = recorder_here.set(recorder)
-    try:
-        with recorder.span(name, {}, parent=carried.traceparent):
-            yield
-    finally:
-        recorder_here.reset(token)
-        recorder.flush()
-
-
-@contextlib.contextmanager
-def recorded_by(recorder: Recorder | None) -> Iterator[None]:
+def recorded_by(recorder: Recording | None) -> Iterator[None]:
     """Records what is done in a ``with``, and writes it at the end.
 
     Args:

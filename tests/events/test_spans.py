@@ -105,7 +105,7 @@ def test_nothing_is_imported_where_nobody_records(tmp_path):
 import sys
 from parsl_tl.events import annotate, flush, is_recording, span, stages
 from parsl_tl.outcome import pack, run_packed, unpack
-import parsl_tl.search.campaign, parsl_tl.training.run
+import parsl_tl.training.run
 with span("x", a=1) as here:
     annotate(b=2)
     here.annotate(c=3)
