@@ -41,7 +41,7 @@ class StagedSpans:
         self, key: Hashable, name: str, stage: str, attributes: Mapping[str, Value | None]
     ) -> None:
         """See ``stages.begin``."""
-        self._end(key, lost="it was begun anew")
+        self.end(key, lost="it was begun anew")
         now = time.time_ns()
         values = {name: value for name, value in attributes.items() if value is not None}
         # No part of what happens to be done here: it ends elsewhere.
@@ -93,14 +93,15 @@ class StagedSpans:
             with use_span(staged.stage, end_on_exit=False, record_exception=False):
                 yield
         finally:
-            self._end(key)
+            self.end(key)
 
     def close(self) -> None:
         """Ends what is open."""
         for key in list(self._open):
-            self._end(key, lost=_UNFINISHED)
+            self.end(key, lost=_UNFINISHED)
 
-    def _end(self, key: Hashable, lost: str | None = None) -> None:
+    def end(self, key: Hashable, lost: str | None = None) -> None:
+        """See ``stages.end``; ``lost`` says why it came to nothing."""
         staged = self._open.pop(key, None)
         if staged is None:
             return

@@ -71,6 +71,13 @@ def last(key: Hashable) -> Iterator[None]:
         yield
 
 
+def end(key: Hashable) -> None:
+    """Ends a thing, and the stage that it is in."""
+    recorder = recorder_here.get()
+    if recorder is not None:
+        recorder.stages.end(key)
+
+
 def annotate(key: Hashable, **attributes: Value | None) -> None:
     """Says more of a thing; None says nothing."""
     recorder = recorder_here.get()

@@ -41,8 +41,8 @@ class Traced:
                 population_size=5,
                 sample_size=3,
                 keep_best=2,
-                space_args={"num_layers": 3},
-                training={"epochs": 2},
+                space_args={"num_layers": 2},
+                training={"epochs": 1},
             )
             self.results = self.campaign.search(CANDIDATES)
             with open_store(uri_of(servers), read_only=True) as store:
@@ -84,7 +84,16 @@ def test_the_record_is_whole(traced):
     assert count["worker", "validate"] == count["worker", "epoch"] == traced.results.epochs.sum()
     roots = Counter(span.name for span in record.spans.values() if span.parent is None)
     assert roots["evaluation"] == CANDIDATES
-    assert set(roots) <= {"evaluation", "store.retire"}
+    assert set(roots) <= {"evaluation", "store.retire", "block"}
+
+
+def test_blocks_of_parsl_are_recorded_with_their_states(traced):
+    (block,) = traced.named("block")
+    assert block.attributes == {"block": "0", "site": "local"}
+    states = [span.name for span in traced.inner[block.key]]
+    assert states[-1] == "running"
+    first = min(span.start for span in traced.named("run"))
+    assert block.end > first
 
 
 def test_slices_of_an_evaluation_sum_to_its_time(traced):
