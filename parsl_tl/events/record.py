@@ -88,8 +88,8 @@ def read_record(folders: Iterable[str | os.PathLike[str]]) -> Record:
         AnalysisError: a folder is not there, or nothing was recorded in any.
     """
     record = Record()
-    folders = [Path(folder) for folder in folders]
-    for folder in folders:
+    paths = [Path(folder) for folder in folders]
+    for folder in paths:
         if not folder.is_dir():
             raise AnalysisError(
                 f"{folder} is not there: nothing was recorded; search with --trace "
@@ -99,7 +99,7 @@ def read_record(folders: Iterable[str | os.PathLike[str]]) -> Record:
             record.files += 1
             _read_file(path, record)
     if not record.spans:
-        names = ", ".join(map(str, folders))
+        names = ", ".join(map(str, paths))
         raise AnalysisError(f"{names}: no span has ended yet, in {record.files} files")
     return record
 

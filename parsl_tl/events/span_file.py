@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_WRITES: Final = 1.0
 _MOST_WAITING: Final = 1024
 
 
-class SpanFile(SpanProcessor):
+class SpanFile(SpanProcessor):  # type: ignore[misc]
     """Writes spans that have ended: soon, and at the latest when it is told to.
 
     It has no thread, so that a process that is forked loses none. A file that cannot be written

@@ -89,7 +89,7 @@ def test_the_record_is_whole(traced):
 
 def test_blocks_of_parsl_are_recorded_with_their_states(traced):
     (block,) = traced.named("block")
-    assert block.attributes == {"block": "0", "site": "local"}
+    assert block.attributes == {"block": "0", "site": "workers"}
     states = [span.name for span in traced.inner[block.key]]
     assert states[-1] == "running"
     first = min(span.start for span in traced.named("run"))
