@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from parsl_tl.errors import AnalysisError
 from parsl_tl.events.clocks import correct_clocks
 from parsl_tl.events.record import read_record
 from parsl_tl.report.trace import arrows_of, bytes_stored, write_trace
+from parsl_tl.report.trace_lanes import lanes_of
+from parsl_tl.search.progress import SearchProgress
 
 pytestmark = pytest.mark.slow
 
@@ -265,6 +270,43 @@ def test_lines_that_are_cut_off_are_told(traced, tmp_path, capsys):
     assert main(["trace", str(tmp_path)]) == 0
     assert "1 lines were cut off" in capsys.readouterr().out
     assert (tmp_path / "run.perfetto-trace").stat().st_size > 0
+
+
+@pytest.mark.full
+def test_a_search_whose_worker_is_killed_leaves_a_record_that_can_be_read(tmp_path):
+    class Kills(SearchProgress):
+        """Kills a worker in the evaluation that it begins after the third one ended."""
+
+        def finished(self, objective, metadata, **more):
+            super().finished(objective, metadata, **more)
+            if self.done == 3:
+                self.pid = int(metadata["worker"].rpartition(":")[2])
+                threading.Timer(1.0, os.kill, (self.pid, signal.SIGKILL)).start()
+
+    campaign = Campaign(
+        "digits",
+        "dense-skip",
+        out=tmp_path / "run",
+        max_workers=1,
+        trace=True,
+        population_size=3,
+        sample_size=2,
+        training={"epochs": 100},
+    )
+    progress = Kills(6)
+    results = campaign.search(6, progress=progress)
+    assert results.objective.notna().all()
+    events = tmp_path / "run" / "events"
+    write_trace([events], tmp_path / "run.perfetto-trace")
+    record = read_record([events])
+    assert record.torn <= 1
+    lost = [span for span in record.spans.values() if span.name == "task" and span.error]
+    assert len(lost) == 1
+    evaluated = [span for span in record.spans.values() if span.name == "evaluate"]
+    assert len(evaluated) == 6
+    # The worker in its place has its lane.
+    assert len({span.process.pid for span in evaluated}) == 2
+    assert len([lane for lane in lanes_of(record) if lane.doer.role == "worker"]) == 1
 
 
 def test_a_run_without_a_record_says_how_to_get_one(tmp_path):
