@@ -72,12 +72,14 @@ def test_calls_of_a_folder_are_recorded(tmp_path, tools):
 @pytest.mark.parametrize("kind", list(SCHEMES))
 def test_servers_say_what_they_did_within_each_call(tmp_path, tools, kind):
     events = tmp_path / "events"
-    with running(tmp_path, kind, 2, "--trace", events) as servers:
-        with open_store(uri_of(servers)) as store:
-            assert 1 not in store  # which nobody records
-            with recorded_by(Recorder(events, "driver")):
-                num_bytes = use(store, tools)
-            assert 2 in store
+    with (
+        running(tmp_path, kind, 2, "--trace", events) as servers,
+        open_store(uri_of(servers)) as store,
+    ):
+        assert 1 not in store  # which nobody records
+        with recorded_by(Recorder(events, "driver")):
+            num_bytes = use(store, tools)
+        assert 2 in store
     record = read_record([events])
     calls = {one.key: one for one in check_calls(record, num_bytes)}
     served = [one for one in record.spans.values() if one.process.role == "server"]
@@ -102,9 +104,12 @@ def test_servers_say_what_they_did_within_each_call(tmp_path, tools, kind):
 def test_a_server_that_is_not_asked_to_records_nothing(tmp_path, tools):
     events = tmp_path / "events"
     events.mkdir()
-    with running(tmp_path, "flight", 1) as servers, open_store(uri_of(servers)) as store:
-        with recorded_by(Recorder(events, "driver")):
-            use(store, tools)
+    with (
+        running(tmp_path, "flight", 1) as servers,
+        open_store(uri_of(servers)) as store,
+        recorded_by(Recorder(events, "driver")),
+    ):
+        use(store, tools)
     assert [path.name.partition("-")[0] for path in events.iterdir()] == ["driver"]
 
 
