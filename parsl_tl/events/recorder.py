@@ -88,7 +88,9 @@ class Recorder:
         """Says more of the span that this is in."""
         get_current_span().set_attributes(said(attributes))
 
-    def _carried_by(self, context: SpanContext) -> Carried:
+    def _carried_by(self, context: SpanContext) -> Carried | None:
+        if not context.is_valid:  # with OTEL_SDK_DISABLED
+            return None
         flags = int(context.trace_flags)
         return Carried(
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}", self._folder

@@ -26,7 +26,7 @@ class _Staged:
 class StagedSpans:
     """The open spans of one process, by the keys of what they are about."""
 
-    def __init__(self, tracer: Tracer, carried_by: Callable[[Any], Carried]) -> None:
+    def __init__(self, tracer: Tracer, carried_by: Callable[[Any], Carried | None]) -> None:
         """Has none.
 
         Args:

@@ -254,6 +254,16 @@ def test_a_sampler_leaves_whole_evaluations_out(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.jsonl"))
 
 
+def test_an_sdk_that_is_switched_off_records_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    with recorded_by(Recorder(tmp_path, "driver")), span("one") as here:
+        stages.begin(1, "evaluation", "task")
+        with stages.about(1):
+            assert stages.carried() is None
+        assert here.context == b""
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_line_is_a_request_of_otlp(tmp_path):
     with recorded_by(Recorder(tmp_path, "driver")), span("one", number=1, share=0.5, good=True):
         time.sleep(0.001)
