@@ -28,9 +28,9 @@ py::bytes exchange_trace_bytes(const std::string& bytes) {
   TraceContext context;
   constexpr std::size_t kSize = sizeof context.trace + sizeof context.span;
   if (!bytes.empty() && bytes.size() != kSize) {
-    throw StoreException(ErrorCode::kInvalidValue, "a trace context of " +
-                                                       std::to_string(bytes.size()) +
-                                                       " bytes; it has 24, or none");
+    throw StoreException(
+        ErrorCode::kInvalidValue,
+        "a trace context of " + std::to_string(bytes.size()) + " bytes; it has 24, or none");
   }
   if (!bytes.empty()) {
     std::memcpy(context.trace.data(), bytes.data(), sizeof context.trace);

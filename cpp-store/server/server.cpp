@@ -81,8 +81,8 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   if (header.number != 0 || header.kind == RequestKind::kFold) idle_memory_.note_change();
   const auto begin = Clock::now();
   const bool is_recorded = options_.spans != nullptr && header.trace.is_set();
-  const auto start = is_recorded ? std::chrono::system_clock::now()
-                                 : std::chrono::system_clock::time_point();
+  const auto start =
+      is_recorded ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point();
   bool failed = true;
   std::string reply;
   const auto note = [&] {

@@ -75,8 +75,8 @@ void SpanLog::add(const RequestSpan& span) noexcept {
     const int why = written < 0 ? errno : ENOSPC;
     if (ended_.exchange(true)) return;
     const std::lock_guard guard(mutex_);
-    failure_ = file_.path() + " cannot be written: " + std::strerror(why) +
-               "; no more spans are recorded";
+    failure_ =
+        file_.path() + " cannot be written: " + std::strerror(why) + "; no more spans are recorded";
   } catch (const std::exception&) {
     ended_ = true;  // no memory, for a line of some hundred bytes
   }
