@@ -89,8 +89,10 @@ def test_servers_say_what_they_did_within_each_call(tmp_path, tools, kind):
         call = calls[one.parent]
         assert call.start <= one.start <= one.end <= call.end
         asked.setdefault(one.parent, []).append(one)
-    assert asked.keys() == calls.keys()
-    for key, call in calls.items():
+    # Weights of a match that is mapped are read without asking anybody.
+    assert {calls[key].name for key in calls.keys() - asked.keys()} <= {"store.read"}
+    for key in asked:
+        call = calls[key]
         names = [one.name for one in asked[key]]
         if call.name == "store.find_donor":  # threads of the client ask for the thread that called
             assert names.count("best_ancestors") == 2
