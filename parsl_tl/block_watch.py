@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.events import is_recording, stages
+
 logger = logging.getLogger(__name__)
 
 # How long an executor may have tasks and no block before it is given up. Parsl's strategies look
@@ -31,6 +33,7 @@ class BlockWatch:
         self._seen: dict[str, float] = {}  # when a block's pools were connected last
         self._had_block = time.monotonic()
         self._ended: set[str] = set()
+        self._states: dict[str, str] = {}  # of blocks, as they are recorded
 
     def look(self, managers: Iterable[Mapping[str, Any]]) -> None:
         """Cancels blocks whose pools are gone, and logs which have ended, and how.
@@ -39,6 +42,8 @@ class BlockWatch:
             managers: the pools that are connected.
         """
         now = time.monotonic()
+        if is_recording():
+            self._record()
         running = self._running_blocks()
         self._seen.update((manager["block_id"], now) for manager in managers)
         self._seen = {block: seen for block, seen in self._seen.items() if block in running}
@@ -54,6 +59,31 @@ class BlockWatch:
         if running or not self._executor.outstanding():
             self._had_block = now
         self._tell_ended()
+
+    def _record(self) -> None:
+        """Records blocks with their states, as the scheduler tells them."""
+        for block, status in dict(self._executor.status_facade).items():
+            state, before = status.state.name.lower(), self._states.get(block)
+            if state == before:
+                continue
+            self._states[block] = state
+            if before is None:
+                stages.begin(
+                    self._key(block), "block", state, block=block, site=self._executor.label
+                )
+            with stages.about(self._key(block)):
+                stages.go_on(state)
+            if status.terminal:
+                stages.end(self._key(block))
+
+    def _key(self, block: str) -> tuple[str, str, str]:
+        return ("block", self._executor.label, block)
+
+    def close(self) -> None:
+        """Ends what is recorded of blocks; they may go on."""
+        for block in self._states:
+            stages.end(self._key(block))
+        self._states.clear()
 
     def why_given_up(self) -> str | None:
         """Returns why no task of the executor will ever run, or None."""

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import copy_context
 from typing import Any
 
 from parsl_tl.block_watch import BlockWatch
@@ -29,7 +30,8 @@ class _Line:
         self.blocks = BlockWatch(executor)
         self._executor = executor
         self._stopped = stopped
-        self.thread = threading.Thread(target=self._ask, daemon=True)
+        # For who records: blocks are a part of his search.
+        self.thread = threading.Thread(target=copy_context().run, args=(self._ask,), daemon=True)
         self.thread.start()
 
     def _ask(self) -> None:
@@ -93,6 +95,7 @@ class ExecutorWatch:
         # Parsl's sockets may be closed when nobody uses them.
         for line in self._lines.values():
             line.thread.join(timeout=2.0)
+            line.blocks.close()
 
     def _look(self) -> None:
         while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):

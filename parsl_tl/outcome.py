@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from parsl_tl.errors import EvaluationFailedError, InfrastructureError
+from parsl_tl.events import Carried, continued, span
 
 _MAX_LENGTH = 2000
 
@@ -38,11 +39,12 @@ def timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[floa
     return time.monotonic() - begun, result
 
 
-def run_packed(call: bytes, **limits: Any) -> bytes:
+def run_packed(call: bytes, trace: Carried | None = None, **limits: Any) -> bytes:
     """Calls a function; this is what travels to a worker.
 
     Args:
         call: the function, its arguments and its keyword arguments, packed.
+        trace: the span that this is part of, and where it is recorded; None records nothing.
         **limits: ``walltime`` in seconds, which Parsl enforces around this call.
 
     Returns:
@@ -53,15 +55,22 @@ def run_packed(call: bytes, **limits: Any) -> bytes:
         AppTimeout: the walltime is over.
         InfrastructureError: as the function raised it.
     """
+    with continued(trace, "run"):
+        return _run_packed(call)
+
+
+def _run_packed(call: bytes) -> bytes:
     from parsl.app.errors import AppTimeout
 
     step = "the run function cannot be read in the worker: "
     try:
-        function, args, kwargs = unpack(call)
+        with span("unpack"):
+            function, args, kwargs = unpack(call)
         step = ""
         result = function(*args, **kwargs)
         step = "what the run function returned cannot be sent: "
-        return pack(result)
+        with span("pack"):
+            return pack(result)
     except (AppTimeout, InfrastructureError):
         raise
     except BaseException as error:

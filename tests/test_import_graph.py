@@ -41,7 +41,8 @@ LAYERS = (
     {"gpu_pinning"},
     # The ground.
     {"registry"},
-    {"native", "reporting", "exit_codes", "events", "outcome", "mpi", "parent_death"},
+    {"native", "reporting", "exit_codes", "outcome", "mpi", "parent_death"},
+    {"events"},
     {"_flight", "_thallium"},
     {"_native", "_baselines", "_bare_flight", "_bare_thallium"},
     {"imports"},

@@ -19,6 +19,7 @@ void Fanout::do_one(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   std::exception_ptr error;
   try {
+    const TraceScope scope(task.batch->trace);
     (*task.batch->work)(task.number);
   } catch (...) {
     error = std::current_exception();
@@ -51,7 +52,7 @@ void Fanout::add_threads() {
 void Fanout::run(std::size_t count, const std::function<void(std::size_t)>& work) {
   if (count == 0) return;
   if (count == 1) return work(0);
-  Batch batch{&work, std::vector<std::exception_ptr>(count), count, {}};
+  Batch batch{&work, std::vector<std::exception_ptr>(count), count, current_trace(), {}};
   std::unique_lock lock(mutex_);
   for (std::size_t i = 0; i < count; ++i) tasks_.push_back({&batch, i});
   add_threads();

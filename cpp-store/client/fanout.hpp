@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "trace_context.hpp"
+
 namespace parsl_tl {
 
 class Fanout {
@@ -28,6 +30,7 @@ class Fanout {
     const std::function<void(std::size_t)>* work;
     std::vector<std::exception_ptr> errors;
     std::size_t open;
+    TraceContext trace;  // of who asked: threads work for many
     std::condition_variable done;
   };
   struct Task {

@@ -48,6 +48,7 @@ RequestHeader ServerConnection::header(RequestKind kind, bool changes, const Bul
   header.token = options_.token;
   header.client = client_;
   header.bulk_bytes = bytes_of(bulk);
+  header.trace = current_trace();
   if (changes) header.number = ++numbers_;
   const auto stores = expected();
   if (stores == nullptr || !makes_claims(kind)) return header;

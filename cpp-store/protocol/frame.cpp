@@ -25,6 +25,8 @@ struct RequestBytes {
   std::uint32_t servers;  // 0: no claim is made
   std::uint64_t stores;
   std::uint8_t store[16];  // zeros: no claim is made
+  std::uint8_t trace[16];  // zeros: nobody records
+  std::uint8_t span[8];
 };
 static_assert(sizeof(RequestBytes) == kRequestHeaderBytes);
 
@@ -77,11 +79,15 @@ std::string start_request(const RequestHeader& header) {
                      server.index,
                      server.count,
                      header.stores,
+                     {},
+                     {},
                      {}};
   std::memcpy(bytes.magic, kRequestMagic, sizeof kRequestMagic);
   std::memcpy(bytes.token, header.token.data(), header.token.size());
   std::memcpy(bytes.client, header.client.data(), header.client.size());
   std::memcpy(bytes.store, header.store.bytes.data(), header.store.bytes.size());
+  std::memcpy(bytes.trace, header.trace.trace.data(), sizeof bytes.trace);
+  std::memcpy(bytes.span, header.trace.span.data(), sizeof bytes.span);
   return {reinterpret_cast<const char*>(&bytes), sizeof bytes};
 }
 
@@ -109,6 +115,8 @@ RequestHeader parse_request(std::span<const std::uint8_t> request) {
   header.number = bytes.number;
   header.stores = bytes.stores;
   std::memcpy(header.store.bytes.data(), bytes.store, sizeof bytes.store);
+  std::memcpy(header.trace.trace.data(), bytes.trace, sizeof bytes.trace);
+  std::memcpy(header.trace.span.data(), bytes.span, sizeof bytes.span);
   if (bytes.servers == 0) return header;
   header.server = {bytes.server, bytes.servers};
   if (bytes.server >= bytes.servers) {

@@ -2,7 +2,7 @@
 //
 //   request := "PTLQ" | version (u16) | kind (u16) | token (32 bytes) | client (16 bytes)
 //              | bytes of bulk data beside it (u64) | number (u64) | server (u32) | servers (u32)
-//              | stores (u64) | store (16 bytes) | message
+//              | stores (u64) | store (16 bytes) | trace (16 bytes) | span (8 bytes) | message
 //   reply   := "PTLR" | version (u16) | error code (u16, 0 for none) | instance (u64)
 //              | message, or the error's text
 //
@@ -12,8 +12,9 @@
 // other: repeated, it gets the reply that was lost. A client says in each request for which store
 // it takes the server: one with an empty folder, or another's, must answer nothing in its name. One
 // that writes says, too, which server of how many that is, and by a digest beside which others. The
-// instance is a random number that a server draws when it starts: by
-// another one clients know that it was started anew.
+// trace and the span in it are those of the work that the request is part of; zeros where nobody
+// records any. The instance is a random number that a server draws when it starts: by another one
+// clients know that it was started anew.
 #pragma once
 
 #include <array>
@@ -26,10 +27,11 @@
 #include "membership.hpp"
 #include "message.hpp"
 #include "store_id.hpp"
+#include "trace_context.hpp"
 
 namespace parsl_tl {
 
-constexpr std::uint16_t kProtocolVersion = 3;
+constexpr std::uint16_t kProtocolVersion = 4;
 
 /// Numbers are for good: a request that is given up leaves a gap.
 enum class RequestKind : std::uint16_t {
@@ -81,9 +83,10 @@ struct RequestHeader {
   std::optional<Membership> server;  // nothing: no claim is made, here and in the next two
   std::uint64_t stores = 0;          // digest of the identities of all servers
   StoreId store;                     // of this one
+  TraceContext trace;
 };
 
-constexpr std::size_t kRequestHeaderBytes = 104;
+constexpr std::size_t kRequestHeaderBytes = 128;
 constexpr std::size_t kReplyHeaderBytes = 16;
 
 /// A request without its message, which is appended.

@@ -14,6 +14,7 @@ namespace {
 
 // As long as it takes to hand a request over to another thread.
 constexpr std::chrono::microseconds kQuick{10};
+static_assert(kRequestHeaderBytes <= kBeginningBytes, "what is let in is told by the header");
 
 std::uint64_t random_number() {
   std::random_device random;
@@ -79,12 +80,17 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   rate_.add();
   if (header.number != 0 || header.kind == RequestKind::kFold) idle_memory_.note_change();
   const auto begin = Clock::now();
+  const bool is_recorded = options_.spans != nullptr && header.trace.is_set();
+  const auto start =
+      is_recorded ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point();
   bool failed = true;
   std::string reply;
   const auto note = [&] {
     const auto duration = Clock::now() - begin;
     latencies_[entry.place].add(duration, failed);
     lately_[entry.place].add(duration);
+    if (!is_recorded) return;
+    options_.spans->add({entry.name, header.trace, start, duration, header.bulk_bytes, failed});
   };
   try {
     const auto client = clients_.heard_from(header.client);

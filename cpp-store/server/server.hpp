@@ -18,6 +18,7 @@
 #include "idle_memory.hpp"
 #include "metrics.hpp"
 #include "recent_replies.hpp"
+#include "span_log.hpp"
 #include "transport.hpp"
 
 namespace parsl_tl {
@@ -31,6 +32,7 @@ struct ServerOptions {
   std::uint64_t memory_limit = 0;  // bytes; 0 for none
   bool keeps_in_memory = false;    // the folder is memory: what is stored counts too
   std::size_t most_layers = 1 << 16;
+  std::shared_ptr<SpanLog> spans;  // nothing: none are recorded
   ClientLimits client_limits;
 };
 

@@ -34,6 +34,21 @@ CASE(fanout_works_at_the_same_time) {
   CHECK_EQ(waiting.load(), 8);
 }
 
+CASE(fanout_works_for_who_asked) {
+  const TraceContext mine{{1}, {2}};
+  Fanout fanout(4);
+  const TraceScope scope(mine);
+  std::atomic<int> others = 0;
+  fanout.run(40, [&](std::size_t) { others += current_trace() == mine ? 0 : 1; });
+  CHECK_EQ(others.load(), 0);
+  {
+    const TraceScope nobodys({});
+    fanout.run(40, [&](std::size_t) { others += current_trace().is_set() ? 1 : 0; });
+  }
+  CHECK_EQ(others.load(), 0);
+  CHECK(current_trace() == mine);
+}
+
 CASE(fanout_throws_the_first_error_when_all_is_done) {
   Fanout fanout(4);
   for (std::size_t first = 0; first < 10; ++first) {

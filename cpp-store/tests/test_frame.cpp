@@ -21,6 +21,8 @@ RequestHeader random_header(Random& random) {
     header.server = Membership{static_cast<std::uint32_t>(random.below(9)), 9};
   header.stores = random();
   for (auto& byte : header.store.bytes) byte = static_cast<std::uint8_t>(random());
+  for (auto& byte : header.trace.trace) byte = static_cast<std::uint8_t>(random());
+  for (auto& byte : header.trace.span) byte = static_cast<std::uint8_t>(random());
   return header;
 }
 
@@ -39,6 +41,7 @@ CASE(request_header_round_trips) {
     CHECK(parsed.server == header.server);
     CHECK_EQ(parsed.stores, header.stores);
     CHECK(parsed.store == header.store);
+    CHECK(parsed.trace == header.trace);
   }
 }
 

@@ -22,6 +22,7 @@ from parsl_tl.cli.search import add_search_command
 from parsl_tl.cli.status import add_status_command
 from parsl_tl.cli.store import add_store_command
 from parsl_tl.cli.study import add_study_command
+from parsl_tl.cli.trace import add_trace_command
 from parsl_tl.exit_codes import run_program
 from parsl_tl.lazy_keras import load_lazily
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_status_command(commands)
     add_report_commands(commands)
     add_dashboard_command(commands)
+    add_trace_command(commands)
     add_study_command(commands)
     add_data_command(commands)
     add_store_command(commands)

@@ -64,6 +64,7 @@ def _search(args: argparse.Namespace) -> int:
             callbacks=trackers_of(args),
             store=settings.pop("store"),
             expected={**settings, "max_failed_share": None},
+            trace=args.trace,
         )
     else:
         campaign = _new_campaign(args, settings)
@@ -105,6 +106,8 @@ def _search(args: argparse.Namespace) -> int:
     if campaign.settings.has_store:
         _show_export(console, frame, args.out)
     console.print(f"What it did, as a page: parsl-tl report {args.out}", soft_wrap=True)
+    if args.trace:
+        console.print(f"When it did what: parsl-tl trace {args.out}", soft_wrap=True)
     if len(frame) < progress.total:  # which is less where a space has no more architectures
         console.print(f"The time was over. {_how_to_resume(args)}", soft_wrap=True)
         return exit_codes.TIME_OVER
@@ -150,6 +153,7 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
         check_data=not args.no_data_check,
         callbacks=trackers_of(args),
         max_evals=max_evals,
+        trace=args.trace,
         **given,
     )
 

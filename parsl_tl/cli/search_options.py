@@ -263,6 +263,12 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         "be known before its model can be a donor, and a model that was on its way when the "
         "search was killed is lost",
     )
+    where.add_argument(
+        "--trace",
+        action="store_true",
+        help="record what driver, workers and stores do, in RUN/events, for `parsl-tl trace RUN` "
+        "(needs the extra `trace`)",
+    )
     add_tracker_options(parser, "as its evaluations end")
     parser.set_defaults(run=run)
 

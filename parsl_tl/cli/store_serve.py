@@ -90,6 +90,12 @@ def add_serve_action(actions: Any) -> None:
         "they are their owner's alone",
     )
     parser.add_argument(
+        "--trace",
+        metavar="FOLDER",
+        help="record this server's part of traced searches there; RUN/events is where "
+        "`parsl-tl trace RUN` looks",
+    )
+    parser.add_argument(
         "--deadline",
         "--patience",  # its name in earlier releases
         type=float,
@@ -136,6 +142,7 @@ def _run(args: argparse.Namespace) -> int:
         read_only=args.read_only,
         shared="group" if args.group else None,
         damaged=args.damaged,
+        trace=args.trace,
     )
     stop = _StopSignal()
     with StoreServer(settings) as server:

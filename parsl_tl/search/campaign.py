@@ -21,6 +21,7 @@ from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.callbacks import SearchCallback, SearchCallbacks, SearchInfo
 from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
+from parsl_tl.search.campaign_record import RECORDING_MODULE, check_recording, recorded_in
 from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.driver_imports import importing_meanwhile
 from parsl_tl.search.evaluated import NOTHING_LEFT
@@ -90,6 +91,7 @@ class Campaign(ShownInNotebooks):
         executors: str | Sequence[str] = "all",
         num_workers: int | None = None,
         callbacks: Sequence[SearchCallback] = (),
+        trace: bool = False,
         **settings: Any,
     ) -> None:
         """Starts a campaign in a new or empty folder.
@@ -111,6 +113,7 @@ class Campaign(ShownInNotebooks):
             executors: labels of the executors for evaluations; see ``ParslEvaluator``.
             num_workers: evaluations at a time; by default as many as these have workers.
             callbacks: are told of evaluations as they end, such as those of ``parsl_tl.tracking``.
+            trace: record what driver, workers and stores do in ``events/``, for `parsl-tl trace`.
             **settings: further fields of ``CampaignSettings``, and ``inherit``: what becomes of
                 inherited layers, such as ``"thaw:2"`` (see ``parsl_tl.training.inheritance``).
 
@@ -134,7 +137,7 @@ class Campaign(ShownInNotebooks):
         )
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         values = replace(values, store=place.sized(values.store, folder))
-        self._set_up(folder, values, place, callbacks)
+        self._set_up(folder, values, place, callbacks, trace)
         check_training(values, self._problem)
         try:
             self._new_folder = NewFolder(folder)
@@ -161,6 +164,7 @@ class Campaign(ShownInNotebooks):
         callbacks: Sequence[SearchCallback] = (),
         store: str | None = None,
         expected: Mapping[str, Any] | None = None,
+        trace: bool = False,
     ) -> Self:
         """Opens a campaign to carry it on, or to look at its results.
 
@@ -175,6 +179,7 @@ class Campaign(ShownInNotebooks):
             store: where the servers of the campaign's store are now, if they have moved: the same
                 ones, in the same order. Models are known by their ids wherever they are.
             expected: settings that must be the campaign's own; None values are passed over.
+            trace: record from now on, whether it was recorded before or not.
 
         Raises:
             CampaignError: there is no campaign in the folder, or its settings are others.
@@ -202,7 +207,7 @@ class Campaign(ShownInNotebooks):
             settings = replace(settings, store=check_relocation(settings.store, store))
         campaign = cls.__new__(cls)
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
-        campaign._set_up(folder, settings, place, callbacks)
+        campaign._set_up(folder, settings, place, callbacks, trace)
         return campaign
 
     def _set_up(
@@ -211,7 +216,11 @@ class Campaign(ShownInNotebooks):
         settings: CampaignSettings,
         place: CampaignKernel,
         callbacks: Sequence[SearchCallback],
+        trace: bool,
     ) -> None:
+        if trace:
+            check_recording()
+        self._trace = trace
         self.folder = folder
         self.settings = settings
         self._callbacks = list(callbacks)
@@ -317,6 +326,7 @@ class Campaign(ShownInNotebooks):
         with (
             contextlib.closing(Journal(self.folder / "journal.jsonl")) as journal,
             campaign_log(self.folder / "campaign.log"),
+            recorded_in(self.folder, self._trace),
         ):
             try:
                 if self._cluster is None:
@@ -363,7 +373,8 @@ class Campaign(ShownInNotebooks):
             if len(rows) < limits.max_evals:
                 # Workers take seconds to start, and DeepHyper takes some to be imported.
                 stack.enter_context(importing_meanwhile())
-                start = worker_start(self._problem, shared)
+                modules = [RECORDING_MODULE] if self._trace else []
+                start = worker_start(self._problem, shared, modules)
                 kernel = stack.enter_context(
                     self._place.running(self.folder / "parsl", start, self._cluster)
                 )

@@ -14,6 +14,7 @@ from parsl_tl.errors import (
     EvaluationTimeoutError,
     InfrastructureError,
 )
+from parsl_tl.events import stages
 from parsl_tl.federation.infrastructure import (
     DESERTED_SECONDS,
     InfrastructureFaults,
@@ -23,6 +24,7 @@ from parsl_tl.federation.infrastructure import (
 from parsl_tl.federation.placement import WaitingTask
 from parsl_tl.federation.sites import Sites
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
+from parsl_tl.outcome import text_of
 from parsl_tl.tasks import evaluation_app
 
 if TYPE_CHECKING:
@@ -76,15 +78,20 @@ class Dispatcher:
             InfrastructureError: see ``InfrastructureFaults.lost``.
         """
         self._sites.open()
+        why_lost = None
         while True:
+            stages.go_on("queue", lost=why_lost)
             label = await self._place()
             self._sites.start(label, name)
+            stages.go_on("task", site=label)
             ended = False
             try:
                 result = await self._try(label, call, seconds, **limits)
             except Exception as error:
+                why_lost = text_of(error)
                 if not (is_infrastructure(error) or self._comes_of_the_executor(label, error)):
                     self._faults.ended(name)
+                    stages.go_on("report", lost=why_lost)
                     raise
                 times = self._lost(name, label, error)
             else:
@@ -131,6 +138,8 @@ class Dispatcher:
             self._waiting -= 1
 
     async def _try(self, label: str, call: bytes, seconds: float | None, **limits: Any) -> bytes:
+        if (trace := stages.carried()) is not None:
+            limits = {**limits, "trace": trace}
         future = asyncio.wrap_future(self._apps[label](call, **limits))
         future.add_done_callback(_look_at)
         is_looked_after = seconds is not None or len(self._sites) > 1

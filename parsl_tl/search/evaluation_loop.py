@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import Future
@@ -23,7 +24,9 @@ class EvaluationLoop(asyncio.SelectorEventLoop):
         if not is_in_a_loop():
             return super().run_until_complete(future)
         done: Future[Any] = Future()
-        thread = threading.Thread(target=self._run_in_thread, args=(future, done), daemon=True)
+        # In a context like the caller's, so that what is done there is recorded as here.
+        run, given = contextvars.copy_context().run, (self._run_in_thread, future, done)
+        thread = threading.Thread(target=run, args=given, daemon=True)
         thread.start()
         try:
             return done.result()  # type: ignore[no-any-return]

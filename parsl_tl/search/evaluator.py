@@ -17,6 +17,7 @@ from parsl_tl.errors import (
     InfrastructureError,
     InvalidValueError,
 )
+from parsl_tl.events import stages
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.loaded_kernel import loaded_kernel
 from parsl_tl.mpi import mpi_left_alone
@@ -183,12 +184,14 @@ class ParslEvaluator(GatheringEvaluator):
 
     async def execute(self, job: Job) -> Job:
         """Submits a job and waits for it; never raises for what the evaluation did."""
-        async with self.sem:
-            job.status = JobStatus.RUNNING
-            try:
-                return checked_update(job, await self._evaluate(job))
-            finally:
-                self._shared.forget(job.id)
+        with stages.about(job.args.get("job")):
+            async with self.sem:
+                job.status = JobStatus.RUNNING
+                try:
+                    return checked_update(job, await self._evaluate(job))
+                finally:
+                    self._shared.forget(job.id)
+                    stages.go_on("report")
 
     async def _evaluate(self, job: Job) -> Any:
         if self._is_over() or not await self._time.has_enough(self._time_left()):
@@ -241,6 +244,7 @@ class ParslEvaluator(GatheringEvaluator):
     async def _cancel(self, job: Job, future: asyncio.Future[bytes]) -> Any:
         """Ends a job when the search's time is over: run functions that look have some more."""
         job.status = JobStatus.CANCELLING
+        stages.go_on("report", lost="the search's time was over")
         output = _cancelled_output()
         try:
             await asyncio.wait([future], timeout=_NOTICE_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.events import stages
 from parsl_tl.search.result_tables import ResultTables
 
 if TYPE_CHECKING:
@@ -56,9 +57,19 @@ class Recorder:
         """Notes a result."""
         from deephyper.evaluator import JobStatus
 
-        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
-            logger.info("evaluation %s was cancelled", job.args["job"])
-            return
+        with stages.last(job.args["job"]):
+            if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+                logger.info("evaluation %s was cancelled", job.args["job"])
+                return
+            self._take(job)
+
+    def _take(self, job: Any) -> None:
+        failed = isinstance(job.objective, str)
+        stages.annotate(
+            job.args["job"],
+            objective=None if failed else float(job.objective),
+            failed=job.objective if failed else None,
+        )
         row = self._journal.finish(job.args, job.objective, job.metadata)
         logger.info(
             "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parsl_tl.errors import SpaceError
+from parsl_tl.events import stages
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.candidate import arch_seq_of, candidate_config
 from parsl_tl.search.evaluated import EvaluatedArchitectures, Identify
@@ -23,6 +24,7 @@ from parsl_tl.search.settings import check_sizes
 from parsl_tl.search.short_history import ShortHistory
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import choice_weights, mutate, random_arch_seq, uniform_weights
+from parsl_tl.store.model_id import format_model_id
 
 with mpi_left_alone():
     from deephyper.hpo import RegularizedEvolution
@@ -176,10 +178,21 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         return Member(model_id, arch_seq, float(objective), self._figures(model_id))
 
     def _ask(self, n: int = 1) -> list[dict[str, Any]]:
-        asked = []
-        for _ in range(n):
-            asked.append(self._again.popleft() if self._again else self._new_config())
-        return asked
+        return [self._ask_one() for _ in range(n)]
+
+    def _ask_one(self) -> dict[str, Any]:
+        job = self._again[0]["job"] if self._again else self._next_job
+        stages.begin(job, "evaluation", "propose", job=job)
+        config = self._again.popleft() if self._again else self._new_config()
+        model_id, parent = config["model_id"], config["parent"]
+        stages.annotate(
+            job,
+            model_id=format_model_id(model_id),
+            parent=None if parent is None else format_model_id(parent),
+        )
+        with stages.about(job):
+            stages.go_on("submit")
+        return config
 
     def _new_config(self) -> dict[str, Any]:
         job = self._next_job

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.store.notebook import show_match
 from parsl_tl.store.pinned_reading import Arrays, Weights, read_layers, shapes_of
+from parsl_tl.store.recorded_calls import recorded
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Match:
         """
         return shapes_of(self._pinned, self._names(layer_names))
 
+    @recorded("store.read")
     def read(
         self, layer_names: Collection[str] | None = None, *, out: Weights | None = None
     ) -> dict[str, Arrays]:

@@ -10,8 +10,11 @@ import numpy as np
 
 from parsl_tl.deprecation import renamed_method
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.events import annotate
 from parsl_tl.store.answers import FoundDonors, Match
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.store.query_options import ScoreBy, class_weights, query_options
+from parsl_tl.store.recorded_calls import recorded
 
 if TYPE_CHECKING:
     from parsl_tl._native import Engine, RemoteStore
@@ -23,6 +26,7 @@ class DonorQueries:
 
     _engine: Engine | RemoteStore
 
+    @recorded("store.find_donor")
     def find_donor(
         self,
         graph: ArchitectureGraph,
@@ -67,14 +71,17 @@ class DonorQueries:
             for name, key in zip(graph.layer_names, graph.layer_keys.tolist(), strict=True)
             if key in num_bytes
         ]
-        return Match(
+        match = Match(
             model_id=pinned.model_id,
             layer_names=[name for name, _ in common],
             num_bytes=sum(size for _, size in common),
             quality=pinned.quality,
             _pinned=pinned,
         )
+        annotate(donor=format_model_id(match.model_id), layers=len(common))
+        return match
 
+    @recorded("store.find_donors")
     def find_donors(
         self,
         graphs: Sequence[ArchitectureGraph],

@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 
 from parsl_tl.deprecation import moved_names
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.events import annotate
 from parsl_tl.store.answers import CompactReport, PutResult, VerifyReport
 from parsl_tl.store.arrow_table import table_of
 from parsl_tl.store.donor_queries import DonorQueries
-from parsl_tl.store.model_id import check_model_id
+from parsl_tl.store.model_id import check_model_id, format_model_id
 from parsl_tl.store.notebook import show_store
 from parsl_tl.store.pinned_reading import Arrays, Weights, read_layers, shapes_of
-from parsl_tl.store.put_request import put_request
+from parsl_tl.store.put_request import parents_of, put_request
+from parsl_tl.store.recorded_calls import recorded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,8 +146,10 @@ class ModelStore(DonorQueries, ABC):
         )
         if wait:
             return self._put(request)
-        return self._background().submit(self._put, request)
+        # For who records, it is a part of what is done here.
+        return self._background().submit(copy_context().run, self._put, request)
 
+    @recorded("store.put")
     def _put(self, request: tuple[Any, ...]) -> PutResult:
         *stated, tensors, weighted = request
         parent, donor = stated[2:4]
@@ -152,6 +157,7 @@ class ModelStore(DonorQueries, ABC):
         is_alone = parent is None and donor is None
         # mypy cannot count what the list holds.
         result = self._engine.put(*stated, tensors, None if is_alone else weighted)  # type: ignore[call-arg]
+        annotate(model_id=format_model_id(stated[0]), bytes=result.bytes_stored)
         self._pass_on_warnings()
         given = {layer for layer, *_ in tensors}
         names = stated[6]
@@ -205,18 +211,11 @@ class ModelStore(DonorQueries, ABC):
             ModelExistsError: an id was used before; the message tells how many were stored.
         """
         ids = np.asarray(model_ids, np.uint64)
-        given = np.asarray(parents if parents is not None else np.full(len(ids), -1))
-        wrong = (given < -1) | (given >= len(ids))
-        if given.shape != ids.shape or wrong.any():
-            raise InvalidValueError(
-                f"parents holds {given[wrong][0] if wrong.any() else f'{given.shape} values'}; "
-                f"one position from 0 to {len(ids) - 1}, or -1, is needed for each model"
-            )
-        has_parent = given >= 0
+        parent_ids, has_parent = parents_of(ids, parents)
         self._engine.put_architectures(
             ids,
             qualities,
-            np.where(has_parent, ids[given], 0) if len(ids) else ids,
+            parent_ids,
             has_parent,
             layer_starts,
             prefix_hashes,
@@ -228,6 +227,7 @@ class ModelStore(DonorQueries, ABC):
         )
         self._pass_on_warnings()
 
+    @recorded("store.read")
     def read(
         self,
         model_id: int,
@@ -274,6 +274,7 @@ class ModelStore(DonorQueries, ABC):
         """Returns children, then their children, and so on; retired models included."""
         return list(self._engine.descendants(check_model_id(model_id)))
 
+    @recorded("store.retire")
     def retire(self, model_id: int) -> int:
         """Takes a model out; frees what no living model refers to.
 
@@ -283,7 +284,9 @@ class ModelStore(DonorQueries, ABC):
         Raises:
             ModelNotFoundError: no such model, or it was retired before.
         """
-        return int(self._engine.retire(check_model_id(model_id)))
+        freed = int(self._engine.retire(check_model_id(model_id)))
+        annotate(bytes=freed)
+        return freed
 
     def reference_count(self, owner: int, layer_name: str) -> int:
         """Returns how many living models hold the owner's layer; 0 if it was freed."""
@@ -369,6 +372,7 @@ class ModelStore(DonorQueries, ABC):
         report = self._engine.verify()
         return VerifyReport(report.models, report.tensors, report.bytes, list(report.problems))
 
+    @recorded("store.contains")
     def __contains__(self, model_id: object) -> bool:
         try:
             return bool(self._engine.contains(check_model_id(model_id)))  # type: ignore[arg-type]

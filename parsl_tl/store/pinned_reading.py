@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.events import annotate, is_recording
+from parsl_tl.store.model_id import format_model_id
 
 if TYPE_CHECKING:
     from parsl_tl._native import PinnedModel, RemoteModel
@@ -42,10 +44,11 @@ def read_layers(
         layer_names: which layers; all that have weights when None.
         out: arrays to copy into; read-only views are returned when None.
     """
-    if out is not None:
-        return _read_into(pinned, layer_names, out)
-    views: dict[str, Arrays] = pinned.views(layer_names)
-    return views
+    read = pinned.views(layer_names) if out is None else _read_into(pinned, layer_names, out)
+    if is_recording():
+        num_bytes = sum(array.nbytes for arrays in read.values() for array in arrays)
+        annotate(model_id=format_model_id(pinned.model_id), bytes=num_bytes)
+    return read
 
 
 def _read_into(

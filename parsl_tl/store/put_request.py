@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parsl_tl.architecture.keras_state import check_graph
 from parsl_tl.errors import InvalidValueError
@@ -59,6 +60,29 @@ def put_request(
         tensors,
         weighted_layers(graph),
     )
+
+
+def parents_of(
+    model_ids: NDArray[np.uint64], positions: NDArray[np.int64] | None
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Returns the parents' ids by their positions, and which models have one.
+
+    Args:
+        model_ids: [n].
+        positions: [n], of the parent in ``model_ids``; -1 for none, as None is for all.
+
+    Raises:
+        InvalidValueError: positions that are none.
+    """
+    given = np.asarray(positions if positions is not None else np.full(len(model_ids), -1))
+    wrong = (given < -1) | (given >= len(model_ids))
+    if given.shape != model_ids.shape or wrong.any():
+        raise InvalidValueError(
+            f"parents holds {given[wrong][0] if wrong.any() else f'{given.shape} values'}; "
+            f"one position from 0 to {len(model_ids) - 1}, or -1, is needed for each model"
+        )
+    has_parent = given >= 0
+    return np.where(has_parent, model_ids[given], 0) if len(model_ids) else model_ids, has_parent
 
 
 def _to_json(attributes: Mapping[str, Any]) -> str:

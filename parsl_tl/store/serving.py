@@ -16,6 +16,7 @@ from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
+from parsl_tl.store.span_log import open_span_log
 from parsl_tl.store.token import make_token
 from parsl_tl.store.transports import read_pem, transport_module
 
@@ -49,6 +50,8 @@ class ServerSettings:
         shared: ``"group"`` lets the group use the folder of a new store, the socket and the
             address file; the token stays its owner's.
         damaged: with ``read_only``, serve what is before the damage of a log.
+        trace: folder in which to record this server's part of its clients' spans; the folder
+            ``events`` of a run, say. None records nothing.
     """
 
     address: str
@@ -65,6 +68,7 @@ class ServerSettings:
     read_only: bool = False
     shared: Shared | None = None
     damaged: bool = False
+    trace: str | os.PathLike[str] | None = None
 
 
 class StoreServer:
@@ -93,6 +97,7 @@ class StoreServer:
                 shared=settings.shared == "group",
                 damaged=settings.damaged,
             )
+            self._spans = open_span_log(settings.trace, folder) if settings.trace else None
             self._server = native.Server(
                 self._engine,
                 token,
@@ -101,6 +106,7 @@ class StoreServer:
                 read_only=settings.read_only,
                 memory_limit=settings.memory_limit or 0,
                 keeps_in_memory=in_memory,
+                spans=self._spans,
             )
             self._listener = module.listen(
                 settings.address,
@@ -164,7 +170,8 @@ class StoreServer:
 
     def take_warnings(self) -> list[str]:
         """Returns what was repaired at opening or while running, since the last call."""
-        return list(self._engine.take_warnings())
+        failure = self._spans.take_failure() if self._spans is not None else ""
+        return [*self._engine.take_warnings(), *([failure] if failure else [])]
 
     @renamed_arguments(patience="deadline")
     def close(self, deadline: float = 10.0) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from parsl_tl.events import span
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 from parsl_tl.training.worker_note import WorkerNote
@@ -145,13 +146,14 @@ class TrainingReport:
     def timed(self, phase: Phase) -> Iterator[None]:
         """Adds the seconds of the block to those of a phase, also when it raises."""
         start = time.perf_counter()
-        if self.note is not None:
-            self.note.tell(phase)
-        try:
-            yield
-        finally:
-            name = f"seconds_{phase}"
-            setattr(self, name, getattr(self, name) + time.perf_counter() - start)
+        with span(phase):
+            if self.note is not None:
+                self.note.tell(phase)
+            try:
+                yield
+            finally:
+                name = f"seconds_{phase}"
+                setattr(self, name, getattr(self, name) + time.perf_counter() - start)
 
     def note_not_stored(self, reasons: Iterable[tuple[int | None, str]]) -> None:
         """Notes models that could not be stored: why, by model id."""

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from parsl_tl.errors import InfrastructureError
+from parsl_tl.events import annotate, span
 from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.prediction_time import measure_milliseconds
-from parsl_tl.training.report import TrainingReport
+from parsl_tl.training.report import TrainingReport, failure_reason
 from parsl_tl.training.runtime import configure_threads, release_memory, visible_gpu
 from parsl_tl.training.transfer_trainer import TransferTrainer
 
@@ -95,24 +97,27 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
 def _make_base_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    return BaseTrainer(job.config(), graph, report=report)
+    with span("configure"):
+        return BaseTrainer(job.config(), graph, report=report)
 
 
 def _make_transfer_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
+    with span("configure"):
+        return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
 
 
 def _run(
     job: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
 ) -> dict[str, Any]:
     load_lazily()
-    with _one_at_a_time:
+    with _one_at_a_time, span("evaluate"):
         try:
             return _evaluate(job, settings, make_trainer)
         finally:
-            release_memory()
+            with span("release"):
+                release_memory()
 
 
 def _evaluate(
@@ -124,13 +129,15 @@ def _evaluate(
     def end() -> None:
         report.seconds_total = time.perf_counter() - start
         report.seconds_cpu = time.process_time() - cpu_start
+        _annotate(report)
 
     try:
-        job = EvaluationJob.read(given, settings)
-        job.check_store()
-        report.model_id, report.parent = job.model_id, job.parent
-        report.begin_notes(job.keys.values.get("notes_folder"), job.keys.values.get("job"))
-        known = job.problem.look_up(job.space, job.arch_seq)
+        with span("read"):
+            job = EvaluationJob.read(given, settings)
+            job.check_store()
+            report.model_id, report.parent = job.model_id, job.parent
+            report.begin_notes(job.keys.values.get("notes_folder"), job.keys.values.get("job"))
+            known = job.problem.look_up(job.space, job.arch_seq)
         if known is not None:
             report.looked_up(known)
             end()
@@ -142,7 +149,8 @@ def _evaluate(
         trainer = make_trainer(job, report)
         trainer.run()
         if job.keys.values.get("time_prediction") and trainer.model is not None:
-            milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
+            with span("predict"):
+                milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
             report.others["milliseconds"] = round(milliseconds, 4)
         end()
         return report.output()
@@ -150,5 +158,18 @@ def _evaluate(
         raise
     except Exception as error:
         logger.warning("evaluation failed", exc_info=True)
+        annotate(failed=failure_reason(error))
         end()
         return report.failure(error)
+
+
+def _annotate(report: TrainingReport) -> None:
+    """Says what the evaluation came to, where somebody records."""
+    ids = {"model_id": report.model_id, "parent": report.parent, "donor": report.donor}
+    annotate(
+        objective=report.objective,
+        epochs=report.epochs,
+        layers=report.layers,
+        layers_transferred=report.layers_transferred,
+        **{name: None if one is None else format_model_id(one) for name, one in ids.items()},
+    )

@@ -15,6 +15,8 @@ from parsl_tl.errors import (
     StoreUnreachableError,
     TransferError,
 )
+from parsl_tl.events import annotate, span
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
@@ -85,12 +87,14 @@ class TransferTrainer(BaseTrainer):
             ArchitectureError: a layer keeps more than config and weights, and cannot be stored.
         """
         if getattr(self.transfer_method, "keeps_models", True):
-            check_model(model)  # before it is trained, and cannot be stored
+            with span("check"):
+                check_model(model)  # before it is trained, and cannot be stored
         if not self.config.from_scratch and getattr(self._policy, "transfers", True):
             with self.report.timed("transfer"):
                 self._transferred = self.transfer(model)
-        layers = layers_with_weights(model, self.graph)
-        self._frozen = FrozenLayers(layers, self._transferred.layer_names)
+        with span("freeze"):
+            layers = layers_with_weights(model, self.graph)
+            self._frozen = FrozenLayers(layers, self._transferred.layer_names)
 
     def transfer(self, model: keras.Model) -> Transferred:
         """Takes over what the transfer method offers, or nothing if it fails."""
@@ -112,6 +116,8 @@ class TransferTrainer(BaseTrainer):
         self.report.layers_matched = transferred.layers_matched
         self.report.layers_transferred = len(transferred.layer_names)
         self.report.bytes_transferred = transferred.num_bytes
+        if transferred.donor is not None:
+            annotate(donor=format_model_id(transferred.donor), bytes=transferred.num_bytes)
         return transferred
 
     def stages(self, model: keras.Model) -> Sequence[Stage]:
@@ -186,6 +192,7 @@ class TransferTrainer(BaseTrainer):
             self.report.note_not_stored([(self.config.model_id, describe(error))])
             return
         self.report.bytes_stored = stored.num_bytes
+        annotate(model_id=format_model_id(self.report.model_id or 0), bytes=stored.num_bytes)
         self.report.store_pending = stored.pending
         self.report.note_not_stored(stored.failures.items())
         if stored.quality is not None and stored.quality != quality:

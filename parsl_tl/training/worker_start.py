@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 from parsl_tl.lazy_keras import load_lazily
@@ -21,12 +22,15 @@ _MODULES: Final = (
 )
 
 
-def worker_start(problem: Problem, settings: dict[str, Any]) -> WorkerStart | None:
+def worker_start(
+    problem: Problem, settings: dict[str, Any], modules: Sequence[str] = ()
+) -> WorkerStart | None:
     """Returns what the workers of a search need before their first evaluation.
 
     Args:
         problem: of the search.
         settings: what all evaluations share; see ``run_transfer_trainer``.
+        modules: to import beside what every evaluation needs.
 
     Returns:
         None for a problem whose results are looked up: its workers need no framework.
@@ -34,7 +38,8 @@ def worker_start(problem: Problem, settings: dict[str, Any]) -> WorkerStart | No
     if type(problem).look_up is not Problem.look_up:
         return None
     here = __name__
-    return WorkerStart(f"{here}:import_framework", f"{here}:prepare_worker", settings)
+    arguments = {**settings, "modules": list(modules)}
+    return WorkerStart(f"{here}:import_framework", f"{here}:prepare_worker", arguments)
 
 
 def framework_start(problem: str) -> WorkerStart:
@@ -47,13 +52,14 @@ def framework_start(problem: str) -> WorkerStart:
     return WorkerStart(function, function, {"problem": problem})
 
 
-def import_framework(**settings: Any) -> None:
+def import_framework(modules: Sequence[str] = (), **settings: Any) -> None:
     """Imports what evaluations need, and starts nothing; for the process that workers fork from.
 
     Other frameworks than TensorFlow start threads as they are imported, and a user's own module may
     do anything: these are left to the workers.
 
     Args:
+        modules: to import beside what every evaluation needs.
         **settings: what all evaluations share.
     """
     load_lazily()
@@ -61,17 +67,18 @@ def import_framework(**settings: Any) -> None:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         importlib.import_module("keras")
-    modules = [*_MODULES]
+    needed = [*_MODULES, *modules]
     if ":" not in settings["problem"]:
-        modules += getattr(find_problem(settings["problem"]), "imports", ())
-    for module in modules:
+        needed += getattr(find_problem(settings["problem"]), "imports", ())
+    for module in needed:
         importlib.import_module(module)
 
 
-def prepare_worker(**settings: Any) -> None:
+def prepare_worker(modules: Sequence[str] = (), **settings: Any) -> None:
     """Sets up the framework, loads the data and opens the store, for this process' evaluations.
 
     Args:
+        modules: that are imported by now.
         **settings: what all evaluations share.
     """
     load_lazily()

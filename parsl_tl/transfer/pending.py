@@ -11,9 +11,11 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final
 
+from parsl_tl.events import flush
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.transfer.connections import before_disconnecting
 
@@ -86,7 +88,8 @@ class PendingWriter:
             wait([pending[0].done])
         with self._lock:
             failures, self._failures = self._failures, {}
-        done = self._executor.submit(self._run, model_id, store)
+        # For who records, storing is a part of this evaluation.
+        done = self._executor.submit(copy_context().run, self._run, model_id, store)
         with self._lock:
             self._pending.append(
                 PendingModel(model_id, frozenset(layer_keys), quality, fingerprint, done)
@@ -96,6 +99,7 @@ class PendingWriter:
     def _run(self, model_id: int, store: Callable[[], object]) -> None:
         try:
             store()
+            flush()  # the evaluation may have ended, and the next one not begun
         except Exception as error:
             logger.warning("model %s was not stored: %s", format_model_id(model_id), error)
             with self._lock:

@@ -5,7 +5,7 @@ import struct
 from parsl_tl.native import native
 
 # As cpp-store/protocol/frame.hpp has them.
-_HEADER = struct.Struct("<4sHH32s16sQQIIQ16s")
+_HEADER = struct.Struct("<4sHH32s16sQQIIQ16s16s8s")
 
 
 def request_header(
@@ -18,9 +18,11 @@ def request_header(
     server=(0, 0),
     stores=0,
     store=bytes(16),
+    trace=bytes(16),
+    span=bytes(8),
 ):
     """Returns a header of the protocol's present version."""
     return _HEADER.pack(
         b"PTLQ", native.PROTOCOL_VERSION, kind, token, client, bulk_bytes, number, *server,
-        stores, store,
+        stores, store, trace, span,
     )  # fmt: skip

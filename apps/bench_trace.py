@@ -1,0 +1,119 @@
+"""What a record of spans costs: evaluations with and without one, by turns, in processor seconds.
+
+Each architecture is evaluated both ways, one after the other in an order that changes, each way
+with a store of its own, so that both find the same donors. What the driver of a search records of
+an evaluation is timed beside that.
+
+python apps/bench_trace.py --evaluations 100
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parsl_tl import get_problem, get_space
+from parsl_tl.arguments import ArgumentParser, positive_int
+from parsl_tl.events import stages
+from parsl_tl.events.recorder import Recorder
+from parsl_tl.events.spans import Carried, recorded_by
+from parsl_tl.exit_codes import run_program
+from parsl_tl.outcome import pack, run_packed, unpack
+from parsl_tl.spaces.mutation import random_arch_seq
+from parsl_tl.training import run_transfer_trainer
+
+_WARM_UP = 3  # pairs that are not counted
+_DRIVEN = 2000  # evaluations whose stages are timed
+
+
+def seconds_of(job: dict[str, Any], trace: Carried | None) -> float:
+    """Evaluates a job as a worker does; returns its processor seconds."""
+    call = pack((run_transfer_trainer, (job,), {}))
+    before = time.process_time()
+    result = unpack(run_packed(call, trace=trace))
+    seconds = time.process_time() - before
+    if isinstance(result["objective"], str):
+        raise SystemExit(f"an evaluation failed: {result['metadata']['error']}")
+    return seconds
+
+
+def pairs(evaluations: int, epochs: int, folder: Path) -> np.ndarray:
+    """Evaluates architectures without and with a record; [evaluations, 2] processor seconds."""
+    record = folder / "events"
+    record.mkdir()
+    trace = Carried(f"00-{'ab' * 16}-{'cd' * 8}-01", str(record))
+    problem = get_problem("digits")
+    space = get_space("dense-skip")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(_WARM_UP + evaluations):
+        arch_seq = random_arch_seq(space, rng)
+        seconds = [0.0, 0.0]
+        for way in (0, 1) if number % 2 else (1, 0):
+            job = {
+                "problem": problem.name,
+                "space": space.name,
+                "arch_seq": arch_seq,
+                "model_id": number,
+                "store": f"embedded:{folder / str(way)}",
+                "epochs": epochs,
+            }
+            seconds[way] = seconds_of(job, trace if way else None)
+        rows.append(seconds)
+    return np.array(rows[_WARM_UP:])
+
+
+def seconds_of_driver(folder: Path) -> float:
+    """Returns the processor seconds that a driver takes to record an evaluation."""
+
+    def drive(number: int) -> None:
+        stages.begin(number, "evaluation", "propose", job=number)
+        with stages.about(number):
+            for stage in ("submit", "queue", "task", "report"):
+                stages.go_on(stage)
+                stages.carried()
+        stages.annotate(number, model_id=f"{number:016x}", objective=0.5)
+        with stages.last(number):
+            pass
+
+    def timed(work: Callable[[int], None]) -> float:
+        before = time.process_time()
+        for number in range(_DRIVEN):
+            work(number)
+        return (time.process_time() - before) / _DRIVEN
+
+    plain = timed(drive)  # as it is where nobody records
+    with recorded_by(Recorder(folder, "driver")):
+        return timed(drive) - plain
+
+
+def main() -> None:
+    """Prints the processor seconds of an evaluation, and what recording adds to them."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--evaluations", type=positive_int, default=100)
+    parser.add_argument("--epochs", type=positive_int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
+        found = pairs(args.evaluations, args.epochs, Path(folder))
+        driver = seconds_of_driver(Path(folder))
+        size = sum(path.stat().st_size for path in (Path(folder) / "events").iterdir())
+    added = found[:, 1] - found[:, 0]
+    mean = found[:, 0].mean()
+    error = 1.96 * added.std(ddof=1) / np.sqrt(len(added)) if len(added) > 1 else float("nan")
+    print(f"{len(found)} evaluations, {1e3 * mean:.1f} ms of processor time each without a record")
+    print(
+        f"recorded: {1e3 * added.mean():+.2f} ms, 95% within {1e3 * error:.2f} ms of that "
+        f"({added.mean() / mean:+.2%} with {error / mean:.2%}), median "
+        f"{1e3 * np.median(added):+.2f} ms"
+    )
+    print(f"and {1e3 * driver:.2f} ms of the driver; {size / (len(found) + _WARM_UP):.0f} bytes")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main))

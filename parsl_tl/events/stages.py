@@ -1,0 +1,85 @@
+"""What becomes of one thing that many parts of a driver have in hand, one after another.
+
+An evaluation is proposed in one place, submitted in another, waits in a third. Its span is open
+from the first to the last, and its stages follow each other without a gap: one begins where the one
+before ends. Parts that know which evaluation they work for say so by ``about``; further in, it is
+known from the context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator
+from contextvars import ContextVar
+
+from parsl_tl.events.spans import Carried, Value, recorder_here
+
+_key_here: ContextVar[Hashable] = ContextVar("parsl_tl_stages_of", default=None)
+
+
+def begin(key: Hashable, name: str, stage: str, **attributes: Value | None) -> None:
+    """Begins the span of a thing with its first stage.
+
+    Args:
+        key: of the thing, for later calls. One that is open under this key was lost.
+        name: of the span.
+        stage: name of the first stage.
+        **attributes: of the thing; None says nothing.
+    """
+    recorder = recorder_here.get()
+    if recorder is not None:
+        recorder.stages.begin(key, name, stage, attributes)
+
+
+@contextlib.contextmanager
+def about(key: Hashable) -> Iterator[None]:
+    """Says for the calls within, in whatever thread or task of asyncio, which thing they mean."""
+    token = _key_here.set(key)
+    try:
+        yield
+    finally:
+        _key_here.reset(token)
+
+
+def go_on(stage: str, *, lost: str | None = None, **attributes: Value | None) -> None:
+    """Ends the stage of the thing in hand, and begins its next one, unless it is in that already.
+
+    Args:
+        stage: name of the next one.
+        lost: why the one that ends came to nothing, if it did.
+        **attributes: of the next one; None says nothing.
+    """
+    recorder = recorder_here.get()
+    if recorder is not None:
+        recorder.stages.go_on(_key_here.get(), stage, lost, attributes)
+
+
+def carried() -> Carried | None:
+    """Returns what a task takes along that is the present stage; None where nobody records."""
+    recorder = recorder_here.get()
+    return None if recorder is None else recorder.stages.carried(_key_here.get())
+
+
+@contextlib.contextmanager
+def last(key: Hashable) -> Iterator[None]:
+    """Makes what is done in a ``with`` part of the last stage of a thing, which ends with it."""
+    recorder = recorder_here.get()
+    if recorder is None:
+        yield
+        return
+    with recorder.stages.last(key):
+        yield
+
+
+def end(key: Hashable) -> None:
+    """Ends a thing, and the stage that it is in."""
+    recorder = recorder_here.get()
+    if recorder is not None:
+        recorder.stages.end(key)
+
+
+def annotate(key: Hashable, **attributes: Value | None) -> None:
+    """Says more of a thing; None says nothing."""
+    recorder = recorder_here.get()
+    if recorder is not None:
+        recorder.stages.annotate(key, attributes)
