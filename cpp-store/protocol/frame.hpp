@@ -29,7 +29,7 @@
 
 namespace parsl_tl {
 
-constexpr std::uint16_t kProtocolVersion = 3;
+constexpr std::uint16_t kProtocolVersion = 4;
 
 /// Numbers are for good: a request that is given up leaves a gap.
 enum class RequestKind : std::uint16_t {
@@ -64,6 +64,11 @@ enum class RequestKind : std::uint16_t {
   kCompact = 44,
   kFold = 45,
   kListBorrowed = 46,
+  kLogState = 50,
+  kReadLog = 51,
+  kSegmentSizes = 52,
+  kReadSegment = 53,
+  kListFollowed = 54,
 };
 
 using Token = std::array<std::uint8_t, 32>;

@@ -14,7 +14,8 @@ void bind_server(py::module_& module) {
   py::class_<Server, Handler, std::shared_ptr<Server>>(module, "Server")
       .def(py::init([](std::shared_ptr<Engine> engine, const std::optional<py::bytes>& token,
                        std::string version, std::string durability, bool read_only, bool checksums,
-                       std::uint64_t memory_limit, bool keeps_in_memory) {
+                       std::uint64_t memory_limit, bool keeps_in_memory,
+                       std::shared_ptr<Following> following) {
              ServerOptions options;
              if (token) options.token = token_of(*token);
              options.version = std::move(version);
@@ -23,11 +24,12 @@ void bind_server(py::module_& module) {
              options.checksums = checksums;
              options.memory_limit = memory_limit;
              options.keeps_in_memory = keeps_in_memory;
+             options.following = std::move(following);
              return std::make_shared<Server>(std::move(engine), std::move(options));
            }),
            py::arg("engine"), py::arg("token"), py::arg("version"), py::arg("durability"),
            py::arg("read_only") = false, py::arg("checksums") = true, py::arg("memory_limit") = 0,
-           py::arg("keeps_in_memory") = false)
+           py::arg("keeps_in_memory") = false, py::arg("following") = nullptr)
       .def("request_stop", &Server::request_stop)
       .def(
           "wait_for_stop",

@@ -14,6 +14,7 @@
 #include "clients.hpp"
 #include "engine.hpp"
 #include "file.hpp"
+#include "following.hpp"
 #include "frame.hpp"
 #include "idle_memory.hpp"
 #include "metrics.hpp"
@@ -32,6 +33,7 @@ struct ServerOptions {
   bool keeps_in_memory = false;    // the folder is memory: what is stored counts too
   std::size_t most_layers = 1 << 16;
   ClientLimits client_limits;
+  std::shared_ptr<Following> following;  // null: it follows no other store
 };
 
 class Server final : public Handler {
@@ -55,6 +57,8 @@ class Server final : public Handler {
   /// would take the other's for over.
   Attempts& attempts();
   const ServerOptions& options() const noexcept { return options_; }
+  /// Null if it follows no other store.
+  Following* following() const noexcept { return options_.following.get(); }
   /// Throws kInvalidValue for a model of more layers than the server takes.
   void refuse_many_layers(std::size_t layers) const;
   Clock::time_point started() const noexcept { return started_; }

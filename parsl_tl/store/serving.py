@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -16,6 +17,7 @@ from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
+from parsl_tl.store.following import FollowedStores
 from parsl_tl.store.token import make_token
 from parsl_tl.store.transports import read_pem, transport_module
 
@@ -49,6 +51,9 @@ class ServerSettings:
         shared: ``"group"`` lets the group use the folder of a new store, the socket and the
             address file; the token stays its owner's.
         damaged: with ``read_only``, serve what is before the damage of a log.
+        follow: other stores that are followed, nearest first; see ``FollowedStores``.
+        follow_budget: bytes of their weights that are kept here; None for no limit.
+        replicate: bring all of their weights here, needed or not.
     """
 
     address: str
@@ -65,6 +70,9 @@ class ServerSettings:
     read_only: bool = False
     shared: Shared | None = None
     damaged: bool = False
+    follow: Sequence[str] = ()
+    follow_budget: int | None = None
+    replicate: bool = False
 
 
 class StoreServer:
@@ -93,6 +101,16 @@ class StoreServer:
                 shared=settings.shared == "group",
                 damaged=settings.damaged,
             )
+            self._followed = (
+                FollowedStores(
+                    settings.follow,
+                    self._engine,
+                    budget=settings.follow_budget,
+                    replicate=settings.replicate,
+                )
+                if settings.follow
+                else None
+            )
             self._server = native.Server(
                 self._engine,
                 token,
@@ -101,6 +119,7 @@ class StoreServer:
                 read_only=settings.read_only,
                 memory_limit=settings.memory_limit or 0,
                 keeps_in_memory=in_memory,
+                following=self._followed.native if self._followed else None,
             )
             self._listener = module.listen(
                 settings.address,
@@ -164,7 +183,8 @@ class StoreServer:
 
     def take_warnings(self) -> list[str]:
         """Returns what was repaired at opening or while running, since the last call."""
-        return list(self._engine.take_warnings())
+        followed = self._followed.refresh() if self._followed else []
+        return [*self._engine.take_warnings(), *followed]
 
     @renamed_arguments(patience="deadline")
     def close(self, deadline: float = 10.0) -> None:
@@ -177,6 +197,8 @@ class StoreServer:
             return
         self._closed = True
         self._listener.stop(deadline)
+        if self._followed:
+            self._followed.close()
         self._engine.close()
         self._remove_temporary()
 
@@ -211,6 +233,18 @@ def check(settings: ServerSettings) -> None:
     if settings.shared not in (None, "group"):
         raise InvalidValueError(
             f"shared is {settings.shared!r}; choose 'group', or None for nobody"
+        )
+    if settings.follow and settings.read_only:
+        raise InvalidValueError(
+            "a server that follows other stores writes their copies into its folder; serve it "
+            "without --read-only"
+        )
+    if not settings.follow and (settings.replicate or settings.follow_budget is not None):
+        raise InvalidValueError("--replicate and --follow-budget go with --follow")
+    if settings.replicate and settings.follow_budget is not None:
+        raise InvalidValueError(
+            f"follow_budget={settings.follow_budget}: a replica keeps all weights; leave the "
+            "budget out, or --replicate"
         )
     if settings.damaged and not settings.read_only:
         raise InvalidValueError("a damaged store can be served with --read-only alone")

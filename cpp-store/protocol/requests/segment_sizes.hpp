@@ -1,0 +1,22 @@
+// How large the files are that hold what these models own; 0 for one that is not there.
+#pragma once
+
+#include "frame.hpp"
+
+namespace parsl_tl {
+
+struct SegmentSizesReply {
+  std::vector<std::uint64_t> sizes;
+
+  static void fields(auto& self, auto&& field) { field("sizes", self.sizes); }
+};
+
+struct SegmentSizesRequest {
+  static constexpr RequestKind kKind = RequestKind::kSegmentSizes;
+  using Reply = SegmentSizesReply;
+  std::vector<std::uint64_t> owners;
+
+  static void fields(auto& self, auto&& field) { field("owners", self.owners); }
+};
+
+}  // namespace parsl_tl
