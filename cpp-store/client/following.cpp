@@ -5,7 +5,6 @@
 #include "requests/log_state.hpp"
 #include "requests/read_log.hpp"
 #include "requests/read_segment.hpp"
-#include "requests/segment_sizes.hpp"
 
 namespace parsl_tl {
 
@@ -22,16 +21,16 @@ void RemoteStore::read_log(std::size_t server, std::uint64_t generation, std::ui
   connections().at(server)->ask(ReadLogRequest{generation, position}, {{}, &memory});
 }
 
-std::vector<std::uint64_t> RemoteStore::segment_sizes(std::size_t server,
-                                                      std::vector<std::uint64_t> owners) {
+SegmentSizesReply RemoteStore::segment_sizes(std::size_t server,
+                                             std::vector<std::uint64_t> owners) {
   require_open();
   const std::size_t count = owners.size();
   auto reply = connections().at(server)->ask(SegmentSizesRequest{std::move(owners)});
-  if (reply.sizes.size() != count) {
+  if (reply.sizes.size() != count || reply.digests.size() != count) {
     throw StoreException(ErrorCode::kInvalidValue,
                          "malformed reply: a size for each of the owners is due");
   }
-  return std::move(reply.sizes);
+  return reply;
 }
 
 void RemoteStore::read_segment(std::size_t server, std::uint64_t owner, std::uint64_t size,

@@ -12,6 +12,7 @@
 #include "lru_cache.hpp"
 #include "remote_model.hpp"
 #include "requests/log_state.hpp"
+#include "requests/segment_sizes.hpp"
 #include "requests/settle.hpp"
 #include "weak_cache.hpp"
 
@@ -80,7 +81,7 @@ class RemoteStore {
   LogStateReply log_state(std::size_t server, const LogStamp& known);
   void read_log(std::size_t server, std::uint64_t generation, std::uint64_t position,
                 std::span<std::uint8_t> bytes);
-  std::vector<std::uint64_t> segment_sizes(std::size_t server, std::vector<std::uint64_t> owners);
+  SegmentSizesReply segment_sizes(std::size_t server, std::vector<std::uint64_t> owners);
   /// Bytes of a file of that size. Throws kStale if it has another one by now.
   void read_segment(std::size_t server, std::uint64_t owner, std::uint64_t size,
                     std::uint64_t offset, std::span<std::uint8_t> bytes);

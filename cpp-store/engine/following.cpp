@@ -30,6 +30,12 @@ void write_file(const std::string& path, const void* data, std::size_t size) {
 
 }  // namespace
 
+std::uint64_t segment_digest(const File& file) {
+  constexpr std::uint64_t kPlace = 32;  // in the header; see segment.hpp
+  std::uint64_t digest = 0;
+  return file.read_at(kPlace, &digest, sizeof digest) == sizeof digest ? digest : 0;
+}
+
 LogState Engine::log_state(const LogStamp& known) {
   const View state = refreshed();
   LogState told;

@@ -1,7 +1,9 @@
 #include "server_copy.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -17,6 +19,7 @@ constexpr std::uint64_t kPageBytes = 4 << 20;
 constexpr std::uint64_t kPieceBytes = 64 << 20;
 // What a log begins with, the schema, is shorter by far.
 constexpr std::uint64_t kLogBeginning = 1 << 20;
+constexpr std::size_t kOwnersAtOnce = 10'000;
 constexpr int kAttempts = 3;
 
 /// A file that is removed unless it got another name.
@@ -133,8 +136,26 @@ void ServerCopy::read_again(RemoteStore& leader, const LogStateReply& state) {
     throw StoreException(ErrorCode::kCorrupt, "the log that came over is damaged");
   }
   arriving.file().sync_data();
+  drop_others(leader);
   engine_->replace_log(arriving.file().path());
   arriving.was_published();
+}
+
+/// Segments that are not what the other store has under their owners' ids: a store that went back
+/// to a copy of it may have used an id anew.
+void ServerCopy::drop_others(RemoteStore& leader) {
+  const Owners here = pulled_.owners(*engine_);
+  const std::vector<std::uint64_t> owners(here.begin(), here.end());
+  for (std::size_t first = 0; first < owners.size(); first += kOwnersAtOnce) {
+    const std::size_t last = std::min(owners.size(), first + kOwnersAtOnce);
+    const SegmentSizesReply theirs =
+        leader.segment_sizes(place_, {owners.begin() + static_cast<std::ptrdiff_t>(first),
+                                      owners.begin() + static_cast<std::ptrdiff_t>(last)});
+    for (std::size_t i = first; i < last; ++i) {
+      const File file(engine_->segment_file(owners[i]), O_RDONLY);
+      if (segment_digest(file) != theirs.digests[i - first]) pulled_.drop(*engine_, owners[i]);
+    }
+  }
 }
 
 void ServerCopy::drop_unneeded() {
@@ -175,7 +196,7 @@ void ServerCopy::pull(RemoteStore& leader, std::uint64_t owner) {
 
 void ServerCopy::download(RemoteStore& leader, std::uint64_t owner) {
   for (int attempt = 1;; ++attempt) {
-    const std::uint64_t size = leader.segment_sizes(place_, {owner}).front();
+    const std::uint64_t size = leader.segment_sizes(place_, {owner}).sizes.front();
     if (size == 0) {
       throw StoreException(ErrorCode::kNotFound,
                            "model " + hex_id(owner) + " owns no weights there any more");

@@ -46,6 +46,7 @@ class ServerCopy {
 
  private:
   void find_segments();
+  void drop_others(RemoteStore& leader);
   void read_again(RemoteStore& leader, const LogStateReply& state);
   void download(RemoteStore& leader, std::uint64_t owner);
 
