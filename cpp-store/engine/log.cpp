@@ -280,6 +280,7 @@ std::uint64_t Log::whole_frames(std::span<const std::uint8_t> bytes) {
     if (is_frame && size > bytes.size() - end) break;
     if (!is_frame ||
         checksum(bytes.data() + end + sizeof header, header.length) != header.checksum) {
+      if (end > 0) return end;  // what is before it is as good as ever
       throw StoreException(ErrorCode::kCorrupt, "a record of the log that came over is damaged");
     }
     end += size;

@@ -97,7 +97,7 @@ class Log {
 
   // Of a log that is copied; see following.cpp.
   /// How many of these bytes, the first of which begin a frame, are whole frames. Throws kCorrupt
-  /// if what should be one is not.
+  /// if the first is damaged.
   static std::uint64_t whole_frames(std::span<const std::uint8_t> bytes);
   /// Where the frame with the schema ends, in the first bytes of a log. Throws kCorrupt.
   static std::uint64_t schema_end(std::span<const std::uint8_t> bytes);

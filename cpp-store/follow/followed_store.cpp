@@ -50,7 +50,8 @@ std::string FollowedStore::folder_of(const StoreId& server) const {
 void FollowedStore::open_known() {
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder)) {
     const std::string folder = entry.path().string();
-    if (source_in(folder) != name_ || !store_in(folder)) continue;
+    const auto store = store_in(folder);
+    if (!store || folder_of(*store) != folder || source_in(folder) != name_) continue;
     EngineOptions reading;
     reading.read_only = true;
     const Engine first(folder, reading);
@@ -77,8 +78,8 @@ std::shared_ptr<RemoteStore> FollowedStore::connect(bool read_only) {
   }
   ConnectionOptions options = options_.connection;
   if (route.channels.empty()) {
-    throw StoreException(ErrorCode::kUnreachable, "nothing tells yet where the servers of " +
-                                                      name_ + " are");
+    throw StoreException(ErrorCode::kUnreachable,
+                         "nothing tells yet where the servers of " + name_ + " are");
   }
   if (route.token) options.token = *route.token;
   options.read_only = read_only;
@@ -216,19 +217,26 @@ void FollowedStore::reroute(Route route) {
 
 void FollowedStore::follow_to_end() {
   const auto deadline = steady_clock::now() + kPatience;
-  for (;;) {
-    // Two rounds without news, one after the other: between them, all copies were whole.
-    for (int quiet = 0; quiet < (copies() != nullptr && copies()->size() == 1 ? 1 : 2);) {
+  do {
+    // Of one server, any place between two records is a moment. Of several, two rounds without
+    // news, one after the other: between them, all copies were whole.
+    for (int quiet = 0; quiet < 2;) {
       quiet = step() ? 0 : quiet + 1;
-      if (steady_clock::now() < deadline) continue;
-      throw StoreException(ErrorCode::kBusy,
-                           "the store at " + name_ +
-                               " is written to without a pause; copy it when it is less busy");
+      const auto known = copies();
+      if (known->size() == 1 && known->front()->bytes_behind() == 0) break;
+      refuse_after(deadline);
     }
     pull_missing();
+    refuse_after(deadline);
     // What was retired before it could be pulled is gone from the log's end, too.
-    if (!options_.replicates || is_whole()) return;
-  }
+  } while (options_.replicates && !is_whole());
+}
+
+void FollowedStore::refuse_after(steady_clock::time_point deadline) {
+  if (steady_clock::now() < deadline) return;
+  throw StoreException(ErrorCode::kBusy, "the store at " + name_ +
+                                             " is written to without a pause; copy it when it is "
+                                             "less busy");
 }
 
 bool FollowedStore::is_whole() {
@@ -305,20 +313,53 @@ std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
   };
   for (int attempt = 1;; ++attempt) {
     const Needed needed = needed_by(*known, id);
-    if (auto pinned = pin_here(*known, needed, id)) return pinned;
+    try {
+      if (auto pinned = pin_here(*known, needed, id)) return pinned;
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kCorrupt || attempt == kAttempts) throw;
+      drop(needed);  // what is here is of no use: it comes again
+    }
+    if (find(needed)) continue;
     if (const std::string why = problem(); !why.empty()) throw away(why);
     try {
-      const auto source = leader();
-      for (std::size_t i = 0; i < needed.uses.size(); ++i) {
-        for (const std::uint64_t owner : needed.uses[i].owners) {
-          needed.copies[i]->pull(*source, owner);
-        }
-      }
-      pulled_.trim(needed.uses);
+      pull(needed);
     } catch (const StoreException& error) {
       if (error.code() != ErrorCode::kNotFound || attempt == kAttempts) throw away(error.what());
-      step();  // retired since: the log tells
+      catch_up();  // retired since: the log tells
     }
+  }
+}
+
+bool FollowedStore::find(const Needed& needed) {
+  bool found = false;
+  for (std::size_t i = 0; i < needed.uses.size(); ++i) {
+    for (const std::uint64_t owner : needed.uses[i].owners) {
+      found |= needed.copies[i]->find_segment(owner);
+    }
+  }
+  return found;
+}
+
+void FollowedStore::drop(const Needed& needed) {
+  for (const PulledSegments::Use& use : needed.uses) {
+    for (const std::uint64_t owner : use.owners) pulled_.drop(*use.copy, owner);
+  }
+}
+
+void FollowedStore::pull(const Needed& needed) {
+  const auto source = leader();
+  for (std::size_t i = 0; i < needed.uses.size(); ++i) {
+    for (const std::uint64_t owner : needed.uses[i].owners) needed.copies[i]->pull(*source, owner);
+  }
+  pulled_.trim(needed.uses);
+}
+
+/// As far as that is possible now.
+void FollowedStore::catch_up() {
+  try {
+    while (step()) continue;
+  } catch (const StoreException& error) {
+    note(error.what());
   }
 }
 
@@ -335,7 +376,7 @@ std::uint64_t FollowedStore::retire(std::uint64_t id) {
       writer_ = writer;
     }
     const std::uint64_t freed = writer->retire(id);
-    while (step()) continue;
+    catch_up();
     return freed;
   } catch (const StoreException& error) {
     if (error.code() == ErrorCode::kNotFound) throw;

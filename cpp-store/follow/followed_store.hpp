@@ -92,10 +92,16 @@ class FollowedStore {
   bool step();
   void pull_missing();
   bool is_whole();
+  void refuse_after(std::chrono::steady_clock::time_point deadline);
   void run();
   void note(const std::string& problem);
   std::string problem();
   Needed needed_by(Copies& copies, std::uint64_t id);
+  /// Whether a segment that was not known to be here is.
+  bool find(const Needed& needed);
+  void drop(const Needed& needed);
+  void pull(const Needed& needed);
+  void catch_up();
   std::shared_ptr<PinnedModel> pin_here(Copies& copies, const Needed& needed, std::uint64_t id);
 
   const std::string name_;

@@ -68,6 +68,12 @@ void ServerCopy::make(const std::string& folder, RemoteStore& leader, std::size_
                       const std::string& source) {
   if (::access((folder + "/FORMAT").c_str(), F_OK) == 0) return;
   const LogStateReply state = leader.log_state(place, {});
+  if (parse_format(state.format, source).membership.count != leader.num_servers()) {
+    throw StoreException(ErrorCode::kBusy,
+                         "the servers at " + source +
+                             " hold nothing yet, and are no store together; they are followed "
+                             "when the first model is stored");
+  }
   std::vector<std::uint8_t> beginning(std::min(kLogBeginning, state.position));
   leader.read_log(place, state.generation, 0, beginning);
   Engine::make_copy(folder, state.format, beginning, source);
@@ -94,9 +100,24 @@ void ServerCopy::find_segments() {
   for (const Found& segment : found) pulled_.add(*engine_, segment.owner, segment.bytes);
 }
 
+bool ServerCopy::find_segment(std::uint64_t owner) {
+  if (pulled_.has(*engine_, owner)) return false;
+  std::error_code absent;
+  const auto bytes = std::filesystem::file_size(engine_->segment_file(owner), absent);
+  if (absent) return false;
+  pulled_.add(*engine_, owner, bytes);
+  return true;
+}
+
 bool ServerCopy::advance(RemoteStore& leader) {
   const LogStamp here = engine_->log_end();
   const LogStateReply state = leader.log_state(place_, here);
+  if (state.format != engine_->format_text()) {
+    throw StoreException(ErrorCode::kWrongStore,
+                         "the servers make up another store than the one that was followed; stop "
+                         "this server and remove " +
+                             engine_->folder() + " to follow them as they are now");
+  }
   if (!state.is_known) {
     read_again(leader, state);
     drop_unneeded();
@@ -105,7 +126,10 @@ bool ServerCopy::advance(RemoteStore& leader) {
   const std::uint64_t known = engine_->log_state({}).models_put;
   models_behind_ = state.models_put > known ? state.models_put - known : 0;
   bytes_behind_ = state.position - std::min(here.position, state.position);
-  if (bytes_behind_ == 0) return false;
+  if (bytes_behind_ == 0) {
+    models_behind_ = 0;
+    return false;
+  }
   // A record may be longer than a page.
   std::vector<std::uint8_t> bytes;
   std::uint64_t whole = 0;

@@ -34,6 +34,9 @@ class ServerCopy {
   /// Brings a segment here, verified. Throws kNotFound if the other store does not have it any
   /// more, kCorrupt if it is damaged there or came over damaged.
   void pull(RemoteStore& leader, std::uint64_t owner);
+  /// Whether the segment is in the folder, though nobody here pulled it: the copy was promoted, and
+  /// whoever serves it writes.
+  bool find_segment(std::uint64_t owner);
   /// Removes segments that nobody needs any more: the models were retired.
   void drop_unneeded();
   /// Owners whose segments are not here.

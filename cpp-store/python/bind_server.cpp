@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "following.hpp"
 #include "server.hpp"
 #include "token.hpp"
 

@@ -1,4 +1,5 @@
 // Where handlers find models of followed stores.
+#include "following.hpp"
 #include "handlers/handlers.hpp"
 
 namespace parsl_tl {

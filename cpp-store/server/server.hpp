@@ -14,7 +14,6 @@
 #include "clients.hpp"
 #include "engine.hpp"
 #include "file.hpp"
-#include "following.hpp"
 #include "frame.hpp"
 #include "idle_memory.hpp"
 #include "metrics.hpp"
@@ -22,6 +21,8 @@
 #include "transport.hpp"
 
 namespace parsl_tl {
+
+class Following;
 
 struct ServerOptions {
   std::optional<Token> token;     // nothing: everybody is let in

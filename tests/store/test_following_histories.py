@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from followed_stores import Site, catch_up
+from followed_stores import Site, catch_up, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -103,8 +103,11 @@ class History:
                 report = store.verify()
                 assert report.ok, report.problems
             used = {o for i in self.living for o in leader.composition(i).values()}
-        pulled = {int(file.stem, 16) for file in (path.parent / "segments").iterdir()}
-        assert pulled <= used
+        files = path.parent / "segments"
+        wait_for(
+            lambda: {int(file.stem, 16) for file in files.iterdir()} <= used,
+            "weights that nobody holds are gone",
+        )
 
     def close(self):
         self.follower.stop()

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {

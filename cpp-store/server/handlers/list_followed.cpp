@@ -1,3 +1,4 @@
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {

@@ -2,6 +2,7 @@
 
 #include "byte_source.hpp"
 #include "copied_layers.hpp"
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {

@@ -1,5 +1,6 @@
 #include <unordered_map>
 
+#include "following.hpp"
 #include "handlers.hpp"
 #include "reading.hpp"
 

@@ -1,5 +1,6 @@
 #include <unordered_set>
 
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {
