@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 
 // How long to wait before the other store is asked for news, and after it could not be asked.
 constexpr milliseconds kPause{100};
-constexpr milliseconds kLongPause{1'000};
+constexpr milliseconds kLongPause{300};
 constexpr int kAttempts = 3;
 // For how long servers that are written to are followed until there is a pause.
 constexpr std::chrono::minutes kPatience{10};

@@ -166,7 +166,7 @@ def promote(where: Path, *, only_look: bool = False) -> Promotion:
 def _copy_at(where: Path) -> Path:
     if (where / _MARK).is_file():
         return where
-    copies = sorted(path.parent for path in (where / FOLDER).glob(f"*/{_MARK}"))
+    copies = sorted(path.parent for path in (where / FOLDER).glob(f"[0-9a-f]*/{_MARK}"))
     if len(copies) == 1:
         return copies[0]
     if copies:

@@ -33,7 +33,7 @@ def followed(server):
 
 
 def copy_of(server):
-    [path] = (server.folder / "followed").glob("*/FORMAT")
+    [path] = (server.folder / "followed").glob("[0-9a-f]*/FORMAT")
     return path.parent
 
 
@@ -90,8 +90,7 @@ def test_a_replica_takes_over(pair, tmp_path, tools):
     leader, follower = pair("--replicate")
     with open_store(leader.uri) as store:
         weights = {i: put(store, tools, i, 1, 1 + i % 3) for i in range(1, 6)}
-        child = tools.graph(1, 1, 1)
-        store.put(9, child, {}, quality=0.1, donor=3)
+        store.put(9, tools.graph(1, 1), {}, quality=0.1, donor=3)  # owns nothing
         store.retire(4)
         del weights[4]
         identity = store.identities

@@ -52,7 +52,7 @@ class Site:
 
     def copies(self):
         """The folders of the copies of followed stores."""
-        return sorted((self.folder / FOLDER).glob("*/FORMAT"))
+        return sorted((self.folder / FOLDER).glob("[0-9a-f]*/FORMAT"))
 
 
 def wait_for(condition, what, seconds=30):
