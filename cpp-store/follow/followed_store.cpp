@@ -120,13 +120,17 @@ std::shared_ptr<FollowedStore::Copies> FollowedStore::open_copies(RemoteStore& l
   auto made = std::make_shared<Copies>();
   for (const StoreId& server : servers) {
     ServerCopy::make(folder_of(server), leader, made->size(), name_);
-    made->push_back(std::make_unique<ServerCopy>(folder_of(server), made->size(), pulled_));
-    if (!made->back()->engine().follows()) {
+    if (::access(Engine::follows_path(folder_of(server)).c_str(), F_OK) != 0) {
       throw StoreException(ErrorCode::kInvalidValue,
                            folder_of(server) +
                                " was promoted, and is a store of its own; move it elsewhere "
                                "before its old leader is followed again");
     }
+    // Its address may be another one than it was.
+    if (source_in(folder_of(server)) != name_) {
+      std::ofstream(Engine::follows_path(folder_of(server))) << name_;
+    }
+    made->push_back(std::make_unique<ServerCopy>(folder_of(server), made->size(), pulled_));
   }
   const std::lock_guard guard(mutex_);
   copies_ = made;

@@ -37,6 +37,20 @@ Owners PulledSegments::owners(const Engine& copy) const {
   return owners;
 }
 
+void PulledSegments::forget(const Engine& copy) {
+  const std::lock_guard guard(mutex_);
+  for (auto entry = order_.begin(); entry != order_.end();) {
+    if (entry->key.first != &copy) {
+      ++entry;
+      continue;
+    }
+    bytes_ -= entry->bytes;
+    places_.erase(entry->key);
+    entry = order_.erase(entry);
+  }
+  bytes_of_.erase(&copy);
+}
+
 void PulledSegments::drop(Engine& copy, std::uint64_t owner) {
   const std::lock_guard guard(mutex_);
   const auto found = places_.find({&copy, owner});

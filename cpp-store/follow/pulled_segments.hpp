@@ -31,6 +31,9 @@ class PulledSegments {
   /// Removes a segment.
   void drop(Engine& copy, std::uint64_t owner);
 
+  /// Forgets the segments of a copy that is closed; they stay where they are.
+  void forget(const Engine& copy);
+
   /// Segments of one copy.
   struct Use {
     Engine* copy;

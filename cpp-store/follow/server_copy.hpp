@@ -19,6 +19,9 @@ class ServerCopy {
  public:
   /// Opens the copy in a folder; see `make`. `place`: of the server, in its store.
   ServerCopy(const std::string& folder, std::size_t place, PulledSegments& pulled);
+  ~ServerCopy() { pulled_.forget(*engine_); }
+  ServerCopy(const ServerCopy&) = delete;
+  ServerCopy& operator=(const ServerCopy&) = delete;
 
   /// Makes the folder, with the beginning of the server's log, if it is not there.
   static void make(const std::string& folder, RemoteStore& leader, std::size_t place,
