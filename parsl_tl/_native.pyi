@@ -270,7 +270,12 @@ class Handler: ...
 
 class Following:
     def __init__(
-        self, folder: str, home: Engine, budget: int | None, replicates: bool
+        self,
+        folder: str,
+        home: Engine,
+        budget: int | None,
+        replicates: bool,
+        most_pulling: int,
     ) -> None: ...
     def follow(
         self,

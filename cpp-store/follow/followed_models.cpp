@@ -88,6 +88,7 @@ std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
     try {
       pull(needed);
     } catch (const StoreException& error) {
+      if (error.code() == ErrorCode::kBusy) throw;
       if (error.code() != ErrorCode::kNotFound || attempt == kAttempts) throw away(error.what());
       catch_up();  // retired since: the log tells
     }
@@ -111,6 +112,7 @@ void FollowedStore::drop(const Needed& needed) {
 }
 
 void FollowedStore::pull(const Needed& needed) {
+  const PulledSegments::Pulling pulling(pulled_);
   const auto source = leader();
   for (std::size_t i = 0; i < needed.uses.size(); ++i) {
     for (const std::uint64_t owner : needed.uses[i].owners) needed.copies[i]->pull(*source, owner);

@@ -16,13 +16,14 @@ struct FollowingOptions {
   StoreId home;                         // the store of the server itself
   std::optional<std::uint64_t> budget;  // bytes of pulled weights; see PulledSegments
   bool replicates = false;
+  unsigned most_pulling = 1;  // requests that pull weights at once: fewer than the server's threads
 };
 
 /// Thread-safe.
 class Following {
  public:
   explicit Following(FollowingOptions options)
-      : options_(std::move(options)), pulled_(options_.budget) {}
+      : options_(std::move(options)), pulled_(options_.budget, options_.most_pulling) {}
   ~Following() { stop(); }
 
   /// Follows one more store from now on. Those that are named first count as nearest.

@@ -2,7 +2,17 @@
 
 #include <algorithm>
 
+#include "errors.hpp"
+
 namespace parsl_tl {
+
+PulledSegments::Pulling::Pulling(PulledSegments& segments) : segments_(segments) {
+  if (segments_.at_work_++ < segments_.most_at_once_) return;
+  --segments_.at_work_;
+  throw StoreException(ErrorCode::kBusy,
+                       "the server pulls weights of followed stores for other requests; try again "
+                       "later, or serve with more --threads");
+}
 
 void PulledSegments::add(Engine& copy, std::uint64_t owner, std::uint64_t bytes) {
   const std::lock_guard guard(mutex_);

@@ -1,6 +1,7 @@
 // Which segments of followed stores are here, and which of them goes first when they take too much.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -20,8 +21,23 @@ using Owners = std::unordered_set<std::uint64_t>;
 /// Of all copies together. Thread-safe.
 class PulledSegments {
  public:
-  /// Nothing: as many bytes as there are.
-  explicit PulledSegments(std::optional<std::uint64_t> budget) : budget_(budget) {}
+  /// Without a budget, as many bytes are kept as there are. `most_at_once`: requests that pull.
+  PulledSegments(std::optional<std::uint64_t> budget, unsigned most_at_once)
+      : budget_(budget), most_at_once_(most_at_once) {}
+
+  /// A request that pulls while this lives. Two servers that follow each other, all of whose
+  /// threads wait for the other one, would wait for ever: one too many is told to try again, with
+  /// kBusy.
+  class Pulling {
+   public:
+    explicit Pulling(PulledSegments& segments);
+    ~Pulling() { --segments_.at_work_; }
+    Pulling(const Pulling&) = delete;
+    Pulling& operator=(const Pulling&) = delete;
+
+   private:
+    PulledSegments& segments_;
+  };
 
   void add(Engine& copy, std::uint64_t owner, std::uint64_t bytes);
   bool has(const Engine& copy, std::uint64_t owner) const;
@@ -69,6 +85,8 @@ class PulledSegments {
   std::list<Entry>::iterator remove(std::list<Entry>::iterator entry);
 
   const std::optional<std::uint64_t> budget_;
+  const unsigned most_at_once_;
+  std::atomic<unsigned> at_work_ = 0;
   mutable std::mutex mutex_;  // guards the rest
   std::list<Entry> order_;    // used longest ago first
   std::map<Key, std::list<Entry>::iterator> places_;

@@ -23,7 +23,7 @@ Route route_of(Channels channels, Addresses addresses, const std::optional<py::b
 /// folders of its servers' copies.
 std::vector<std::string> copy_store(Route route, const ConnectionOptions& connection,
                                     std::string folder) {
-  PulledSegments pulled(std::nullopt);
+  PulledSegments pulled(std::nullopt, 1);
   FollowOptions options{std::move(folder), {}, true, connection};
   FollowedStore store("a snapshot", std::move(route), options, pulled);
   store.follow_to_end();
@@ -35,12 +35,14 @@ std::vector<std::string> copy_store(Route route, const ConnectionOptions& connec
 void bind_following(py::module_& module) {
   using Release = py::call_guard<py::gil_scoped_release>;
   py::class_<Following, std::shared_ptr<Following>>(module, "Following")
-      .def(py::init([](std::string folder, const std::shared_ptr<Engine>& home,
-                       std::optional<std::uint64_t> budget, bool replicates) {
-             return std::make_shared<Following>(
-                 FollowingOptions{std::move(folder), home->store(), budget, replicates});
-           }),
-           py::arg("folder"), py::arg("home"), py::arg("budget"), py::arg("replicates"))
+      .def(
+          py::init([](std::string folder, const std::shared_ptr<Engine>& home,
+                      std::optional<std::uint64_t> budget, bool replicates, unsigned most_pulling) {
+            return std::make_shared<Following>(FollowingOptions{std::move(folder), home->store(),
+                                                                budget, replicates, most_pulling});
+          }),
+          py::arg("folder"), py::arg("home"), py::arg("budget"), py::arg("replicates"),
+          py::arg("most_pulling"))
       .def(
           "follow",
           [](Following& self, std::string name, Channels channels, Addresses addresses,

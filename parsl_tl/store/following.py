@@ -33,6 +33,7 @@ class FollowedStores:
         *,
         budget: int | None = None,
         replicate: bool = False,
+        threads: int = 4,
     ) -> None:
         """Begins to follow.
 
@@ -42,6 +43,8 @@ class FollowedStores:
             engine: of the store that follows.
             budget: bytes of weights of other stores that are kept; None for no limit.
             replicate: bring all weights here, needed or not.
+            threads: of the server. One is left free of pulling, so that two servers that follow
+                each other never wait for each other.
 
         Raises:
             InvalidValueError: a connection string that is none, or a store that is named twice.
@@ -50,7 +53,11 @@ class FollowedStores:
         if len(set(names)) != len(names):
             raise InvalidValueError(f"{list(names)} names a store twice; follow each of them once")
         self.native = native.Following(
-            folder=f"{engine.folder}/{FOLDER}", home=engine, budget=budget, replicates=replicate
+            folder=f"{engine.folder}/{FOLDER}",
+            home=engine,
+            budget=budget,
+            replicates=replicate,
+            most_pulling=max(1, threads - 1),
         )
         self._files = {name: _files_of(name) for name in names}
         self._seen = {name: _texts_of(files) for name, files in self._files.items()}

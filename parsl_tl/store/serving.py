@@ -107,6 +107,7 @@ class StoreServer:
                     self._engine,
                     budget=settings.follow_budget,
                     replicate=settings.replicate,
+                    threads=settings.threads,
                 )
                 if settings.follow
                 else None
