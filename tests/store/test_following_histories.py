@@ -58,9 +58,8 @@ class History:
         catch_up(self.leader, self.follower)
         if self.living:
             model_id = self.pick(number)
-            assert self.tools.same(
-                self.follower.store.read(model_id), self.leader.store.read(model_id)
-            )
+            expected = self.leader.store.read(model_id)
+            assert self.tools.same(read_anew(self.follower, model_id), expected)
 
     def compact(self):
         self.leader.store.compact()
