@@ -20,7 +20,7 @@ namespace parsl_tl {
 namespace {
 
 // From here on what comes counts as a catching up: folding waits until there is much to fold.
-constexpr std::size_t kManyBytes = 1 << 20;
+constexpr std::size_t kCatchingUpBytes = 1 << 20;
 
 void write_file(const std::string& path, const void* data, std::size_t size) {
   File file(path, O_RDWR | O_CREAT | O_TRUNC);
@@ -107,7 +107,7 @@ void Engine::require_follows() const {
 bool Engine::append_frames(const LogStamp& behind, std::span<const std::uint8_t> frames) {
   require_open();
   std::optional<BulkWriting> bulk;
-  if (frames.size() >= kManyBytes) bulk.emplace(bulk_writers_);
+  if (frames.size() >= kCatchingUpBytes) bulk.emplace(bulk_writers_);
   {
     const Turn turn(*this);
     require_follows();

@@ -5,7 +5,7 @@
 namespace parsl_tl {
 namespace {
 
-constexpr int kAttempts = 3;
+constexpr int kPinAttempts = 3;
 
 }  // namespace
 
@@ -80,7 +80,7 @@ std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
     try {
       if (auto pinned = pin_here(*known, needed, id)) return pinned;
     } catch (const StoreException& error) {
-      if (error.code() != ErrorCode::kCorrupt || attempt == kAttempts) throw;
+      if (error.code() != ErrorCode::kCorrupt || attempt == kPinAttempts) throw;
       drop(needed);  // what is here is of no use: it comes again
     }
     if (find(needed)) continue;
@@ -89,7 +89,7 @@ std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
       pull(needed);
     } catch (const StoreException& error) {
       if (error.code() == ErrorCode::kBusy) throw;
-      if (error.code() != ErrorCode::kNotFound || attempt == kAttempts) throw away(error.what());
+      if (error.code() != ErrorCode::kNotFound || attempt == kPinAttempts) throw away(error.what());
       catch_up();  // retired since: the log tells
     }
   }

@@ -20,7 +20,7 @@ constexpr std::uint64_t kPieceBytes = 64 << 20;
 // What a log begins with, the schema, is shorter by far.
 constexpr std::uint64_t kLogBeginning = 1 << 20;
 constexpr std::size_t kOwnersAtOnce = 10'000;
-constexpr int kAttempts = 3;
+constexpr int kPullAttempts = 3;
 
 /// A file that is removed unless it got another name.
 class Arriving {
@@ -235,7 +235,7 @@ void ServerCopy::download(RemoteStore& leader, std::uint64_t owner) {
       }
     } catch (const StoreException& error) {
       // Written anew in between, without layers that died.
-      if (error.code() == ErrorCode::kStale && attempt < kAttempts) continue;
+      if (error.code() == ErrorCode::kStale && attempt < kPullAttempts) continue;
       throw;
     }
     const Segment segment(arriving.file().path(), owner, false);
