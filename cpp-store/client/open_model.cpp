@@ -48,9 +48,14 @@ void add_tensors(RemoteModel& model, const OpenModelReply& reply,
 
 }  // namespace
 
-std::shared_ptr<Segment> RemoteStore::segment(ServerConnection& connection, std::uint64_t owner) {
+std::shared_ptr<Segment> RemoteStore::segment(ServerConnection& connection, std::uint64_t owner,
+                                              const OpenModelReply& reply) {
   return segments_.find_or_make(owner, [&] {
     const HelloReply facts = connection.facts();
+    if (!reply.folders.empty()) {  // of a store that the server follows
+      const std::string& folder = reply.folders[owner % reply.folders.size()];
+      return std::make_shared<Segment>(segment_path(folder, owner), owner, facts.checksums);
+    }
     std::shared_ptr<Segment> opened;
     try {
       opened = std::make_shared<Segment>(segment_path(facts.folder, owner), owner, facts.checksums);
@@ -145,7 +150,7 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
     }
     for (const std::size_t i : places[server]) {
       RemoteModel::Layer& layer = model.layers[i];
-      layer.segment = segment(connection, layer.owner);
+      layer.segment = segment(connection, layer.owner, first);
       layer.tensors = layer.segment->range_of(layer.key, layer.name);
     }
   }

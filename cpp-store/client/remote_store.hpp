@@ -11,6 +11,8 @@
 #include "flat_models.hpp"
 #include "lru_cache.hpp"
 #include "remote_model.hpp"
+#include "requests/log_state.hpp"
+#include "requests/segment_sizes.hpp"
 #include "requests/settle.hpp"
 #include "weak_cache.hpp"
 
@@ -75,6 +77,14 @@ class RemoteStore {
   std::uint64_t release_orphans();
   CompactReport compact();
   void fold();
+  // following.cpp: of one server each
+  LogStateReply log_state(std::size_t server, const LogStamp& known);
+  void read_log(std::size_t server, std::uint64_t generation, std::uint64_t position,
+                std::span<std::uint8_t> bytes);
+  SegmentSizesReply segment_sizes(std::size_t server, std::vector<std::uint64_t> owners);
+  /// Bytes of a file of that size. Throws kStale if it has another one by now.
+  void read_segment(std::size_t server, std::uint64_t owner, std::uint64_t size,
+                    std::uint64_t offset, std::span<std::uint8_t> bytes);
 
   std::size_t num_servers() const noexcept { return parts_->connections.size(); }
   /// Whether the server's files are mapped here. Asks it, if nobody did before.
@@ -136,7 +146,8 @@ class RemoteStore {
   std::shared_ptr<RemoteModel> open_living(std::uint64_t id);
   void open_layers(RemoteModel& model, const Composition& composition, const OpenModelReply& first,
                    std::uint32_t home_index);
-  std::shared_ptr<Segment> segment(ServerConnection& connection, std::uint64_t owner);
+  std::shared_ptr<Segment> segment(ServerConnection& connection, std::uint64_t owner,
+                                   const OpenModelReply& reply);
   std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
   void forget(std::uint64_t id);
 

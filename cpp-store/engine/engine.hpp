@@ -155,6 +155,42 @@ class Engine {
   /// What a living model borrows of the server in a place; nothing if there is no such model.
   std::optional<LayerSum> borrowed_by(std::uint64_t model_id, std::uint32_t place);
 
+  // following.cpp: what it takes for another store to follow this one, and for this one to be such
+  // a copy.
+  LogState log_state(const LogStamp& known);
+  /// Bytes of the log of this generation. Throws kStale if it was written anew meanwhile.
+  std::vector<std::uint8_t> read_log(std::uint64_t generation, std::uint64_t position,
+                                     std::uint64_t size);
+  /// Where what this store has of the log ends.
+  LogStamp log_end();
+  std::string format_text() const;
+  static std::string follows_path(const std::string& folder) { return folder + "/follows"; }
+  /// Makes a folder that copies a store: what its FORMAT says, the beginning of its log, and, for
+  /// people, where it is.
+  static void make_copy(const std::string& path, const std::string& format,
+                        std::span<const std::uint8_t> log, const std::string& source);
+  /// Whether this folder was opened as a copy: nothing but what follows changes it.
+  bool follows() const noexcept { return follows_; }
+  /// Takes in whole frames of the other's log that stand behind the stamp. False if the copy does
+  /// not end there: another process copies, too. Throws kCorrupt, and takes in nothing, if they do
+  /// not go with what is here; kPermission if the copy was promoted.
+  bool append_frames(const LogStamp& behind, std::span<const std::uint8_t> frames);
+  /// The file is the log from now on: the other's was written anew.
+  void replace_log(const std::string& path);
+  /// Bytes of the segment of each owner of layers in use.
+  std::map<std::uint64_t, std::uint64_t> segments();
+  std::uint64_t segment_bytes(std::uint64_t owner);
+  /// Throws kNotFound if it is not here.
+  std::shared_ptr<Segment> open_segment(std::uint64_t owner);
+  /// Gives up the copy of a segment; it may come again.
+  void drop_segment(std::uint64_t owner);
+  std::string segment_file(std::uint64_t owner) const { return folder_.segment_path(owner); }
+  std::string temporary_path() const { return folder_.temporary_path(); }
+  /// Models of which segments are not here.
+  std::vector<std::uint64_t> models_lacking_segments();
+  /// The copy is a store of its own from now on, for whoever opens it next.
+  void stop_following();
+
   std::shared_ptr<PinnedModel> find_donor(const Query& query);
   /// The donor for each query, found on this many threads.
   std::vector<Donor> find_donors(const std::vector<Query>& queries, unsigned threads);
@@ -216,6 +252,8 @@ class Engine {
   View refreshed();
   void require_open() const;
   void require_writable() const;
+  void require_follows() const;
+  bool rewrites_log() const noexcept { return !options_.read_only && !follows_; }
   void warn(std::string text);
 
   State load(bool use_snapshot = true);
@@ -288,6 +326,7 @@ class Engine {
 
   EngineOptions options_;
   Folder folder_;
+  const bool follows_;
   std::optional<Intent> intent_;
   std::optional<Reserve> reserve_;
   LeftRight<State> state_;

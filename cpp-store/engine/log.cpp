@@ -84,6 +84,7 @@ Log::Log(const std::string& path, bool writable)
     throw StoreException(ErrorCode::kCorrupt,
                          path + " does not begin as a store's log; restore it from a copy");
   }
+  generation_ = header.generation;
   stamp_ = {header.generation, sizeof header, 0, 0};
   if (next() == nullptr) {
     throw StoreException(ErrorCode::kCorrupt,
@@ -266,6 +267,56 @@ void Log::append(const arrow::Buffer& payload, bool sync) {
   FrameHeader header{};
   std::memcpy(&header, frame.data(), sizeof header);
   stamp_ = {generation(), position() + frame.size(), position(), header.checksum};
+}
+
+std::uint64_t Log::whole_frames(std::span<const std::uint8_t> bytes) {
+  std::uint64_t end = 0;
+  while (bytes.size() - end >= sizeof(FrameHeader)) {
+    FrameHeader header{};
+    std::memcpy(&header, bytes.data() + end, sizeof header);
+    const bool is_frame = std::memcmp(header.magic, kFrameMagic, sizeof kFrameMagic) == 0 &&
+                          header.length <= kMaxPayload;
+    const std::uint64_t size = sizeof header + padded(header.length);
+    if (is_frame && size > bytes.size() - end) break;
+    if (!is_frame ||
+        checksum(bytes.data() + end + sizeof header, header.length) != header.checksum) {
+      if (end > 0) return end;  // what is before it is as good as ever
+      throw StoreException(ErrorCode::kCorrupt, "a record of the log that came over is damaged");
+    }
+    end += size;
+  }
+  return end;
+}
+
+std::uint64_t Log::schema_end(std::span<const std::uint8_t> bytes) {
+  FrameHeader header{};
+  const std::size_t begin = sizeof(FileHeader) + sizeof header;
+  if (bytes.size() < begin || std::memcmp(bytes.data(), kFileMagic, sizeof kFileMagic) != 0) {
+    throw StoreException(ErrorCode::kCorrupt, "what came over does not begin as a store's log");
+  }
+  std::memcpy(&header, bytes.data() + sizeof(FileHeader), sizeof header);
+  const std::uint64_t end = begin + padded(header.length);
+  if (end > bytes.size() ||
+      whole_frames(bytes.subspan(sizeof(FileHeader), end - sizeof(FileHeader))) !=
+          end - sizeof(FileHeader)) {
+    throw StoreException(ErrorCode::kCorrupt, "the schema of the log that came over is damaged");
+  }
+  return end;
+}
+
+void Log::append_frames(std::span<const std::uint8_t> frames, bool sync) {
+  try {
+    file_.write_at(position(), frames.data(), frames.size());
+    if (sync) file_.sync_data();
+  } catch (...) {
+    file_.truncate(position());
+    throw;
+  }
+}
+
+void Log::cut(const LogStamp& stamp) {
+  file_.truncate(stamp.position);
+  seek(stamp);
 }
 
 }  // namespace parsl_tl

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "file.hpp"
@@ -29,6 +30,15 @@ struct LogStamp {
   std::uint64_t position = 0;
   std::uint64_t last_frame = 0;  // where it begins
   std::uint64_t last_checksum = 0;
+  bool operator==(const LogStamp&) const = default;
+};
+
+/// What whoever copies a log has to know of it.
+struct LogState {
+  std::uint64_t generation = 0;
+  std::uint64_t position = 0;    // where it ends
+  std::uint64_t models_put = 0;  // so many models were stored, as far as it tells
+  bool is_known = false;         // whether the stamp that was asked for is a place in it
 };
 
 /// What is wrong where a frame should be.
@@ -85,9 +95,20 @@ class Log {
   /// With the exclusive lock held and `next()` exhausted. On failure the file is as before.
   void append(const arrow::Buffer& payload, bool sync);
 
+  // Of a log that is copied; see following.cpp.
+  /// How many of these bytes, the first of which begin a frame, are whole frames. Throws kCorrupt
+  /// if the first is damaged.
+  static std::uint64_t whole_frames(std::span<const std::uint8_t> bytes);
+  /// Where the frame with the schema ends, in the first bytes of a log. Throws kCorrupt.
+  static std::uint64_t schema_end(std::span<const std::uint8_t> bytes);
+  /// As append, of whole frames; what they hold is read by `next()`.
+  void append_frames(std::span<const std::uint8_t> frames, bool sync);
+  /// Takes everything behind a stamp away.
+  void cut(const LogStamp& stamp);
+
   std::uint64_t position() const noexcept { return stamp_.position; }
   std::uint64_t size() const { return file_.size(); }
-  std::uint64_t generation() const noexcept { return stamp_.generation; }
+  std::uint64_t generation() const noexcept { return generation_; }
   const File& file() const noexcept { return file_; }
 
   /// The bytes of a whole frame, by the offset it began at.
@@ -108,6 +129,7 @@ class Log {
 
   File file_;
   File::Identity identity_;
+  std::uint64_t generation_ = 0;
   LogStamp stamp_;
 };
 

@@ -139,7 +139,7 @@ class TemporaryLog {
 }  // namespace
 
 void Engine::rewrite_if_due() {
-  if (options_.read_only || stop_ || state_.read()->position < rewrite_look_) return;
+  if (!rewrites_log() || stop_ || state_.read()->position < rewrite_look_) return;
   try {
     // Another process may be at it: then there is nothing to do here.
     const auto lock = FileLock::try_lock(folder_.snapshot_lock_path(), true);

@@ -33,7 +33,7 @@ void Engine::fold_if_due() {
     const View state = state_.read();
     const Catalog& catalog = state->catalog;
     const bool is_due = catalog.num_changes() >= due_changes(catalog.num_models());
-    if (!is_due && (options_.read_only || state->position < rewrite_look_)) return;
+    if (!is_due && (!rewrites_log() || state->position < rewrite_look_)) return;
   }
   if (process_ != ::getpid()) return;  // a fork leaves it to the others
   const std::lock_guard guard(folding_->mutex);
@@ -69,7 +69,7 @@ void Engine::run_folds() {
 
 void Engine::fold() {
   require_open();
-  require_writable();
+  if (!follows_) require_writable();  // a copy's snapshot is its own
   refreshed();
   in_folder([&] {
     const FileLock lock(folder_.snapshot_lock_path(), true);

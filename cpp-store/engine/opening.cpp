@@ -55,6 +55,7 @@ std::vector<Catalog::Change> read_changes(const Frames& frames, std::uint64_t se
 Engine::Engine(const std::string& folder, EngineOptions options)
     : options_(options),
       folder_(folder, !options.read_only, options.codec, options.shared),
+      follows_(::access(follows_path(folder).c_str(), F_OK) == 0),
       state_(State{Catalog(), nullptr, 0}) {
   if (options_.damaged && !options_.read_only) {
     throw StoreException(ErrorCode::kInvalidValue,
@@ -109,6 +110,13 @@ void Engine::require_writable() const {
   if (options_.read_only) {
     throw StoreException(ErrorCode::kPermission,
                          "the store in " + folder_.path() + " was opened with read_only=True");
+  }
+  if (follows_) {
+    throw StoreException(ErrorCode::kPermission,
+                         folder_.path() +
+                             " is a copy that follows another store; change that one, or make "
+                             "this one a store of its own: parsl-tl store promote " +
+                             folder_.path());
   }
 }
 

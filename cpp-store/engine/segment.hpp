@@ -54,6 +54,9 @@ struct TensorInfo {
 std::vector<TensorInfo> parse_directory(std::span<const std::uint8_t> bytes,
                                         std::uint64_t tensors_end);
 
+/// The checksum of a segment's directory, which holds those of the tensors; 0 for what is none.
+std::uint64_t segment_digest(const File& file);
+
 /// Whether this number of elements, of whatever type, can take this number of bytes: no directory
 /// says otherwise.
 bool shape_fits(const std::vector<std::int64_t>& shape, std::uint64_t size);

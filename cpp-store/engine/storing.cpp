@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "bulk_writing.hpp"
 #include "clock.hpp"
 #include "engine.hpp"
 #include "errors.hpp"
@@ -28,18 +29,6 @@ void write_segment(const PutRequest& request, const std::string& folder,
     writer.emplace(folder, request.model_id, tensors_by_layer(request), options);
   }
 }
-
-/// Counts a writer of thousands of models while it is at work.
-class BulkWriting {
- public:
-  explicit BulkWriting(std::atomic<int>& writers) : writers_(writers) { ++writers_; }
-  ~BulkWriting() { --writers_; }
-  BulkWriting(const BulkWriting&) = delete;
-  BulkWriting& operator=(const BulkWriting&) = delete;
-
- private:
-  std::atomic<int>& writers_;
-};
 
 void refuse_used(const Catalog& catalog, std::uint64_t id) {
   if (catalog.was_used(id)) {

@@ -33,6 +33,16 @@ void read_log(Input bytes) {
   answer([&] { Log(file.path(), false).read_frame(offset); });
 }
 
+/// As they come from another store, to be taken into a copy of its log.
+void copy_log(Input bytes) {
+  answer([&] {
+    if (Log::whole_frames(bytes) > bytes.size()) std::abort();
+  });
+  answer([&] {
+    if (Log::schema_end(bytes) > bytes.size()) std::abort();
+  });
+}
+
 }  // namespace
 }  // namespace parsl_tl::fuzz
 
@@ -41,6 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const Bytes beginning = log_beginning();
   const Input input(data, size);
   read_log(input);
+  copy_log(input);
   Bytes behind = beginning;
   behind.insert(behind.end(), input.begin(), input.end());
   read_log(behind);
@@ -48,5 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Bytes framed = beginning;
   framed.insert(framed.end(), frame.begin(), frame.end());
   read_log(framed);
+  copy_log(framed);
+  copy_log(frame);
   return 0;
 }

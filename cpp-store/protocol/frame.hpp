@@ -66,6 +66,11 @@ enum class RequestKind : std::uint16_t {
   kCompact = 44,
   kFold = 45,
   kListBorrowed = 46,
+  kLogState = 50,
+  kReadLog = 51,
+  kSegmentSizes = 52,
+  kReadSegment = 53,
+  kListFollowed = 54,
 };
 
 using Token = std::array<std::uint8_t, 32>;

@@ -52,6 +52,10 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("compression",
                              [](const Engine& self) { return name_of(self.codec()); })
       .def("take_warnings", &Engine::take_warnings)
+      .def_property_readonly("follows", &Engine::follows)
+      .def("models_lacking_segments", &Engine::models_lacking_segments,
+           py::call_guard<py::gil_scoped_release>())
+      .def("stop_following", &Engine::stop_following, py::call_guard<py::gil_scoped_release>())
       .def_property_readonly("folder", &Engine::folder)
       .def_property_readonly("store", [](const Engine& self) { return self.store().text(); });
   bind_store_methods(engine);

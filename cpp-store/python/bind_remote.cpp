@@ -1,28 +1,15 @@
 // A store on servers, as Python sees it: the same calls as the engine's.
 #include "bindings.hpp"
+#include "connection_options.hpp"
 #include "model_reading.hpp"
+#include "requests/list_followed.hpp"
 #include "requests/ping.hpp"
 #include "requests/status.hpp"
 #include "requests/stop.hpp"
 #include "store_methods.hpp"
-#include "token.hpp"
 
 namespace parsl_tl {
 namespace {
-
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
-
-ConnectionOptions connection_options(const std::optional<py::bytes>& token, double timeout,
-                                     double retry_seconds, bool maps_segments) {
-  ConnectionOptions options;
-  if (token) options.token = token_of(*token);
-  options.timeout = milliseconds_of(timeout);
-  options.retry_for = milliseconds_of(retry_seconds);
-  options.maps_segments = maps_segments;
-  return options;
-}
 
 /// A server's state as a dict, with one dict for each kind of request.
 py::dict describe_status(const StatusReply& reply) {
@@ -44,6 +31,27 @@ py::dict describe_status(const StatusReply& reply) {
   });
   status["requests"] = requests;
   return status;
+}
+
+/// One dict for each store that a server follows.
+py::list describe_followed(const ListFollowedReply& reply) {
+  py::list followed;
+  for (std::size_t i = 0; i < reply.names.size(); ++i) {
+    py::dict store;
+    store["name"] = reply.names[i];
+    store["store"] = reply.stores.at(i);
+    store["folders"] = reply.folders.at(i);
+    store["problem"] = reply.problems.at(i);
+    store["models"] = reply.models.at(i);
+    store["models_behind"] = reply.models_behind.at(i);
+    store["bytes_behind"] = reply.bytes_behind.at(i);
+    store["seconds_silent"] = reply.seconds_silent.at(i);
+    store["bytes_here"] = reply.bytes_here.at(i);
+    store["bytes_pulled"] = reply.bytes_pulled.at(i);
+    store["segments_pulled"] = reply.segments_pulled.at(i);
+    followed.append(store);
+  }
+  return followed;
 }
 
 }  // namespace
@@ -105,6 +113,14 @@ void bind_remote(py::module_& module) {
           "ping", [](ServerConnection& connection) { connection.ask(PingRequest{}); }, Release())
       .def(
           "stop", [](ServerConnection& connection) { connection.ask(StopRequest{}); }, Release())
+      .def("followed",
+           [](ServerConnection& connection) {
+             const ListFollowedReply reply = [&] {
+               const py::gil_scoped_release release;
+               return connection.ask(ListFollowedRequest{});
+             }();
+             return describe_followed(reply);
+           })
       .def("status", [](ServerConnection& connection) {
         const StatusReply reply = [&] {
           const py::gil_scoped_release release;

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "following.hpp"
 #include "server.hpp"
 #include "span_log.hpp"
 #include "token.hpp"
@@ -19,7 +20,8 @@ void bind_server(py::module_& module) {
       .def(py::init([](std::shared_ptr<Engine> engine, const std::optional<py::bytes>& token,
                        std::string version, std::string durability, bool read_only, bool checksums,
                        std::uint64_t memory_limit, bool keeps_in_memory,
-                       std::shared_ptr<SpanLog> spans) {
+                       std::shared_ptr<SpanLog> spans,
+                       std::shared_ptr<Following> following) {
              ServerOptions options;
              if (token) options.token = token_of(*token);
              options.version = std::move(version);
@@ -29,11 +31,13 @@ void bind_server(py::module_& module) {
              options.memory_limit = memory_limit;
              options.keeps_in_memory = keeps_in_memory;
              options.spans = std::move(spans);
+             options.following = std::move(following);
              return std::make_shared<Server>(std::move(engine), std::move(options));
            }),
            py::arg("engine"), py::arg("token"), py::arg("version"), py::arg("durability"),
            py::arg("read_only") = false, py::arg("checksums") = true, py::arg("memory_limit") = 0,
-           py::arg("keeps_in_memory") = false, py::arg("spans") = nullptr)
+           py::arg("keeps_in_memory") = false, py::arg("spans") = nullptr,
+           py::arg("following") = nullptr)
       .def("request_stop", &Server::request_stop)
       .def(
           "wait_for_stop",

@@ -6,6 +6,7 @@
 namespace parsl_tl {
 
 void bind_engine(pybind11::module_& module);
+void bind_following(pybind11::module_& module);
 void bind_remote(pybind11::module_& module);
 void bind_server(pybind11::module_& module);
 void bind_transport(pybind11::module_& module);

@@ -18,5 +18,6 @@ PYBIND11_MODULE(_native, module) {
   parsl_tl::bind_engine(module);
   parsl_tl::bind_transport(module);
   parsl_tl::bind_remote(module);
+  parsl_tl::bind_following(module);
   parsl_tl::bind_server(module);
 }

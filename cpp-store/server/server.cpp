@@ -48,6 +48,8 @@ bool Server::admits(std::span<const std::uint8_t> beginning) const noexcept {
 bool Server::is_quick(std::span<const std::uint8_t> beginning) const noexcept {
   try {
     const RequestKind kind = parse_request(beginning).kind;
+    // Weights of another store's donor may have to be pulled.
+    if (kind == RequestKind::kFindDonors && following() != nullptr) return false;
     // What is in memory, and was found fast lately: a large catalog, or a file that was mapped,
     // takes too long for a thread that others wait for.
     return (kind == RequestKind::kPing || kind == RequestKind::kFindDonors) &&

@@ -23,6 +23,8 @@
 
 namespace parsl_tl {
 
+class Following;
+
 struct ServerOptions {
   std::optional<Token> token;     // nothing: everybody is let in
   std::string version;            // of parsl_tl
@@ -34,6 +36,7 @@ struct ServerOptions {
   std::size_t most_layers = 1 << 16;
   std::shared_ptr<SpanLog> spans;  // nothing: none are recorded
   ClientLimits client_limits;
+  std::shared_ptr<Following> following;  // null: it follows no other store
 };
 
 class Server final : public Handler {
@@ -57,6 +60,8 @@ class Server final : public Handler {
   /// would take the other's for over.
   Attempts& attempts();
   const ServerOptions& options() const noexcept { return options_; }
+  /// Null if it follows no other store.
+  Following* following() const noexcept { return options_.following.get(); }
   /// Throws kInvalidValue for a model of more layers than the server takes.
   void refuse_many_layers(std::size_t layers) const;
   Clock::time_point started() const noexcept { return started_; }

@@ -1,6 +1,8 @@
 // The log: what a dying writer leaves is cut off, damage before whole records is not.
 #include <arrow/buffer.h>
 
+#include <algorithm>
+
 #include "check.hpp"
 #include "log.hpp"
 #include "random.hpp"
@@ -113,6 +115,46 @@ CASE(log_knows_when_it_was_replaced) {
   CHECK(log.was_replaced());
   CHECK(!log.is_current(log.position()));
   CHECK(Log(scratch / "log", true).generation() != log.generation());
+}
+
+CASE(log_is_copied_in_pieces) {
+  const Scratch scratch;
+  make_log(scratch / "log");
+  const Bytes whole = read_file(scratch / "log");
+  const auto starts = frame_starts(scratch / "log");
+  CHECK_EQ(Log::schema_end(whole), starts.front());
+  const std::span<const std::uint8_t> frames = std::span(whole).subspan(starts.front());
+  for (std::size_t size = 0; size <= frames.size(); ++size) {
+    const std::uint64_t end = starts.front() + Log::whole_frames(frames.first(size));
+    CHECK(std::find(starts.begin(), starts.end(), end) != starts.end());
+    CHECK(end - starts.front() <= size);
+  }
+  write_file(scratch / "copy", {whole.begin(), whole.begin() + static_cast<long>(starts.front())});
+  Log copy(scratch / "copy", true);
+  const LogStamp before = copy.stamp();
+  copy.append_frames(frames, false);
+  for (int i = 0; i < kFrames; ++i) CHECK(copy.next() != nullptr);
+  CHECK(read_file(scratch / "copy") == whole);
+  CHECK(Log(scratch / "log", false).has(copy.stamp()));
+  copy.cut(before);
+  CHECK_EQ(copy.size(), starts.front());
+}
+
+CASE(log_that_is_copied_ends_before_damage) {
+  const Scratch scratch;
+  make_log(scratch / "log");
+  const Bytes whole = read_file(scratch / "log");
+  const auto starts = frame_starts(scratch / "log");
+  constexpr std::size_t kDamaged = 2;
+  // Behind the length, whose damage may look as if more were to come.
+  for (std::uint64_t at = starts[kDamaged] + 8; at < starts[kDamaged] + 16; ++at) {
+    Bytes damaged = whole;
+    damaged[at] ^= 1;
+    const std::span<const std::uint8_t> frames = std::span(damaged).subspan(starts.front());
+    CHECK_EQ(Log::whole_frames(frames), starts[kDamaged] - starts.front());
+    CHECK_THROWS(Log::whole_frames(frames.subspan(starts[kDamaged] - starts.front())),
+                 ErrorCode::kCorrupt);
+  }
 }
 
 }  // namespace

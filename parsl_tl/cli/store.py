@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.cli.store_adopt import add_adopt_action
+from parsl_tl.cli.store_copies import add_copy_actions
 from parsl_tl.cli.store_import import add_import_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
@@ -77,6 +78,7 @@ def add_store_command(subparsers: Any) -> None:
     add_serve_action(actions)
     add_server_actions(actions)
     add_adopt_action(actions)
+    add_copy_actions(actions, _WHERE, _uri)
 
 
 _COLUMNS = {

@@ -17,6 +17,7 @@ examples:
   parsl-tl store serve grpc+tcp://127.0.0.1:0 --data /scratch/store --address-file address
   parsl-tl store serve ofi+tcp://10.0.0.1:4000 --data /local/store --token-file ~/.store-token
   parsl-tl store serve grpc+unix:///tmp/me/store.sock --durability memory --memory-limit 8GB
+  parsl-tl store serve grpc+tcp://127.0.0.1:0 --data b --address-file b.address --follow a.address
 
 Several servers make up one store: start one on each host, and give clients all addresses, always
 in the same order: open_store("address.0 address.1"), or the environment variable MODEL_SERVERS.
@@ -96,6 +97,25 @@ def add_serve_action(actions: Any) -> None:
         "`parsl-tl trace RUN` looks",
     )
     parser.add_argument(
+        "--follow",
+        action="append",
+        default=[],
+        metavar="STORE",
+        help="find donors in another store, too: connection strings or address files of its "
+        "servers; once for each store, nearest first",
+    )
+    parser.add_argument(
+        "--follow-budget",
+        type=parse_bytes,
+        metavar="BYTES",
+        help="weights of followed stores that are kept, such as 20GB (default: all that came)",
+    )
+    parser.add_argument(
+        "--replicate",
+        action="store_true",
+        help="bring all weights of followed stores here, for when they are lost",
+    )
+    parser.add_argument(
         "--deadline",
         "--patience",  # its name in earlier releases
         type=float,
@@ -143,6 +163,9 @@ def _run(args: argparse.Namespace) -> int:
         shared="group" if args.group else None,
         damaged=args.damaged,
         trace=args.trace,
+        follow=args.follow,
+        follow_budget=args.follow_budget,
+        replicate=args.replicate,
     )
     stop = _StopSignal()
     with StoreServer(settings) as server:

@@ -104,7 +104,13 @@ def _status(args: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
 
     def ask(server: Connection, connection: Any) -> None:
-        found.append({"address": server.address, **connection.status()})
+        found.append(
+            {
+                "address": server.address,
+                **connection.status(),
+                "followed": connection.followed(),
+            }
+        )
 
     code = _each(args, ask)
     if args.json:
@@ -138,7 +144,7 @@ def _show(status: dict[str, Any]) -> None:
         f"{show_bytes(status['bytes_sent'])} sent",
     }
     console.print(f"[bold]{status['address']}[/bold]", highlight=False)
-    for name, text in lines.items():
+    for name, text in [*lines.items(), *(("follows", _followed(s)) for s in status["followed"])]:
         console.print(f"  {name:9}{text}", highlight=False, markup=False)
     table = Table()
     for column in ("request", "count", "errors", "mean us", "p50 us", "p99 us", "max us"):
@@ -147,3 +153,15 @@ def _show(status: dict[str, Any]) -> None:
         times = (f"{row[name]:,.0f}" for name in ("mean_us", "p50_us", "p99_us", "max_us"))
         table.add_row(row["request"], f"{row['count']:,}", f"{row['errors']:,}", *times)
     console.print(table)
+
+
+def _followed(store: dict[str, Any]) -> str:
+    """One line on a store that a server follows."""
+    silent = store["seconds_silent"]
+    heard = "never heard" if silent < 0 else f"heard {silent:.1f} s ago"
+    problem = f": {store['problem']}" if store["problem"] else ""
+    return (
+        f"{store['name']}, store {store['store'] or 'unknown'}, {store['models']:,} models, "
+        f"{store['models_behind']:,} behind, {show_bytes(store['bytes_here'])} of weights here, "
+        f"{show_bytes(store['bytes_pulled'])} pulled, {heard}{problem}"
+    )

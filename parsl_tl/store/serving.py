@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -16,6 +17,7 @@ from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError, StorePermissionError
 from parsl_tl.native import native
 from parsl_tl.store.connection import Connection
+from parsl_tl.store.following import FollowedStores
 from parsl_tl.store.span_log import open_span_log
 from parsl_tl.store.token import make_token
 from parsl_tl.store.transports import read_pem, transport_module
@@ -52,6 +54,9 @@ class ServerSettings:
         damaged: with ``read_only``, serve what is before the damage of a log.
         trace: folder in which to record this server's part of its clients' spans; the folder
             ``events`` of a run, say. None records nothing.
+        follow: other stores that are followed, nearest first; see ``FollowedStores``.
+        follow_budget: bytes of their weights that are kept here; None for no limit.
+        replicate: bring all of their weights here, needed or not.
     """
 
     address: str
@@ -69,6 +74,9 @@ class ServerSettings:
     shared: Shared | None = None
     damaged: bool = False
     trace: str | os.PathLike[str] | None = None
+    follow: Sequence[str] = ()
+    follow_budget: int | None = None
+    replicate: bool = False
 
 
 class StoreServer:
@@ -98,6 +106,17 @@ class StoreServer:
                 damaged=settings.damaged,
             )
             self._spans = open_span_log(settings.trace, folder) if settings.trace else None
+            self._followed = (
+                FollowedStores(
+                    settings.follow,
+                    self._engine,
+                    budget=settings.follow_budget,
+                    replicate=settings.replicate,
+                    threads=settings.threads,
+                )
+                if settings.follow
+                else None
+            )
             self._server = native.Server(
                 self._engine,
                 token,
@@ -107,6 +126,7 @@ class StoreServer:
                 memory_limit=settings.memory_limit or 0,
                 keeps_in_memory=in_memory,
                 spans=self._spans,
+                following=self._followed.native if self._followed else None,
             )
             self._listener = module.listen(
                 settings.address,
@@ -171,7 +191,8 @@ class StoreServer:
     def take_warnings(self) -> list[str]:
         """Returns what was repaired at opening or while running, since the last call."""
         failure = self._spans.take_failure() if self._spans is not None else ""
-        return [*self._engine.take_warnings(), *([failure] if failure else [])]
+        followed = self._followed.refresh() if self._followed else []
+        return [*self._engine.take_warnings(), *([failure] if failure else []), *followed]
 
     @renamed_arguments(patience="deadline")
     def close(self, deadline: float = 10.0) -> None:
@@ -184,6 +205,8 @@ class StoreServer:
             return
         self._closed = True
         self._listener.stop(deadline)
+        if self._followed:
+            self._followed.close()
         self._engine.close()
         self._remove_temporary()
 
@@ -218,6 +241,18 @@ def check(settings: ServerSettings) -> None:
     if settings.shared not in (None, "group"):
         raise InvalidValueError(
             f"shared is {settings.shared!r}; choose 'group', or None for nobody"
+        )
+    if settings.follow and settings.read_only:
+        raise InvalidValueError(
+            "a server that follows other stores writes their copies into its folder; serve it "
+            "without --read-only"
+        )
+    if not settings.follow and (settings.replicate or settings.follow_budget is not None):
+        raise InvalidValueError("--replicate and --follow-budget go with --follow")
+    if settings.replicate and settings.follow_budget is not None:
+        raise InvalidValueError(
+            f"follow_budget={settings.follow_budget}: a replica keeps all weights; leave the "
+            "budget out, or --replicate"
         )
     if settings.damaged and not settings.read_only:
         raise InvalidValueError("a damaged store can be served with --read-only alone")

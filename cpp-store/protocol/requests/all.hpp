@@ -18,16 +18,21 @@
 #include "requests/hold.hpp"
 #include "requests/join.hpp"
 #include "requests/list_borrowed.hpp"
+#include "requests/list_followed.hpp"
 #include "requests/list_holds.hpp"
 #include "requests/list_models.hpp"
+#include "requests/log_state.hpp"
 #include "requests/open_model.hpp"
 #include "requests/ping.hpp"
 #include "requests/put.hpp"
 #include "requests/put_architectures.hpp"
 #include "requests/read_layers.hpp"
+#include "requests/read_log.hpp"
+#include "requests/read_segment.hpp"
 #include "requests/reference_count.hpp"
 #include "requests/release.hpp"
 #include "requests/retire.hpp"
+#include "requests/segment_sizes.hpp"
 #include "requests/settle.hpp"
 #include "requests/stats.hpp"
 #include "requests/status.hpp"
@@ -66,4 +71,9 @@
   X(StatsRequest, "stats")                        \
   X(VerifyRequest, "verify")                      \
   X(CompactRequest, "compact")                    \
-  X(FoldRequest, "fold")
+  X(FoldRequest, "fold")                          \
+  X(LogStateRequest, "log_state")                 \
+  X(ReadLogRequest, "read_log")                   \
+  X(SegmentSizesRequest, "segment_sizes")         \
+  X(ReadSegmentRequest, "read_segment")           \
+  X(ListFollowedRequest, "list_followed")

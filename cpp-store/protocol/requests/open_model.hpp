@@ -21,6 +21,9 @@ struct OpenModelReply {
   std::vector<std::string> tensor_dtypes;
   Shapes tensor_shapes;
   std::vector<std::uint64_t> tensor_sizes;
+  // Of a model of a store that the server follows: the folders of the copies of its servers, in
+  // their order. Empty for the server's own models.
+  std::vector<std::string> folders;
 
   static void fields(auto& self, auto&& field) {
     field("quality", self.quality);
@@ -33,6 +36,7 @@ struct OpenModelReply {
     field("tensor_dtypes", self.tensor_dtypes);
     field("tensor_shapes", self.tensor_shapes);
     field("tensor_sizes", self.tensor_sizes);
+    field("folders", self.folders);
   }
   bool operator==(const OpenModelReply&) const = default;
 };

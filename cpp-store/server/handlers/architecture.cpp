@@ -3,7 +3,7 @@
 namespace parsl_tl {
 
 ArchitectureReply handle(CallContext& call, const ArchitectureRequest& request) {
-  return {call.engine.architecture(request.model_id)};
+  return {engine_of(call, request.model_id).architecture(request.model_id)};
 }
 
 }  // namespace parsl_tl

@@ -3,7 +3,7 @@
 namespace parsl_tl {
 
 DescribeModelReply handle(CallContext& call, const DescribeModelRequest& request) {
-  const Model model = call.engine.model(request.model_id);
+  const Model model = engine_of(call, request.model_id).model(request.model_id);
   DescribeModelReply reply;
   reply.quality = model.quality;
   reply.parent = model.parent;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {
@@ -9,6 +10,9 @@ void refuse_if(bool wrong, const char* why) {
   if (wrong) throw StoreException(ErrorCode::kInvalidValue, why);
 }
 
+// So many donors of followed stores that cannot be had are passed over; then the server's own are
+// what is left.
+constexpr std::size_t kMostPassedOver = 8;
 // So many answers fit into a reply.
 constexpr std::size_t kMostQueries = kMostMessageBytes / 64;
 
@@ -67,32 +71,65 @@ std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
   }
 }
 
-}  // namespace
+using Found = Following::Found;
 
-FindDonorsReply handle(CallContext& call, const FindDonorsRequest& request) {
-  const std::vector<Query> queries = queries_of(request);
-  refuse_if(request.opens && queries.size() != 1, "one model is opened at a time");
-  call.client.let_go(request.let_go);
+std::vector<Found> search(CallContext& call, const std::vector<Query>& queries, bool is_near) {
   // One thread: other clients want an answer too.
-  const std::vector<Donor> donors = call.engine.find_donors(queries, 1);
+  const std::vector<Donor> own = call.engine.find_donors(queries, 1);
+  std::vector<Found> found(own.size());
+  for (std::size_t i = 0; i < own.size(); ++i) found[i].donor = own[i];
+  if (call.server.following() != nullptr && !is_near)
+    call.server.following()->enter(queries, found);
+  return found;
+}
+
+FindDonorsReply reply_of(CallContext& call, const FindDonorsRequest& request,
+                         const std::vector<Query>& queries, const std::vector<Found>& found) {
   FindDonorsReply reply;
-  for (std::size_t i = 0; i < donors.size(); ++i) {
-    const Donor& donor = donors[i];
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const Donor& donor = found[i].donor;
     reply.found.push_back(donor.found ? 1 : 0);
     reply.model_ids.push_back(donor.model_id);
     reply.totals.push_back(donor.total);
     reply.scores.push_back(queries[i].score(donor.score));
     reply.qualities.push_back(donor.quality);
-    const bool timed = request.with_times && donor.found;
+    const bool timed = request.with_times && donor.found && found[i].store == nullptr;
     reply.created_ns.push_back(timed ? time_of(call.engine, donor) : 0);
   }
-  if (!request.opens || !donors.front().found) return reply;
-  const std::uint64_t best = donors.front().model_id;
-  const auto& known = request.open_here;
-  if (std::find(known.begin(), known.end(), best) == known.end()) {
-    reply.opened = opened(call, best, request.lease);
-  }
   return reply;
+}
+
+}  // namespace
+
+FindDonorsReply handle(CallContext& call, const FindDonorsRequest& request) {
+  call.client.let_go(request.let_go);
+  std::optional<FindDonorsRequest> narrowed;  // without donors that cannot be had
+  for (std::size_t passed_over = 0;; ++passed_over) {
+    const std::vector<Query> queries = queries_of(narrowed ? *narrowed : request);
+    refuse_if(request.opens && queries.size() != 1, "one model is opened at a time");
+    const bool is_near = passed_over >= kMostPassedOver;
+    const std::vector<Found> found = search(call, queries, is_near);
+    FindDonorsReply reply = reply_of(call, request, queries, found);
+    if (!request.opens || !found.front().donor.found) return reply;
+    const std::uint64_t best = found.front().donor.model_id;
+    const auto& known = request.open_here;
+    if (std::find(known.begin(), known.end(), best) != known.end()) return reply;
+    const auto& store = found.front().store;
+    if (store == nullptr) {
+      reply.opened = opened(call, best, request.lease);
+      return reply;
+    }
+    try {
+      reply.opened = open_followed(call, *store, best, request.lease);
+      return reply;
+    } catch (const StoreException& error) {
+      // Retired meanwhile, or the other store is cut off and its weights are not here: the next
+      // best donor is as far away as need be.
+      if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kIo) throw;
+      if (!narrowed) narrowed = request;
+      narrowed->exclude.push_back(best);
+    }
+  }
 }
 
 }  // namespace parsl_tl

@@ -1,3 +1,4 @@
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {
@@ -55,8 +56,21 @@ OpenModelReply open_found(CallContext& call, std::uint64_t model_id, std::uint64
   return reply;
 }
 
+OpenModelReply open_followed(CallContext& call, FollowedStore& store, std::uint64_t model_id,
+                             std::uint64_t lease) {
+  const auto pinned = store.pin(model_id);
+  OpenModelReply reply;
+  add_layers(*pinned, reply);
+  reply.folders = store.folders();
+  if (lease != 0) keep(call, pinned, lease, reply);
+  return reply;
+}
+
 OpenModelReply handle(CallContext& call, const OpenModelRequest& request) {
   call.client.let_go(request.let_go);
+  if (const auto store = followed_store_of(call, request.model_id)) {
+    return open_followed(call, *store, request.model_id, request.lease);
+  }
   OpenModelReply reply;
   const Model model = call.engine.model(request.model_id);  // kNotFound if it is not living
   reply.quality = model.quality;

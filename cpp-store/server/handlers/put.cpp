@@ -1,6 +1,8 @@
 #include <algorithm>
 
 #include "byte_source.hpp"
+#include "copied_layers.hpp"
+#include "following.hpp"
 #include "handlers.hpp"
 
 namespace parsl_tl {
@@ -76,6 +78,35 @@ std::unique_ptr<AttemptAtWork> start_attempt(CallContext& call, const PutMessage
   return std::make_unique<AttemptAtWork>(call.server.attempts(), from.model_id, from.attempt);
 }
 
+/// As far as is known here: the other site may have stored it just now.
+void refuse_followed(CallContext& call, std::uint64_t model_id) {
+  const auto store = followed_store_of(call, model_id);
+  if (store == nullptr) return;
+  throw StoreException(ErrorCode::kExists, "model id " + hex_id(model_id) +
+                                               " was used before, in the store at " +
+                                               store->name() + "; ids are never reused");
+}
+
+/// The donor, or parent, of the model, if it lives in a store that the server follows.
+std::shared_ptr<PinnedModel> followed_donor(CallContext& call, const PutMessage& from) {
+  const auto id = from.donor ? from.donor : from.parent;
+  if (!id || from.names_inherited) return nullptr;
+  // What the client has open stays, even if it was retired.
+  if (from.donor && !call.engine.was_used(*id)) {
+    if (auto pinned = call.client.find(*id)) return pinned;
+  }
+  const auto store = followed_store_of(call, *id);
+  if (store == nullptr) return nullptr;
+  try {
+    return store->pin(*id);
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kIo) throw;
+    throw StoreException(ErrorCode::kDonorGone, "model " + hex_id(from.model_id) +
+                                                    " cannot inherit from " + hex_id(*id) + ": " +
+                                                    error.what() + "; store all of its weights");
+  }
+}
+
 void refuse_beyond_memory(CallContext& call) {
   const ServerOptions& options = call.server.options();
   if (!options.keeps_in_memory || options.memory_limit == 0) return;
@@ -111,8 +142,14 @@ PutReply handle(CallContext& call, const PutMessage& from) {
   request.attributes = from.attributes;
   add_tensors(from, call.bulk_bytes, request);
   add_inherited(from, request);
+  refuse_followed(call, from.model_id);
   UploadSource source(call);
   request.source = &source;
+  std::optional<CopiedLayers> copied;
+  if (const auto donor = followed_donor(call, from)) {
+    copied.emplace(donor, source);
+    copied->add_to(request);
+  }
   if (from.is_whole) request.weighted = {from.weighted, from.maybe_weighted};
   request.parent_is_gone = from.parent_is_gone;
   const auto attempt = start_attempt(call, from);

@@ -1,5 +1,6 @@
 #include <unordered_map>
 
+#include "following.hpp"
 #include "handlers.hpp"
 #include "reading.hpp"
 
@@ -34,7 +35,10 @@ std::uint64_t bytes_of(const PinnedModel& pinned, const std::vector<std::size_t>
 
 ReadLayersReply handle(CallContext& call, const ReadLayersRequest& request) {
   auto pinned = call.client.find(request.model_id);
-  if (pinned == nullptr) pinned = call.engine.pin(request.model_id);
+  if (pinned == nullptr) {
+    const auto store = followed_store_of(call, request.model_id);
+    pinned = store ? store->pin(request.model_id) : call.engine.pin(request.model_id);
+  }
   const auto places = places_of(*pinned, request.layer_keys);
   const std::uint64_t bytes = bytes_of(*pinned, places);
   // Before any of them is verified, or uncompressed.

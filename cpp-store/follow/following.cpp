@@ -1,0 +1,51 @@
+#include "following.hpp"
+
+#include "errors.hpp"
+
+namespace parsl_tl {
+
+void Following::follow(std::string name, Route route, const ConnectionOptions& connection) {
+  auto store = std::make_shared<FollowedStore>(
+      std::move(name), std::move(route),
+      FollowOptions{options_.folder, options_.home, options_.replicates, connection}, pulled_);
+  store->start();
+  const std::lock_guard guard(mutex_);
+  stores_.push_back(std::move(store));
+}
+
+void Following::reroute(const std::string& name, Route route) {
+  for (const auto& store : stores()) {
+    if (store->name() == name) return store->reroute(std::move(route));
+  }
+  throw StoreException(ErrorCode::kInvalidValue, "no store is followed at " + name);
+}
+
+void Following::stop() {
+  for (const auto& store : stores()) store->stop();
+}
+
+Following::Stores Following::stores() const {
+  const std::lock_guard guard(mutex_);
+  return stores_;
+}
+
+void Following::enter(const std::vector<Query>& queries, std::vector<Found>& best) const {
+  for (const auto& store : stores()) {
+    const std::vector<Donor> found = store->find_donors(queries);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const Donor& rival = best[i].donor;
+      if (found[i].found && (!rival.found || found[i].total > rival.total)) {
+        best[i] = {found[i], store};
+      }
+    }
+  }
+}
+
+std::shared_ptr<FollowedStore> Following::store_of(std::uint64_t id) const {
+  for (const auto& store : stores()) {
+    if (store->holder_of(id) != nullptr) return store;
+  }
+  return nullptr;
+}
+
+}  // namespace parsl_tl
