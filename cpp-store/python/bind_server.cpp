@@ -20,8 +20,7 @@ void bind_server(py::module_& module) {
       .def(py::init([](std::shared_ptr<Engine> engine, const std::optional<py::bytes>& token,
                        std::string version, std::string durability, bool read_only, bool checksums,
                        std::uint64_t memory_limit, bool keeps_in_memory,
-                       std::shared_ptr<SpanLog> spans,
-                       std::shared_ptr<Following> following) {
+                       std::shared_ptr<SpanLog> spans, std::shared_ptr<Following> following) {
              ServerOptions options;
              if (token) options.token = token_of(*token);
              options.version = std::move(version);

@@ -33,6 +33,7 @@ from parsl_tl.search.notebook import ShownInNotebooks
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.restarts import with_new_executors
+from parsl_tl.search.resumed_settings import resumed_settings
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import (
     NONE_KEEPS_NOTHING,
@@ -43,7 +44,7 @@ from parsl_tl.search.settings import (
 )
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
-from parsl_tl.search.store_uri import check_identities, check_relocation, resolve
+from parsl_tl.search.store_uri import check_identities, resolve
 from parsl_tl.search.watching import prepare_to_be_watched
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.spaces.registry import arguments_for, get_space
@@ -185,26 +186,7 @@ class Campaign(ShownInNotebooks):
             CampaignError: there is no campaign in the folder, or its settings are others.
         """
         folder = Path(out).expanduser().absolute()
-        settings = CampaignSettings.read(folder / "config.json")
-        wanted = resolve_names(dict(expected or {}))
-        if settings.from_scratch and wanted.get("transfer") == "none":
-            del wanted["transfer"]  # as it was called when the campaign was started
-        if wanted.get("transfer_args"):
-            wanted["transfer_args"] = resolve_arguments(settings.transfer, wanted["transfer_args"])
-        if wanted.get("problem_args"):
-            add_import_folders(settings.import_folders)
-            wanted["problem_args"] = resolve_paths(settings.problem, wanted["problem_args"])
-        if wanted.get("training") and "unfreeze_after" not in wanted["training"]:
-            # Where nothing is said of it, it is what the campaign was started with.
-            own_policy = {n: v for n, v in settings.training.items() if n == "inherit"}
-            wanted["training"] = {**own_policy, **wanted["training"]}
-        for name, (own, given) in settings.differences(wanted).items():
-            raise CampaignError(
-                f"the campaign in {folder} has {name}={own!r}, not {given!r}; "
-                "leave the option out, or start a new campaign in another folder"
-            )
-        if store is not None:
-            settings = replace(settings, store=check_relocation(settings.store, store))
+        settings = resumed_settings(folder, expected or {}, store)
         campaign = cls.__new__(cls)
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         campaign._set_up(folder, settings, place, callbacks, trace)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.events import stages
-from parsl_tl.search.result_tables import ResultTables
+from parsl_tl.search.rare_writing import RareWriting
 
 if TYPE_CHECKING:
     from parsl_tl.search.callbacks import SearchCallbacks
@@ -46,7 +46,7 @@ class Recorder:
         self._progress = progress
         self._figures = figures
         self._callbacks = callbacks
-        self._tables = ResultTables(results.write)
+        self._tables = RareWriting(results.write)
 
     def on_launch(self, job: Any) -> None:
         """Notes a configuration before it is evaluated."""

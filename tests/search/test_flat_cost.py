@@ -9,7 +9,7 @@ import pytest
 from parsl_tl.search.best_models import BestModels
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.journal import Journal
-from parsl_tl.search.result_tables import ResultTables
+from parsl_tl.search.rare_writing import RareWriting
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.short_history import ShortHistory
 
@@ -62,7 +62,7 @@ def test_tables_take_a_fiftieth_of_the_time():
         now += 0.001 * now  # as long as the search is
         written.append(now)
 
-    tables = ResultTables(write, lambda: now)
+    tables = RareWriting(write, lambda: now)
     for _ in range(200_000):
         now += 1.0
         tables.write_when_due()

@@ -10,7 +10,7 @@ _SHORTEST_PAUSE = 15.0
 _PAUSE_PER_SECOND = 50.0
 
 
-class ResultTables:
+class RareWriting:
     """Writes tables now and then, and spends at most a fiftieth of the time on it."""
 
     def __init__(
