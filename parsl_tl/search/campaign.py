@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidV
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.node_cache import remove_node_folder
-from parsl_tl.problems.registry import resolve_paths
 from parsl_tl.search.admission import MEASURES, Admission, check_measures
 from parsl_tl.search.callbacks import SearchCallback, SearchCallbacks, SearchInfo
 from parsl_tl.search.campaign_kernel import CampaignKernel
@@ -25,26 +23,23 @@ from parsl_tl.search.campaign_record import RECORDING_MODULE, check_recording, r
 from parsl_tl.search.campaign_results import CampaignResults
 from parsl_tl.search.driver_imports import importing_meanwhile
 from parsl_tl.search.evaluated import NOTHING_LEFT
+from parsl_tl.search.given_settings import new_settings, resumed_settings
 from parsl_tl.search.journal import Journal
 from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
-from parsl_tl.search.model_storage import resolve_arguments, storage_for
+from parsl_tl.search.model_storage import storage_for
 from parsl_tl.search.notebook import ShownInNotebooks
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.restarts import with_new_executors
-from parsl_tl.search.resumed_settings import resumed_settings
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import (
-    NONE_KEEPS_NOTHING,
     CampaignSettings,
     check_sizes,
-    resolve_names,
-    with_policy,
 )
 from parsl_tl.search.shared_parameters import shared_parameters
 from parsl_tl.search.start import NewFolder, check_problem_data, check_training
-from parsl_tl.search.store_uri import check_identities, resolve
+from parsl_tl.search.store_uri import check_identities
 from parsl_tl.search.watching import prepare_to_be_watched
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
 from parsl_tl.spaces.registry import arguments_for, get_space
@@ -125,17 +120,7 @@ class Campaign(ShownInNotebooks):
             ParslTLError: an unknown problem or space, or arguments that they do not take.
         """
         folder = Path(out).expanduser().absolute()
-        names = with_policy(resolve_names({"problem": problem, "space": space, **settings}))
-        values = CampaignSettings(store=resolve(store), **names)
-        if values.transfer == "none":
-            warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 2)
-        arguments = resolve_arguments(values.transfer, values.transfer_args)
-        add_import_folders(values.import_folders)
-        values = replace(
-            values,
-            transfer_args=arguments,
-            problem_args=resolve_paths(values.problem, values.problem_args),
-        )
+        values = new_settings(store, {"problem": problem, "space": space, **settings})
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         values = replace(values, store=place.sized(values.store, folder))
         self._set_up(folder, values, place, callbacks, trace)
