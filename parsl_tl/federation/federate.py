@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import ConfigError
+from parsl_tl.store.connection import SITE_STORE_VARIABLE
 
 if TYPE_CHECKING:
     import parsl
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 def federate(
     *configs: parsl.Config,
     names: Sequence[str] | None = None,
+    stores: Sequence[str | None] | None = None,
     run_dir: str | None = None,
 ) -> parsl.Config:
     """Makes one configuration of several: all their executors, each labelled by its site.
@@ -25,10 +28,12 @@ def federate(
             can be loaded any more.
         names: of the sites. An executor is labelled with its site's name, or ``name_label`` where
             the site has several; without names, labels stay, and must differ.
+        stores: URI of each site's own store, None for a site whose workers use the search's. They
+            follow each other; see the guide on stores of several sites.
         run_dir: where Parsl writes its logs; the first one's by default.
 
     Raises:
-        ConfigError: no configuration, labels that are equal, or another number of names.
+        ConfigError: no configuration, labels that are equal, or another number of names or of stores.
     """
     import parsl
 
@@ -36,6 +41,8 @@ def federate(
         raise ConfigError("federate() takes the configurations of the sites; none was given")
     if names is not None and len(names) != len(configs):
         raise ConfigError(f"{len(configs)} configurations have {len(names)} names; give one each")
+    if stores is not None and len(stores) != len(configs):
+        raise ConfigError(f"{len(configs)} configurations have {len(stores)} stores; give one each")
     executors = []
     for number, config in enumerate(configs):
         own = list(config.executors)
@@ -43,6 +50,8 @@ def federate(
             if names is not None:
                 site = names[number]
                 executor.label = site if len(own) == 1 else f"{site}_{executor.label}"
+            if stores is not None and (store := stores[number]) is not None:
+                _use_store(executor, store)
             executors.append(executor)
     labels = [executor.label for executor in executors]
     twice = sorted({label for label in labels if labels.count(label) > 1})
@@ -61,3 +70,14 @@ def federate(
         max_idletime=first.max_idletime,
         usage_tracking=first.usage_tracking,
     )
+
+
+def _use_store(executor: Any, uri: str) -> None:
+    provider = getattr(executor, "provider", None)
+    if not hasattr(provider, "worker_init"):
+        raise ConfigError(
+            f"executor {executor.label} starts no workers by a provider, so that they cannot be told "
+            f"of a store; set {SITE_STORE_VARIABLE} where they start, and give None here"
+        )
+    told = f"export {SITE_STORE_VARIABLE}={shlex.quote(uri)}"
+    provider.worker_init = "\n".join(filter(None, [provider.worker_init, told]))

@@ -13,6 +13,8 @@ from parsl_tl.errors import InvalidValueError, StoreUnreachableError
 
 SERVERS_VARIABLE: Final = "MODEL_SERVERS"
 """Environment variable that lists the servers of a store, separated by spaces."""
+SITE_STORE_VARIABLE: Final = "PARSL_TL_SITE_STORE"
+"""Names the store of the site that a worker is at, in place of its search's."""
 TOKEN_VARIABLE: Final = "MODEL_SERVERS_TOKEN_FILE"
 """Environment variable that names the file with the servers' token."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import operator
+import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.node_cache import NodeCache, node_folder
 from parsl_tl.spaces import SearchSpace, get_space
 from parsl_tl.spaces.hyperparameters import with_hyperparameters
+from parsl_tl.store.connection import SITE_STORE_VARIABLE
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.namespaces import SortedKeys, sort_keys
 from parsl_tl.training.runtime import derive_seed
@@ -66,7 +68,12 @@ class EvaluationJob:
             names = [choice.name for choice in self.space.choices()]
         except (SpaceError, InvalidValueError):
             names = None  # told when the graph is built
-        return sort_keys(self.given, self.settings, names)
+        keys = sort_keys(self.given, self.settings, names)
+        own = os.environ.get(SITE_STORE_VARIABLE)
+        if own and "store" in keys.values:
+            # Another store than the search's, which follows it.
+            return replace(keys, values={**keys.values, "store": own, "store_id": None})
+        return keys
 
     @property
     def threads(self) -> int | None:
