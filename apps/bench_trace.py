@@ -1,8 +1,9 @@
 """What a record of spans costs: evaluations with and without one, by turns, in processor seconds.
 
 Each architecture is evaluated both ways, one after the other in an order that changes, each way
-with a store of its own, so that both find the same donors. What the driver of a search records of
-an evaluation is timed beside that.
+with a store of its own, so that both find the same donors. What other programs do to the machine
+meanwhile is more than what recording does: as many spans as an evaluation has are timed alone, too,
+and what the driver of a search records of an evaluation.
 
 python apps/bench_trace.py --evaluations 100
 """
@@ -20,7 +21,8 @@ import numpy as np
 
 from parsl_tl import get_problem, get_space
 from parsl_tl.arguments import ArgumentParser, positive_int
-from parsl_tl.events import stages
+from parsl_tl.events import continued, span, stages
+from parsl_tl.events.record import read_record
 from parsl_tl.events.recorder import Recorder
 from parsl_tl.events.spans import Carried, recorded_by
 from parsl_tl.exit_codes import run_program
@@ -69,6 +71,18 @@ def pairs(evaluations: int, epochs: int, folder: Path) -> np.ndarray:
     return np.array(rows[_WARM_UP:])
 
 
+def seconds_of_spans(count: int, folder: Path) -> float:
+    """Returns the processor seconds that a worker takes to record so many spans, and nothing."""
+    trace = Carried(f"00-{'ab' * 16}-{'cd' * 8}-01", str(folder))
+    before = time.process_time()
+    for _ in range(_DRIVEN // 10):
+        with continued(trace, "run"):
+            for number in range(count - 1):
+                with span("step", number=number, model_id=f"{number:016x}"):
+                    pass
+    return (time.process_time() - before) / (_DRIVEN // 10)
+
+
 def seconds_of_driver(folder: Path) -> float:
     """Returns the processor seconds that a driver takes to record an evaluation."""
 
@@ -101,8 +115,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-trace-") as folder:
         found = pairs(args.evaluations, args.epochs, Path(folder))
-        driver = seconds_of_driver(Path(folder))
+        spans = round(len(read_record([Path(folder) / "events"]).spans) / (_WARM_UP + len(found)))
         size = sum(path.stat().st_size for path in (Path(folder) / "events").iterdir())
+        alone, driver = seconds_of_spans(spans, Path(folder)), seconds_of_driver(Path(folder))
     added = found[:, 1] - found[:, 0]
     mean = found[:, 0].mean()
     error = 1.96 * added.std(ddof=1) / np.sqrt(len(added)) if len(added) > 1 else float("nan")
@@ -112,7 +127,10 @@ def main() -> None:
         f"({added.mean() / mean:+.2%} with {error / mean:.2%}), median "
         f"{1e3 * np.median(added):+.2f} ms"
     )
-    print(f"and {1e3 * driver:.2f} ms of the driver; {size / (len(found) + _WARM_UP):.0f} bytes")
+    print(
+        f"{spans} spans alone: {1e3 * alone:.2f} ms ({alone / mean:.2%}), and "
+        f"{1e3 * driver:.2f} ms of the driver; {size / (_WARM_UP + len(found)):.0f} bytes"
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.events import is_recording, span
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
 
 def epoch_spans() -> list[keras.callbacks.Callback]:
     """Returns the callback that records epochs; none where nobody records."""
-    if not is_recording():
-        return []
+    return [_callback_class()()] if is_recording() else []
+
+
+@functools.cache
+def _callback_class() -> type[keras.callbacks.Callback]:
     import keras
 
     class EpochSpans(keras.callbacks.Callback):  # type: ignore[misc]
@@ -41,4 +45,4 @@ def epoch_spans() -> list[keras.callbacks.Callback]:
         def on_train_end(self, logs: Any = None) -> None:
             self._open.close()  # an epoch that was broken off
 
-    return [EpochSpans()]
+    return EpochSpans

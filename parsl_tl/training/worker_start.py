@@ -38,7 +38,7 @@ def worker_start(
     if type(problem).look_up is not Problem.look_up:
         return None
     here = __name__
-    arguments = {**settings, "modules": list(modules)}
+    arguments = {**settings, "modules": list(modules)} if modules else settings
     return WorkerStart(f"{here}:import_framework", f"{here}:prepare_worker", arguments)
 
 
