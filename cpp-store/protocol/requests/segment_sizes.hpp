@@ -1,5 +1,5 @@
-// How large the files are that hold what these models own, 0 for one that is not there; and a digest
-// of each, by which whoever has a copy knows whether it is one.
+// How large the files are that hold what these models own, 0 for one that is not there; and a
+// digest of each, by which whoever has a copy knows whether it is one.
 #pragma once
 
 #include "frame.hpp"
