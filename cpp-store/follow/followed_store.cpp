@@ -147,6 +147,16 @@ bool FollowedStore::step() {
   return more;
 }
 
+/// The same; also true if the log was written anew just now, between two questions.
+bool FollowedStore::step_or_again() {
+  try {
+    return step();
+  } catch (const StoreException& error) {
+    if (error.code() != ErrorCode::kStale) throw;
+    return true;
+  }
+}
+
 void FollowedStore::pull_missing() {
   if (!options_.replicates) return;
   const auto source = leader();
@@ -185,7 +195,7 @@ void FollowedStore::run() {
   for (;;) {
     milliseconds pause = kPause;
     try {
-      if (step()) {
+      if (step_or_again()) {
         pause = milliseconds(0);
       } else {
         pull_missing();
@@ -223,11 +233,16 @@ void FollowedStore::follow_to_end() {
   do {
     // Of one server, any place between two records is a moment. Of several, two rounds without
     // news, one after the other: between them, all copies were whole.
-    for (int quiet = 0; quiet < 2;) {
-      quiet = step() ? 0 : quiet + 1;
+    for (int quiet = 0; quiet < 2; refuse_after(deadline)) {
+      try {
+        quiet = step() ? 0 : quiet + 1;
+      } catch (const StoreException& error) {
+        if (error.code() != ErrorCode::kStale) throw;
+        quiet = 0;  // written anew in between: nothing came over
+        continue;
+      }
       const auto known = copies();
       if (known->size() == 1 && known->front()->bytes_behind() == 0) break;
-      refuse_after(deadline);
     }
     pull_missing();
     refuse_after(deadline);
@@ -251,7 +266,7 @@ bool FollowedStore::is_whole() {
 /// As far as that is possible now.
 void FollowedStore::catch_up() {
   try {
-    while (step()) continue;
+    while (step_or_again()) continue;
   } catch (const StoreException& error) {
     note(error.what());
   }

@@ -90,6 +90,7 @@ class FollowedStore {
   std::shared_ptr<RemoteStore> leader();
   std::shared_ptr<Copies> open_copies(RemoteStore& leader);
   bool step();
+  bool step_or_again();
   void pull_missing();
   bool is_whole();
   void refuse_after(std::chrono::steady_clock::time_point deadline);
