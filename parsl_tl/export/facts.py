@@ -54,7 +54,7 @@ def model_facts(run: Run, model_id: str, store: ModelStore, model: Any) -> dict[
         },
         "parameters": int(model.count_params()),
         "inputs": [_tensor(one) for one in model.inputs],
-        "outputs": [{**_tensor(one), "activation": _activation(one)} for one in model.outputs],
+        "outputs": [_tensor(one) for one in model.outputs],
         "data": {
             "problem": run.settings.problem,
             "arguments": run.settings.problem_args,
@@ -151,12 +151,14 @@ def _versions(machine: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
-    return {"name": tensor.name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
-
-
-def _activation(tensor: Any) -> str | None:
-    """Returns the activation of the layer that an output comes from; None for one without."""
-    return getattr(getattr(tensor._keras_history.operation, "activation", None), "__name__", None)
+    """Returns what an input or output is, under the name of the layer that it comes from."""
+    layer = tensor._keras_history.operation
+    return {
+        "name": layer.name,
+        "shape": list(tensor.shape),
+        "dtype": str(tensor.dtype),
+        "activation": getattr(getattr(layer, "activation", None), "__name__", None),
+    }
 
 
 def _plain(value: Any) -> Any:

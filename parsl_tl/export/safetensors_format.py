@@ -62,6 +62,7 @@ for layer in model.layers:
         weights, architecture = folder / _WEIGHTS, folder / _ARCHITECTURE
         save_file(tensors, weights, {"format": "np", "architecture": _ARCHITECTURE})
         architecture.write_text(json.dumps(json.loads(model.to_json()), indent=1) + "\n")
+        weights.chmod(architecture.stat().st_mode)  # it was written for its owner alone
         inputs = example_inputs(model)
         found = predict(_read_back(weights, architecture, name), inputs)
         check_predictions(predict(model, inputs), found, f"the safetensors file of model {name}")

@@ -64,6 +64,7 @@ def test_what_the_card_says_loads_what_the_store_has(run, heir, exported, monkey
         stored = load_keras_model(store, parse_model_id(heir))
     inputs = example_inputs(stored, seed=3)
     monkeypatch.chdir(exported)
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
     _, text = read_card(exported)
     codes = re.findall(r"```python\n(.*?)```", text, re.S)
     assert len(codes) == 2
