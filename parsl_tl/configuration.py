@@ -52,13 +52,21 @@ def _folders() -> list[Path]:
 
 def list_configs() -> list[ConfigFile]:
     """Returns the configurations that come with the package, by name."""
-    found: dict[str, ConfigFile] = {}
+    found = []
+    for name, path in sorted(_paths().items()):
+        summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+        found.append(ConfigFile(name, path, summary))
+    return found
+
+
+def _paths() -> dict[str, Path]:
+    """Returns the files of the configurations that come with the package, by name."""
+    found: dict[str, Path] = {}
     for folder in _folders():
         for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
-            if path.stem not in found and not path.stem.startswith("_"):
-                summary = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
-                found[path.stem] = ConfigFile(path.stem, path, summary)
-    return [found[name] for name in sorted(found)]
+            if not path.stem.startswith("_"):
+                found.setdefault(path.stem, path)
+    return found
 
 
 def name_with_options(name: str, options: Mapping[str, Any]) -> str:
@@ -175,7 +183,7 @@ def _find(text: str) -> Path:
         if not path.is_file():
             raise ConfigError(f"no such configuration file: {path}")
         return path
-    known = {config.name: config.path for config in list_configs()}
+    known = dict(sorted(_paths().items()))  # parsing all of them is not for several threads
     if text not in known:
         raise ConfigError(
             f"unknown configuration {text!r}{did_you_mean(text, known)}; choose from "

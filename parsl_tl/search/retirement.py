@@ -150,7 +150,6 @@ class Retirement:
         if not self._failures:
             self._rest = _FIRST_REST
             return
-        self.close()  # a server may come back elsewhere
         reason = next(iter(self._failures.values()))
         logger.warning("to be retired later: %d models (%s)", len(self._failures), reason)
         self._rests_until = time.monotonic() + self._rest

@@ -65,7 +65,6 @@ def test_what_never_fits_into_a_block_is_told(tmp_path):
     assert len(failed) >= sum(seconds > 20 for seconds in takes)
     assert set(failed["failure"]) == {"BlockEnded"}
     assert failed["error"].str.contains("give blocks a longer walltime").all()
-    assert frame["seconds_total"].dropna().max() < 20
 
 
 def test_only_what_had_most_of_a_block_twice_counts_as_failed():
