@@ -123,7 +123,19 @@ class Retirement:
     def _open(self) -> ModelStore | TransferMethod:
         if self._place is None:
             self._place = self._storage.open(quick=True)
+        elif self._failures:
+            self._open_anew()
         return self._place
+
+    def _open_anew(self) -> None:
+        """Looks whether a server has come back elsewhere; the others serve while one is away."""
+        try:
+            place = self._storage.open(quick=True)
+        except ParslTLError as error:
+            logger.debug("the store is not whole: %s", error)
+            return
+        self.close()
+        self._place = place
 
     def _note(self, row: Mapping[str, Any]) -> None:
         """Takes in a result, and its model if it has one."""
@@ -137,14 +149,15 @@ class Retirement:
         if not self._expired or time.monotonic() < self._rests_until:
             return
         due = self._expired.difference(self._best)
-        self._failures = {}
         if not due:
+            self._failures = {}
             return
         try:
             place = self._open()
         except ParslTLError as error:
             self._failures = dict.fromkeys(due, _describe(error))
         else:
+            self._failures = {}
             for model_id in due:
                 self._retire_one(place, model_id)
         if not self._failures:

@@ -82,30 +82,22 @@ class Link:
             "netns",
             other.name,
         )
-        for (node, device), peer in zip(self.ends, (other, one), strict=True):
+        for (node, device), peer in self._ends_and_peers():
             ip("-n", node.name, "link", "set", device, "up")
             ip("-n", node.name, "route", "add", peer.address, "dev", device, "src", node.address)
 
     def cut(self):
-        node, device = self.ends[0]
-        ip(
-            "netns",
-            "exec",
-            node.name,
-            "tc",
-            "qdisc",
-            "add",
-            "dev",
-            device,
-            "root",
-            "netem",
-            "loss",
-            "100%",
-        )
+        """What is sent goes to nobody, and nobody says so."""
+        for (node, device), peer in self._ends_and_peers():
+            nobody = ("lladdr", "02:00:00:00:00:01", "dev", device, "nud", "permanent")
+            ip("-n", node.name, "neighbour", "replace", peer.address, *nobody)
 
     def heal(self):
-        node, device = self.ends[0]
-        ip("netns", "exec", node.name, "tc", "qdisc", "delete", "dev", device, "root")
+        for (node, device), peer in self._ends_and_peers():
+            ip("-n", node.name, "neighbour", "delete", peer.address, "dev", device)
+
+    def _ends_and_peers(self):
+        return zip(self.ends, [node for node, _ in reversed(self.ends)], strict=True)
 
     def bytes_sent(self):
         """Returns what came over it, both ways together."""
@@ -146,8 +138,9 @@ def config(max_workers=None, run_dir="runinfo", retries=2):
     sites = []
     for namespace in (EAST, WEST):
         site = load_config("local", max_workers=1)
-        site.executors[0].address = HOME
-        provider = site.executors[0].provider
+        (executor,) = site.executors
+        executor.address, executor.all_addresses = HOME, {HOME}
+        provider = executor.provider
         provider.launcher = Inside(provider.launcher, namespace)
         sites.append(site)
     return federate(
