@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string_view>
 #include <unordered_set>
 
 #include "errors.hpp"
@@ -24,6 +25,15 @@ void refuse_if(bool wrong, const std::string& why) {
   if (wrong) refuse_put(why);
 }
 
+bool is_utf8(std::string_view text) {
+  // Without its tables, which nobody else may have asked for, Arrow takes every text for valid.
+  static const bool has_tables = [] {
+    arrow::util::InitializeUTF8();
+    return true;
+  }();
+  return has_tables && arrow::util::ValidateUTF8(text);
+}
+
 void validate_layers(const std::vector<std::uint64_t>& keys, const std::vector<std::string>& names,
                      const std::string& who) {
   refuse_if(keys.empty(), who + "a model without layers");
@@ -35,7 +45,7 @@ void validate_layers(const std::vector<std::uint64_t>& keys, const std::vector<s
               who + "layer name " + names[i] + " does not fit its key");
     refuse_if(!seen.insert(keys[i]).second, who + "layer " + names[i] + " comes twice");
     // A log with other bytes in its texts could not be read any more.
-    refuse_if(!arrow::util::ValidateUTF8(names[i]), who + "a layer's name is no UTF-8");
+    refuse_if(!is_utf8(names[i]), who + "a layer's name is no UTF-8");
   }
 }
 
@@ -128,7 +138,7 @@ void validate(const PutRequest& request) {
   refuse_if(request.parent == request.model_id, who + "it cannot be its own parent");
   refuse_if(request.donor == request.model_id, who + "it cannot be its own donor");
   validate_layers(request.layer_keys, request.layer_names, who);
-  refuse_if(!arrow::util::ValidateUTF8(request.attributes), who + "its attributes are no UTF-8");
+  refuse_if(!is_utf8(request.attributes), who + "its attributes are no UTF-8");
   validate_edges(request, who);
   validate_tensors(request, who);
   if (request.inherited) validate_inherited(request, who);
