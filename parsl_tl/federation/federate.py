@@ -33,7 +33,8 @@ def federate(
         run_dir: where Parsl writes its logs; the first one's by default.
 
     Raises:
-        ConfigError: no configuration, labels that are equal, or another number of names or of stores.
+        ConfigError: no configuration, labels that are equal, or another number of names or
+            stores.
     """
     import parsl
 
@@ -76,8 +77,8 @@ def _use_store(executor: Any, uri: str) -> None:
     provider = getattr(executor, "provider", None)
     if not hasattr(provider, "worker_init"):
         raise ConfigError(
-            f"executor {executor.label} starts no workers by a provider, so that they cannot be told "
-            f"of a store; set {SITE_STORE_VARIABLE} where they start, and give None here"
+            f"executor {executor.label} has no provider whose workers could be told of a store; "
+            f"set {SITE_STORE_VARIABLE} where they start, and give None here"
         )
     told = f"export {SITE_STORE_VARIABLE}={shlex.quote(uri)}"
     provider.worker_init = "\n".join(filter(None, [provider.worker_init, told]))

@@ -153,3 +153,16 @@ def test_configurations_are_put_together_with_labels_of_their_own():
     with pytest.raises(ConfigError, match="none was given"):
         federate()
     assert os.environ.get("SITE") is None
+
+
+def test_sites_are_told_of_stores_of_their_own():
+    configs = [load_config("local", max_workers=1) for _ in range(2)]
+    config = federate(*configs, names=["here", "there"], stores=[None, "grpc+tcp://a b:1"])
+    here, there = [executor.provider.worker_init for executor in config.executors]
+    assert "PARSL_TL_SITE_STORE" not in here
+    assert there.endswith("export PARSL_TL_SITE_STORE='grpc+tcp://a b:1'")
+    with pytest.raises(ConfigError, match="1 configurations have 2 stores"):
+        federate(load_config("local"), stores=[None, None])
+    threads = parsl.Config(executors=[ThreadPoolExecutor(label="threads")])
+    with pytest.raises(ConfigError, match="executor threads has no provider"):
+        federate(threads, stores=["grpc+tcp://a:1"])
