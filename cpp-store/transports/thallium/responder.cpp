@@ -12,7 +12,7 @@ constexpr auto kMostTimeForStrangers = 5s;
 // Each takes two buffers of Mercury's, of 4 kB.
 constexpr std::size_t kMostToStrangers = 256;
 constexpr auto kBetweenLooks = 1s;
-constexpr auto kCancelDeadline = 500ms;
+constexpr auto kSendDeadline = 500ms;
 
 }  // namespace
 
@@ -91,7 +91,7 @@ void Responder::finish(TimePoint deadline) {
   const auto are_sent = [&] { return on_their_way_.empty(); };
   if (changed_.wait_until(lock, deadline, are_sent)) return;
   for (const auto& [handle, due] : on_their_way_) HG_Cancel(handle);
-  changed_.wait_until(lock, Clock::now() + kCancelDeadline, are_sent);
+  changed_.wait_until(lock, Clock::now() + kSendDeadline, are_sent);
 }
 
 }  // namespace parsl_tl::mochi
