@@ -75,7 +75,7 @@ def federate(
 
 def _use_store(executor: Any, uri: str) -> None:
     provider = getattr(executor, "provider", None)
-    if not hasattr(provider, "worker_init"):
+    if provider is None or not hasattr(provider, "worker_init"):
         raise ConfigError(
             f"executor {executor.label} has no provider whose workers could be told of a store; "
             f"set {SITE_STORE_VARIABLE} where they start, and give None here"
