@@ -32,6 +32,7 @@ from parsl_tl.search.notebook import ShownInNotebooks
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.restarts import with_new_executors
+from parsl_tl.search.results_table import GivesTables
 from parsl_tl.search.retirement import Retirement
 from parsl_tl.search.settings import (
     CampaignSettings,
@@ -49,10 +50,10 @@ from parsl_tl.training.inheritance import split_policy
 from parsl_tl.training.worker_start import worker_start
 
 if TYPE_CHECKING:
+    import pandas as pd
     import parsl
     from parsl.dataflow.dflow import DataFlowKernel
 
-    from parsl_tl.search.results_table import ResultsTable
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ logger = logging.getLogger(__name__)
 _PENDING_DEADLINE = 60.0
 
 
-class Campaign(ShownInNotebooks):
+class Campaign(ShownInNotebooks, GivesTables):
     """A transfer-learning architecture search, and the folder that it lives in.
 
     The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
@@ -227,12 +228,12 @@ class Campaign(ShownInNotebooks):
         return self.settings.store_uri(self.folder)
 
     @property
-    def results(self) -> ResultsTable:
-        """Finished evaluations so far, for pandas, polars and Arrow; see ``results_frame``."""
+    def results(self) -> pd.DataFrame:
+        """Finished evaluations so far, one row each; see ``results_frame`` for the columns."""
         return self._results.frame()
 
     @property
-    def curves(self) -> ResultsTable:
+    def curves(self) -> pd.DataFrame:
         """All metrics of every epoch so far; see ``curves_frame`` for the columns."""
         return self._results.curves()
 
@@ -248,7 +249,7 @@ class Campaign(ShownInNotebooks):
         evaluation_timeout: float | None = None,
         max_losses: int = 5,
         progress: SearchProgress | None = None,
-    ) -> ResultsTable:
+    ) -> pd.DataFrame:
         """Searches until ``max_evals`` evaluations are finished, earlier ones included.
 
         Args:
@@ -287,7 +288,7 @@ class Campaign(ShownInNotebooks):
                 self._new_folder.remove_unless_started()
             raise
 
-    def _search(self, limits: SearchLimits, progress: SearchProgress) -> ResultsTable:
+    def _search(self, limits: SearchLimits, progress: SearchProgress) -> pd.DataFrame:
         search = SearchInfo(self.folder, self.settings, self._space)
         callbacks = SearchCallbacks(self._callbacks, search, progress.note)
         with (

@@ -21,7 +21,6 @@ _COLUMNS: Final = {"parameters": "parameters_total", "bytes": "bytes_total", "la
 if TYPE_CHECKING:
     import pandas as pd
 
-    from parsl_tl.search.results_table import ResultsTable
     from parsl_tl.spaces import SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -42,11 +41,11 @@ class CampaignResults:
         self._folder = folder
         self._space = space
 
-    def frame(self) -> ResultsTable:
+    def frame(self) -> pd.DataFrame:
         """Returns the finished evaluations; see ``results_frame``."""
         return self._frame_of(self._rows())
 
-    def curves(self) -> ResultsTable:
+    def curves(self) -> pd.DataFrame:
         """Returns all metrics of every epoch; see ``curves_frame``."""
         return curves_frame(self._rows())
 
@@ -62,7 +61,7 @@ class CampaignResults:
             failures.note(row["metadata"])
         return ", ".join([*parts, str(failures)] if failures else parts)
 
-    def write(self) -> ResultsTable:
+    def write(self) -> pd.DataFrame:
         """Writes the tables, and returns ``frame``; files that cannot be written are no error."""
         rows = self._rows()
         results = self._frame_of(rows)
@@ -76,7 +75,7 @@ class CampaignResults:
         path = self._folder / "journal.jsonl"
         return read_journal(path) if path.exists() else []
 
-    def _frame_of(self, rows: list[Row]) -> ResultsTable:
+    def _frame_of(self, rows: list[Row]) -> pd.DataFrame:
         frame = results_frame(rows, [choice.name for choice in self._space.choices()], self._space)
         with_front(frame, self._minimize)
         return frame

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from parsl_tl.search.results_table import ResultsTable
     from parsl_tl.search.settings import CampaignSettings
 
 _SHOWN = ("job", "model_id", "objective", "layers_transferred", "layers_total", "architecture")
@@ -109,7 +108,7 @@ class ShownInNotebooks:
     settings: CampaignSettings
 
     @property
-    def results(self) -> ResultsTable:
+    def results(self) -> pd.DataFrame:
         """Finished evaluations so far."""
         raise NotImplementedError
 

@@ -14,7 +14,6 @@ from parsl_tl.store.model_id import format_model_id
 if TYPE_CHECKING:
     import pandas as pd
 
-    from parsl_tl.search.results_table import ResultsTable
     from parsl_tl.spaces import SearchSpace
 
 _FIRST = ["job", "model_id", "parent", "donor", "objective", "failure", "arch_seq"]
@@ -24,7 +23,7 @@ _CURVES = ["job", "model_id", "epoch", "metric", "value"]
 
 def results_frame(
     rows: Iterable[Mapping[str, Any]], choices: Sequence[str], space: SearchSpace | None = None
-) -> ResultsTable:
+) -> pd.DataFrame:
     """Returns one row per finished evaluation, in the order they finished.
 
     Columns: ``job``; ``model_id``, ``parent``, ``donor`` (16 hex digits); ``objective`` (NaN for
@@ -38,8 +37,6 @@ def results_frame(
         space: tells what the indices mean; without it, there are no columns of that.
     """
     import pandas as pd
-
-    from parsl_tl.search.results_table import ResultsTable
 
     records = []
     for row in rows:
@@ -65,11 +62,11 @@ def results_frame(
         records.append(record)
     frame = pd.DataFrame.from_records(records)
     if frame.empty:
-        return ResultsTable(pd.DataFrame(columns=_FIRST).astype({"objective": float}))
+        return pd.DataFrame(columns=_FIRST).astype({"objective": float})
     first = _FIRST + (["architecture"] if space is not None else [])
     chosen = [name for name in frame.columns if name.startswith("choice_")]
     rest = [name for name in frame.columns if name not in first and name not in chosen]
-    return ResultsTable(frame[first + rest + chosen])
+    return frame[first + rest + chosen]
 
 
 def best_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +83,7 @@ def best_first(frame: pd.DataFrame) -> pd.DataFrame:
     return good.sort_values(by, ascending=[False, True][: len(by)], kind="stable")
 
 
-def curves_frame(rows: Iterable[Mapping[str, Any]]) -> ResultsTable:
+def curves_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Returns one row for each metric of each epoch of each evaluation, failed ones included.
 
     Columns: ``job``; ``model_id`` (16 hex digits); ``epoch`` (from 1; 0 where nothing was trained);
@@ -96,8 +93,6 @@ def curves_frame(rows: Iterable[Mapping[str, Any]]) -> ResultsTable:
         rows: finished events of the journal; those of older campaigns have no curves.
     """
     import pandas as pd
-
-    from parsl_tl.search.results_table import ResultsTable
 
     records = [
         (
@@ -113,7 +108,7 @@ def curves_frame(rows: Iterable[Mapping[str, Any]]) -> ResultsTable:
     ]
     frame = pd.DataFrame.from_records(records, columns=_CURVES)
     types = {"job": "int64", "epoch": "int64", "value": "float64"}
-    return ResultsTable(frame.astype(types))
+    return frame.astype(types)
 
 
 def _hex(model_id: int | None) -> str | None:

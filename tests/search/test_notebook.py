@@ -8,6 +8,7 @@ import pytest
 from long_run import write_long_run
 
 from parsl_tl import Campaign, get_space, open_store
+from parsl_tl.errors import InvalidValueError
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +68,15 @@ def test_graphs_stores_and_matches(tmp_path):
 
 def test_results_for_polars_and_arrow(campaign):
     frame = campaign.results
-    table = frame.to_arrow()
+    table = campaign.to_arrow()
     assert table.column_names == list(frame.columns)
     assert table["objective"].null_count == frame["objective"].isna().sum() > 0
     assert table["arch_seq"].to_pylist() == frame["arch_seq"].tolist()
     assert table["choice_layer_1"].to_pylist() == frame["choice_layer_1"].tolist()
-    best = frame.sort_values("objective", ascending=False).head(3)
-    assert best.to_arrow()["job"].to_pylist() == best["job"].tolist()
-    assert campaign.curves.to_arrow().num_rows == len(campaign.curves)
+    assert campaign.to_arrow("curves").num_rows == len(campaign.curves)
+    with pytest.raises(InvalidValueError, match="table='curve'; choose"):
+        campaign.to_arrow("curve")
     polars = pytest.importorskip("polars")
-    told = frame.to_polars()
+    told = campaign.to_polars()
     assert told.filter(polars.col("objective").is_null()).height == table["objective"].null_count
     assert told["model_id"].to_list() == frame["model_id"].tolist()
