@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from parsl_tl.errors import BlockEndedError
+from parsl_tl.worker_start import with_pool_option
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ def with_block_seconds(command: str, provider: Any) -> str:
     seconds = seconds_of(str(getattr(provider, "walltime", "")))
     if not seconds or OPTION in command:
         return command
-    program, _, rest = command.partition(" ")
-    return f"{program} {OPTION} {seconds} {rest}"
+    return with_pool_option(command, OPTION, str(seconds))
 
 
 def seconds_of(walltime: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Final
 import psutil
 
 from parsl_tl.parent_death import ending_with
+from parsl_tl.worker_start import with_pool_option
 
 OPTION: Final = "--node-store"
 CANNOT_SERVE: Final = 3
@@ -34,8 +34,7 @@ def with_node_store(command: str, plan: Path) -> str:
         plan: file of the plan.
     """
     command = re.sub(rf"{OPTION} ('[^']*'|\S+) ", "", command)  # of an earlier cluster
-    program, _, rest = command.partition(" ")
-    return f"{program} {OPTION} {shlex.quote(str(plan))} {rest}"
+    return with_pool_option(command, OPTION, str(plan))
 
 
 class NodeStore:

@@ -86,8 +86,19 @@ def with_worker_start(command: str, path: Path) -> str:
         command: as Parsl's executors have it.
         path: what ``WorkerStart.write`` wrote.
     """
+    return with_pool_option(command, OPTION, str(path))
+
+
+def with_pool_option(command: str, option: str, value: str) -> str:
+    """Returns a launch command of ``parsl-tl-worker-pool`` with one more of its own options.
+
+    Args:
+        command: as Parsl's executors have it.
+        option: that Parsl's pool does not have.
+        value: of the option.
+    """
     program, _, rest = command.partition(" ")
-    return f"{program} {OPTION} {shlex.quote(str(path))} {rest}"
+    return f"{program} {option} {shlex.quote(value)} {rest}"
 
 
 def fill_template() -> None:

@@ -36,7 +36,8 @@ LAYERS = (
     {"sites"},
     {"block_watch", "block_launcher"},
     {"block_errors", "worker_pool", "worker_template"},
-    {"kernel_end", "loaded_kernel", "parsl_reuse", "worker_start", "node_store", "block_end"},
+    {"kernel_end", "loaded_kernel", "parsl_reuse", "node_store", "block_end"},
+    {"worker_start"},
     {"interchange", "interchange_stand_in", "stop_signals", "task_process", "task_retries"},
     {"gpu_pinning"},
     # The ground.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,3 +29,13 @@ def process_facts(role: str) -> dict[str, str | int]:
     except OSError:
         clock = host
     return {"role": role, "host.name": host, "host.id": clock, "process.pid": os.getpid()}
+
+
+def new_file_name(facts: Mapping[str, str | int]) -> str:
+    """Returns the name of a new file of a record, which no other process writes to.
+
+    Args:
+        facts: what ``process_facts`` says of the process that will.
+    """
+    process = f"{facts['role']}-{facts['host.name']}-{facts['process.pid']}"
+    return f"{process}-{secrets.token_hex(4)}.jsonl"

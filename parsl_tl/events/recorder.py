@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from parsl_tl.errors import ConfigError, InvalidValueError
 from parsl_tl.events.process_facts import process_facts
-from parsl_tl.events.spans import Carried, Value
+from parsl_tl.events.spans import Carried, Value, said
 
 try:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -124,11 +124,6 @@ class _RecordedSpan:
     def annotate(self, **attributes: Value | None) -> None:
         """See ``Span.annotate``."""
         self._span.set_attributes(said(attributes))
-
-
-def said(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
-    """Returns the attributes that say something."""
-    return {name: value for name, value in attributes.items() if value is not None}
 
 
 _recorders: dict[tuple[int, str], Recorder | None] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporte
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from parsl_tl.events.process_facts import process_facts
+from parsl_tl.events.process_facts import new_file_name, process_facts
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +36,7 @@ class SpanFile(SpanProcessor):  # type: ignore[misc]
             folder: of the record; it is never made here.
             role: of the process, which begins the file's name.
         """
-        facts = process_facts(role)
-        name = f"{role}-{facts['host.name']}-{facts['process.pid']}-{secrets.token_hex(4)}.jsonl"
-        self._path = folder / name
+        self._path = folder / new_file_name(process_facts(role))
         self._stream: IO[str] | None = None
         self._exporter: Any = None
         self._waiting: list[ReadableSpan] = []

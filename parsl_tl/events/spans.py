@@ -45,6 +45,11 @@ class Recording(Protocol):
         """Ends what is open, and writes it."""
 
 
+def said(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
+    """Returns the attributes that say something."""
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
 recorder_here: ContextVar[Recording | None] = ContextVar("parsl_tl_recorder", default=None)
 """Records what is done in this context; None records nothing."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode, Tracer, set_span_in_context, use_span
 
-from parsl_tl.events.spans import Carried, Value
+from parsl_tl.events.spans import Carried, Value, said
 
 _UNFINISHED = "it had not ended when the record did"
 
@@ -43,9 +43,10 @@ class StagedSpans:
         """See ``stages.begin``."""
         self.end(key, lost="it was begun anew")
         now = time.time_ns()
-        values = {name: value for name, value in attributes.items() if value is not None}
         # No part of what happens to be done here: it ends elsewhere.
-        whole = self._tracer.start_span(name, Context(), attributes=values, start_time=now)
+        whole = self._tracer.start_span(
+            name, Context(), attributes=said(attributes), start_time=now
+        )
         self._open[key] = _Staged(whole, self._stage(whole, stage, {}, now), stage)
 
     def _stage(self, whole: Any, name: str, attributes: Mapping[str, Any], now: int) -> Any:
@@ -67,8 +68,8 @@ class StagedSpans:
         if lost is not None:
             staged.stage.set_status(StatusCode.ERROR, lost)
         staged.stage.end(now)
-        values = {name: value for name, value in attributes.items() if value is not None}
-        staged.stage, staged.name = self._stage(staged.whole, stage, values, now), stage
+        next_stage = self._stage(staged.whole, stage, said(attributes), now)
+        staged.stage, staged.name = next_stage, stage
 
     def carried(self, key: Hashable) -> Carried | None:
         """See ``stages.carried``."""
@@ -79,8 +80,7 @@ class StagedSpans:
         """See ``stages.annotate``."""
         staged = self._open.get(key)
         if staged is not None:
-            values = {name: value for name, value in attributes.items() if value is not None}
-            staged.whole.set_attributes(values)
+            staged.whole.set_attributes(said(attributes))
 
     @contextlib.contextmanager
     def last(self, key: Hashable) -> Iterator[None]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 
 from parsl_tl.errors import StorePermissionError
-from parsl_tl.events.process_facts import process_facts
+from parsl_tl.events.process_facts import new_file_name, process_facts
 from parsl_tl.native import native
 
 
@@ -23,8 +22,7 @@ def open_span_log(folder: str | os.PathLike[str], store: str) -> native.SpanLog:
         StorePermissionError: the folder cannot be made or written.
     """
     facts = process_facts("server")
-    name = f"server-{facts['host.name']}-{facts['process.pid']}-{secrets.token_hex(4)}.jsonl"
-    path = Path(folder).expanduser().absolute() / name
+    path = Path(folder).expanduser().absolute() / new_file_name(facts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

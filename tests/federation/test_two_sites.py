@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from followed_stores import wait_for
 
 from parsl_tl import open_store
 from parsl_tl.search.journal import read_journal
@@ -149,13 +150,6 @@ def config(max_workers=None, run_dir="runinfo", retries=2):
 '''
 
 
-def wait_for(condition, what, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"in {seconds} s: {what}"
-        time.sleep(0.2)
-
-
 def serve(stack, node, folder, *options):
     address, log = folder / f"{node.name}.address", folder / f"{node.name}.log"
     words = ("--data", folder / node.name, "--address-file", address)
@@ -167,7 +161,7 @@ def serve(stack, node, folder, *options):
         )
     stack.enter_context(server)
     stack.callback(server.kill)
-    wait_for(lambda: address.exists() or server.poll() is not None, "the server is there")
+    wait_for(lambda: address.exists() or server.poll() is not None, "the server is there", 300)
     assert server.poll() is None, log.read_text()
     return address
 
@@ -212,7 +206,7 @@ def test_a_search_on_both_goes_on_without_the_link_and_without_one_of_them(world
     with (tmp_path / "search.log").open("w") as log:
         search = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for(lambda: len(finished(run)) >= 15 or search.poll() is not None, "a start")
+            wait_for(lambda: len(finished(run)) >= 15 or search.poll() is not None, "a start", 300)
             between.cut()
             time.sleep(60)
             between.heal()
@@ -220,6 +214,7 @@ def test_a_search_on_both_goes_on_without_the_link_and_without_one_of_them(world
             wait_for(
                 lambda: len(finished(run)) >= min(cut_until + 10, 50) or search.poll() is not None,
                 "more after the link is there again",
+                300,
             )
             west_total = num_bytes(tmp_path / west.name)
             crossed = between.bytes_sent()

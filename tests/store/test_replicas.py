@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from followed_stores import wait_for
+from followed_stores import put, wait_for
 from store_population import ids_of, put_population
 from store_servers import ServerProcess
 
@@ -52,13 +52,6 @@ def pair(tmp_path):
     yield start
     for server in servers:
         server.end()
-
-
-def put(store, tools, model_id, *arch, **options):
-    graph = tools.graph(*arch)
-    weights = tools.weights(graph, model_id)
-    store.put(model_id, graph, weights, quality=float(model_id), **options)
-    return weights
 
 
 def test_both_sites_are_killed_again_and_again(pair, tmp_path):

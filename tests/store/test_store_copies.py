@@ -5,18 +5,11 @@ import sys
 import threading
 
 import pytest
-from followed_stores import Site
+from followed_stores import Site, put
 
 from parsl_tl import open_store
 from parsl_tl.errors import InvalidValueError, StoreCorruptError
 from parsl_tl.store.copies import restore, snapshot
-
-
-def put(store, tools, model_id, *arch, **options):
-    graph = tools.graph(*arch)
-    weights = tools.weights(graph, model_id)
-    store.put(model_id, graph, weights, quality=float(model_id), **options)
-    return weights
 
 
 def contents(store, tools):

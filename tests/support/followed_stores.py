@@ -55,6 +55,14 @@ class Site:
         return sorted((self.folder / FOLDER).glob("[0-9a-f]*/FORMAT"))
 
 
+def put(store, tools, model_id, *arch, **options):
+    """Stores a model whose quality is its id; returns its weights."""
+    graph = tools.graph(*arch)
+    weights = tools.weights(graph, model_id)
+    store.put(model_id, graph, weights, quality=float(model_id), **options)
+    return weights
+
+
 def wait_for(condition, what, seconds=30):
     """Until the condition holds; what others do in the background has no other end."""
     deadline = time.monotonic() + seconds
