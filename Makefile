@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 OUT ?= runs/demo
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find cpp-store -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 
+# Where it is set, every process compiles the package anew; a search starts several.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo docs test test-full test-fast test-services test-cpp build-sanitized sanitize fuzz wheel test-wheel lint tidy format clean
 
@@ -44,11 +47,11 @@ demo: $(VENV)/.installed ## search on handwritten digits, and show the best arch
 	  $(BIN)/parsl-tl search --problem digits --space dense-skip --config local --max-evals 60 --out "$(OUT)"; \
 	fi
 
-# Files of tests side by side, one more than two cores: they wait for processes of theirs.
-TEST_JOBS ?= 3
+# Files of tests side by side, twice as many as two cores: they wait for processes of theirs.
+TEST_JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev ## run every test, TEST_JOBS=3 files at a time
+test: $(VENV)/.installed-dev ## run every test, TEST_JOBS=4 files at a time
 	$(PYTEST)
 
 test-full: $(VENV)/.installed-dev test-wheel ## run every test at full size, and those of the wheel

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -106,6 +104,7 @@ class _KerasTuner:
         )
         self._folder = tempfile.TemporaryDirectory()
         self._oracle._set_project_dir(self._folder.name, "search")
+        self._oracle.verbose = 0  # no table before each trial, and none after it
         self._asked = 0
 
     def ask(self) -> tuple[Any, list[int]] | None:
@@ -121,8 +120,7 @@ class _KerasTuner:
             self._oracle.update_trial(asked.trial_id, {"objective": objective})
         trial = self._oracle.get_trial(asked.trial_id)
         trial.status = "INVALID" if objective is None else "COMPLETED"
-        with contextlib.redirect_stdout(io.StringIO()):  # a table after each trial
-            self._oracle.end_trial(trial)
+        self._oracle.end_trial(trial)
 
 
 class _KerasTunerRandom(_KerasTuner):
