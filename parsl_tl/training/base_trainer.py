@@ -201,7 +201,7 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
-        fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks)
+        fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks, self.report)
         with fed as (training, validation):
             feed.model.fit(
                 training,

@@ -65,6 +65,9 @@ class TrainingReport:
         seconds_train: compiling, training, validating.
         seconds_prefix: computing or loading what leaves the frozen prefix, once; part of
             ``seconds_train``.
+        seconds_data: that training steps waited for batches, part of ``seconds_train``; nearly 0
+            for arrays in memory. None where nobody can tell: with other backends than TensorFlow,
+            compiled by XLA, and for streams that do not know how many batches they have.
         seconds_store: storing.
         seconds_total: all of it.
         seconds_cpu: processor seconds of the worker's process, without ``seconds_start``.
@@ -116,6 +119,7 @@ class TrainingReport:
     seconds_transfer: float = 0.0
     seconds_train: float = 0.0
     seconds_prefix: float = 0.0
+    seconds_data: float | None = None
     seconds_store: float = 0.0
     seconds_total: float = 0.0
     seconds_cpu: float = 0.0

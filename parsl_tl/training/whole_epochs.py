@@ -13,6 +13,8 @@ from parsl_tl.training.datasets import number_of
 if TYPE_CHECKING:
     import keras
 
+    from parsl_tl.training.report import TrainingReport
+
 # So that signals, and limits of time, do not wait for longer.
 _LONGEST_SECONDS: Final = 0.5
 # Keras' own callbacks that look at whole epochs, or at the loss, which stays NaN once it is.
@@ -23,7 +25,11 @@ _BY_EPOCH: Final = frozenset(
 
 @contextmanager
 def whole_epochs(
-    model: keras.Model, training: Any, validation: Any, callbacks: Iterable[Any]
+    model: keras.Model,
+    training: Any,
+    validation: Any,
+    callbacks: Iterable[Any],
+    report: TrainingReport,
 ) -> Iterator[tuple[Any, Any]]:
     """Lets ``fit`` run all steps of an epoch in a few calls, while the context lasts.
 
@@ -36,6 +42,7 @@ def whole_epochs(
         training: batches to train with.
         validation: batches to judge by.
         callbacks: of the training.
+        report: gets the seconds that training steps wait for their batches.
 
     Yields:
         What ``fit`` takes in place of ``training`` and ``validation``.
@@ -54,6 +61,7 @@ def whole_epochs(
     finally:
         model.steps_per_execution = plain
         model.train_function = model.test_function = None
+        report.seconds_data = (report.seconds_data or 0.0) + sources[0].seconds_waited()
 
 
 class _Source(NamedTuple):
@@ -63,6 +71,7 @@ class _Source(NamedTuple):
     number: int  # of steps
     begin: Callable[[Any], Any]  # makes, of the iterator, what is known of the whole epoch
     take: Callable[[Any, Any], Any]  # gives, of that, the batch of a step
+    seconds_waited: Callable[[], float]  # for batches, so far
 
 
 def _source(batches: Any) -> _Source:
@@ -72,13 +81,31 @@ def _source(batches: Any) -> _Source:
     number = number_of(batches) or 0
     rows = getattr(batches, "rows", None)
     if rows is None or tf.config.list_logical_devices("GPU"):  # for which batches are prefetched
-        return _Source(batches, number, lambda iterator: iterator, lambda it, step: it.get_next())
+        return _waited_for(batches, number)
 
     def take(order: Any, step: Any) -> Any:
         first = step * rows.size
         return rows.batch(order[first : tf.minimum(first + rows.size, rows.count)])
 
-    return _Source(rows.order, number, next, take)
+    return _Source(rows.order, number, next, take, lambda: 0.0)
+
+
+def _waited_for(batches: Any, number: int) -> _Source:
+    """Takes batches as they come, and adds up how long each is waited for."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        waited = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+
+    def take(iterator: Any, step: Any) -> Any:
+        asked = tf.timestamp()
+        with tf.control_dependencies([asked]):
+            batch = iterator.get_next()
+        with tf.control_dependencies(tf.nest.flatten(batch)):
+            waited.assign_add(tf.timestamp() - asked)
+        return batch
+
+    return _Source(batches, number, lambda iterator: iterator, take, lambda: float(waited))
 
 
 class _Steps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ from parsl_tl.training import BaseTrainer, TrainingConfig
 from parsl_tl.training.compiling import compile_model, judge
 from parsl_tl.training.datasets import batches
 from parsl_tl.training.fused_adam import fuse_adam
+from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.whole_epochs import whole_epochs
 
 pytestmark = pytest.mark.slow
@@ -34,7 +37,7 @@ def network(rate: float = 0.3) -> keras.Model:
 def history(model: keras.Model, callbacks: list[Any], *, whole: bool) -> dict[str, list[float]]:
     data = batches(X, Y, 8, seed=3), batches(X[:20], Y[:20], 8)
     judges = callbacks if whole else [keras.callbacks.LambdaCallback()]
-    with whole_epochs(model, *data, judges) as (training, validation):
+    with whole_epochs(model, *data, judges, TrainingReport()) as (training, validation):
         return model.fit(
             training, validation_data=validation, epochs=5, verbose=0, callbacks=callbacks
         ).history
@@ -59,7 +62,8 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
 def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(1e30), "mse")
-    with whole_epochs(model, batches(X, Y, 2, seed=0), batches(X, Y, 50), []) as fed:
+    data = batches(X, Y, 2, seed=0), batches(X, Y, 50)
+    with whole_epochs(model, *data, [], TrainingReport()) as fed:
         logs = model.train_function(iter(fed[0]))
     assert not np.isfinite(float(logs["loss"]))
     assert int(model.optimizer.iterations) < 25
@@ -67,6 +71,28 @@ def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
         BaseTrainer(
             TrainingConfig.for_problem(DIGITS, epochs=1, learning_rate=1e30), digits_network()
         ).run()
+
+
+def test_waiting_for_batches_is_told() -> None:
+    import tensorflow as tf
+
+    def slowly() -> Iterator[tuple[Any, Any]]:
+        for first in range(0, 50, 10):
+            time.sleep(0.02)
+            yield X[first : first + 10], Y[first : first + 10]
+
+    signature = (tf.TensorSpec((None, 4)), tf.TensorSpec((None, 1)))
+    slow = tf.data.Dataset.from_generator(slowly, output_signature=signature)
+    slow = slow.apply(tf.data.experimental.assert_cardinality(5))
+    seconds = []
+    for training in (slow, batches(X, Y, 10)):
+        model, report = network(), TrainingReport()
+        model.compile("sgd", "mse")
+        with whole_epochs(model, training, batches(X, Y, 50), [], report) as (fed, _):
+            model.fit(fed, epochs=2, verbose=0)
+        seconds.append(report.seconds_data)
+    assert seconds[0] > 2 * 5 * 0.02
+    assert seconds[1] == 0
 
 
 def digits_network() -> keras.Model:
