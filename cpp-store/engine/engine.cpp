@@ -129,6 +129,10 @@ std::vector<Donor> Engine::find_donors(const std::vector<Query>& queries, unsign
 
 Model Engine::model(std::uint64_t id) { return *refreshed()->catalog.get(id); }
 
+std::optional<std::int64_t> Engine::created_ns(std::uint64_t id) {
+  return refreshed()->catalog.created_ns(id);
+}
+
 Record Engine::record(std::uint64_t id) {
   const View state = refreshed();
   const RecordPlace place = state->catalog.get(id)->place;

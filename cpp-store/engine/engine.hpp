@@ -77,6 +77,7 @@ struct PinnedModel {
     }
   };
   std::uint64_t id = 0;
+  std::int64_t created_ns = 0;
   double quality = 0.0;
   std::vector<Layer> layers;
 };
@@ -198,6 +199,7 @@ class Engine {
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
 
   Model model(std::uint64_t id);
+  std::optional<std::int64_t> created_ns(std::uint64_t id);
   Record record(std::uint64_t id);  // edges and architecture, read from the log
   std::string architecture(std::uint64_t id) { return record(id).architecture; }
   std::vector<std::uint64_t> ancestors(std::uint64_t id);
@@ -300,7 +302,7 @@ class Engine {
   static bool is_hold_of(const Model& hold, std::uint64_t attempt);
   void require_home_is(std::uint64_t model_id, const StoreId& home) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
-  std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
+  std::shared_ptr<PinnedModel> find_pinned(const Catalog& catalog, std::uint64_t id);
   /// The model as it stays in use: another thread may have pinned it first.
   std::shared_ptr<PinnedModel> keep_pinned(std::shared_ptr<PinnedModel> pinned);
   /// Lets go of what these changes made vanish.

@@ -41,6 +41,19 @@ void Following::enter(const std::vector<Query>& queries, std::vector<Found>& bes
   }
 }
 
+Following::Followed Following::server_with(const StoreId& id) const {
+  for (const auto& store : stores()) {
+    if (ServerCopy* const copy = store->copy_of(id)) return {store, copy};
+  }
+  return {};
+}
+
+Following::Followed Following::only_server_at(std::size_t place, std::size_t count) const {
+  const Stores all = stores();
+  if (all.size() != 1) return {};
+  return {all.front(), all.front()->copy_at(place, count)};
+}
+
 std::shared_ptr<FollowedStore> Following::store_of(std::uint64_t id) const {
   for (const auto& store : stores()) {
     if (store->holder_of(id) != nullptr) return store;
