@@ -21,7 +21,7 @@ TOKEN_VARIABLE: Final = "MODEL_SERVERS_TOKEN_FILE"
 EMBEDDED: Final = "embedded:"
 """What the URI of a store in a local folder starts with."""
 REPLICA: Final = "replica="
-"""What stands before a server that follows the others and answers in their name while they are away."""
+"""Stands before a server that follows the others, and answers in their name while they are away."""
 CLUSTER: Final = "cluster:"
 """What the URI of a store on the nodes of a Parsl configuration starts with; its folder follows."""
 FLIGHT_SCHEMES: Final = ("grpc+tcp", "grpc+tls", "grpc+unix")

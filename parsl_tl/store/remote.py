@@ -99,7 +99,7 @@ class RemoteStore(ModelStore):
 
     @property
     def is_stood_in_for(self) -> list[bool]:
-        """Whether a replica answers in each server's name, since that one was away when last asked."""
+        """Whether a replica answers in each server's name: that one was away when last asked."""
         return [self._engine.is_stood_in_for(i) for i in range(len(self.servers))]
 
     @property
