@@ -99,7 +99,8 @@ def test_reads_go_on_and_go_back(pair, tools, mapped):
         with pytest.raises(StoreUnreachableError, match=re.escape(leader.address)):
             put(store, tools, 5, 2)
         leader.start()
-        put(store, tools, 5, 2)  # who stores meets the server, and everybody goes back with it
+        # Who stores meets the server, and everybody goes back with it.
+        wait_for(lambda: stores(store, tools, 5), "the server is met")
         assert store.is_stood_in_for == [False]
         assert 5 in store
 
