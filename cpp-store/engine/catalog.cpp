@@ -314,11 +314,9 @@ void Catalog::depart(const Record& record) {
   bytes_segments_ += record.segment_bytes;
 }
 
-Donor Catalog::best(const Query& query) const {
-  Donor donor;
+void Catalog::improve(const Query& query, Donor& donor) const {
   if (base_) base_->search(query, membership_.is_alone() ? retired_ : hidden_, donor);
-  index_.search(query, donor);
-  return donor;
+  if (index_.num_models() > 0) index_.search(query, donor);
 }
 
 void Catalog::for_each_model(bool with_names,

@@ -64,8 +64,13 @@ class Catalog {
   /// Bytes of the owner's segment file; 0 if it has none in use.
   std::uint64_t segment_bytes(std::uint64_t owner) const;
 
-  /// Improves nothing if no model shares a key.
-  Donor best(const Query& query) const;
+  /// Improves the donor, of another catalog maybe, by a model that shares a key and beats it.
+  void improve(const Query& query, Donor& donor) const;
+  Donor best(const Query& query) const {
+    Donor donor;
+    improve(query, donor);
+    return donor;
+  }
 
   /// Parent, grandparent, ...; retired ones included.
   std::vector<std::uint64_t> ancestors(std::uint64_t id) const;

@@ -195,6 +195,8 @@ class Engine {
   std::shared_ptr<PinnedModel> find_donor(const Query& query);
   /// The donor for each query, found on this many threads.
   std::vector<Donor> find_donors(const std::vector<Query>& queries, unsigned threads);
+  /// Improves donors of other stores, one for each query: what cannot win is not looked at.
+  void improve_donors(const std::vector<Query>& queries, std::span<Donor> donors, unsigned threads);
   /// The model with its tensors mapped; also a retired one that somebody still holds pinned.
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
 
@@ -222,6 +224,8 @@ class Engine {
   CompactReport compact();
   /// Folds what came since the last snapshot into a new one, now rather than in the background.
   void fold();
+  /// The same in the background, if enough has come.
+  void fold_if_due();
 
   const std::string& folder() const noexcept { return folder_.path(); }
   Codec codec() const noexcept { return folder_.codec(); }
@@ -321,7 +325,6 @@ class Engine {
   void snapshot_rewritten();
   std::size_t due_changes(std::size_t models) const;
   bool fold_is_due(std::size_t models) const;
-  void fold_if_due();
   void run_folds();
   void fold_locked(std::size_t least_changes);  // with the snapshot's lock
   void adopt();

@@ -141,8 +141,8 @@ class Segment {
   std::uint64_t model_id() const noexcept { return model_id_; }
   const std::vector<TensorInfo>& directory() const noexcept { return directory_; }
   std::uint64_t file_bytes() const noexcept { return mapping_.size(); }
-  /// Whether another file lies where this one was opened: a store that went back to a copy of it may
-  /// use ids anew.
+  /// Whether another file lies where this one was opened: a store that went back to a copy of it
+  /// may use ids anew.
   bool was_replaced() const {
     const auto there = File::identity_at(path_);
     return there && *there != identity_;

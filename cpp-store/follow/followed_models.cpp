@@ -6,23 +6,18 @@ namespace parsl_tl {
 namespace {
 
 constexpr int kPinAttempts = 3;
+constexpr std::uint64_t kLastSequence = ~std::uint64_t{0};
 
 }  // namespace
 
-std::vector<Donor> FollowedStore::find_donors(const std::vector<Query>& queries) {
-  std::vector<Donor> best(queries.size());
+void FollowedStore::improve_donors(const std::vector<Query>& queries, std::span<Donor> donors) {
   const auto known = copies();
-  if (known == nullptr) return best;
+  if (known == nullptr) return;
   for (const auto& copy : *known) {
-    const std::vector<Donor> found = copy->engine().find_donors(queries, 1);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      // Which of two servers' models was stored last, their sequences do not tell.
-      if (found[i].found && best[i].loses_to(found[i].total, found[i].quality, 0)) {
-        best[i] = found[i];
-      }
-    }
+    // Which of two servers' models was stored last, their sequences do not tell: the first stays.
+    for (Donor& donor : donors) donor.sequence = kLastSequence;
+    copy->engine().improve_donors(queries, donors, 1);
   }
-  return best;
 }
 
 ServerCopy* FollowedStore::holder_of(std::uint64_t id) {

@@ -49,8 +49,9 @@ class FollowedStore {
   /// written to without a pause.
   void follow_to_end();
 
-  /// The donor of this store for each query; none is found before the first copy is there.
-  std::vector<Donor> find_donors(const std::vector<Query>& queries);
+  /// Improves the donor for each query by models of this store; there are none before the first
+  /// copy is there.
+  void improve_donors(const std::vector<Query>& queries, std::span<Donor> donors);
   /// The copy that has the model, if it is a living one of this store.
   ServerCopy* holder_of(std::uint64_t id);
   /// The model with its tensors; they are pulled if they are not here. Throws kNotFound if it was

@@ -17,7 +17,7 @@ struct CallContext {
   Engine& engine;  // the server's own; of a server that it stands in for, the copy's
   Client& client;
   Exchange& exchange;
-  std::uint64_t bulk_bytes;  // what the client says of the data beside its request
+  std::uint64_t bulk_bytes;                   // what the client says of the data beside its request
   std::shared_ptr<FollowedStore> stands_for;  // null: it answers for itself
   std::size_t place = 0;                      // of the server that it stands in for, in its store
 
@@ -35,8 +35,8 @@ struct RequestEntry {
   bool may_stand_in;  // it may be answered from the copy of a server that is followed
 };
 
-/// For whom the request is: the server, or one that it follows and stands in for. Throws kPermission
-/// for what only that one does.
+/// For whom the request is: the server, or one that it follows and stands in for. Throws
+/// kPermission for what only that one does.
 CallContext context_for(Server& server, const RequestHeader& header, const RequestEntry& entry,
                         Client& client, Exchange& exchange);
 

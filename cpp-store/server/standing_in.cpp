@@ -22,8 +22,8 @@ CallContext context_for(Server& server, const RequestHeader& header, const Reque
                              ", and answers questions in its name; it changes nothing of it, and "
                              "looks after nothing");
   }
-  return {server,   followed.copy->engine(), client, exchange, header.bulk_bytes, followed.store,
-          followed.copy->place()};
+  return {server,         followed.copy->engine(), client, exchange, header.bulk_bytes,
+          followed.store, followed.copy->place()};
 }
 
 }  // namespace parsl_tl

@@ -26,8 +26,9 @@ ServerCopy* copy_for(CallContext& call, const HelloRequest& request) {
     refuse_to_stand_in("has no copy of store " + request.store);
   }
   if (auto* const copy = following->only_server_at(request.place, request.count).copy) return copy;
-  refuse_to_stand_in("follows several stores, or one of another number of servers, or has no copy "
-                     "yet: while the store itself is away, nobody can tell which is meant");
+  refuse_to_stand_in(
+      "follows several stores, or one of another number of servers, or has no copy "
+      "yet: while the store itself is away, nobody can tell which is meant");
 }
 
 }  // namespace
