@@ -126,6 +126,7 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   if (recent != nullptr && recent->created_ns == reply.created_ns) {
     return recent->is_kept() ? recent : open(id);
   }
+  if (recent != nullptr) recent_.forget(id);
   return opened(*known, reply, lease);
 }
 
