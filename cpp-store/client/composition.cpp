@@ -14,6 +14,7 @@ std::shared_ptr<const Composition> Composition::from(std::uint64_t model_id,
   }
   auto made = std::make_shared<Composition>();
   made->model_id = model_id;
+  made->created_ns = reply.created_ns;
   made->quality = reply.quality;
   for (std::size_t i = 0; i < layers; ++i) {
     made->layers.push_back({reply.layer_keys[i], reply.layer_names[i], reply.layer_owners[i],

@@ -19,6 +19,7 @@ struct Composition {
     bool has_weights = false;
   };
   std::uint64_t model_id = 0;
+  std::int64_t created_ns = 0;
   double quality = 0.0;
   std::vector<Layer> layers;
 

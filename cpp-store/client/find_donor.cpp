@@ -51,6 +51,7 @@ bool enter(const FindDonorsReply& reply, std::size_t i, Donor& donor) {
 /// `opened` is empty where the model is open already, or was not to be opened.
 struct RemoteStore::Best {
   std::uint64_t model_id = 0;
+  std::int64_t created_ns = 0;
   std::optional<OpenModelReply> opened;
   Lease lease;
 };
@@ -112,11 +113,14 @@ std::optional<RemoteStore::Best> RemoteStore::ask_for_best(const RemoteQuery& qu
         ErrorCode::kInvalidValue,
         "malformed reply: model " + hex_id(donor.model_id) + " is of another server");
   }
-  return Best{donor.model_id, std::move(replies[server].opened), leases[server]};
+  FindDonorsReply& reply = replies[server];
+  const std::int64_t created = reply.opened ? reply.opened->created_ns : reply.created_ns[0];
+  return Best{donor.model_id, created, std::move(reply.opened), leases[server]};
 }
 
 /// Throws kNotFound if it was retired in between.
 std::shared_ptr<RemoteModel> RemoteStore::match_of(const Best& best) {
+  if (best.created_ns != 0) forget_unless(best.model_id, best.created_ns);
   if (best.opened) {
     const auto composition = Composition::from(best.model_id, *best.opened);
     compositions_.keep(best.model_id, composition);
@@ -136,19 +140,21 @@ std::shared_ptr<RemoteModel> RemoteStore::find_donor(const RemoteQuery& query,
                                                      const QueryOptions& options) {
   require_open();
   for (;;) {
-    const std::optional<Best> best = ask_for_best(query, options);
-    if (!best) return nullptr;
     std::shared_ptr<RemoteModel> model;
     try {
-      model = match_of(*best);
+      model = with_one_answerer([&]() -> std::shared_ptr<RemoteModel> {
+        const std::optional<Best> best = ask_for_best(query, options);
+        return best ? match_of(*best) : nullptr;
+      });
     } catch (const StoreException& error) {
       // Retired in between: ask again. Every round means that a model was retired, so this ends.
       if (error.code() != ErrorCode::kNotFound) throw;
       continue;
     }
+    if (model == nullptr) return nullptr;
     // A pointer of its own: as long as one of these lives, the model counts as somebody's match.
     std::shared_ptr<RemoteModel> match(model.get(), [model](RemoteModel*) {});
-    return matches_.keep(best->model_id, match);
+    return matches_.keep(model->id, match);
   }
 }
 

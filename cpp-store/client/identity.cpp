@@ -78,7 +78,7 @@ void RemoteStore::agree() {
     const Told told{connections()[i].get(), facts, parse_stores(facts.stores)};
     // An empty server may become any; to a reader it may be any.
     if (!facts.is_empty) require_same(told, i, *stores);
-    if (told.stores != *stores) strangers.push_back(i);
+    if (told.stores != *stores && !facts.stands_in) strangers.push_back(i);
   }
   if (!options_.read_only) {
     // After all were looked at: nothing is written for servers that do not go together.
@@ -97,8 +97,8 @@ RemoteStore::Adopted RemoteStore::adopt(std::vector<std::shared_ptr<Channel>> ch
   std::vector<std::unique_ptr<ServerConnection>> connections;
   const auto count = static_cast<std::uint32_t>(channels.size());
   for (std::uint32_t i = 0; i < count; ++i) {
-    connections.push_back(std::make_unique<ServerConnection>(channels[i], addresses[i], ClientId{},
-                                                             Membership{i, count}, options));
+    connections.push_back(std::make_unique<ServerConnection>(
+        std::vector<Way>{{channels[i], addresses[i]}}, ClientId{}, Membership{i, count}, options));
   }
   Adopted adopted;
   adopted.stores = stores_now(connections);

@@ -50,6 +50,9 @@ void add_tensors(RemoteModel& model, const OpenModelReply& reply,
 
 std::shared_ptr<Segment> RemoteStore::segment(ServerConnection& connection, std::uint64_t owner,
                                               const OpenModelReply& reply) {
+  if (const auto held = segments_.find(owner); held != nullptr && held->was_replaced()) {
+    segments_.forget(owner);
+  }
   return segments_.find_or_make(owner, [&] {
     const HelloReply facts = connection.facts();
     if (!reply.folders.empty()) {  // of a store that the server follows
@@ -81,6 +84,15 @@ void RemoteStore::forget(std::uint64_t id) {
   recent_.forget(id);
 }
 
+void RemoteStore::forget_unless(std::uint64_t id, std::int64_t created_ns) {
+  const auto is_other = [&](const auto& known) {
+    return known != nullptr && known->created_ns != created_ns;
+  };
+  if (is_other(compositions_.find(id))) compositions_.forget(id);
+  if (is_other(recent_.find(id))) recent_.forget(id);
+  if (is_other(matches_.find(id))) matches_.forget(id);
+}
+
 std::shared_ptr<const Composition> RemoteStore::composition(std::uint64_t id) {
   if (auto known = compositions_.find(id)) return known;
   OpenModelRequest request;
@@ -102,12 +114,19 @@ std::shared_ptr<RemoteModel> RemoteStore::open(std::uint64_t id) {
   request.lease = lease.is_kept ? lease.number : 0;
   request.knows_layers = known != nullptr;
   const OpenModelReply reply = connection.ask(request);  // kNotFound if it is not living
+  if (known != nullptr && known->created_ns != reply.created_ns) {
+    forget_unless(id, reply.created_ns);
+    return open(id);
+  }
   if (known == nullptr) {
     known = Composition::from(id, reply);
     compositions_.keep(id, known);
   }
   // Its lease goes with it: should the server have been started anew just now, there is another.
-  if (recent != nullptr) return recent->is_kept() ? recent : open(id);
+  if (recent != nullptr && recent->created_ns == reply.created_ns) {
+    return recent->is_kept() ? recent : open(id);
+  }
+  if (recent != nullptr) recent_.forget(id);
   return opened(*known, reply, lease);
 }
 
@@ -119,8 +138,7 @@ RemoteStore::Lease RemoteStore::new_lease(ServerConnection& connection) {
 std::shared_ptr<RemoteModel> RemoteStore::opened(const Composition& composition,
                                                  const OpenModelReply& reply, const Lease& lease) {
   const std::uint32_t server = home(composition.model_id).index();
-  auto model = std::make_shared<RemoteModel>(composition.model_id, composition.quality,
-                                             lease.number, parts_);
+  auto model = std::make_shared<RemoteModel>(composition, lease.number, parts_);
   if (lease.is_kept) model->kept_by.push_back({server, lease.epoch});
   model->layers.reserve(composition.layers.size());
   for (const Composition::Layer& layer : composition.layers) {
@@ -195,15 +213,22 @@ void RemoteStore::open_layers(RemoteModel& model, const Composition& composition
 
 std::shared_ptr<RemoteModel> RemoteStore::pin(std::uint64_t id) {
   require_open();
-  if (auto match = matches_.find(id)) return match;
-  return open_living(id);
+  const auto match = matches_.find(id);
+  if (match == nullptr) return open_living(id);
+  try {
+    return open_living(id);
+  } catch (const StoreException& error) {
+    // Retired, or its server is away: the match can be read all the same.
+    if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kUnreachable) throw;
+    return match;
+  }
 }
 
 /// Throws kNotFound only if the model is not living, kCorrupt if it is and still cannot be opened.
 std::shared_ptr<RemoteModel> RemoteStore::open_living(std::uint64_t id) {
   for (int attempt = 1;; ++attempt) {
     try {
-      return open(id);
+      return with_one_answerer([&] { return open(id); });
     } catch (const StoreException& error) {
       if (error.code() != ErrorCode::kNotFound) throw;
       const bool is_there = contains(id);

@@ -32,7 +32,14 @@ bool contains_all(ServerConnection& connection, const std::vector<std::uint64_t>
 /// Whether the model is there, as the request describes it: a request whose answer was lost, and of
 /// which the server knows nothing any more.
 bool RemoteStore::is_stored_already(const PutRequest& request) {
-  if (!contains(request.model_id)) return false;
+  if (!contains(request.model_id)) {
+    ServerConnection& own = home(request.model_id);
+    if (!own.facts().stands_in) return false;
+    throw StoreException(ErrorCode::kUnreachable,
+                         "store server " + own.address() + " has model " +
+                             hex_id(request.model_id) +
+                             ", and is away: nobody can tell whether it is this one");
+  }
   const Model stored = model(request.model_id);
   if (stored.quality != request.quality || stored.parent != request.parent ||
       stored.donor != request.donor || stored.fingerprint != request.fingerprint ||

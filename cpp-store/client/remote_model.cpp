@@ -60,7 +60,9 @@ std::vector<std::size_t> all_places(const PinnedModel& pinned) {
 
 void fetch(const RemoteModel& model, std::span<const std::size_t> places, const Share& share,
            Download& download) {
-  ReadLayersRequest request{model.id, {}};
+  ReadLayersRequest request{model.id, {}, 0};
+  // Other servers know what the model holds there, and not when it was stored.
+  if (model.parts().home(model.id).index() == share.server) request.created_ns = model.created_ns;
   for (const std::size_t i : share.wanted) {
     request.layer_keys.push_back(model.layers[places[i]].key);
   }

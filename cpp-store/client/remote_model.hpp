@@ -39,6 +39,12 @@ struct ClientParts {
   ServerConnection& home(std::uint64_t model_id) {
     return *connections[model_id % connections.size()];
   }
+  /// Another number whenever somebody else may have answered than the one that was asked before.
+  std::uint64_t epochs() const {
+    std::uint64_t sum = 0;
+    for (const auto& connection : connections) sum += connection->epoch();
+    return sum;
+  }
 };
 
 /// While it lives, its layers can be read, even if the model is retired; over a network for as long
@@ -60,14 +66,19 @@ class RemoteModel {
     }
   };
 
-  RemoteModel(std::uint64_t model_id, double model_quality, std::uint64_t its_lease,
+  RemoteModel(const Composition& composition, std::uint64_t its_lease,
               std::shared_ptr<ClientParts> parts)
-      : id(model_id), quality(model_quality), lease(its_lease), parts_(std::move(parts)) {}
+      : id(composition.model_id),
+        created_ns(composition.created_ns),
+        quality(composition.quality),
+        lease(its_lease),
+        parts_(std::move(parts)) {}
   ~RemoteModel();
   RemoteModel(const RemoteModel&) = delete;
   RemoteModel& operator=(const RemoteModel&) = delete;
 
   const std::uint64_t id;
+  const std::int64_t created_ns;
   const double quality;
   const std::uint64_t lease;
   std::vector<Layer> layers;

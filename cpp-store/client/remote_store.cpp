@@ -20,7 +20,8 @@ ClientId random_client() {
 }  // namespace
 
 RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
-                         std::vector<std::string> addresses, ConnectionOptions options)
+                         std::vector<std::string> addresses, ConnectionOptions options,
+                         const std::vector<Way>& replicas)
     : options_(std::move(options)), parts_(std::make_shared<ClientParts>()) {
   if (channels.empty() || channels.size() != addresses.size()) {
     throw StoreException(ErrorCode::kInvalidValue, "a store has at least one server");
@@ -28,8 +29,10 @@ RemoteStore::RemoteStore(std::vector<std::shared_ptr<Channel>> channels,
   const ClientId client = random_client();
   const auto count = static_cast<std::uint32_t>(channels.size());
   for (std::uint32_t i = 0; i < count; ++i) {
+    std::vector<Way> ways{{std::move(channels[i]), std::move(addresses[i])}};
+    ways.insert(ways.end(), replicas.begin(), replicas.end());
     parts_->connections.push_back(std::make_unique<ServerConnection>(
-        std::move(channels[i]), std::move(addresses[i]), client, Membership{i, count}, options_));
+        std::move(ways), client, Membership{i, count}, options_));
   }
   parts_->fanout = std::make_unique<Fanout>(kMostThreads);
   parts_->fanout->run(count, [this](std::size_t i) { connections()[i]->facts(); });

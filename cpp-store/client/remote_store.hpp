@@ -29,8 +29,9 @@ struct RemoteQuery {
 class RemoteStore {
  public:
   /// One channel and one address for each server, in the order that the store was made with.
+  /// `replicas`: of the whole store; they are asked in the name of servers that do not answer.
   RemoteStore(std::vector<std::shared_ptr<Channel>> channels, std::vector<std::string> addresses,
-              ConnectionOptions options);
+              ConnectionOptions options, const std::vector<Way>& replicas = {});
   ~RemoteStore();
 
   // identity.cpp
@@ -89,6 +90,10 @@ class RemoteStore {
   std::size_t num_servers() const noexcept { return parts_->connections.size(); }
   /// Whether the server's files are mapped here. Asks it, if nobody did before.
   bool is_mapped(std::size_t server) { return parts_->connections.at(server)->is_mapped(); }
+  /// Whether a replica answers in the server's name. Asks, likewise.
+  bool is_stood_in_for(std::size_t server) {
+    return parts_->connections.at(server)->facts().stands_in;
+  }
   /// Servers keep nothing for this client any more; one that is gone does not matter.
   void close();
 
@@ -150,8 +155,25 @@ class RemoteStore {
                                    const OpenModelReply& reply);
   std::shared_ptr<RemoteModel> find_recent(std::uint64_t id);
   void forget(std::uint64_t id);
+  /// Forgets what is remembered under the id if it was stored at another time.
+  void forget_unless(std::uint64_t id, std::int64_t created_ns);
+  /// Does what takes several questions. What one server began and another one ended, since it was
+  /// started anew or another one stands in for it, is begun again.
+  template <typename Work>
+  auto with_one_answerer(Work work) {
+    for (int attempt = 1;; ++attempt) {
+      const std::uint64_t epochs = parts_->epochs();
+      try {
+        auto result = work();
+        if (parts_->epochs() == epochs || attempt == kAnswererAttempts) return result;
+      } catch (const StoreException& error) {
+        if (parts_->epochs() == epochs || attempt == kAnswererAttempts) throw;
+      }
+    }
+  }
 
   static constexpr std::size_t kMostCompositions = 4096;
+  static constexpr int kAnswererAttempts = 8;
 
   const ConnectionOptions options_;
   std::shared_ptr<ClientParts> parts_;

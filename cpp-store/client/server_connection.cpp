@@ -15,6 +15,8 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kLongestPause{2'000};
 constexpr milliseconds kGoodbyeTimeout{1'000};
+// For whoever is asked who it is, while others would answer, too.
+constexpr milliseconds kGreetingTimeout{2'000};
 // So slow a network still gets its bulk data through.
 constexpr std::uint64_t kLeastBytesPerMillisecond = 10'000;
 // Verifying or compacting a large store.
@@ -81,7 +83,7 @@ StoreId ServerConnection::store() const {
 
 void ServerConnection::refuse_store(const std::string& found, const std::string& folder) const {
   throw StoreException(ErrorCode::kWrongStore,
-                       "store server " + address_ + " (folder " + folder + ") is " + found +
+                       "store server " + address() + " (folder " + folder + ") is " + found +
                            " now, and was store " + store().text() +
                            "; give it its folder back, or say that it is another one now, by "
                            "`parsl-tl store adopt`, and open the store again");
@@ -97,7 +99,7 @@ void ServerConnection::require_folder() {
 void ServerConnection::check_facts(const HelloReply& facts) const {
   if (facts.hash_scheme != kHashScheme) {
     throw StoreException(ErrorCode::kFormat,
-                         "store server " + address_ + " names layers by scheme " +
+                         "store server " + address() + " names layers by scheme " +
                              std::to_string(facts.hash_scheme) + ", this client by scheme " +
                              std::to_string(kHashScheme) +
                              "; install the same parsl_tl on both sides");
@@ -108,16 +110,17 @@ void ServerConnection::check_facts(const HelloReply& facts) const {
   refuse_store("store " + facts.store, facts.folder);
 }
 
-std::string ServerConnection::call_once(const std::string& message, const Bulk& bulk,
-                                        bool is_long) {
+std::string ServerConnection::call_once(std::size_t way, const Question& question,
+                                        milliseconds timeout) {
   Call call;
-  call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
-  call.upload = bulk.upload;
-  call.download = bulk.download;
-  call.timeout = is_long
+  call.request = {reinterpret_cast<const std::uint8_t*>(question.message.data()),
+                  question.message.size()};
+  call.upload = question.bulk.upload;
+  call.download = question.bulk.download;
+  call.timeout = question.is_long
                      ? kLongTimeout
-                     : options_.timeout + milliseconds(bytes_of(bulk) / kLeastBytesPerMillisecond);
-  std::string reply = channel_->call(call);
+                     : timeout + milliseconds(bytes_of(question.bulk) / kLeastBytesPerMillisecond);
+  std::string reply = ways_[way].channel->call(call);
   note_answer(reply);
   // What the server refused for the moment is worth another try, as an answer that did not come.
   try {
@@ -128,36 +131,35 @@ std::string ServerConnection::call_once(const std::string& message, const Bulk& 
   return reply;
 }
 
-void ServerConnection::refuse_while_resting() {
+void ServerConnection::refuse_while_resting(const Question& question) {
   const std::lock_guard guard(mutex_);
-  if (steady_clock::now() >= rests_until_) return;
-  throw StoreException(ErrorCode::kUnreachable, last_failure_);
+  const Rest& rest = rest_of(question);
+  if (steady_clock::now() >= rest.until) return;
+  throw StoreException(ErrorCode::kUnreachable, rest.failure);
 }
 
-ServerConnection::Replied ServerConnection::call(const std::string& message, const Bulk& bulk,
-                                                 bool is_long) {
-  if (message.size() > kMostMessageBytes) {
+std::string ServerConnection::call(Question& question) {
+  if (question.message.size() > kMostMessageBytes) {
     throw StoreException(ErrorCode::kInvalidValue,
-                         "a request of " + std::to_string(message.size()) + " bytes; at most " +
-                             std::to_string(kMostMessageBytes) + " are possible, weights apart");
+                         "a request of " + std::to_string(question.message.size()) +
+                             " bytes; at most " + std::to_string(kMostMessageBytes) +
+                             " are possible, weights apart");
   }
-  refuse_while_resting();
+  refuse_while_resting(question);
   const auto deadline = steady_clock::now() + options_.retry_for;
   milliseconds pause = options_.pause;
-  for (bool repeated = false;; repeated = true) {
+  for (;;) {
     try {
-      return {call_once(message, bulk, is_long), repeated};
+      return ask_ways(question);
     } catch (const StoreException& error) {
       if (!may_pass(error.code())) throw;
-      if (error.code() == ErrorCode::kUnreachable) greeted_ = false;
       if (steady_clock::now() + pause >= deadline) {
         std::string text = error.what();
-        if (text.find(address_) == std::string::npos) text = address_ + ": " + text;
+        if (text.find(address()) == std::string::npos) text = address() + ": " + text;
         text = "store server " + text;
         const std::lock_guard guard(mutex_);
         if (error.code() == ErrorCode::kUnreachable) {
-          rests_until_ = steady_clock::now() + options_.rest;
-          last_failure_ = text;
+          rest_of(question) = {steady_clock::now() + options_.rest, text};
         }
         throw StoreException(error.code(), text);
       }
@@ -167,28 +169,103 @@ ServerConnection::Replied ServerConnection::call(const std::string& message, con
   }
 }
 
-void ServerConnection::greet() {
-  if (greeted_) return;
-  HelloReply facts = ask(HelloRequest{});
-  check_facts(facts);
+/// Asks whoever answers, of those that may. Throws what was wrong with the first of them.
+std::string ServerConnection::ask_ways(Question& question) {
+  const std::size_t first = first_way(question);
+  std::string failures;
+  for (std::size_t i = 0; i < ways_.size(); ++i) {
+    const std::size_t way = (first + i) % ways_.size();
+    try {
+      return ask_at(way, question);
+    } catch (const StoreException& error) {
+      if (error.code() != ErrorCode::kUnreachable) throw;
+      int asked = static_cast<int>(way);
+      greeted_.compare_exchange_strong(asked, kNobody);  // who answers next may be another one
+      if (ways_.size() == 1) throw;
+      failures += (failures.empty() ? "" : "; ") + ways_[way].address + ": " + error.what();
+    }
+  }
+  throw StoreException(ErrorCode::kUnreachable, failures);
+}
+
+std::size_t ServerConnection::first_way(const Question& question) {
+  const std::lock_guard guard(mutex_);
+  if (!facts_.stands_in) return way_;
+  const auto now = steady_clock::now();
+  if (question.may_stand_in) {
+    if (now < looks_back_) return way_;
+    looks_back_ = now + options_.rest;  // one request looks, others go on meanwhile
+  }
+  return 0;
+}
+
+std::string ServerConnection::ask_at(std::size_t way, Question& question) {
+  if (greeted_ != static_cast<int>(way)) greet_at(way);
+  if (question.message.empty()) return {};
+  if (!question.may_stand_in && !is_server(way)) {
+    throw StoreException(ErrorCode::kUnreachable,
+                         "it follows the store, and stores nothing in its name");
+  }
+  if (question.sent++ == 0) question.instance = instance_;
+  return call_once(way, question, options_.timeout);
+}
+
+void ServerConnection::greet_at(std::size_t way) {
+  HelloRequest hello;
+  if (way > 0) {
+    const StoreId meant = store();
+    hello.at_replica = true;
+    if (meant.is_set()) hello.store = meant.text();
+    hello.place = membership_.index;
+    hello.count = membership_.count;
+  }
+  std::string message = start_request(header(RequestKind::kHello, false, {}));
+  encode_message(hello, message);
+  const milliseconds timeout =
+      ways_.size() == 1 ? options_.timeout : std::min(options_.timeout, kGreetingTimeout);
+  HelloReply facts;
+  try {
+    facts = decode_message<HelloReply>(parse_reply(call_once(way, {message, {}}, timeout)));
+    check_facts(facts);
+  } catch (const StoreException& error) {
+    // A replica of another store is of no use, and no reason to give up the server.
+    if (way == 0 || error.code() != ErrorCode::kWrongStore) throw;
+    throw StoreException(ErrorCode::kUnreachable, error.what());
+  }
   const FileIdentity here = identity_of(facts.folder);
   const std::lock_guard guard(mutex_);
   mapped_ = options_.maps_segments && facts.boot_id == boot_id() && !facts.boot_id.empty() &&
             here == FileIdentity{facts.folder_device, facts.folder_inode};
   keeps_for_ = milliseconds(std::min<std::uint64_t>(facts.keeps_ms, kLongTimeout.count()));
+  if (facts.stands_in && !facts_.stands_in) looks_back_ = steady_clock::now() + options_.rest;
   facts_ = std::move(facts);
-  greeted_ = true;
+  way_ = way;
+  greeted_ = static_cast<int>(way);
+}
+
+/// Whether the server itself was met there last; not if another thread went elsewhere meanwhile.
+bool ServerConnection::is_server(std::size_t way) const {
+  const std::lock_guard guard(mutex_);
+  return way_ == way && !facts_.stands_in;
+}
+
+void ServerConnection::greet() {
+  if (greeted_ != kNobody) return;
+  const Bulk nothing;
+  Question question{{}, nothing, false, true};
+  call(question);
 }
 
 void ServerConnection::leave() noexcept {
-  if (!greeted_) return;
+  const int way = greeted_;
+  if (way == kNobody) return;
   try {
     std::string message = start_request(header(RequestKind::kGoodbye, false, {}));
     encode_message(GoodbyeRequest{}, message);
     Call call;
     call.request = {reinterpret_cast<const std::uint8_t*>(message.data()), message.size()};
     call.timeout = std::min(options_.timeout, kGoodbyeTimeout);
-    channel_->call(call);
+    ways_[static_cast<std::size_t>(way)].channel->call(call);
   } catch (const std::exception&) {
     // The server forgets a silent client by itself.
   }
@@ -202,7 +279,7 @@ void ServerConnection::note_answer(std::string_view reply) {
   const std::uint64_t instance = instance_of(reply);
   if (instance_.exchange(instance) == instance) return;
   ++epoch_;
-  greeted_ = false;
+  greeted_ = kNobody;
 }
 
 HelloReply ServerConnection::facts() {

@@ -118,6 +118,13 @@ bool Catalog::is_living(std::uint64_t id) const {
   return used && used->model != kNone && !is_retired(used->model);
 }
 
+std::optional<std::int64_t> Catalog::created_ns(std::uint64_t id) const {
+  if (const auto found = models_.find(id); found != models_.end()) return found->second->created_ns;
+  const auto used = base_ ? base_->find_used(id) : std::nullopt;
+  if (!used || used->model == kNone || is_retired(used->model)) return std::nullopt;
+  return base_->section<std::int64_t>(Section::kCreated)[used->model];
+}
+
 bool Catalog::was_used(std::uint64_t id) const {
   return parent_of_.contains(id) || (base_ && base_->find_used(id));
 }
@@ -307,11 +314,9 @@ void Catalog::depart(const Record& record) {
   bytes_segments_ += record.segment_bytes;
 }
 
-Donor Catalog::best(const Query& query) const {
-  Donor donor;
+void Catalog::improve(const Query& query, Donor& donor) const {
   if (base_) base_->search(query, membership_.is_alone() ? retired_ : hidden_, donor);
-  index_.search(query, donor);
-  return donor;
+  if (index_.num_models() > 0) index_.search(query, donor);
 }
 
 void Catalog::for_each_model(bool with_names,

@@ -56,13 +56,21 @@ class Catalog {
   /// Whether a living model of this folder has the id.
   bool contains(std::uint64_t id) const { return membership_.is_home_of(id) && is_living(id); }
   bool was_used(std::uint64_t id) const;
+  /// When a living model, or a hold, was stored. With the id it tells which model that is: a store
+  /// that went back to a copy of it may use an id anew.
+  std::optional<std::int64_t> created_ns(std::uint64_t id) const;
   /// Nothing for a layer without tensors, or one that is not in use.
   std::optional<LayerUse> find_layer(std::uint64_t owner, std::uint64_t key) const;
   /// Bytes of the owner's segment file; 0 if it has none in use.
   std::uint64_t segment_bytes(std::uint64_t owner) const;
 
-  /// Improves nothing if no model shares a key.
-  Donor best(const Query& query) const;
+  /// Improves the donor, of another catalog maybe, by a model that shares a key and beats it.
+  void improve(const Query& query, Donor& donor) const;
+  Donor best(const Query& query) const {
+    Donor donor;
+    improve(query, donor);
+    return donor;
+  }
 
   /// Parent, grandparent, ...; retired ones included.
   std::vector<std::uint64_t> ancestors(std::uint64_t id) const;

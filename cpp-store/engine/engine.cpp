@@ -115,19 +115,29 @@ std::shared_ptr<PinnedModel> Engine::find_donor(const Query& query) {
 
 std::vector<Donor> Engine::find_donors(const std::vector<Query>& queries, unsigned threads) {
   std::vector<Donor> donors(queries.size());
+  improve_donors(queries, donors, threads);
+  return donors;
+}
+
+void Engine::improve_donors(const std::vector<Query>& queries, std::span<Donor> donors,
+                            unsigned threads) {
   // In pieces, so that no reader stays in one state for long.
   constexpr std::size_t kPiece = 64;
   parallel_for((queries.size() + kPiece - 1) / kPiece, threads, [&](std::size_t piece) {
     const std::size_t first = piece * kPiece;
     const std::size_t last = std::min(queries.size(), first + kPiece);
+    // Should a snapshot turn out to be damaged, the catalog is asked again: that improves no more.
     ask([&](const Catalog& catalog) {
-      for (std::size_t i = first; i < last; ++i) donors[i] = catalog.best(queries[i]);
+      for (std::size_t i = first; i < last; ++i) catalog.improve(queries[i], donors[i]);
     });
   });
-  return donors;
 }
 
 Model Engine::model(std::uint64_t id) { return *refreshed()->catalog.get(id); }
+
+std::optional<std::int64_t> Engine::created_ns(std::uint64_t id) {
+  return refreshed()->catalog.created_ns(id);
+}
 
 Record Engine::record(std::uint64_t id) {
   const View state = refreshed();

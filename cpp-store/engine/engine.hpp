@@ -77,6 +77,7 @@ struct PinnedModel {
     }
   };
   std::uint64_t id = 0;
+  std::int64_t created_ns = 0;
   double quality = 0.0;
   std::vector<Layer> layers;
 };
@@ -194,10 +195,13 @@ class Engine {
   std::shared_ptr<PinnedModel> find_donor(const Query& query);
   /// The donor for each query, found on this many threads.
   std::vector<Donor> find_donors(const std::vector<Query>& queries, unsigned threads);
+  /// Improves donors of other stores, one for each query: what cannot win is not looked at.
+  void improve_donors(const std::vector<Query>& queries, std::span<Donor> donors, unsigned threads);
   /// The model with its tensors mapped; also a retired one that somebody still holds pinned.
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
 
   Model model(std::uint64_t id);
+  std::optional<std::int64_t> created_ns(std::uint64_t id);
   Record record(std::uint64_t id);  // edges and architecture, read from the log
   std::string architecture(std::uint64_t id) { return record(id).architecture; }
   std::vector<std::uint64_t> ancestors(std::uint64_t id);
@@ -220,6 +224,8 @@ class Engine {
   CompactReport compact();
   /// Folds what came since the last snapshot into a new one, now rather than in the background.
   void fold();
+  /// The same in the background, if enough has come.
+  void fold_if_due();
 
   const std::string& folder() const noexcept { return folder_.path(); }
   Codec codec() const noexcept { return folder_.codec(); }
@@ -300,7 +306,7 @@ class Engine {
   static bool is_hold_of(const Model& hold, std::uint64_t attempt);
   void require_home_is(std::uint64_t model_id, const StoreId& home) const;
   std::shared_ptr<PinnedModel> pin_living(const Model& model);
-  std::shared_ptr<PinnedModel> find_pinned(std::uint64_t id);
+  std::shared_ptr<PinnedModel> find_pinned(const Catalog& catalog, std::uint64_t id);
   /// The model as it stays in use: another thread may have pinned it first.
   std::shared_ptr<PinnedModel> keep_pinned(std::shared_ptr<PinnedModel> pinned);
   /// Lets go of what these changes made vanish.
@@ -319,7 +325,6 @@ class Engine {
   void snapshot_rewritten();
   std::size_t due_changes(std::size_t models) const;
   bool fold_is_due(std::size_t models) const;
-  void fold_if_due();
   void run_folds();
   void fold_locked(std::size_t least_changes);  // with the snapshot's lock
   void adopt();

@@ -93,6 +93,12 @@ File::Identity File::identity() const {
   return {info.st_dev, info.st_ino};
 }
 
+std::optional<File::Identity> File::identity_at(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return Identity{info.st_dev, info.st_ino};
+}
+
 std::size_t File::read_at(std::uint64_t offset, void* out, std::size_t size) const {
   std::size_t done = 0;
   while (done < size) {

@@ -31,6 +31,8 @@ class File {
   /// Which file this is, whatever its name: device and inode.
   using Identity = std::pair<std::uint64_t, std::uint64_t>;
   Identity identity() const;
+  /// Which file has the name; nothing if there is none.
+  static std::optional<Identity> identity_at(const std::string& path);
   void close() noexcept;
 
   /// Reads exactly `size` bytes, or fewer only at the end of the file. Returns bytes read.

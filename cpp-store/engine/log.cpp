@@ -117,11 +117,7 @@ bool Log::is_current(std::uint64_t position) const {
          static_cast<std::uint64_t>(info.st_size) <= position;
 }
 
-bool Log::was_replaced() const {
-  struct stat info{};
-  return ::stat(file_.path().c_str(), &info) != 0 ||
-         File::Identity{info.st_dev, info.st_ino} != identity_;
-}
+bool Log::was_replaced() const { return File::identity_at(file_.path()) != identity_; }
 
 bool Log::has(const LogStamp& stamp) const {
   if (stamp.generation != generation() || stamp.last_frame >= stamp.position) return false;

@@ -10,14 +10,23 @@ StoreException missing_segment(std::uint64_t model_id, const StoreException& why
 }
 
 std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
+  if (const auto held = segments_.find(owner); held != nullptr && held->was_replaced()) {
+    segments_.forget(owner);
+  }
   return segments_.find_or_make(owner, [&] {
     return std::make_shared<Segment>(folder_.segment_path(owner), owner, options_.checksums);
   });
 }
 
-std::shared_ptr<PinnedModel> Engine::find_pinned(std::uint64_t id) {
-  auto recent = recent_pins_.find(id);
-  return recent != nullptr ? recent : pins_.find(id);
+std::shared_ptr<PinnedModel> Engine::find_pinned(const Catalog& catalog, std::uint64_t id) {
+  if (auto recent = recent_pins_.find(id)) return recent;
+  auto held = pins_.find(id);
+  if (held == nullptr) return nullptr;
+  // A store that went back to a copy of it may have used the id anew, or not yet.
+  const auto created = catalog.created_ns(id);
+  if (created ? *created == held->created_ns : catalog.was_used(id)) return held;
+  pins_.forget(id);
+  return nullptr;
 }
 
 std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pinned) {
@@ -45,6 +54,7 @@ void Engine::forget(std::span<const Catalog::Change> changes) {
 std::shared_ptr<PinnedModel> Engine::pin_living(const Model& model) {
   auto pinned = std::make_shared<PinnedModel>();
   pinned->id = model.id;
+  pinned->created_ns = model.created_ns;
   pinned->quality = model.quality;
   std::shared_ptr<Segment> last;  // layers of one owner often stand together
   for (const LayerRecord& record : model.layers) {
@@ -65,7 +75,7 @@ std::shared_ptr<PinnedModel> Engine::pin(std::uint64_t id) {
     std::shared_ptr<const Model> model;
     {
       const View state = refreshed();
-      if (auto pinned = find_pinned(id)) return pinned;
+      if (auto pinned = find_pinned(state->catalog, id)) return pinned;
       model = state->catalog.get(id);
     }
     try {

@@ -282,11 +282,15 @@ void SegmentWriter::withdraw() noexcept {
   if (published_) ::unlink(path_.c_str());
 }
 
-Segment::Segment(const std::string& path, std::uint64_t model_id, bool verify)
-    : model_id_(model_id), verify_(verify), path_(path), mapping_(File(path, O_RDONLY)) {
+Segment::Segment(const File& file, std::uint64_t model_id, bool verify)
+    : model_id_(model_id),
+      verify_(verify),
+      path_(file.path()),
+      identity_(file.identity()),
+      mapping_(file) {
   const auto refuse_segment = [&](const std::string& why) {
     throw StoreException(ErrorCode::kCorrupt,
-                         "model " + hex_id(model_id) + ": " + path + " " + why +
+                         "model " + hex_id(model_id) + ": " + path_ + " " + why +
                              "; restore the file from a copy or retire the model");
   };
   Header header{};

@@ -15,6 +15,8 @@
 // temporary name and published by rename; compaction replaces it in the same way.
 #pragma once
 
+#include <fcntl.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -133,11 +135,18 @@ class SegmentWriter {
 class Segment {
  public:
   /// Throws kNotFound if the file is gone, kCorrupt if it is not this model's segment.
-  Segment(const std::string& path, std::uint64_t model_id, bool verify);
+  Segment(const std::string& path, std::uint64_t model_id, bool verify)
+      : Segment(File(path, O_RDONLY), model_id, verify) {}
 
   std::uint64_t model_id() const noexcept { return model_id_; }
   const std::vector<TensorInfo>& directory() const noexcept { return directory_; }
   std::uint64_t file_bytes() const noexcept { return mapping_.size(); }
+  /// Whether another file lies where this one was opened: a store that went back to a copy of it
+  /// may use ids anew.
+  bool was_replaced() const {
+    const auto there = File::identity_at(path_);
+    return there && *there != identity_;
+  }
 
   struct Range {
     std::uint32_t first = 0;
@@ -171,12 +180,14 @@ class Segment {
   void check(std::uint32_t index, const std::string& layer) const;
 
  private:
+  Segment(const File& file, std::uint64_t model_id, bool verify);
   StoreException damaged(const std::string& layer, const char* why) const;
   std::span<const std::uint8_t> uncompressed(std::uint32_t index, const std::string& layer);
 
   std::uint64_t model_id_;
   bool verify_;
   std::string path_;
+  File::Identity identity_;
   Mapping mapping_;
   std::vector<TensorInfo> directory_;
   std::vector<std::pair<std::uint64_t, Range>> layers_;  // sorted by key

@@ -6,23 +6,18 @@ namespace parsl_tl {
 namespace {
 
 constexpr int kPinAttempts = 3;
+constexpr std::uint64_t kLastSequence = ~std::uint64_t{0};
 
 }  // namespace
 
-std::vector<Donor> FollowedStore::find_donors(const std::vector<Query>& queries) {
-  std::vector<Donor> best(queries.size());
+void FollowedStore::improve_donors(const std::vector<Query>& queries, std::span<Donor> donors) {
   const auto known = copies();
-  if (known == nullptr) return best;
+  if (known == nullptr) return;
   for (const auto& copy : *known) {
-    const std::vector<Donor> found = copy->engine().find_donors(queries, 1);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      // Which of two servers' models was stored last, their sequences do not tell.
-      if (found[i].found && best[i].loses_to(found[i].total, found[i].quality, 0)) {
-        best[i] = found[i];
-      }
-    }
+    // Which of two servers' models was stored last, their sequences do not tell: the first stays.
+    for (Donor& donor : donors) donor.sequence = kLastSequence;
+    copy->engine().improve_donors(queries, donors, 1);
   }
-  return best;
 }
 
 ServerCopy* FollowedStore::holder_of(std::uint64_t id) {
@@ -32,15 +27,33 @@ ServerCopy* FollowedStore::holder_of(std::uint64_t id) {
   return copy->engine().contains(id) ? copy : nullptr;
 }
 
-FollowedStore::Needed FollowedStore::needed_by(Copies& copies, std::uint64_t id) {
-  const Model model = copies[id % copies.size()]->engine().model(id);  // kNotFound
+ServerCopy* FollowedStore::copy_of(const StoreId& server) {
+  const auto known = copies();
+  if (known == nullptr) return nullptr;
+  for (const auto& copy : *known) {
+    if (copy->engine().store() == server) return copy.get();
+  }
+  return nullptr;
+}
+
+ServerCopy* FollowedStore::copy_at(std::size_t place, std::size_t count) {
+  const auto known = copies();
+  if (known == nullptr || known->size() != count || place >= count) return nullptr;
+  return (*known)[place].get();
+}
+
+/// Of the whole model, or of what one server has of it.
+FollowedStore::Needed FollowedStore::needed_by(Copies& copies, std::uint64_t id,
+                                               std::optional<std::size_t> place) {
+  Needed needed;
+  needed.at = place.value_or(id % copies.size());
+  const Model model = copies[needed.at]->engine().model(id);  // kNotFound
   std::vector<Owners> owners(copies.size());
   for (const LayerRecord& layer : model.layers) {
     if (layer.has_weights) owners[layer.owner % copies.size()].insert(layer.owner);
   }
-  Needed needed;
   for (std::size_t i = 0; i < owners.size(); ++i) {
-    if (owners[i].empty()) continue;
+    if (owners[i].empty() || (place && i != *place)) continue;
     needed.uses.push_back({&copies[i]->engine(), std::move(owners[i])});
     needed.copies.push_back(copies[i].get());
   }
@@ -49,11 +62,11 @@ FollowedStore::Needed FollowedStore::needed_by(Copies& copies, std::uint64_t id)
 
 /// Null if a segment is not here.
 std::shared_ptr<PinnedModel> FollowedStore::pin_here(Copies& copies, const Needed& needed,
-                                                     std::uint64_t id) {
+                                                     std::uint64_t id, bool is_whole) {
   std::shared_ptr<PinnedModel> pinned;
   pulled_.use(needed.uses, [&] {
-    pinned = copies[id % copies.size()]->engine().pin(id);
-    if (copies.size() == 1) return;
+    pinned = copies[needed.at]->engine().pin(id);
+    if (!is_whole || copies.size() == 1) return;
     // Layers that live on another server of that store are in another copy.
     auto whole = std::make_shared<PinnedModel>(*pinned);
     for (PinnedModel::Layer& layer : whole->layers) {
@@ -67,7 +80,14 @@ std::shared_ptr<PinnedModel> FollowedStore::pin_here(Copies& copies, const Neede
   return pinned;
 }
 
-std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
+std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) { return pin(id, std::nullopt); }
+
+std::shared_ptr<PinnedModel> FollowedStore::pin_at(std::size_t place, std::uint64_t id) {
+  return pin(id, place);
+}
+
+std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id,
+                                                std::optional<std::size_t> place) {
   const auto known = copies();
   if (known == nullptr) throw StoreException(ErrorCode::kNotFound, "no model " + hex_id(id));
   const auto away = [&](const std::string& why) {
@@ -76,9 +96,9 @@ std::shared_ptr<PinnedModel> FollowedStore::pin(std::uint64_t id) {
                                               ", and not here; they could not be had: " + why);
   };
   for (int attempt = 1;; ++attempt) {
-    const Needed needed = needed_by(*known, id);
+    const Needed needed = needed_by(*known, id, place);
     try {
-      if (auto pinned = pin_here(*known, needed, id)) return pinned;
+      if (auto pinned = pin_here(*known, needed, id, !place)) return pinned;
     } catch (const StoreException& error) {
       if (error.code() != ErrorCode::kCorrupt || attempt == kPinAttempts) throw;
       drop(needed);  // what is here is of no use: it comes again

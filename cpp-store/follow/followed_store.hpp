@@ -49,13 +49,21 @@ class FollowedStore {
   /// written to without a pause.
   void follow_to_end();
 
-  /// The donor of this store for each query; none is found before the first copy is there.
-  std::vector<Donor> find_donors(const std::vector<Query>& queries);
+  /// Improves the donor for each query by models of this store; there are none before the first
+  /// copy is there.
+  void improve_donors(const std::vector<Query>& queries, std::span<Donor> donors);
   /// The copy that has the model, if it is a living one of this store.
   ServerCopy* holder_of(std::uint64_t id);
   /// The model with its tensors; they are pulled if they are not here. Throws kNotFound if it was
   /// retired, kIo if its weights are neither here nor to be had.
   std::shared_ptr<PinnedModel> pin(std::uint64_t id);
+  /// The same as one of its servers has it: the model, or what it holds there, with the tensors
+  /// that lie there.
+  std::shared_ptr<PinnedModel> pin_at(std::size_t place, std::uint64_t id);
+  /// The copy of a server; null if it is none of this store's, or not here yet.
+  ServerCopy* copy_of(const StoreId& server);
+  /// The copy of the server in a place, if the store has so many.
+  ServerCopy* copy_at(std::size_t place, std::size_t count);
   /// Retires the model where it lives. Returns the bytes that were freed there.
   std::uint64_t retire(std::uint64_t id);
 
@@ -79,6 +87,7 @@ class FollowedStore {
  private:
   using Copies = std::vector<std::unique_ptr<ServerCopy>>;
   struct Needed {
+    std::size_t at = 0;  // the copy that knows the model
     std::vector<PulledSegments::Use> uses;
     std::vector<ServerCopy*> copies;  // one for each
   };
@@ -97,13 +106,15 @@ class FollowedStore {
   void run();
   void note(const std::string& problem);
   std::string problem();
-  Needed needed_by(Copies& copies, std::uint64_t id);
+  static Needed needed_by(Copies& copies, std::uint64_t id, std::optional<std::size_t> place);
+  std::shared_ptr<PinnedModel> pin(std::uint64_t id, std::optional<std::size_t> place);
   /// Whether a segment that was not known to be here is.
   bool find(const Needed& needed);
   void drop(const Needed& needed);
   void pull(const Needed& needed);
   void catch_up();
-  std::shared_ptr<PinnedModel> pin_here(Copies& copies, const Needed& needed, std::uint64_t id);
+  std::shared_ptr<PinnedModel> pin_here(Copies& copies, const Needed& needed, std::uint64_t id,
+                                        bool is_whole);
 
   const std::string name_;
   const FollowOptions options_;

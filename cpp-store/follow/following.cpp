@@ -1,5 +1,7 @@
 #include "following.hpp"
 
+#include <limits>
+
 #include "errors.hpp"
 
 namespace parsl_tl {
@@ -30,15 +32,34 @@ Following::Stores Following::stores() const {
 }
 
 void Following::enter(const std::vector<Query>& queries, std::vector<Found>& best) const {
+  std::vector<Donor> donors(best.size());
   for (const auto& store : stores()) {
-    const std::vector<Donor> found = store->find_donors(queries);
-    for (std::size_t i = 0; i < found.size(); ++i) {
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      donors[i] = best[i].donor;
+      // So that nothing that is as good wins, whatever its quality.
+      donors[i].quality = std::numeric_limits<double>::infinity();
+    }
+    store->improve_donors(queries, donors);
+    for (std::size_t i = 0; i < best.size(); ++i) {
       const Donor& rival = best[i].donor;
-      if (found[i].found && (!rival.found || found[i].total > rival.total)) {
-        best[i] = {found[i], store};
+      if (donors[i].found && (!rival.found || donors[i].total > rival.total)) {
+        best[i] = {donors[i], store};
       }
     }
   }
+}
+
+Following::Followed Following::server_with(const StoreId& id) const {
+  for (const auto& store : stores()) {
+    if (ServerCopy* const copy = store->copy_of(id)) return {store, copy};
+  }
+  return {};
+}
+
+Following::Followed Following::only_server_at(std::size_t place, std::size_t count) const {
+  const Stores all = stores();
+  if (all.size() != 1) return {};
+  return {all.front(), all.front()->copy_at(place, count)};
 }
 
 std::shared_ptr<FollowedStore> Following::store_of(std::uint64_t id) const {

@@ -42,6 +42,14 @@ class Following {
   /// Lets donors of followed stores take the place of those that they beat. Equally good ones are
   /// taken from where they are near: from here, then from the store that was named first.
   void enter(const std::vector<Query>& queries, std::vector<Found>& best) const;
+  /// The copy of a server, and the followed store that it is part of; nulls if it is not followed.
+  struct Followed {
+    std::shared_ptr<FollowedStore> store;
+    ServerCopy* copy = nullptr;
+  };
+  Followed server_with(const StoreId& id) const;
+  /// The same of the server in a place of the only store that is followed, of so many servers.
+  Followed only_server_at(std::size_t place, std::size_t count) const;
   /// The store that has it as a living model; null if none has.
   std::shared_ptr<FollowedStore> store_of(std::uint64_t id) const;
 

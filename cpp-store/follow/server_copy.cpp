@@ -146,7 +146,10 @@ bool ServerCopy::advance(RemoteStore& leader) {
   }
   engine_->append_frames(here, std::span(bytes).first(whole));
   bytes_behind_ = bytes_behind_ - whole;
-  if (bytes_behind_ == 0) models_behind_ = 0;
+  if (bytes_behind_ == 0) {
+    models_behind_ = 0;
+    engine_->fold_if_due();  // which waits for more while much comes
+  }
   drop_unneeded();
   return true;
 }

@@ -31,7 +31,7 @@
 
 namespace parsl_tl {
 
-constexpr std::uint16_t kProtocolVersion = 4;
+constexpr std::uint16_t kProtocolVersion = 5;
 
 /// Numbers are for good: a request that is given up leaves a gap.
 enum class RequestKind : std::uint16_t {

@@ -63,18 +63,26 @@ void bind_remote(py::module_& module) {
   store
       .def(py::init([](std::vector<std::shared_ptr<Channel>> channels,
                        std::vector<std::string> addresses, const std::optional<py::bytes>& token,
-                       double timeout, double retry_seconds, bool read_only, bool maps_segments) {
+                       double timeout, double retry_seconds, bool read_only, bool maps_segments,
+                       std::vector<std::shared_ptr<Channel>> replica_channels,
+                       const std::vector<std::string>& replica_addresses) {
              auto options = connection_options(token, timeout, retry_seconds, maps_segments);
              options.read_only = read_only;
              const py::gil_scoped_release release;
+             std::vector<Way> replicas;
+             for (std::size_t i = 0; i < replica_channels.size(); ++i) {
+               replicas.push_back({std::move(replica_channels[i]), replica_addresses.at(i)});
+             }
              return std::make_shared<RemoteStore>(std::move(channels), std::move(addresses),
-                                                  options);
+                                                  options, replicas);
            }),
            py::arg("channels"), py::arg("addresses"), py::arg("token"), py::arg("timeout"),
-           py::arg("retry_seconds"), py::arg("read_only"), py::arg("maps_segments"))
+           py::arg("retry_seconds"), py::arg("read_only"), py::arg("maps_segments"),
+           py::arg("replica_channels"), py::arg("replica_addresses"))
       .def("store_ids", &RemoteStore::store_ids, Release())
       .def("release_orphans", &RemoteStore::release_orphans, Release())
-      .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release());
+      .def("is_mapped", &RemoteStore::is_mapped, py::arg("server"), Release())
+      .def("is_stood_in_for", &RemoteStore::is_stood_in_for, py::arg("server"), Release());
   bind_store_methods(store);
 
   module.def(
@@ -104,8 +112,8 @@ void bind_remote(py::module_& module) {
           py::init([](std::shared_ptr<Channel> channel, std::string address,
                       const std::optional<py::bytes>& token, double timeout, double retry_seconds) {
             return std::make_unique<ServerConnection>(
-                std::move(channel), std::move(address), ClientId{}, Membership{0, 0},
-                connection_options(token, timeout, retry_seconds, false));
+                std::vector<Way>{{std::move(channel), std::move(address)}}, ClientId{},
+                Membership{0, 0}, connection_options(token, timeout, retry_seconds, false));
           }),
           py::arg("channel"), py::arg("address"), py::arg("token"), py::arg("timeout"),
           py::arg("retry_seconds"))

@@ -47,10 +47,12 @@ void Client::forget_all() {
   listing.swap(listing_);
 }
 
-std::shared_ptr<PinnedModel> Client::find(std::uint64_t model_id) {
+std::shared_ptr<PinnedModel> Client::find(std::uint64_t model_id, std::int64_t created_ns) {
   const std::lock_guard guard(mutex_);
-  const auto found = std::find_if(leases_.rbegin(), leases_.rend(),
-                                  [&](const Lease& lease) { return lease.pinned->id == model_id; });
+  const auto found = std::find_if(leases_.rbegin(), leases_.rend(), [&](const Lease& lease) {
+    const PinnedModel& pinned = *lease.pinned;
+    return pinned.id == model_id && (created_ns == 0 || pinned.created_ns == created_ns);
+  });
   return found == leases_.rend() ? nullptr : found->pinned;
 }
 

@@ -30,7 +30,8 @@ class Client {
   void keep(std::uint64_t lease, std::shared_ptr<PinnedModel> pinned, std::size_t most);
   void let_go(std::span<const std::uint64_t> leases);
   void forget_all();
-  std::shared_ptr<PinnedModel> find(std::uint64_t model_id);
+  /// `created_ns`: when the model was stored; 0 for the one that was opened last.
+  std::shared_ptr<PinnedModel> find(std::uint64_t model_id, std::int64_t created_ns);
   std::size_t num_pinned();
 
   /// The table that the client reads in pages.

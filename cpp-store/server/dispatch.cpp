@@ -17,7 +17,7 @@ std::string answer(CallContext& call, std::span<const std::uint8_t> message) {
 
 template <typename Request>
 RequestEntry entry(const char* name) {
-  return {Request::kKind, name, &answer<Request>, 0};
+  return {Request::kKind, name, &answer<Request>, 0, requires { Request::kMayStandIn; }};
 }
 
 }  // namespace

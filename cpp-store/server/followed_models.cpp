@@ -5,7 +5,7 @@
 namespace parsl_tl {
 
 std::shared_ptr<FollowedStore> followed_store_of(CallContext& call, std::uint64_t model_id) {
-  const Following* const following = call.server.following();
+  const Following* const following = call.following();
   if (following == nullptr || call.engine.contains(model_id)) return nullptr;
   return following->store_of(model_id);
 }
@@ -19,8 +19,9 @@ Engine& engine_of(CallContext& call, std::uint64_t model_id) {
 
 std::vector<Engine*> followed_engines(CallContext& call) {
   std::vector<Engine*> engines;
-  if (call.server.following() == nullptr) return engines;
-  for (const auto& store : call.server.following()->stores()) {
+  const Following* const following = call.following();
+  if (following == nullptr) return engines;
+  for (const auto& store : following->stores()) {
     const auto more = store->engines();
     engines.insert(engines.end(), more.begin(), more.end());
   }

@@ -97,8 +97,8 @@ std::string Server::answer(std::span<const std::uint8_t> request, Exchange& exch
   try {
     const auto client = clients_.heard_from(header.client);
     const Clients::Flight flight = clients_.admit(client, header.bulk_bytes);
-    require_claims(header);
-    CallContext context{*this, *engine_, *client, exchange, header.bulk_bytes};
+    CallContext context = context_for(*this, header, entry, *client, exchange);
+    require_claims(header, context.engine);
     reply = recent_replies_.answer(header.client, header.number, [&] {
       return entry.answer(context, request.subspan(kRequestHeaderBytes));
     });
@@ -129,27 +129,27 @@ Attempts& Server::attempts() {
 }
 
 /// That this is the server that the client takes it for.
-void Server::require_claims(const RequestHeader& header) const {
-  const StoreId& own = engine_->store();
+void Server::require_claims(const RequestHeader& header, const Engine& engine) const {
+  const StoreId& own = engine.store();
   if (header.store.is_set() && !(header.store == own)) {
     throw StoreException(ErrorCode::kWrongStore,
                          "the server at this address is store " + own.text() + " in " +
-                             engine_->folder() + ", and was store " + header.store.text() +
+                             engine.folder() + ", and was store " + header.store.text() +
                              "; give it its folder back, or say that it is another one now, by "
                              "`parsl-tl store adopt`, and open the store again");
   }
   if (!header.server) return;
-  const Membership here = engine_->membership();
+  const Membership here = engine.membership();
   if (!(*header.server == here)) {
     throw StoreException(ErrorCode::kInvalidValue,
-                         engine_->folder() + " is " + here.text() + ", and was named as " +
+                         engine.folder() + " is " + here.text() + ", and was named as " +
                              header.server->text() +
                              "; name all servers of the store, in the order in which they were "
                              "named when it was made");
   }
-  if (header.stores == digest_of(*engine_->stores())) return;
+  if (header.stores == digest_of(*engine.stores())) return;
   throw StoreException(ErrorCode::kWrongStore,
-                       engine_->folder() + " is part of a store of " + text_of(*engine_->stores()) +
+                       engine.folder() + " is part of a store of " + text_of(*engine.stores()) +
                            " by now, which is not the one that was opened; open it again");
 }
 

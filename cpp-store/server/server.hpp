@@ -77,7 +77,7 @@ class Server final : public Handler {
  private:
   std::string answer_or_error(std::span<const std::uint8_t> request, Exchange& exchange);
   std::string answer(std::span<const std::uint8_t> request, Exchange& exchange);
-  void require_claims(const RequestHeader& header) const;
+  void require_claims(const RequestHeader& header, const Engine& engine) const;
 
   std::shared_ptr<Engine> engine_;
   const ServerOptions options_;

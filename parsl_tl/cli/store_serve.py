@@ -18,6 +18,8 @@ examples:
   parsl-tl store serve ofi+tcp://10.0.0.1:4000 --data /local/store --token-file ~/.store-token
   parsl-tl store serve grpc+unix:///tmp/me/store.sock --durability memory --memory-limit 8GB
   parsl-tl store serve grpc+tcp://127.0.0.1:0 --data b --address-file b.address --follow a.address
+  mpiexec -n 4 parsl-tl store serve grpc+tcp://hsn0:0 --mpi --data /local/store \\
+    --token-file ~/.store-token --address-file addresses
 
 Several servers make up one store: start one on each host, and give clients all addresses, always
 in the same order: open_store("address.0 address.1"), or the environment variable MODEL_SERVERS.
@@ -40,7 +42,7 @@ def add_serve_action(actions: Any) -> None:
         metavar="URI",
         help="where to listen: grpc+tcp://host:port, grpc+tls://host:port, grpc+unix:///path, "
         "or by Thallium ofi+tcp://ip:port, ofi+verbs://..., ofi+cxi://..., na+sm://; port 0 picks "
-        "a free one",
+        "a free one; the host may be a network interface of this machine",
     )
     parser.add_argument("--data", metavar="FOLDER", help="the store, on a local disk or tmpfs")
     parser.add_argument(
@@ -116,6 +118,12 @@ def add_serve_action(actions: Any) -> None:
         help="bring all weights of followed stores here, for when they are lost",
     )
     parser.add_argument(
+        "--mpi",
+        action="store_true",
+        help="be one of the servers of a store that an MPI launcher started: rank N has the folder "
+        "server.N in --data, and rank 0 writes all addresses to --address-file",
+    )
+    parser.add_argument(
         "--deadline",
         "--patience",  # its name in earlier releases
         type=float,
@@ -143,12 +151,13 @@ def parse_bytes(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from parsl_tl.cli.store_ranks import on_interface, start_on_ranks
     from parsl_tl.store.serving import ServerSettings, StoreServer
 
     if args.deadline < 0:
         raise InvalidValueError(f"--deadline {args.deadline} must be at least 0")
     settings = ServerSettings(
-        address=args.uri,
+        address=on_interface(args.uri),
         folder=args.data,
         threads=args.threads,
         memory_limit=args.memory_limit,
@@ -168,9 +177,10 @@ def _run(args: argparse.Namespace) -> int:
         replicate=args.replicate,
     )
     stop = _StopSignal()
-    with StoreServer(settings) as server:
-        if args.address_file:
-            server.write_address_file(args.address_file)
+    started = start_on_ranks(settings) if args.mpi else (StoreServer(settings), [])
+    with started[0] as server:
+        if args.address_file and started[1] is not None:
+            server.write_address_file(args.address_file, started[1])
         print(f"serving {server.folder} at {server.connection}", flush=True)
         _serve(server, stop)
         print(f"stopping on {stop.name or 'request'}", flush=True)

@@ -44,14 +44,16 @@ def add_server_actions(actions: Any) -> None:
 def _each(args: argparse.Namespace, do: Callable[[Connection, Any], None]) -> int:
     """Does something with every server; 1 if one of them failed."""
     from parsl_tl.native import native
-    from parsl_tl.store.connection import find_servers
+    from parsl_tl.store.connection import find_replicas, find_servers
     from parsl_tl.store.token import read_token
     from parsl_tl.store.transports import connect
 
     if args.timeout <= 0:
         raise InvalidValueError(f"--timeout {args.timeout} must be more than 0")
     failed = 0
-    for server in find_servers(" ".join(args.servers), token_file=args.token_file):
+    uri = " ".join(args.servers)
+    servers = find_servers(uri, token_file=args.token_file)
+    for server in [*servers, *find_replicas(uri, token_file=args.token_file)]:
         token = read_token(server.token_file) if server.token_file else None
         with _reporting(server) as failures:
             do(

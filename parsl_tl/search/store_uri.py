@@ -14,7 +14,14 @@ from parsl_tl.errors import (
     StoreIdentityError,
     StoreUnreachableError,
 )
-from parsl_tl.store.connection import CLUSTER, Connection, cluster_folder, find_servers
+from parsl_tl.store.connection import (
+    CLUSTER,
+    REPLICA,
+    Connection,
+    cluster_folder,
+    find_replicas,
+    find_servers,
+)
 from parsl_tl.store.identity import folder_of
 from parsl_tl.store.uri import EMBEDDED, is_remote, open_store
 
@@ -37,7 +44,9 @@ def resolve(uri: str) -> str:
     if uri.startswith(CLUSTER):  # whose servers may be elsewhere tomorrow
         return f"{CLUSTER}{cluster_folder(uri)}"
     if is_remote(uri):
-        return " ".join(str(_absolute(server)) for server in find_servers(uri))
+        servers = [str(_absolute(server)) for server in find_servers(uri)]
+        replicas = [f"{REPLICA}{_absolute(server)}" for server in find_replicas(uri)]
+        return " ".join([*servers, *replicas])
     if uri == EMBEDDED:
         return uri
     if not uri.startswith(EMBEDDED):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -20,6 +20,8 @@ TOKEN_VARIABLE: Final = "MODEL_SERVERS_TOKEN_FILE"
 
 EMBEDDED: Final = "embedded:"
 """What the URI of a store in a local folder starts with."""
+REPLICA: Final = "replica="
+"""Stands before a server that follows the others, and answers in their name while they are away."""
 CLUSTER: Final = "cluster:"
 """What the URI of a store on the nodes of a Parsl configuration starts with; its folder follows."""
 FLIGHT_SCHEMES: Final = ("grpc+tcp", "grpc+tls", "grpc+unix")
@@ -36,7 +38,7 @@ def is_remote(uri: str) -> bool:
     """Returns whether a URI names servers: connection strings, address files, MODEL_SERVERS."""
     if uri.startswith(CLUSTER):
         return True
-    words = uri.split()
+    words = [word.removeprefix(REPLICA) for word in uri.split()]
     if not words or words[0].startswith(EMBEDDED):
         return False
     return all("://" in word or word == SERVERS_VARIABLE or Path(word).is_file() for word in words)
@@ -127,7 +129,8 @@ def find_servers(
         uri: connection strings and names of address files, separated by spaces. An address file
             is what ``parsl-tl store serve --address-file`` writes: connection strings, one in a
             line. ``MODEL_SERVERS`` stands for what that environment variable holds,
-            ``cluster:<folder>`` for the servers of a ``StoreCluster``.
+            ``cluster:<folder>`` for the servers of a ``StoreCluster``. Replicas
+            (``replica=grpc+tcp://host:port``) are left out, see ``find_replicas``.
         token_file: for servers that name none; else the one in ``MODEL_SERVERS_TOKEN_FILE``.
         environment: where the variables are looked up.
 
@@ -138,20 +141,58 @@ def find_servers(
         InvalidValueError: nothing is named, a file is not there, or a server comes twice.
         StoreUnreachableError: the servers of a cluster are not up.
     """
+    words = [word for word in _words(uri, environment) if not word.startswith(REPLICA)]
+    servers = _connections(words, uri, token_file, environment)
+    if not servers:
+        raise InvalidValueError(f"{uri!r} names no server")
+    return servers
+
+
+def find_replicas(
+    uri: str, *, token_file: str | None = None, environment: Mapping[str, str] = os.environ
+) -> list[Connection]:
+    """Reads which servers stand in for those of a store, in the order in which they are asked.
+
+    Args:
+        uri: see ``find_servers``, as for the next two.
+        token_file: see there.
+        environment: see there.
+
+    Raises:
+        InvalidValueError: a file is not there, or a server comes twice.
+    """
+    if uri.startswith(CLUSTER):
+        return []
+    words = _words(uri, environment)
+    named = [word.removeprefix(REPLICA) for word in words if word.startswith(REPLICA)]
+    replicas = _connections(named, uri, token_file, environment)
+    addresses = {server.address for server in find_servers(uri, environment=environment)}
+    both = next((replica.address for replica in replicas if replica.address in addresses), None)
+    if both:
+        raise InvalidValueError(f"{uri!r} names {both} as a server and as its own replica")
+    return replicas
+
+
+def _words(uri: str, environment: Mapping[str, str]) -> list[str]:
     words = _cluster_files(uri) if uri.startswith(CLUSTER) else uri.split()
-    if words == [SERVERS_VARIABLE]:
-        words = environment.get(SERVERS_VARIABLE, "").split()
-        if not words:
-            raise InvalidValueError(
-                f"the environment variable {SERVERS_VARIABLE} is empty; set it to the servers' "
-                "connection strings, separated by spaces"
-            )
+    if words != [SERVERS_VARIABLE]:
+        return words
+    words = environment.get(SERVERS_VARIABLE, "").split()
+    if not words:
+        raise InvalidValueError(
+            f"the environment variable {SERVERS_VARIABLE} is empty; set it to the servers' "
+            "connection strings, separated by spaces"
+        )
+    return words
+
+
+def _connections(
+    words: Sequence[str], uri: str, token_file: str | None, environment: Mapping[str, str]
+) -> list[Connection]:
     servers: list[Connection] = []
     for word in words:
         lines = [word] if "://" in word else _read_address_file(Path(word))
         servers.extend(Connection.parse(line) for line in lines)
-    if not servers:
-        raise InvalidValueError(f"{uri!r} names no server")
     keys = [(server.address, server.provider_id) for server in servers]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from parsl_tl.errors import InvalidValueError, StoreCorruptError, StorePermissionError
+from parsl_tl.errors import (
+    InvalidValueError,
+    StoreCorruptError,
+    StorePermissionError,
+    StoreUnreachableError,
+)
 from parsl_tl.native import native
-from parsl_tl.store.connection import EMBEDDED, Connection, find_servers, is_remote
+from parsl_tl.store.connection import CLUSTER, EMBEDDED, Connection, find_servers, is_remote
 from parsl_tl.store.following import FOLDER
 from parsl_tl.store.token import read_common_token
 from parsl_tl.store.transports import connect
@@ -45,7 +49,7 @@ def snapshot(uri: str, folder: Path, *, timeout: float = 30.0) -> Copied:
     without a pause have no such moment that can be seen; they are waited for.
 
     Args:
-        uri: of the store, as ``open_store`` takes it.
+        uri: of the store, as ``open_store`` takes it; also of a ``StoreCluster`` that does not run.
         folder: missing or empty. It gets a folder for each server, named after its identity; they
             can be read as stores, and written once they are restored.
         timeout: seconds that a server may take to answer.
@@ -226,16 +230,21 @@ def _verified(folders: list[Path]) -> Copied:
 
 @contextmanager
 def _servers_of(uri: str) -> Iterator[list[Connection]]:
-    """The servers of a store; of one in a folder, a server in this process."""
+    """The servers of a store; of one in folders that nobody serves, servers in this process."""
     if is_remote(uri):
-        yield find_servers(uri)
-        return
-    from parsl_tl.store.serving import ServerSettings, StoreServer
+        try:
+            servers = find_servers(uri)
+        except StoreUnreachableError:
+            if not uri.startswith(CLUSTER):
+                raise
+        else:
+            yield servers
+            return
+    from parsl_tl.store.stopped_cluster import folders_of_stopped_cluster, served_here
 
-    folder = uri.removeprefix(EMBEDDED).removeprefix("//")
-    with tempfile.TemporaryDirectory(prefix="parsl-tl-") as place:
-        settings = ServerSettings(
-            address=f"grpc+unix://{place}/socket", folder=folder, read_only=True
-        )
-        with StoreServer(settings) as server:
-            yield [server.connection]
+    if uri.startswith(CLUSTER):
+        folders = folders_of_stopped_cluster(uri)
+    else:
+        folders = [Path(uri.removeprefix(EMBEDDED).removeprefix("//"))]
+    with served_here(folders) as served:
+        yield served

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from parsl_tl.errors import InvalidValueError, ParslTLError
 from parsl_tl.native import native
-from parsl_tl.store.connection import find_servers
+from parsl_tl.store.connection import REPLICA, find_servers
 from parsl_tl.store.token import read_common_token
 from parsl_tl.store.transports import connect
 
@@ -52,6 +52,12 @@ class FollowedStores:
         """
         if len(set(names)) != len(names):
             raise InvalidValueError(f"{list(names)} names a store twice; follow each of them once")
+        replicas = next((name for name in names if REPLICA in name), None)
+        if replicas is not None:
+            raise InvalidValueError(
+                f"follow={replicas!r} names a replica; a store is followed where it is, so name "
+                "its own servers alone"
+            )
         self.native = native.Following(
             folder=f"{engine.folder}/{FOLDER}",
             home=engine,

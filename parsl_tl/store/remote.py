@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.native import native
-from parsl_tl.store.connection import Connection
+from parsl_tl.store.connection import REPLICA, Connection
 from parsl_tl.store.model_store import ModelStore
 from parsl_tl.store.token import read_common_token
 from parsl_tl.store.transports import connect
@@ -31,6 +31,7 @@ class RemoteStore(ModelStore):
         self,
         servers: Sequence[Connection],
         *,
+        replicas: Sequence[Connection] = (),
         read_only: bool = False,
         timeout: float = 30.0,
         retry_seconds: float = 10.0,
@@ -40,6 +41,9 @@ class RemoteStore(ModelStore):
 
         Args:
             servers: in the order with which the store was made.
+            replicas: servers that follow the store. What is read is read from them, in this order,
+                while a server does not answer; what is stored waits for it, or goes to a replica
+                that was promoted.
             read_only: change nothing.
             timeout: seconds that a server may take to answer; weights get more by their size.
             retry_seconds: for which a request that fails is tried again. After that the server
@@ -57,9 +61,10 @@ class RemoteStore(ModelStore):
         for name, value in (("timeout", timeout), ("retry_seconds", retry_seconds)):
             if not 0 <= value < 1e9 or (name == "timeout" and value == 0):
                 raise InvalidValueError(f"{name}={value!r} must be a number of seconds")
-        token = read_common_token(server.token_file for server in servers)
+        token = read_common_token(server.token_file for server in (*servers, *replicas))
         self.servers = tuple(servers)
-        self.uri = " ".join(str(server) for server in servers)
+        self.replicas = tuple(replicas)
+        self.uri = " ".join([*map(str, servers), *(f"{REPLICA}{server}" for server in replicas)])
         super().__init__(
             native.RemoteStore(
                 [connect(server) for server in servers],
@@ -69,6 +74,8 @@ class RemoteStore(ModelStore):
                 retry_seconds=retry_seconds,
                 read_only=read_only,
                 maps_segments=maps_segments,
+                replica_channels=[connect(server) for server in replicas],
+                replica_addresses=[server.address for server in replicas],
             )
         )
 
@@ -89,6 +96,11 @@ class RemoteStore(ModelStore):
     def release_orphans(self) -> int:
         """See ``ModelStore.release_orphans``."""
         return int(self._engine.release_orphans())
+
+    @property
+    def is_stood_in_for(self) -> list[bool]:
+        """Whether a replica answers in each server's name: that one was away when last asked."""
+        return [self._engine.is_stood_in_for(i) for i in range(len(self.servers))]
 
     @property
     def is_mapped(self) -> list[bool]:

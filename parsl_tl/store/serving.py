@@ -164,8 +164,14 @@ class StoreServer:
             provider_id=settings.provider_id,
         )
 
-    def write_address_file(self, path: str | os.PathLike[str]) -> None:
+    def write_address_file(
+        self, path: str | os.PathLike[str], connections: Sequence[str] = ()
+    ) -> None:
         """Writes the connection string to a file, which appears whole or not at all.
+
+        Args:
+            path: of the file.
+            connections: those of all servers of the store, where this one writes for all.
 
         Raises:
             StorePermissionError: the file cannot be written.
@@ -176,7 +182,7 @@ class StoreServer:
             partial.touch(0o600, exist_ok=False)
             if self.settings.shared == "group":
                 partial.chmod(0o660)  # whatever the umask says
-            partial.write_text(f"{self.connection}\n")
+            partial.write_text("".join(f"{line}\n" for line in connections or [self.connection]))
             partial.replace(file)
         except OSError as error:
             partial.unlink(missing_ok=True)

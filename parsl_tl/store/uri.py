@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from parsl_tl.deprecation import renamed_arguments
 from parsl_tl.errors import InvalidValueError, StoreUnreachableError
-from parsl_tl.store.connection import CLUSTER, EMBEDDED, find_servers, is_remote
+from parsl_tl.store.connection import CLUSTER, EMBEDDED, find_replicas, find_servers, is_remote
 
 __all__ = ["EMBEDDED", "is_remote", "open_store"]
 
@@ -36,7 +36,8 @@ def open_store(
         uri: ``embedded:<folder>``, a folder on a local disk that many processes of the node may
             open at once, made if it is missing or empty; or servers: connection strings such as
             ``ofi+tcp://10.0.0.1:4000`` or ``grpc+tcp://host:4000``, or address files that servers
-            wrote, separated by spaces; or ``MODEL_SERVERS``, for those that the environment
+            wrote, separated by spaces, with ``replica=`` before those that follow the store and
+            are read from while it is away; or ``MODEL_SERVERS``, for those that the environment
             variable of this name lists; or ``cluster:<folder>``, for those of a ``StoreCluster``,
             whose models can be read from the folder when it does not run.
         read_only: neither make nor change anything.
@@ -124,6 +125,7 @@ def _open_remote(
         return open_stopped_cluster(uri)
     return RemoteStore(
         servers,
+        replicas=find_replicas(uri, token_file=token_file),
         read_only=read_only,
         timeout=30.0 if timeout is None else timeout,
         retry_seconds=10.0 if retry_seconds is None else retry_seconds,

@@ -78,14 +78,17 @@ def asking(uri: str) -> Iterator[ModelStore]:
     """Gives the connection for questions that are not worth a long wait.
 
     A store that was away is first asked whether it is back, without retries; so an outage costs
-    a process the client's retries once, and next to nothing for every evaluation after that.
+    a process the client's retries once, and next to nothing for every evaluation after that. Where
+    replicas are named, these answer.
 
     Raises:
         StoreUnreachableError: a server does not answer, or did not moments ago.
         StoreError: the store cannot be opened.
     """
+    key = (os.getpid(), uri)
     with _lock:
-        _check_outage((os.getpid(), uri))
+        if not getattr(_connections.get(key), "replicas", ()):
+            _check_outage(key)
     with _noting_outages(uri) as store:
         yield store
 
@@ -149,6 +152,8 @@ def _check_outage(key: _Key) -> None:
         raise StoreUnreachableError(outage.message)
     try:
         with open_store(key[1], retry_seconds=0.0, timeout=_PROBE_TIMEOUT) as found:
+            if any(getattr(found, "is_stood_in_for", ())):
+                raise StoreUnreachableError(outage.message)
             has_moved = _servers(found) != _servers(_connections.get(key))
     except StoreUnreachableError as error:
         _note(key, error)

@@ -12,6 +12,9 @@ from cluster_runs import nap, processes, put_model, wait_until
 from parsl_tl import load_config, open_store
 from parsl_tl.cluster import StoreCluster
 from parsl_tl.errors import StoreUnreachableError
+from parsl_tl.store.copies import restore, snapshot
+from parsl_tl.store.remote import RemoteStore
+from parsl_tl.store.stopped_cluster import served_here
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +65,12 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
     assert contents(uri) == found
     with pytest.raises(StoreUnreachableError, match="not up"):
         open_store(uri)
+    # What it left can be copied, too.
+    assert snapshot(uri, tmp_path / "copy").models == len(found[0])
+    restored = restore(tmp_path / "copy", tmp_path / "restored")
+    with served_here(restored.folders) as servers, RemoteStore(servers, read_only=True) as store:
+        assert store.identities == found[1]
+        assert store.verify().ok
     parsl.clear()
 
     # Another run goes on with them, and with the number of servers that the store has.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from store_servers import SCHEMES, ServerProcess, running, uri_of
+from store_servers import SCHEMES, ServerProcess, make_certificate, running, uri_of
 
 from parsl_tl import open_store
 from parsl_tl.errors import (
@@ -154,17 +154,6 @@ def test_servers_have_one_token(tmp_path):
     )
     with pytest.raises(InvalidValueError, match="share one token"):
         open_store(uri)
-
-
-def make_certificate(folder):
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-keyout", key, "-out", certificate, "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return certificate, key
 
 
 def test_tls_lets_in_who_trusts_the_certificate(tmp_path, tools):

@@ -62,6 +62,18 @@ class ServerProcess:
             self.process.wait()
 
 
+def make_certificate(folder):
+    """A certificate of this machine that signs itself, and its key."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", key, "-out", certificate, "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
 @contextmanager
 def running(folder, kind="flight", count=1, *options):
     """So many servers that form one store; the list of them."""

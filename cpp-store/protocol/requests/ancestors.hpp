@@ -17,6 +17,7 @@ struct AncestorsReply {
 
 struct AncestorsRequest {
   static constexpr RequestKind kKind = RequestKind::kAncestors;
+  static constexpr bool kMayStandIn = true;
   using Reply = AncestorsReply;
   std::uint64_t model_id = 0;
 

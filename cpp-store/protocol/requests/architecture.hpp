@@ -13,6 +13,7 @@ struct ArchitectureReply {
 
 struct ArchitectureRequest {
   static constexpr RequestKind kKind = RequestKind::kArchitecture;
+  static constexpr bool kMayStandIn = true;
   using Reply = ArchitectureReply;
   std::uint64_t model_id = 0;
 

@@ -13,6 +13,7 @@ struct ContainsReply {
 
 struct ContainsRequest {
   static constexpr RequestKind kKind = RequestKind::kContains;
+  static constexpr bool kMayStandIn = true;
   using Reply = ContainsReply;
   std::vector<std::uint64_t> model_ids;
 

@@ -13,6 +13,7 @@ struct CountModelsReply {
 
 struct CountModelsRequest {
   static constexpr RequestKind kKind = RequestKind::kCountModels;
+  static constexpr bool kMayStandIn = true;
   using Reply = CountModelsReply;
   static void fields(auto&, auto&&) {}
 };

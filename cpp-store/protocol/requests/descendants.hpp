@@ -17,6 +17,7 @@ struct DescendantsReply {
 
 struct DescendantsRequest {
   static constexpr RequestKind kKind = RequestKind::kDescendants;
+  static constexpr bool kMayStandIn = true;
   using Reply = DescendantsReply;
   std::vector<std::uint64_t> model_ids;
 

@@ -35,6 +35,7 @@ struct DescribeModelReply {
 
 struct DescribeModelRequest {
   static constexpr RequestKind kKind = RequestKind::kDescribeModel;
+  static constexpr bool kMayStandIn = true;
   using Reply = DescribeModelReply;
   std::uint64_t model_id = 0;
 

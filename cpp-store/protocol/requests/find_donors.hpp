@@ -14,7 +14,7 @@ struct FindDonorsReply {
   std::vector<double> totals;  // what is compared
   std::vector<double> scores;  // the prefix's part of it
   std::vector<double> qualities;
-  std::vector<std::int64_t> created_ns;  // 0 unless asked for
+  std::vector<std::int64_t> created_ns;  // 0 unless asked for, or the client has it open
   std::optional<OpenModelReply> opened;  // not if it was retired meanwhile, or is open already
 
   static void fields(auto& self, auto&& field) {
@@ -30,6 +30,7 @@ struct FindDonorsReply {
 
 struct FindDonorsRequest {
   static constexpr RequestKind kKind = RequestKind::kFindDonors;
+  static constexpr bool kMayStandIn = true;
   using Reply = FindDonorsReply;
   std::vector<std::uint64_t> starts;  // one more than there are queries
   std::vector<std::uint64_t> layer_keys;

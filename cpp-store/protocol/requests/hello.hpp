@@ -1,6 +1,7 @@
 // The first request of a client: who are you, and are we on the same machine?
 //
-// It makes no claim who the server is: the reply tells, and the client compares.
+// It makes no claim who the server is: the reply tells, and the client compares. A server that is
+// named as a replica is asked to stand in: it answers in the name of a server that it follows.
 #pragma once
 
 #include "frame.hpp"
@@ -21,6 +22,7 @@ struct HelloReply {
   std::uint32_t hash_scheme = 0;    // see store_id.hpp, as for the next two
   std::string store;                // who the server is
   std::vector<std::string> stores;  // and all servers of its store, as far as it knows them
+  bool stands_in = false;           // it follows the server that it answers for
 
   static void fields(auto& self, auto&& field) {
     field("version", self.version);
@@ -36,6 +38,7 @@ struct HelloReply {
     field("hash_scheme", self.hash_scheme);
     field("store", self.store);
     field("stores", self.stores);
+    field("stands_in", self.stands_in);
   }
 };
 
@@ -43,8 +46,18 @@ struct HelloRequest {
   static constexpr RequestKind kKind = RequestKind::kHello;
   using Reply = HelloReply;
   std::uint32_t hash_scheme = kHashScheme;
+  bool at_replica = false;  // the client has the address as a replica's
+  std::string store;        // of the server that is meant; empty for a client that cannot know yet
+  std::uint32_t place = 0;  // of that server, among so many
+  std::uint32_t count = 0;
 
-  static void fields(auto& self, auto&& field) { field("hash_scheme", self.hash_scheme); }
+  static void fields(auto& self, auto&& field) {
+    field("hash_scheme", self.hash_scheme);
+    field("at_replica", self.at_replica);
+    field("store", self.store);
+    field("place", self.place);
+    field("count", self.count);
+  }
 };
 
 }  // namespace parsl_tl

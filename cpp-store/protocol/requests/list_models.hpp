@@ -17,6 +17,7 @@ struct ListModelsReply {
 
 struct ListModelsRequest {
   static constexpr RequestKind kKind = RequestKind::kListModels;
+  static constexpr bool kMayStandIn = true;
   using Reply = ListModelsReply;
   std::uint64_t first = 0;  // row; 0 begins anew
 

@@ -11,6 +11,7 @@
 namespace parsl_tl {
 
 struct OpenModelReply {
+  std::int64_t created_ns = 0;  // a store that went back to a copy of it may use an id anew
   double quality = 0.0;
   std::vector<std::uint64_t> layer_keys;
   std::vector<std::string> layer_names;
@@ -26,6 +27,7 @@ struct OpenModelReply {
   std::vector<std::string> folders;
 
   static void fields(auto& self, auto&& field) {
+    field("created_ns", self.created_ns);
     field("quality", self.quality);
     field("layer_keys", self.layer_keys);
     field("layer_names", self.layer_names);
@@ -43,6 +45,7 @@ struct OpenModelReply {
 
 struct OpenModelRequest {
   static constexpr RequestKind kKind = RequestKind::kOpenModel;
+  static constexpr bool kMayStandIn = true;
   using Reply = OpenModelReply;
   std::uint64_t model_id = 0;
   std::vector<std::uint64_t> let_go;  // leases that the client has no more use for

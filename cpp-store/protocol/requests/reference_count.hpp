@@ -13,6 +13,7 @@ struct ReferenceCountReply {
 
 struct ReferenceCountRequest {
   static constexpr RequestKind kKind = RequestKind::kReferenceCount;
+  static constexpr bool kMayStandIn = true;
   using Reply = ReferenceCountReply;
   std::uint64_t owner = 0;
   std::uint64_t layer_key = 0;

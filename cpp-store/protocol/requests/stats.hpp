@@ -17,6 +17,7 @@ struct StatsReply {
 
 struct StatsRequest {
   static constexpr RequestKind kKind = RequestKind::kStats;
+  static constexpr bool kMayStandIn = true;
   using Reply = StatsReply;
   static void fields(auto&, auto&&) {}
 };

@@ -51,12 +51,7 @@ std::vector<Query> queries_of(const FindDonorsRequest& request) {
 
 /// When the donor was stored; 0 if it was retired in between.
 std::int64_t time_of(Engine& engine, const Donor& donor) {
-  try {
-    return engine.model(donor.model_id).created_ns;
-  } catch (const StoreException& error) {
-    if (error.code() != ErrorCode::kNotFound) throw;
-    return 0;
-  }
+  return engine.created_ns(donor.model_id).value_or(0);
 }
 
 /// Nothing if it was retired in between, or a segment is missing: who opens it by itself gets an
@@ -74,12 +69,13 @@ std::optional<OpenModelReply> opened(CallContext& call, std::uint64_t model_id,
 using Found = Following::Found;
 
 std::vector<Found> search(CallContext& call, const std::vector<Query>& queries, bool is_near) {
+  std::vector<Found> found(queries.size());
+  // For whom this server stands in, nothing is nearer than its copy.
+  if (call.stands_for != nullptr && is_near) return found;
   // One thread: other clients want an answer too.
   const std::vector<Donor> own = call.engine.find_donors(queries, 1);
-  std::vector<Found> found(own.size());
   for (std::size_t i = 0; i < own.size(); ++i) found[i].donor = own[i];
-  if (call.server.following() != nullptr && !is_near)
-    call.server.following()->enter(queries, found);
+  if (call.following() != nullptr && !is_near) call.following()->enter(queries, found);
   return found;
 }
 
@@ -113,14 +109,18 @@ FindDonorsReply handle(CallContext& call, const FindDonorsRequest& request) {
     if (!request.opens || !found.front().donor.found) return reply;
     const std::uint64_t best = found.front().donor.model_id;
     const auto& known = request.open_here;
-    if (std::find(known.begin(), known.end(), best) != known.end()) return reply;
+    if (std::find(known.begin(), known.end(), best) != known.end()) {
+      reply.created_ns.front() = time_of(engine_of(call, best), found.front().donor);
+      return reply;
+    }
     const auto& store = found.front().store;
-    if (store == nullptr) {
+    if (store == nullptr && call.stands_for == nullptr) {
       reply.opened = opened(call, best, request.lease);
       return reply;
     }
     try {
-      reply.opened = open_followed(call, *store, best, request.lease);
+      reply.opened = store ? open_followed(call, *store, best, request.lease)
+                           : open_found(call, best, request.lease);
       return reply;
     } catch (const StoreException& error) {
       // Retired meanwhile, or the other store is cut off and its weights are not here: the next

@@ -6,8 +6,6 @@
 
 namespace parsl_tl {
 
-class FollowedStore;
-
 #define PARSL_TL_HANDLER(Request, name) \
   Request::Reply handle(CallContext& call, const Request& request);
 PARSL_TL_REQUESTS(PARSL_TL_HANDLER)

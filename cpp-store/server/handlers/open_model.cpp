@@ -9,6 +9,7 @@ bool has_weights(const PinnedModel::Layer& layer) { return layer.has_weights(); 
 
 /// Of a Model or a PinnedModel, which tell the same.
 void add_layers(const auto& model, OpenModelReply& reply) {
+  reply.created_ns = model.created_ns;
   reply.quality = model.quality;
   reply.layer_keys.reserve(model.layers.size());
   reply.layer_names.reserve(model.layers.size());
@@ -46,13 +47,13 @@ void keep(CallContext& call, const std::shared_ptr<PinnedModel>& pinned, std::ui
 
 OpenModelReply open_found(CallContext& call, std::uint64_t model_id, std::uint64_t lease) {
   OpenModelReply reply;
-  if (lease == 0) {
+  if (lease == 0 && call.stands_for == nullptr) {
     add_layers(call.engine.model(model_id), reply);
     return reply;
   }
-  const auto pinned = call.engine.pin(model_id);
+  const auto pinned = call.pin(model_id);
   add_layers(*pinned, reply);
-  keep(call, pinned, lease, reply);
+  if (lease != 0) keep(call, pinned, lease, reply);
   return reply;
 }
 
@@ -73,9 +74,13 @@ OpenModelReply handle(CallContext& call, const OpenModelRequest& request) {
   }
   OpenModelReply reply;
   const Model model = call.engine.model(request.model_id);  // kNotFound if it is not living
+  reply.created_ns = model.created_ns;
   reply.quality = model.quality;
   if (!request.knows_layers) add_layers(model, reply);
-  if (request.lease != 0) keep(call, call.engine.pin(request.model_id), request.lease, reply);
+  // For whom this server stands in, they may have to be pulled before the client maps them.
+  if (request.lease == 0 && call.stands_for == nullptr) return reply;
+  const auto pinned = call.pin(request.model_id);
+  if (request.lease != 0) keep(call, pinned, request.lease, reply);
   return reply;
 }
 

@@ -93,7 +93,7 @@ std::shared_ptr<PinnedModel> followed_donor(CallContext& call, const PutMessage&
   if (!id || from.names_inherited) return nullptr;
   // What the client has open stays, even if it was retired.
   if (from.donor && !call.engine.was_used(*id)) {
-    if (auto pinned = call.client.find(*id)) return pinned;
+    if (auto pinned = call.client.find(*id, 0)) return pinned;
   }
   const auto store = followed_store_of(call, *id);
   if (store == nullptr) return nullptr;

@@ -34,10 +34,15 @@ std::uint64_t bytes_of(const PinnedModel& pinned, const std::vector<std::size_t>
 }  // namespace
 
 ReadLayersReply handle(CallContext& call, const ReadLayersRequest& request) {
-  auto pinned = call.client.find(request.model_id);
+  auto pinned = call.client.find(request.model_id, request.created_ns);
   if (pinned == nullptr) {
     const auto store = followed_store_of(call, request.model_id);
-    pinned = store ? store->pin(request.model_id) : call.engine.pin(request.model_id);
+    pinned = store ? store->pin(request.model_id) : call.pin(request.model_id);
+    if (request.created_ns != 0 && pinned->created_ns != request.created_ns) {
+      throw StoreException(ErrorCode::kNotFound,
+                           "model " + hex_id(request.model_id) +
+                               " is another one now: the store went back to a copy of it");
+    }
   }
   const auto places = places_of(*pinned, request.layer_keys);
   const std::uint64_t bytes = bytes_of(*pinned, places);

@@ -9,9 +9,10 @@ StatsReply handle(CallContext& call, const StatsRequest&) {
     reply.names.push_back(name);
     reply.values.push_back(value);
   }
-  if (call.server.following() == nullptr) return reply;
+  const Following* const following = call.following();
+  if (following == nullptr) return reply;
   std::uint64_t models = 0, behind = 0, here = 0, pulled = 0;
-  for (const auto& store : call.server.following()->stores()) {
+  for (const auto& store : following->stores()) {
     const FollowedStore::State state = store->state();
     models += state.models;
     behind += state.models_behind;
