@@ -108,6 +108,10 @@ def sections(runs: Sequence[Run], wanted: Sequence[float] | None = None) -> dict
         parts[f"views-{number}"] = f'<h2>{many}How it went</h2><div class="grid">{cards}</div>'
         failed = failure_list(run)
         parts[f"why-{number}"] = failed and f"<h2>{many}Why evaluations failed</h2>{failed}"
+        where = views.sites(run)
+        parts[f"sites-{number}"] = (
+            f"<h2>{many}Sites</h2>{table(where, f'Sites of {run.name}')}" if len(where) else ""
+        )
         incidents = incident_list(run)
         heading = f"<h2>{many}What happened to workers, blocks and the store</h2>"
         parts[f"incidents-{number}"] = incidents and heading + incidents

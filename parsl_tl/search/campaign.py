@@ -64,8 +64,8 @@ _PENDING_DEADLINE = 60.0
 class Campaign(ShownInNotebooks, GivesTables):
     """A transfer-learning architecture search, and the folder that it lives in.
 
-    The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
-    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
+    The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (what happened,
+    written as it does), ``results.parquet`` and ``results.csv``, ``curves.parquet``
     (all metrics of every epoch), ``machine.json`` (versions, and the driver's machine),
     ``workers/`` (what each worker is at), ``campaign.log``, Parsl's logs in ``parsl/``, and the
     model store in ``store/`` unless another one is named; with ``transfer="hdf5"`` or
@@ -293,8 +293,8 @@ class Campaign(ShownInNotebooks, GivesTables):
         callbacks = SearchCallbacks(self._callbacks, search, progress.note)
         with (
             contextlib.closing(Journal(self.folder / "journal.jsonl")) as journal,
-            campaign_log(self.folder / "campaign.log"),
-            recorded_in(self.folder, self._trace),
+            campaign_log(self.folder / "campaign.log", journal.note),
+            recorded_in(self.folder, journal.note, spans=self._trace),
         ):
             try:
                 if self._cluster is None:

@@ -70,7 +70,8 @@ class Recorder:
             objective=None if failed else float(job.objective),
             failed=job.objective if failed else None,
         )
-        row = self._journal.finish(job.args, job.objective, job.metadata)
+        so_far = stages.so_far(job.args["job"])
+        row = self._journal.finish(job.args, job.objective, job.metadata, so_far)
         logger.info(
             "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
         )
