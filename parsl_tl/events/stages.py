@@ -70,7 +70,7 @@ def carried() -> Carried | None:
 def so_far(key: Hashable) -> dict[str, Any]:
     """Returns what is known of a thing; nothing where nobody keeps it.
 
-    It is ``trace``, 32 hex digits, and ``stages``: name, begin in nanoseconds since 1970, and, where
+    It is ``trace``, 32 hex digits, and ``stages``: name, begin in nanoseconds since 1970, and where
     there is more to say, a mapping with the ``site`` that it was given to and why it was ``lost``.
     Each stage ends where the next one begins.
     """

@@ -9,9 +9,7 @@ from parsl_tl.events.spans import Carried, Span, recorder_here, span
 
 
 @contextlib.contextmanager
-def continued(
-    carried: Carried | None, name: str, *, begin_ns: int | None = None
-) -> Iterator[Span]:
+def continued(carried: Carried | None, name: str, *, begin_ns: int | None = None) -> Iterator[Span]:
     """Records in a worker what a task does; what was recorded is written at its end.
 
     Args:

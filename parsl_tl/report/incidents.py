@@ -10,6 +10,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from parsl_tl.reporting.sizes import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -42,9 +44,9 @@ def read_incidents(run: Run) -> list[Incident]:
     for note in run.notes:
         when = f"{datetime.fromtimestamp(note['time_ns'] / 1e9):%Y-%m-%d %H:%M:%S}"
         if note["event"] == "lost":
-            what = f"{note['error']} on executor {note['site']}"
-            again = f"evaluation {note['job']} was lost on executor {note['site']} and is asked again"
-            found.append(Incident(when, what, f"{again}: {note['error']}: {note['text']}"))
+            where, why = f"executor {note['site']}", f"{note['error']}: {note['text']}"
+            text = f"evaluation {note['job']} was lost on {where} and is asked again: {why}"
+            found.append(Incident(when, f"{note['error']} on {where}", text))
         elif note["event"] == "warning":
             found.append(Incident(when, _kind(note["text"]), note["text"]))
     return found
@@ -113,4 +115,5 @@ def _message(alike: list[Incident]) -> str:
 def _shortened(message: str) -> str:
     lines = message.splitlines()
     more = len(lines) - _MOST_LINES
-    return "\n".join([*lines[:_MOST_LINES], *([f"... and {more} lines more"] if more > 0 else [])])
+    told = [f"... and {counted(more, 'line')} more"] if more > 0 else []
+    return "\n".join([*lines[:_MOST_LINES], *told])

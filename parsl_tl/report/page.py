@@ -19,7 +19,7 @@ from parsl_tl.report.incidents import incident_list
 from parsl_tl.report.pictures import architectures, best_models, lineage_view
 from parsl_tl.report.svg import BASE_RULES, DARK, LIGHT, color_rules, duration
 from parsl_tl.reporting.page import page, table
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 from parsl_tl.search.settings import CampaignSettings
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _card(view: View, suffix: str, whose: str) -> str:
         # A spread of rows tells more than the first ones.
         places = np.unique(np.linspace(0, len(view.table) - 1, _MOST_ROWS).round().astype(int))
         more = len(view.table) - len(places)
-        told = f"<p>{len(places)} of {len(view.table):,} rows.</p>" if more else ""
+        told = f"<p>{len(places)} of {counted(len(view.table), 'row')}.</p>" if more else ""
         shown = view.table.iloc[places].drop(columns=["alike"], errors="ignore")
         rows = table(shown, f"{view.title} of {whose}")
         listed = f"<details><summary>As a table</summary>{told}{rows}</details>"

@@ -174,7 +174,9 @@ class RunReader:
             metadata.setdefault(name, value)
         metadata.pop("history", None)  # the largest parts of a row
         metadata.pop("steps", None)
-        event["site"], event["waited"] = _queued(event.pop("stages", ()))
+        event["site"], event["waited"] = _queued(
+            event.pop("stages", ()), metadata.get("started_ns")
+        )
         text = metadata.pop("traceback", None)
         if text:
             self._tracebacks[job] = text
@@ -290,15 +292,15 @@ def _space(settings: CampaignSettings) -> SearchSpace | None:
         return None
 
 
-def _queued(stages: Sequence[Sequence[Any]]) -> tuple[str | None, float]:
+def _queued(stages: Sequence[Sequence[Any]], started_ns: int | None) -> tuple[str | None, float]:
     """Returns the site that an evaluation was given to last, and the seconds that it waited."""
-    waited, site = 0.0, None
-    for this, later in itertools.pairwise(stages):
-        if this[0] == "queue":
-            waited += (later[1] - this[1]) / 1e9
-        elif this[0] == "task" and len(this) > 2:
-            site = this[2].get("site")
-    return site, waited if stages else math.nan
+    tasks = [stage for stage in stages if stage[0] == "task"]
+    if not tasks or started_ns is None:
+        return (tasks[-1][2]["site"] if tasks else None), math.nan
+    pairs = itertools.pairwise(stages)
+    queued = sum(later[1] - this[1] for this, later in pairs if this[0] == "queue")
+    # Clocks of nodes may differ.
+    return tasks[-1][2]["site"], (queued + max(0, started_ns - tasks[-1][1])) / 1e9
 
 
 def _ns(seconds: float | None) -> float | None:

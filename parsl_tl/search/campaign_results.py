@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.search.journal import Row, read_journal
 from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.results import curves_frame, results_frame, write_results
@@ -53,7 +54,8 @@ class CampaignResults:
         """Says in one line how far the campaign is, and what it missed of its store."""
         rows = self._rows()
         results = self._frame_of(rows)
-        parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
+        failed = int(results["failure"].notna().sum())
+        parts = [counted(len(results), "evaluation"), f"{failed} failed"]
         if results["objective"].notna().any():
             parts.append(f"best {results['objective'].max():.4f}")
         failures = StoreFailures()

@@ -200,6 +200,7 @@ class BaseTrainer:
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
+        slices = epoch_slices(self.report.parts)
         fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks)
         with fed as (training, validation):
             feed.model.fit(
@@ -209,7 +210,7 @@ class BaseTrainer:
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
                 verbose=0,
-                callbacks=[*callbacks, best.callback(), *self.watchers(), epoch_slices(self.report.parts)],
+                callbacks=[*callbacks, best.callback(), *self.watchers(), slices],
             )
         best.check()
 
