@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.reporting.sizes import counted
+from parsl_tl.search.candidate import arch_seq_of
 from parsl_tl.search.journal import Row, read_journal
 from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.results import curves_frame, results_frame, write_results
@@ -45,6 +46,11 @@ class CampaignResults:
     def frame(self) -> pd.DataFrame:
         """Returns the finished evaluations; see ``results_frame``."""
         return self._frame_of(self._rows())
+
+    def describe(self, config: Mapping[str, Any]) -> str:
+        """Says in a line what network a configuration is."""
+        names = [choice.name for choice in self._space.choices()]
+        return self._space.describe(arch_seq_of(config, names))
 
     def curves(self) -> pd.DataFrame:
         """Returns all metrics of every epoch; see ``curves_frame``."""
