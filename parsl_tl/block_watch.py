@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from parsl_tl.events import is_recording, stages
+from parsl_tl.events import note, stages
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,7 @@ class BlockWatch:
             managers: the pools that are connected.
         """
         now = time.monotonic()
-        if is_recording():
-            self._record()
+        self._record()
         running = self._running_blocks()
         self._seen.update((manager["block_id"], now) for manager in managers)
         self._seen = {block: seen for block, seen in self._seen.items() if block in running}
@@ -67,6 +66,7 @@ class BlockWatch:
             if state == before:
                 continue
             self._states[block] = state
+            note("block", site=self._executor.label, block=block, state=state)
             if before is None:
                 stages.begin(
                     self._key(block), "block", state, block=block, site=self._executor.label

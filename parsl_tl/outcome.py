@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from parsl_tl.errors import EvaluationFailedError, InfrastructureError
-from parsl_tl.events import Carried, continued, span
+from parsl_tl.events import Carried, Slices, continued
 
 _MAX_LENGTH = 2000
 
@@ -55,21 +55,26 @@ def run_packed(call: bytes, trace: Carried | None = None, **limits: Any) -> byte
         AppTimeout: the walltime is over.
         InfrastructureError: as the function raised it.
     """
-    with continued(trace, "run"):
-        return _run_packed(call)
+    parts = Slices(time.time_ns())
+    with continued(trace, "run", begin_ns=parts.end_ns) as whole:
+        try:
+            return _run_packed(call, parts)
+        finally:
+            whole.ends_at(parts.end_ns)
 
 
-def _run_packed(call: bytes) -> bytes:
+def _run_packed(call: bytes, parts: Slices) -> bytes:
     from parsl.app.errors import AppTimeout
 
     step = "the run function cannot be read in the worker: "
     try:
-        with span("unpack"):
+        with parts.part("unpack"):
             function, args, kwargs = unpack(call)
         step = ""
-        result = function(*args, **kwargs)
+        with parts.part("call"):
+            result = function(*args, **kwargs)
         step = "what the run function returned cannot be sent: "
-        with span("pack"):
+        with parts.part("pack"):
             return pack(result)
     except (AppTimeout, InfrastructureError):
         raise

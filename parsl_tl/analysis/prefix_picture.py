@@ -10,6 +10,7 @@ from parsl_tl.analysis.layer_label import layer_label
 from parsl_tl.analysis.layered_layout import Placement, place
 from parsl_tl.analysis.model_source import NamedModel
 from parsl_tl.reporting.plots import save_figure
+from parsl_tl.reporting.sizes import counted
 
 # Inches: a box, and from one level to the next.
 _BOX_WIDTH, _BOX_HEIGHT, _LEVEL = 1.5, 0.40, 0.68
@@ -79,7 +80,7 @@ def _point(panel: _Panel, point: int) -> tuple[float, float]:
 
 def _draw_header(axes: Any, panel: _Panel) -> None:
     graph = panel.model.graph
-    text = f"{len(graph)} layers, {len(panel.shared)} in the common prefix"
+    text = f"{counted(len(graph), 'layer')}, {len(panel.shared)} in the common prefix"
     axes.text(panel.left, 0.78, panel.model.title, fontsize=10, fontweight="bold", va="center")
     axes.text(panel.left, 1.0, text, fontsize=8.5, color="#444444", va="center")
 

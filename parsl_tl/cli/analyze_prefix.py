@@ -23,6 +23,7 @@ from parsl_tl.analysis.model_source import NamedModel, load_model
 from parsl_tl.analysis.prefix_picture import draw_prefix
 from parsl_tl.reporting.console import make_console, print_files
 from parsl_tl.reporting.files import prepare_file
+from parsl_tl.reporting.sizes import counted
 
 
 def print_model(console: Console, model: NamedModel, prefix: set[str]) -> None:
@@ -31,7 +32,7 @@ def print_model(console: Console, model: NamedModel, prefix: set[str]) -> None:
     inputs: list[list[str]] = [[] for _ in graph.layers]
     for source, target in graph.edges.tolist():
         inputs[target].append(str(source))
-    table = Table(title=f"{model.title}: {len(graph)} layers", title_justify="left")
+    table = Table(title=f"{model.title}: {counted(len(graph), 'layer')}", title_justify="left")
     for column in ("#", "prefix", "stable name", "layer", "inputs"):
         table.add_column(column, justify="right" if column == "#" else "left", overflow="fold")
     for number, (name, layer) in enumerate(zip(graph.layer_names, graph.layers, strict=True)):
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     for model in (one, other):
         print_model(console, model, set(names))
     console.print(
-        f"Common prefix: {len(names)} layers "
+        f"Common prefix: {counted(len(names), 'layer')} "
         f"({len(names) / len(one.graph):.0%} of the first model, "
         f"{len(names) / len(other.graph):.0%} of the second)",
         highlight=False,

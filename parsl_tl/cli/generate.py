@@ -12,7 +12,7 @@ from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.cli.population_options import add_population_options, population_task
 from parsl_tl.errors import ParslTLError, PopulationError
 from parsl_tl.reporting.console import make_console, show_progress
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def _generate(args: argparse.Namespace) -> int:
     console = make_console()
     size = task.description.size
     console.print(
-        f"{size:,} models of {task.description.space} on config {args.config}, in {task.folder}",
+        f"{counted(size, 'model')} of {task.description.space} on config {args.config}, "
+        f"in {task.folder}",
         highlight=False,
         soft_wrap=True,
     )
@@ -93,8 +94,8 @@ def _generate(args: argparse.Namespace) -> int:
     busy = sum(report.seconds for report in reports)
     written = show_bytes(sum(report.bytes for report in reports))
     console.print(
-        f"{size:,} models in {seconds:.1f} s, start of the workers included; "
-        f"{size / busy:,.0f} models/s in a worker; {written} in {len(reports)} parts",
+        f"{counted(size, 'model')} in {seconds:.1f} s, start of the workers included; "
+        f"{size / busy:,.0f} models/s in a worker; {written} in {counted(len(reports), 'part')}",
         highlight=False,
         soft_wrap=True,
     )

@@ -16,7 +16,7 @@ from parsl_tl.population.folder import remove_parts
 from parsl_tl.population.generate import PartReport, PopulationTask, part_bounds, write_part
 from parsl_tl.population.redraws import redraws_text
 from parsl_tl.reporting.console import make_console, show_progress
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 
 
 def generate_on_ranks(description: str, *, evolves: bool, argv: Sequence[str] | None = None) -> int:
@@ -112,8 +112,9 @@ def _tell(task: PopulationTask, reports: Sequence[PartReport], seconds: float) -
     size = show_bytes(sum(report.bytes for report in reports))
     evolved = f", {task.evolve_count:,} of them evolved" if task.evolve_count else ""
     print(
-        f"{models:,} models{evolved} in {seconds:.1f} s ({models / seconds:,.0f} models/s on "
-        f"{len(reports)} ranks), {size} in {task.folder}"
+        f"{counted(models, 'model')}{evolved} in {seconds:.1f} s "
+        f"({models / seconds:,.0f} models/s on {counted(len(reports), 'rank')}), "
+        f"{size} in {task.folder}"
     )
     if text := redraws_text(report.redrawn for report in reports):
         print(text)

@@ -9,6 +9,7 @@ from typing import Any
 from parsl_tl.arguments import positive_int
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.cli.space_trial import run_space_trial
+from parsl_tl.reporting.sizes import counted
 
 
 def add_listing_commands(subparsers: Any) -> None:
@@ -62,7 +63,8 @@ def _spaces(args: argparse.Namespace) -> int:
             "values",
             "which",
             title=(
-                f"{args.name}: {len(space.choices())} choices, {_count(space.size())} architectures"
+                f"{args.name}: {counted(len(space.choices()), 'choice')}, "
+                f"{_count(space.size())} architectures"
             ),
         )
         for choice in space.choices():

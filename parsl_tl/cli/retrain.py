@@ -11,6 +11,7 @@ from parsl_tl.arguments import positive_int
 from parsl_tl.cli.config_options import add_config_options, config_of
 from parsl_tl.cli.name_values import parse_pairs
 from parsl_tl.cli.search_options import add_hardware_options, add_pairs
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _retrain(args: argparse.Namespace) -> int:
         frame = work.run(config_of(args), max_workers=args.workers, done=done)
     tests = [name for name in frame if str(name).startswith("test_")]
     shown = [name for name in (*_COLUMNS, *tests) if name in frame]
-    print_table(f"Trained for {args.epochs} epochs at most", frame[shown], console)
+    print_table(f"Trained for {counted(args.epochs, 'epoch')} at most", frame[shown], console)
     speedups = work.speedups()
     files = [
         *write_table(frame, work.folder, "retrain"),

@@ -17,6 +17,7 @@ from parsl_tl.cli.light_driver import import_with_few_threads
 from parsl_tl.cli.search_options import MAX_EVALS, add_search_options, search_settings
 from parsl_tl.cli.tracker_options import trackers_of
 from parsl_tl.errors import CampaignError, InfrastructureError
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.stop_signals import stopping_in_order
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _search(args: argparse.Namespace) -> int:
     console = Console()
     console.print(
         f"{campaign.settings.problem} in {campaign.settings.space}: "
-        f"{max_evals} evaluations on config {args.config}, in {campaign.folder}",
+        f"{counted(max_evals, 'evaluation')} on config {args.config}, in {campaign.folder}",
         highlight=False,
         soft_wrap=True,
     )
@@ -186,7 +187,9 @@ def _show_best(console: Any, frame: pd.DataFrame, out: str, measured: Sequence[s
 
     failures = frame["failure"].value_counts()
     for reason, count in failures.items():
-        console.print(f"{count} evaluations failed: {reason} (see results.csv, column error)")
+        console.print(
+            f"{counted(count, 'evaluation')} failed: {reason} (see results.csv, column error)"
+        )
     best = best_first(frame).head(5)
     if best.empty:
         console.print(f"No evaluation succeeded; {out}/campaign.log tells why.")

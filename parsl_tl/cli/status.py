@@ -71,6 +71,7 @@ def status_tables(run: Run) -> list[tuple[str, pd.DataFrame]]:
     )
     return [
         ("how far it is", how_far),
+        ("sites", views.sites(run).set_index("site")),
         ("nodes", nodes),
         ("under way", under_way.rename(columns={"job": "evaluation", "lane": "worker"})),
         ("failed", reasons),

@@ -15,7 +15,7 @@ from parsl_tl.cli.store_import import add_import_action
 from parsl_tl.cli.store_serve import add_serve_action
 from parsl_tl.cli.store_servers import add_server_actions
 from parsl_tl.errors import InvalidValueError, ModelNotFoundError
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore
@@ -159,7 +159,7 @@ def _ls(args: argparse.Namespace) -> int:
             pyarrow.csv.write_csv(models, args.csv)
         except OSError as error:
             raise InvalidValueError(f"{args.csv} cannot be written: {error}") from error
-        print(f"{models.num_rows} models written to {args.csv}")
+        print(f"{counted(models.num_rows, 'model')} written to {args.csv}")
         return 0
     shown = models.slice(0, args.limit)
     table = Table(title=f"{shown.num_rows} of {models.num_rows} models")
@@ -286,7 +286,7 @@ def _compact(args: argparse.Namespace) -> int:
     with _open(args.where, read_only=False) as store, console.status("compacting"):
         report = store.compact()
     print(
-        f"{report.segments_rewritten} files of weights written anew; "
+        f"{counted(report.segments_rewritten, 'file')} of weights written anew; "
         f"{show_bytes(report.bytes_freed)} freed"
     )
     return 0

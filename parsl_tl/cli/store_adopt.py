@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.reporting.sizes import counted
 
 if TYPE_CHECKING:
     from parsl_tl.store.connection import Connection
@@ -88,7 +89,8 @@ def _list(model_ids: Sequence[int]) -> str:
 
     shown = ", ".join(format_model_id(model_id) for model_id in model_ids[:_SHOWN])
     more = len(model_ids) - _SHOWN
-    return f"{len(model_ids)} models: {shown}" + (f" and {more} more" if more > 0 else "")
+    others = f" and {more} more" if more > 0 else ""
+    return f"{counted(len(model_ids), 'model')}: {shown}{others}"
 
 
 def _is_confirmed() -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store.copies import Copied
@@ -53,8 +53,8 @@ def add_copy_actions(actions: Any, where: str, uri_of: Callable[[str], str]) -> 
 
 def _tell(done: str, copied: Copied) -> None:
     print(
-        f"{done} and verified: {copied.models} models, {copied.tensors} tensors, "
-        f"{show_bytes(copied.num_bytes)}"
+        f"{done} and verified: {counted(copied.models, 'model')}, "
+        f"{counted(copied.tensors, 'tensor')}, {show_bytes(copied.num_bytes)}"
     )
     for folder in copied.folders:
         print(f"  {folder}")
@@ -71,12 +71,13 @@ def _promote(args: argparse.Namespace) -> int:
     from parsl_tl.store.copies import promote
 
     plan = promote(Path(args.where), only_look=True)
-    print(f"store {plan.store}, {plan.models} models, in {plan.folder}")
+    print(f"store {plan.store}, {counted(plan.models, 'model')}, in {plan.folder}")
     if plan.lost_models:
         shown = ", ".join(f"{model_id:016x}" for model_id in plan.lost_models[:8])
         print(
-            f"retired, since weights of theirs did not come over: {len(plan.lost_models)} models: "
-            f"{shown}" + (" ..." if len(plan.lost_models) > 8 else "")
+            "retired, since weights of theirs did not come over: "
+            f"{counted(len(plan.lost_models), 'model')}: {shown}"
+            + (" ..." if len(plan.lost_models) > 8 else "")
         )
         if not args.yes:
             print("nothing was changed; --yes does it", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from parsl_tl.cli.name_values import parse_pairs
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store import ModelStore
@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace, open_store: Callable[..., ModelStore]) -> int
             attributes=attributes,
         )
     print(
-        f"Model {format_model_id(found.model_id)}: {found.num_layers} layers, "
+        f"Model {format_model_id(found.model_id)}: {counted(found.num_layers, 'layer')}, "
         f"{show_bytes(found.num_bytes)}"
     )
     for name in found.nested:

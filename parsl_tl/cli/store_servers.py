@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import InvalidValueError, StoreError
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 
 if TYPE_CHECKING:
     from parsl_tl.store.connection import Connection
@@ -87,7 +87,7 @@ def _ping(args: argparse.Namespace) -> int:
             connection.ping()
             times.append(1e6 * (time.perf_counter() - start))
         print(
-            f"{server.address}: {args.count} answers, {min(times):.0f} us at best, "
+            f"{server.address}: {counted(args.count, 'answer')}, {min(times):.0f} us at best, "
             f"{statistics.median(times):.0f} us median, {max(times):.0f} us at worst"
         )
 
@@ -140,7 +140,7 @@ def _show(status: dict[str, Any]) -> None:
         f"{show_bytes(status['bytes_segments'])} of files",
         "memory": show_bytes(status["bytes_memory"])
         + (f", limit {show_bytes(limit)}" if limit else ""),
-        "clients": f"{status['clients']}, {status['models_pinned']} models open, "
+        "clients": f"{status['clients']}, {counted(status['models_pinned'], 'model')} open, "
         f"{show_bytes(status['bytes_in_flight'])} on the way",
         "weights": f"{show_bytes(status['bytes_received'])} received, "
         f"{show_bytes(status['bytes_sent'])} sent",
@@ -163,7 +163,8 @@ def _followed(store: dict[str, Any]) -> str:
     heard = "never heard" if silent < 0 else f"heard {silent:.1f} s ago"
     problem = f": {store['problem']}" if store["problem"] else ""
     return (
-        f"{store['name']}, store {store['store'] or 'unknown'}, {store['models']:,} models, "
-        f"{store['models_behind']:,} behind, {show_bytes(store['bytes_here'])} of weights here, "
+        f"{store['name']}, store {store['store'] or 'unknown'}, "
+        f"{counted(store['models'], 'model')}, {store['models_behind']:,} behind, "
+        f"{show_bytes(store['bytes_here'])} of weights here, "
         f"{show_bytes(store['bytes_pulled'])} pulled, {heard}{problem}"
     )

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parsl_tl.reporting.sizes import counted
+
 if TYPE_CHECKING:
     from parsl_tl.report.trace import TraceReport
 
@@ -52,7 +54,8 @@ def _trace(args: argparse.Namespace) -> int:
     from parsl_tl.reporting.console import make_console, print_files
 
     out = args.out or args.folder / f"run{SUFFIX}"
-    report = write_trace([args.folder / FOLDER, *args.others], out)
+    own = [args.folder / FOLDER] if (args.folder / FOLDER).is_dir() else []
+    report = write_trace([*own, *args.others], out, run=args.folder)
     for line in _lines(report):
         print(line)
     print_files(make_console(), [report.path])
@@ -62,8 +65,8 @@ def _trace(args: argparse.Namespace) -> int:
 def _lines(report: TraceReport) -> list[str]:
     """Says what was merged, and how sure its times are."""
     lines = [
-        f"{report.spans:,} spans of {report.processes} processes on {len(report.clocks)} nodes, "
-        f"{report.arrows:,} transfers from donors"
+        f"{counted(report.spans, 'span')} of {counted(report.processes, 'process')} on "
+        f"{counted(len(report.clocks), 'node')}, {counted(report.arrows, 'transfer')} from donors"
     ]
     for host, clock in sorted(report.clocks.items()):
         if clock.uncertainty is None:
@@ -79,6 +82,6 @@ def _lines(report: TraceReport) -> list[str]:
         )
     if report.torn:
         lines.append(
-            f"{report.torn} lines were cut off as their writers were killed, or as they write"
+            f"{counted(report.torn, 'line')} cut off as their writers were killed, or as they write"
         )
     return lines

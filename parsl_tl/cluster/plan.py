@@ -32,6 +32,7 @@ class ClusterPlan:
         threads: requests of a server at once.
         memory_limit: bytes.
         stale_seconds: without a sign of life, after which a server's place may be taken.
+        trace: folder of a record, to which servers add their part; see ``ServerSettings``.
     """
 
     folder: str
@@ -44,6 +45,7 @@ class ClusterPlan:
     threads: int = 4
     memory_limit: int | None = None
     stale_seconds: float = 90.0
+    trace: str | None = None
 
     @property
     def token_file(self) -> Path:

@@ -73,12 +73,15 @@ class ClusterRequest:
         number = "" if self.servers is None else f":{self.servers}"
         return f"{_WORD}{number}" + (f"?{urlencode(self.options)}" if self.options else "")
 
-    def make(self, config: parsl.Config, folder: Path) -> StoreCluster:
+    def make(
+        self, config: parsl.Config, folder: Path, *, trace: Path | None = None
+    ) -> StoreCluster:
         """Makes the cluster for a configuration that was not started.
 
         Args:
             config: see ``StoreCluster``.
             folder: of the cluster.
+            trace: see ``StoreCluster``.
 
         Raises:
             ConfigError: see ``StoreCluster``, as for the next.
@@ -86,7 +89,7 @@ class ClusterRequest:
         """
         from parsl_tl.cluster.store_cluster import StoreCluster
 
-        return StoreCluster(config, folder, self.servers, **self.options)
+        return StoreCluster(config, folder, self.servers, trace=trace, **self.options)
 
     def sized(self, config: parsl.Config, folder: Path) -> ClusterRequest:
         """Returns the same with the number of servers that ``make`` would come to."""

@@ -102,6 +102,7 @@ class ServerProcess:
             *("--token-file", str(plan.token_file), "--durability", plan.durability),
             *("--threads", str(plan.threads), "--deadline", str(_DEADLINE)),
             *(["--memory-limit", str(plan.memory_limit)] if plan.memory_limit else []),
+            *(["--trace", plan.trace] if plan.trace else []),
         ]
         with self._place.log.open("ab") as log:
             self._process = subprocess.Popen(

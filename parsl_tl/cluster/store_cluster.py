@@ -60,6 +60,7 @@ class StoreCluster:
         threads: requests of a server at once.
         memory_limit: bytes; weights that may be on their way at once.
         stale_seconds: without a sign of life, after which a server counts as gone with its node.
+        trace: folder in which servers record their part of their clients' spans.
 
     Raises:
         ConfigError: the configuration has no such executors, or fewer nodes.
@@ -79,6 +80,7 @@ class StoreCluster:
         threads: int = 4,
         memory_limit: int | None = None,
         stale_seconds: float = 90.0,
+        trace: str | os.PathLike[str] | None = None,
     ) -> None:
         if durability not in ("os", "disk"):
             raise InvalidValueError(f"durability is {durability!r}; choose 'os' or 'disk'")
@@ -99,6 +101,7 @@ class StoreCluster:
             threads=threads,
             memory_limit=memory_limit,
             stale_seconds=stale_seconds,
+            trace=None if trace is None else os.fspath(trace),
         )
         self.places = [Place(path, number) for number in range(count)]
         plan = ClusterPlan.path_of(path, self._plan.generation)

@@ -20,7 +20,7 @@ from parsl_tl.events.spans import Carried, Value, said
 try:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import SpanContext, get_current_span
+    from opentelemetry.trace import SpanContext, get_current_span, use_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     from parsl_tl.events.span_file import SpanFile
@@ -69,7 +69,12 @@ class Recorder:
 
     @contextlib.contextmanager
     def span(
-        self, name: str, attributes: Mapping[str, Value | None], parent: str | None = None
+        self,
+        name: str,
+        attributes: Mapping[str, Value | None],
+        *,
+        parent: str | None = None,
+        begin_ns: int | None = None,
     ) -> Iterator[_RecordedSpan]:
         """Records what is done in a ``with``; see ``parsl_tl.events.span``.
 
@@ -77,12 +82,18 @@ class Recorder:
             name: of the span.
             attributes: of the span.
             parent: the ``traceparent`` of the span that it is part of, in place of the one here.
+            begin_ns: when it began, in nanoseconds since 1970; None is now.
         """
         context = None if parent is None else self._propagator.extract({"traceparent": parent})
-        with self._tracer.start_as_current_span(
-            name, context, attributes=said(attributes), record_exception=False
-        ) as span:
-            yield _RecordedSpan(span)
+        span = self._tracer.start_span(
+            name, context, attributes=said(attributes), start_time=begin_ns
+        )
+        here = _RecordedSpan(span)
+        try:
+            with use_span(span, end_on_exit=False, record_exception=False):
+                yield here
+        finally:
+            span.end(here.end_ns)
 
     def annotate(self, attributes: Mapping[str, Value | None]) -> None:
         """Says more of the span that this is in."""
@@ -112,6 +123,7 @@ class _RecordedSpan:
 
     def __init__(self, span: Any) -> None:
         self._span = span
+        self.end_ns: int | None = None
 
     @property
     def context(self) -> bytes:
@@ -124,6 +136,10 @@ class _RecordedSpan:
     def annotate(self, **attributes: Value | None) -> None:
         """See ``Span.annotate``."""
         self._span.set_attributes(said(attributes))
+
+    def ends_at(self, time_ns: int) -> None:
+        """See ``Span.ends_at``."""
+        self.end_ns = time_ns
 
 
 _recorders: dict[tuple[int, str], Recorder | None] = {}

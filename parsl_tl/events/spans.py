@@ -24,6 +24,9 @@ class Span(Protocol):
     def annotate(self, **attributes: Value | None) -> None:
         """Says more of it; None says nothing."""
 
+    def ends_at(self, time_ns: int) -> None:
+        """Says when it ends, in place of when the ``with`` does."""
+
 
 class Recording(Protocol):
     """What records; see ``parsl_tl.events.recorder.Recorder``."""
@@ -31,9 +34,14 @@ class Recording(Protocol):
     stages: Any
 
     def span(
-        self, name: str, attributes: Mapping[str, Value | None], parent: str | None = None
+        self,
+        name: str,
+        attributes: Mapping[str, Value | None],
+        *,
+        parent: str | None = None,
+        begin_ns: int | None = None,
     ) -> contextlib.AbstractContextManager[Span]:
-        """See ``span``."""
+        """See ``span``; ``parent`` is a ``traceparent``."""
 
     def annotate(self, attributes: Mapping[str, Value | None]) -> None:
         """See ``annotate``."""
@@ -53,11 +61,17 @@ def said(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
 recorder_here: ContextVar[Recording | None] = ContextVar("parsl_tl_recorder", default=None)
 """Records what is done in this context; None records nothing."""
 
+stages_here: ContextVar[Any] = ContextVar("parsl_tl_stages", default=None)
+"""The ``StageLog`` of this context, which keeps the stages of what is in hand; or None."""
+
 
 class _NoSpan:
     context = b""
 
     def annotate(self, **attributes: Value | None) -> None:
+        return
+
+    def ends_at(self, time_ns: int) -> None:
         return
 
     def __enter__(self) -> Self:
@@ -87,17 +101,20 @@ def is_recording() -> bool:
     return recorder_here.get() is not None
 
 
-def span(name: str, **attributes: Value | None) -> contextlib.AbstractContextManager[Span]:
+def span(
+    name: str, *, begin_ns: int | None = None, **attributes: Value | None
+) -> contextlib.AbstractContextManager[Span]:
     """Records what is done in a ``with``, as part of the span around it.
 
     An exception that leaves it becomes its status.
 
     Args:
         name: of what is done.
+        begin_ns: when it began, in nanoseconds since 1970; now, if it is left out.
         **attributes: more of it; None says nothing.
     """
     recorder = recorder_here.get()
-    return _NO_SPAN if recorder is None else recorder.span(name, attributes)
+    return _NO_SPAN if recorder is None else recorder.span(name, attributes, begin_ns=begin_ns)
 
 
 def annotate(**attributes: Value | None) -> None:
@@ -115,6 +132,16 @@ def flush() -> None:
 
 
 @contextlib.contextmanager
+def stages_kept(stages: Any) -> Iterator[None]:
+    """Keeps the stages of what is in hand in a ``with``; None keeps none."""
+    token = stages_here.set(stages)
+    try:
+        yield
+    finally:
+        stages_here.reset(token)
+
+
+@contextlib.contextmanager
 def recorded_by(recorder: Recording | None) -> Iterator[None]:
     """Records what is done in a ``with``, and writes it at the end.
 
@@ -123,7 +150,8 @@ def recorded_by(recorder: Recording | None) -> Iterator[None]:
     """
     token = recorder_here.set(recorder)
     try:
-        yield
+        with stages_kept(None if recorder is None else recorder.stages):
+            yield
     finally:
         recorder_here.reset(token)
         if recorder is not None:

@@ -14,6 +14,7 @@ from parsl_tl.errors import (
     InfrastructureError,
     InvalidValueError,
 )
+from parsl_tl.events.notes import IN_RECORD
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class InfrastructureFaults:
             label,
             type(error).__name__,
             error,
+            extra=IN_RECORD,
         )
         if isinstance(error, BlockEndedError):
             return self._came_to_a_blocks_end(evaluation, error)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.errors import PopulationError
 from parsl_tl.population.assembler import Assembler
+from parsl_tl.reporting.sizes import counted
 
 _ATTEMPTS: Final = 100
 
@@ -63,4 +64,4 @@ def redraws_text(redrawn: Iterable[Mapping[str, int]]) -> str:
     if not total:
         return ""
     reasons = "; ".join(f"{count:,}: {reason}" for reason, count in total.most_common(5))
-    return f"{total.total():,} members that cannot exist were drawn again ({reasons})"
+    return f"drawn again: {counted(total.total(), 'member')} that cannot exist ({reasons})"

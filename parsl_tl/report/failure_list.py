@@ -1,4 +1,4 @@
-"""Failures as a list that opens: reason, message, evaluation, and what its log says."""
+"""Failures as a list that opens: reason, message, evaluation, and what was noted of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failure_list(run: Run) -> str:
         for one in alike[:_MOST_MESSAGES]
         for job in one["job"].tail(_MOST_JOBS)
     ]
-    logs = views.log_excerpts(run, jobs)
+    logs = views.told_of(run, jobs)
     return "".join(_reason(reason, alike, logs) for reason, alike in groups)
 
 

@@ -19,7 +19,7 @@ from parsl_tl.report.incidents import incident_list
 from parsl_tl.report.pictures import architectures, best_models, lineage_view
 from parsl_tl.report.svg import BASE_RULES, DARK, LIGHT, color_rules, duration
 from parsl_tl.reporting.page import page, table
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 from parsl_tl.search.settings import CampaignSettings
 
 if TYPE_CHECKING:
@@ -108,6 +108,10 @@ def sections(runs: Sequence[Run], wanted: Sequence[float] | None = None) -> dict
         parts[f"views-{number}"] = f'<h2>{many}How it went</h2><div class="grid">{cards}</div>'
         failed = failure_list(run)
         parts[f"why-{number}"] = failed and f"<h2>{many}Why evaluations failed</h2>{failed}"
+        where = views.sites(run)
+        parts[f"sites-{number}"] = (
+            f"<h2>{many}Sites</h2>{table(where, f'Sites of {run.name}')}" if len(where) else ""
+        )
         incidents = incident_list(run)
         heading = f"<h2>{many}What happened to workers, blocks and the store</h2>"
         parts[f"incidents-{number}"] = incidents and heading + incidents
@@ -240,7 +244,7 @@ def _card(view: View, suffix: str, whose: str) -> str:
         # A spread of rows tells more than the first ones.
         places = np.unique(np.linspace(0, len(view.table) - 1, _MOST_ROWS).round().astype(int))
         more = len(view.table) - len(places)
-        told = f"<p>{len(places)} of {len(view.table):,} rows.</p>" if more else ""
+        told = f"<p>{len(places)} of {counted(len(view.table), 'row')}.</p>" if more else ""
         shown = view.table.iloc[places].drop(columns=["alike"], errors="ignore")
         rows = table(shown, f"{view.title} of {whose}")
         listed = f"<details><summary>As a table</summary>{told}{rows}</details>"

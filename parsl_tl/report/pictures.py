@@ -16,6 +16,7 @@ from parsl_tl.problems import get_problem
 from parsl_tl.report.lineage import Ancestor, lineage
 from parsl_tl.report.svg import drawing, num
 from parsl_tl.report.view import View
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.search.results import best_first
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def lineage_view(run: Run) -> View:
     for gift in found.gifts:
         (x, y), (to_x, to_y) = places[gift.giver], places[gift.receiver]
         bend = (to_x - x) / 2
-        told = f"#{numbers[gift.giver]} gave {gift.layers} layers to #{numbers[gift.receiver]}"
+        gave = f"gave {counted(gift.layers, 'layer')} to"
+        told = f"#{numbers[gift.giver]} {gave} #{numbers[gift.receiver]}"
         if not gift.is_donor:
             told = f"#{numbers[gift.receiver]} is a mutation of #{numbers[gift.giver]}"
         width = 1.5 + 5 * gift.layers / layers[gift.receiver]
@@ -78,7 +80,7 @@ def lineage_view(run: Run) -> View:
         "From left to right, each model with what it was given: the thicker a line, the larger the "
         f"share of its layers; dashed lines lead from parents that gave none.{more}"
     )
-    label = f"{title}: {len(found.ancestors)} models"
+    label = f"{title}: {counted(len(found.ancestors), 'model')}"
     svg = drawing(label, max(width, 320), height, "".join(parts), own_size=0.9)
     return View("lineage", title, note, svg, table)
 

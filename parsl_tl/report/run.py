@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +39,8 @@ _SILENCES = 5.0
 _LEAST_SILENCE = 120.0
 # By how many nanoseconds the clocks of two nodes may differ.
 _CLOCKS_APART = 60e9
+# The latest ones tell what still holds.
+_MOST_NOTES = 20_000
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,13 @@ class Run:
         space: what is searched; None where it cannot be loaded here.
         frame: a row for each finished evaluation, in the order in which they ended: the columns of
             ``results_frame``, and ``submitted``, ``started``, ``ended`` (seconds of search since
-            its start; NaN where nobody noted it) and ``lane`` (the worker).
+            its start; NaN where nobody noted it), ``lane`` (the worker), ``site`` (None where
+            nobody noted it) and ``waited`` (seconds for a free worker; NaN).
         running: evaluations that have not ended: ``job``, ``model_id``, ``parent``, ``submitted``,
             and where its worker has told, ``lane``, ``step`` that it is at, ``started``.
         tracebacks: of failed evaluations, by job.
+        notes: lines of the journal beside evaluations: ``lost``, ``block``, ``warning``; none in
+            runs of older releases.
         machine: what ``machine.json`` holds; empty in older runs.
         now: seconds of search since its start, when this was read; the end of a run that is over.
         silence: seconds between the latest event and the reading; NaN where nobody noted times.
@@ -66,6 +73,7 @@ class Run:
     frame: pd.DataFrame
     running: pd.DataFrame
     tracebacks: Mapping[int, str]
+    notes: Sequence[Mapping[str, Any]]
     machine: Mapping[str, Any]
     now: float
     silence: float
@@ -112,6 +120,7 @@ class RunReader:
         self._rows: dict[int, dict[str, Any]] = {}
         self._submitted: dict[int, tuple[int | None, dict[str, Any]]] = {}
         self._tracebacks: dict[int, str] = {}
+        self._notes: deque[dict[str, Any]] = deque(maxlen=_MOST_NOTES)
         self._last_ns: int | None = None
 
     @property
@@ -149,6 +158,10 @@ class RunReader:
         return whole > 0
 
     def _take(self, event: dict[str, Any]) -> None:
+        if event["event"] not in ("submitted", "finished"):
+            if event["event"] != "retired":
+                self._notes.append(event)
+            return
         job = int(event["config"]["job"])
         self._last_ns = event.get("time_ns", self._last_ns)
         if event["event"] == "submitted":
@@ -159,7 +172,11 @@ class RunReader:
         metadata = event["metadata"]
         for name, value in kept_metrics(metadata).items():
             metadata.setdefault(name, value)
-        metadata.pop("history", None)  # the largest part of a row
+        metadata.pop("history", None)  # the largest parts of a row
+        metadata.pop("steps", None)
+        event["site"], event["waited"] = _queued(
+            event.pop("stages", ()), metadata.get("started_ns")
+        )
         text = metadata.pop("traceback", None)
         if text:
             self._tracebacks[job] = text
@@ -179,6 +196,8 @@ class RunReader:
         slots = frame["slot"] if "slot" in frame else [None] * len(frame)
         workers = frame["worker"] if "worker" in frame else [None] * len(frame)
         frame["lane"] = [lane_of(*one) for one in zip(workers, slots, strict=True)]
+        for name in ("site", "waited"):
+            frame[name] = [row[name] for row in self._rows.values()]
         machine = self.folder / "machine.json"
         last_ns = self._last_ns
         silence = math.nan if last_ns is None else (time.time_ns() - last_ns) / 1e9
@@ -190,6 +209,7 @@ class RunReader:
             frame=frame,
             running=self._running(clock),
             tracebacks=self._tracebacks,
+            notes=list(self._notes),
             machine=json.loads(machine.read_text()) if machine.is_file() else {},
             now=clock.now(time.time_ns() if active else last_ns),
             silence=silence,
@@ -270,6 +290,17 @@ def _space(settings: CampaignSettings) -> SearchSpace | None:
         return with_hyperparameters(space, settings.hyperparameters)
     except ParslTLError:  # the run is looked at elsewhere than where it was made
         return None
+
+
+def _queued(stages: Sequence[Sequence[Any]], started_ns: int | None) -> tuple[str | None, float]:
+    """Returns the site that an evaluation was given to last, and the seconds that it waited."""
+    tasks = [stage for stage in stages if stage[0] == "task"]
+    if not tasks or started_ns is None:
+        return (tasks[-1][2]["site"] if tasks else None), math.nan
+    pairs = itertools.pairwise(stages)
+    queued = sum(later[1] - this[1] for this, later in pairs if this[0] == "queue")
+    # Clocks of nodes may differ.
+    return tasks[-1][2]["site"], (queued + max(0, started_ns - tasks[-1][1])) / 1e9
 
 
 def _ns(seconds: float | None) -> float | None:

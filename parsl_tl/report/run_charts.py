@@ -13,7 +13,7 @@ import pandas as pd
 from parsl_tl.report import views
 from parsl_tl.report.svg import Plot, duration, num
 from parsl_tl.report.view import View, drawn, objective_range
-from parsl_tl.reporting.sizes import show_bytes
+from parsl_tl.reporting.sizes import counted, show_bytes
 from parsl_tl.search.campaign_results import column_of
 from parsl_tl.training.report import STEPS
 
@@ -59,7 +59,7 @@ def fronts(run: Run) -> list[View]:
         plot.line(front[column], front["objective"], 1, css="thin")
         plot.dots(front[column], front["objective"], 1, css="dots strong")
         plot.name([("f1", "Pareto front"), ("f6", "other models")])
-        note = f"{len(front)} models that nothing found beats in everything."
+        note = f"{counted(len(front), 'model')} that nothing found beats in everything."
         found.append(drawn(key, f"Pareto front: {column}", note, plot, table))
     return found
 
@@ -77,7 +77,7 @@ def timeline(run: Run) -> View:
     height = 62 + max(10.0, min(22.0, 320 / len(lanes))) * len(lanes)
     few = len(lanes) <= _NAMED_LANES
     plot = Plot(
-        f"{len(table)} workers over {duration(end)}",
+        f"{counted(len(table), 'worker')} over {duration(end)}",
         (0.0, end),
         (0.0, float(len(lanes))),
         x_label="time of search",
@@ -121,7 +121,7 @@ def timeline(run: Run) -> View:
     plot.inset("".join(drawn_paths), "lanes", data)
     more = f", of which {len(lanes)} are drawn" if len(table) > len(lanes) else ""
     busy = float(views.utilization(run)["share"].mean())
-    note = f"{len(table)} workers{more}; on average {busy:.0%} of them were busy."
+    note = f"{counted(len(table), 'worker')}{more}; on average {busy:.0%} of them were busy."
     return drawn("workers", title, note, plot, table)
 
 

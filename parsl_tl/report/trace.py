@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from parsl_tl.errors import AnalysisError
 from parsl_tl.events.clocks import ClockCorrection, correct_clocks
 from parsl_tl.events.record import Record, RecordedSpan, read_record
+from parsl_tl.report.journal_spans import add_journal
 from parsl_tl.report.trace_file import TraceFile
 from parsl_tl.report.trace_lanes import lanes_of
 from parsl_tl.reporting.files import prepare_file, replace_file
@@ -46,20 +48,31 @@ class TraceReport:
 
 
 def write_trace(
-    folders: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str]
+    folders: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    run: str | os.PathLike[str] | None = None,
 ) -> TraceReport:
     """Merges the record of all processes, corrects their clocks, and writes the timeline.
 
     Args:
-        folders: of the record.
+        folders: of recorded spans; none for a run that was not traced.
         out: the file.
+        run: folder of a run, for what its journal has besides.
 
     Raises:
         AnalysisError: nothing was recorded, the file cannot be written, or the package that knows
             its format is not installed.
     """
     path = prepare_file(Path(out), (SUFFIX,), "-o")
-    record = read_record(folders)
+    record = read_record(folders) if folders else Record()
+    if run is not None:
+        add_journal(record, run)
+    if not record.spans:
+        raise AnalysisError(
+            f"{run} has no journal of a search, none in which an evaluation has ended, or one of "
+            "an earlier release, which recorded nothing without --trace"
+        )
     corrections, agree = correct_clocks(record)
     arrows = arrows_of(record)
     replace_file(path, lambda partial: _write(record, arrows, partial))

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 _WINDOWS = 120
 _TARGETS = (0.5, 0.9, 0.95, 0.99, 1.0)
-_EXCERPT_BYTES = 4_000_000
-_EXCERPT_LINES = 12
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
-_MENTIONS = re.compile(r"recorder: evaluation (\d+)\b")
 
 
 def progress(run: Run) -> pd.DataFrame:
@@ -301,21 +298,43 @@ def failures(run: Run) -> pd.DataFrame:
     return found.iloc[order].reset_index(drop=True)
 
 
-def log_excerpts(run: Run, jobs: Sequence[int]) -> dict[int, str]:
-    """Returns what there is to read of evaluations, by job: tracebacks, and the search's log."""
-    found = {job: [run.tracebacks[job].rstrip()] for job in jobs if job in run.tracebacks}
-    path = run.folder / "campaign.log"
-    if path.is_file():
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _EXCERPT_BYTES))
-            text = file.read().decode(errors="replace")
-        for line in text.splitlines():
-            told = _MENTIONS.search(line)
-            if told and int(told[1]) in jobs:
-                found.setdefault(int(told[1]), []).append(line)
+def sites(run: Run) -> pd.DataFrame:
+    """Returns a row for each site; empty where no release noted them.
+
+    Columns: ``site``, ``evaluations``, ``failed``, ``waited`` (mean seconds for a free worker),
+    ``lost`` (with their workers, and asked again), ``blocks`` (that the scheduler has told of) and
+    ``ended`` (of these).
+    """
+    notes = pd.DataFrame(run.notes, columns=["event", "site", "block", "state"])
+    blocks = notes[notes["event"] == "block"].drop_duplicates(["site", "block"], keep="last")
+    ended = blocks[~blocks["state"].isin(("pending", "running", "held", "unknown"))]
+    done = run.frame.assign(failed=run.frame["objective"].isna()).groupby("site")
+    found = done.agg(
+        evaluations=("job", "size"), failed=("failed", "sum"), waited=("waited", "mean")
+    )
+    for name, rows in (
+        ("lost", notes[notes["event"] == "lost"]),
+        ("blocks", blocks),
+        ("ended", ended),
+    ):
+        found = found.join(rows.groupby("site").size().rename(name), how="outer")
+    counts = ["evaluations", "failed", "lost", "blocks", "ended"]
+    found[counts] = found[counts].fillna(0).astype(int)
+    return found.rename_axis("site").reset_index()
+
+
+def told_of(run: Run, jobs: Sequence[int]) -> dict[int, str]:
+    """Returns what there is to read of evaluations, by job: losses of their workers, tracebacks."""
+    found: dict[int, list[str]] = {job: [] for job in jobs}
+    for note in run.notes:
+        if note["event"] == "lost" and note["job"] in found:
+            found[note["job"]].append(f"lost on {note['site']}: {note['error']}: {note['text']}")
+    for job in jobs:
+        if job in run.tracebacks:
+            found[job].append(run.tracebacks[job].rstrip())
     return {
-        job: "\n".join(found.get(job, ["Nothing more was noted of it."])[:_EXCERPT_LINES])
-        for job in jobs
+        job: "\n".join(lines) if lines else "Nothing more was noted of it."
+        for job, lines in found.items()
     }
 
 

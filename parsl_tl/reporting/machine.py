@@ -20,8 +20,9 @@ _PACKAGES = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """Returns what a reader needs to compare numbers: processor, memory (bytes), versions."""
+    """Returns what a reader needs to compare numbers: host, processor, memory (bytes), versions."""
     return {
+        "host": platform.node(),
         "cpu": _cpu_model() or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": psutil.virtual_memory().total,

@@ -14,6 +14,7 @@ from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.parameter_count import count_parameters
 from parsl_tl.errors import ImpossibleArchitectureError, InvalidValueError, ParslTLError
 from parsl_tl.problems import Problem
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.spaces import SearchSpace
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.prediction_time import measure_milliseconds
@@ -90,9 +91,8 @@ class Admission:
         if not self.refused:
             return ""
         reasons = "; ".join(f"{count}: {reason}" for reason, count in self.refused.most_common(5))
-        return (
-            f"{self.refused.total()} architectures were drawn again instead of trained ({reasons})"
-        )
+        count = counted(self.refused.total(), "architecture")
+        return f"drawn again instead of trained: {count} ({reasons})"
 
     def _look(self, arch_seq: tuple[int, ...]) -> _Known:
         problem = self._problem

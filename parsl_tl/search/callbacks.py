@@ -163,7 +163,8 @@ def evaluation_of(row: Mapping[str, Any], space: SearchSpace | None) -> Evaluati
     config, objective = row["config"], row["objective"]
     metadata = dict(row["metadata"])
     history = metadata.pop("history", None) or {}
-    metadata.pop("traceback", None)
+    for name in ("steps", "traceback"):
+        metadata.pop(name, None)
     failed = isinstance(objective, str)
     return Evaluation(
         job=int(config["job"]),

@@ -7,11 +7,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.cluster.request import cluster_of
 from parsl_tl.errors import CampaignError, ImpossibleArchitectureError, InvalidValueError
+from parsl_tl.events.process_facts import FOLDER
 from parsl_tl.imports import add_import_folders, import_folders
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.problems.node_cache import remove_node_folder
@@ -29,6 +31,7 @@ from parsl_tl.search.kept_figures import KeptFigures
 from parsl_tl.search.limits import SearchLimits
 from parsl_tl.search.model_storage import storage_for
 from parsl_tl.search.notebook import ShownInNotebooks
+from parsl_tl.search.notebook_progress import progress_here
 from parsl_tl.search.progress import SearchProgress
 from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.restarts import with_new_executors
@@ -64,8 +67,8 @@ _PENDING_DEADLINE = 60.0
 class Campaign(ShownInNotebooks, GivesTables):
     """A transfer-learning architecture search, and the folder that it lives in.
 
-    The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (every
-    evaluation, written as it ends), ``results.parquet`` and ``results.csv``, ``curves.parquet``
+    The folder holds ``config.json`` (what defines the results), ``journal.jsonl`` (what happened,
+    written as it does), ``results.parquet`` and ``results.csv``, ``curves.parquet``
     (all metrics of every epoch), ``machine.json`` (versions, and the driver's machine),
     ``workers/`` (what each worker is at), ``campaign.log``, Parsl's logs in ``parsl/``, and the
     model store in ``store/`` unless another one is named; with ``transfer="hdf5"`` or
@@ -258,7 +261,7 @@ class Campaign(ShownInNotebooks, GivesTables):
             evaluation_timeout: seconds for one evaluation.
             max_losses: how often an evaluation may be lost with its worker, block or executor
                 while no other one comes to its end.
-            progress: a display; none by default.
+            progress: a display; by default there is one in a notebook, and none elsewhere.
 
         Returns:
             The results, one row per finished evaluation.
@@ -280,9 +283,11 @@ class Campaign(ShownInNotebooks, GivesTables):
             max_losses=max_losses,
         )
         self._replace_settings(max_evals=max_evals)
-        progress = progress or SearchProgress(max_evals)
         try:
-            return self._search(limits, progress)
+            if progress is not None:
+                return self._search(limits, progress)
+            with progress_here(max_evals) as shown:
+                return self._search(limits, shown)
         except Exception:
             if self._new_folder is not None:
                 self._new_folder.remove_unless_started()
@@ -293,8 +298,8 @@ class Campaign(ShownInNotebooks, GivesTables):
         callbacks = SearchCallbacks(self._callbacks, search, progress.note)
         with (
             contextlib.closing(Journal(self.folder / "journal.jsonl")) as journal,
-            campaign_log(self.folder / "campaign.log"),
-            recorded_in(self.folder, self._trace),
+            campaign_log(self.folder / "campaign.log", journal.note),
+            recorded_in(self.folder, journal.note, spans=self._trace),
         ):
             try:
                 if self._cluster is None:
@@ -333,7 +338,8 @@ class Campaign(ShownInNotebooks, GivesTables):
         for row in rows:
             figures.note(row)
         for row in rows[progress.done :]:  # when executors are started anew, it knows them
-            progress.finished(row["objective"], row["metadata"], earlier=True)
+            describe = partial(self._results.describe, row["config"])
+            progress.finished(row["objective"], row["metadata"], earlier=True, describe=describe)
         check_sizes(self.settings.population_size, self.settings.sample_size)
         shared = shared_parameters(self.settings, self._storage, self.folder)
         with contextlib.ExitStack() as stack:
@@ -342,9 +348,10 @@ class Campaign(ShownInNotebooks, GivesTables):
                 # Workers take seconds to start, and DeepHyper takes some to be imported.
                 stack.enter_context(importing_meanwhile())
                 modules = [RECORDING_MODULE] if self._trace else []
+                trace = self.folder / FOLDER if self._trace else None
                 start = worker_start(self._problem, shared, modules)
                 kernel = stack.enter_context(
-                    self._place.running(self.folder / "parsl", start, self._cluster)
+                    self._place.running(self.folder / "parsl", start, self._cluster, trace)
                 )
                 if self._cluster is not None:
                     self._check_storage(may_be_away=False)

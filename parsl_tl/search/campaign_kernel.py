@@ -125,6 +125,7 @@ class CampaignKernel:
         run_dir: Path,
         worker_start: WorkerStart | None = None,
         cluster: tuple[ClusterRequest, Path] | None = None,
+        trace: Path | None = None,
     ) -> Iterator[DataFlowKernel]:
         """Gives the kernel; one that was made for it ends with the ``with``.
 
@@ -132,13 +133,14 @@ class CampaignKernel:
             run_dir: where Parsl writes its logs, for a configuration that is given by name.
             worker_start: what its workers load before their first task.
             cluster: a store to have on its nodes, and the cluster's folder; its servers answer.
+            trace: folder of a record that these servers add to.
         """
         kernel = self._given_kernel()
         if kernel is not None:
             yield kernel
             return
         config = self._own_config(run_dir)
-        servers = None if cluster is None else cluster[0].make(config, cluster[1])
+        servers = None if cluster is None else cluster[0].make(config, cluster[1], trace=trace)
         with contextlib.ExitStack() as stack:
             own = stack.enter_context(parsl_kernel(config, worker_start))
             if servers is not None:

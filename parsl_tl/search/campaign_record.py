@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from parsl_tl.events.notes import Writes, noted_by
+from parsl_tl.events.process_facts import FOLDER
+from parsl_tl.events.spans import recorded_by, stages_kept
+from parsl_tl.events.stage_log import StageLog
+
 RECORDING_MODULE: Final = "parsl_tl.events.recorder"
 """What records; workers of a campaign that is recorded import it before their first task."""
 
@@ -21,25 +26,25 @@ def check_recording() -> None:
 
 
 @contextlib.contextmanager
-def recorded_in(folder: Path, wanted: bool) -> Iterator[None]:
-    """Records what is done in a ``with``, if that is wanted.
+def recorded_in(folder: Path, write: Writes, *, spans: bool) -> Iterator[None]:
+    """Records what is done in a ``with``.
 
     Args:
         folder: of the campaign.
-        wanted: False records nothing.
+        write: writes lines in its journal.
+        spans: whether spans are recorded, too.
 
     Raises:
         ConfigError: OpenTelemetry is not installed.
         InvalidValueError: its variables ask for what is not spoken.
         OSError: the folder cannot be written.
     """
-    if not wanted:
-        yield
+    if not spans:
+        with noted_by(write), stages_kept(StageLog()):
+            yield
         return
-    from parsl_tl.events.process_facts import FOLDER
     from parsl_tl.events.recorder import Recorder
-    from parsl_tl.events.spans import recorded_by
 
     (folder / FOLDER).mkdir(exist_ok=True)
-    with recorded_by(Recorder(folder / FOLDER, "driver")):
+    with noted_by(write), recorded_by(Recorder(folder / FOLDER, "driver")):
         yield

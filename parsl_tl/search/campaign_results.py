@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parsl_tl.reporting.sizes import counted
+from parsl_tl.search.candidate import arch_seq_of
 from parsl_tl.search.journal import Row, read_journal
 from parsl_tl.search.pareto import pareto_optimal
 from parsl_tl.search.results import curves_frame, results_frame, write_results
@@ -45,6 +47,11 @@ class CampaignResults:
         """Returns the finished evaluations; see ``results_frame``."""
         return self._frame_of(self._rows())
 
+    def describe(self, config: Mapping[str, Any]) -> str:
+        """Says in a line what network a configuration is."""
+        names = [choice.name for choice in self._space.choices()]
+        return self._space.describe(arch_seq_of(config, names))
+
     def curves(self) -> pd.DataFrame:
         """Returns all metrics of every epoch; see ``curves_frame``."""
         return curves_frame(self._rows())
@@ -53,7 +60,8 @@ class CampaignResults:
         """Says in one line how far the campaign is, and what it missed of its store."""
         rows = self._rows()
         results = self._frame_of(rows)
-        parts = [f"{len(results)} evaluations", f"{int(results['failure'].notna().sum())} failed"]
+        failed = int(results["failure"].notna().sum())
+        parts = [counted(len(results), "evaluation"), f"{failed} failed"]
         if results["objective"].notna().any():
             parts.append(f"best {results['objective'].max():.4f}")
         failures = StoreFailures()

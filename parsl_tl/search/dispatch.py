@@ -14,7 +14,7 @@ from parsl_tl.errors import (
     EvaluationTimeoutError,
     InfrastructureError,
 )
-from parsl_tl.events import stages
+from parsl_tl.events import note, stages
 from parsl_tl.federation.infrastructure import (
     DESERTED_SECONDS,
     InfrastructureFaults,
@@ -109,6 +109,8 @@ class Dispatcher:
         self._sites.close()
 
     def _lost(self, name: object, label: str, error: Exception) -> int:
+        facts = {"site": label, "error": type(error).__name__, "text": text_of(error)}
+        note("lost", job=stages.key(), **facts)
         self._sites.taking()
         try:
             return self._faults.lost(name, label, error)

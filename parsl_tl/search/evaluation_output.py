@@ -6,6 +6,7 @@ import logging
 from numbers import Real
 from typing import Any
 
+from parsl_tl.events.notes import IN_RECORD
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.outcome import text_of
 
@@ -41,7 +42,8 @@ def checked_update(job: Job, output: Any) -> Job:
         # Searches read them as names of columns.
         job.metadata = {str(name): value for name, value in job.metadata.items()}
     except Exception as error:  # whatever a user's classes may raise when they are looked at
-        logger.warning("evaluation %s returned no objective: %s", job.id, text_of(error))
+        text = "evaluation %s returned no objective: %s"
+        logger.warning(text, job.id, text_of(error), extra=IN_RECORD)
         job.set_output(failure("InvalidResult", text_of(error)))
     return job
 

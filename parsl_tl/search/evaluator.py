@@ -18,6 +18,7 @@ from parsl_tl.errors import (
     InvalidValueError,
 )
 from parsl_tl.events import stages
+from parsl_tl.events.notes import IN_RECORD
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.loaded_kernel import loaded_kernel
 from parsl_tl.mpi import mpi_left_alone
@@ -218,11 +219,12 @@ class ParslEvaluator(GatheringEvaluator):
         except (AppTimeout, EvaluationTimeoutError):  # the first comes from the worker
             return failure("EvaluationTimeout", f"more than {self._evaluation_timeout} seconds")
         except EvaluationFailedError as error:
-            logger.warning("evaluation %s failed: %s", job.id, error)
+            logger.warning("evaluation %s failed: %s", job.id, error, extra=IN_RECORD)
             return failure(error.reason, error.text)
         except Exception as error:
-            logger.warning("evaluation %s failed: %s: %s", job.id, type(error).__name__, error)
-            return failure(type(error).__name__, text_of(error))
+            reason = type(error).__name__
+            logger.warning("evaluation %s failed: %s: %s", job.id, reason, error, extra=IN_RECORD)
+            return failure(reason, text_of(error))
         finally:
             running.cancel()  # if it is not done
             self._time.ended()
@@ -232,7 +234,7 @@ class ParslEvaluator(GatheringEvaluator):
             return output
         except (Exception, SystemExit) as error:
             text = f"what the run function returned cannot be read here: {text_of(error)}"
-            logger.warning("evaluation %s failed: %s", job.id, text)
+            logger.warning("evaluation %s failed: %s", job.id, text, extra=IN_RECORD)
             return failure(type(error).__name__, text)
 
     def _pack(self, job: Job, seconds: float | None) -> bytes:

@@ -1,10 +1,14 @@
-"""The campaign's journal: what was asked and what came back, one JSON line each, never lost.
+"""The campaign's journal: what happened, one JSON line each; the one record of a run.
 
 Lines are ``{"event": "submitted", "config": {...}}`` and ``{"event": "finished", "config": {...},
 "objective": ..., "metadata": {...}}``, with ``"time_ns"`` of the event, in nanoseconds since 1970
 by the clock of the search; journals of earlier releases have no times. Each is on disk before the
 search goes on. A line that a crash cut off was never acted upon, and is dropped when the journal is
-opened again.
+opened again. What has finished tells its ``trace`` and ``stages`` (see ``events.stages.so_far``),
+and in its metadata the ``steps`` in its worker.
+
+The other lines are of what no search is carried on from, and may be lost with a crash: ``lost``
+(an evaluation, with its worker), ``block`` (a new state), ``retired``, ``warning``.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +75,7 @@ class Journal:
             raise
         self._file.truncate(whole)
         self._whole = whole
+        self._lock = threading.Lock()  # who watches executors has things to note, too
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
         seen = {row["config"]["job"] for row in _finished(events)}
         self._open = {job: c for job, c in submitted.items() if job not in seen}
@@ -95,8 +101,20 @@ class Journal:
         self._write(event)
         self._open[config["job"]] = dict(config)
 
-    def finish(self, config: Mapping[str, Any], objective: Any, metadata: Mapping[str, Any]) -> Row:
+    def finish(
+        self,
+        config: Mapping[str, Any],
+        objective: Any,
+        metadata: Mapping[str, Any],
+        so_far: Mapping[str, Any] | None = None,
+    ) -> Row:
         """Notes a result, and returns its row.
+
+        Args:
+            config: of the evaluation.
+            objective: its result, or ``F_<reason>``.
+            metadata: what it tells of itself.
+            so_far: what the driver did for it; see ``parsl_tl.events.stages.so_far``.
 
         Raises:
             InfrastructureError: it cannot be written.
@@ -107,31 +125,46 @@ class Journal:
             "config": dict(config),
             "objective": objective,
             "metadata": dict(metadata),
+            **(so_far or {}),
         }
         self._write(row)
         self._open.pop(config["job"], None)
         self.num_finished += 1
         return row
 
+    def note(self, event: str, **facts: Any) -> None:
+        """Writes a line that may be lost; see ``parsl_tl.events.note``."""
+        try:
+            with self._lock:
+                if not self._file.closed:
+                    self._append({"event": event, "time_ns": time.time_ns(), **facts})
+        except OSError as error:  # what must be written tells of it
+            logger.debug("the journal lacks a line: %s", error)
+
     def close(self) -> None:
         """Gives the lock back."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
+
+    def _append(self, event: Row) -> None:
+        line = json.dumps(event, default=_plain).encode() + b"\n"
+        # Anything after the last whole line was cut off by a full disk.
+        self._file.truncate(self._whole)
+        if self._file.write(line) != len(line):
+            self._file.truncate(self._whole)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._whole += len(line)
 
     def _write(self, event: Row) -> None:
-        line = json.dumps(event, default=_plain).encode() + b"\n"
         try:
-            # Anything after the last whole line was cut off by a full disk.
-            self._file.truncate(self._whole)
-            if self._file.write(line) != len(line):
-                self._file.truncate(self._whole)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fdatasync(self._file.fileno())
+            with self._lock:
+                self._append(event)
+                os.fdatasync(self._file.fileno())
         except OSError as error:
             raise InfrastructureError(
                 f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
                 "--resume (Campaign.resume)"
             ) from error
-        self._whole += len(line)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console, Group
@@ -33,6 +33,8 @@ class SearchProgress:
     Attributes:
         failures: how many evaluations failed, by reason.
         store_failures: what the search had to do without because its store did not answer.
+        best: the best objective; None before there is one.
+        network: what the best network is, in a line.
     """
 
     def __init__(self, total: int, console: Console | None = None) -> None:
@@ -48,6 +50,7 @@ class SearchProgress:
         self.failures: Counter[str] = Counter()
         self.store_failures = StoreFailures()
         self.best: float | None = None
+        self.network: str | None = None
         self._growth: list[float] = []
         self._transferred = self._layers = self._children = 0
         self._start = time.monotonic()
@@ -66,7 +69,12 @@ class SearchProgress:
         self.submitted = self.done - self.recovered
 
     def finished(
-        self, objective: float | str, metadata: Mapping[str, Any], *, earlier: bool = False
+        self,
+        objective: float | str,
+        metadata: Mapping[str, Any],
+        *,
+        earlier: bool = False,
+        describe: Callable[[], str] | None = None,
     ) -> None:
         """Counts an evaluation that ended.
 
@@ -74,6 +82,7 @@ class SearchProgress:
             objective: its objective, or ``F_<reason>``.
             metadata: what it reported.
             earlier: it ended in an earlier run of the campaign.
+            describe: says in a line what its network is.
         """
         self.done += 1
         if earlier:
@@ -85,7 +94,9 @@ class SearchProgress:
             self.failed += 1
             self._note_failure(objective.removeprefix("F_"), metadata, earlier)
             return
-        self.best = objective if self.best is None else max(self.best, objective)
+        if self.best is None or objective > self.best:
+            self.best = objective
+            self.network = None if describe is None else describe()
         self._growth.append(self.best)
         if metadata.get("parent") is not None:
             self._children += 1
@@ -147,14 +158,21 @@ class SearchProgress:
         more = ", ..." if len(self.failures) > 3 else ""
         return f" ({told}{more})" if told else ""
 
+    def elapsed(self) -> str:
+        """Returns the time since the start, as clocks show it."""
+        return _clock(time.monotonic() - self._start)
+
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             ProgressBar(total=self.total or None, completed=self.done, width=30),
-            Text(_clock(time.monotonic() - self._start), style="dim"),
+            Text(self.elapsed(), style="dim"),
             Text(sparkline(self._growth), style="cyan"),
         )
-        return Group(grid, Text(self.summary()))
+        lines = [Text(self.summary())]
+        if self.network:
+            lines.append(Text(f"best: {self.network}", no_wrap=True, overflow="ellipsis"))
+        return Group(grid, *lines)
 
     def __enter__(self) -> Self:
         self._is_shown = True

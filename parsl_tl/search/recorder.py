@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.events import stages
@@ -46,6 +47,7 @@ class Recorder:
         self._progress = progress
         self._figures = figures
         self._callbacks = callbacks
+        self._results = results
         self._tables = RareWriting(results.write)
 
     def on_launch(self, job: Any) -> None:
@@ -70,13 +72,15 @@ class Recorder:
             objective=None if failed else float(job.objective),
             failed=job.objective if failed else None,
         )
-        row = self._journal.finish(job.args, job.objective, job.metadata)
+        so_far = stages.so_far(job.args["job"])
+        row = self._journal.finish(job.args, job.objective, job.metadata, so_far)
         logger.info(
             "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
         )
         self._retirement.finished(row)
         self._figures.note(row)
-        self._progress.finished(job.objective, job.metadata)
+        describe = partial(self._results.describe, job.args)
+        self._progress.finished(job.objective, job.metadata, describe=describe)
         self._tables.write_when_due()
         self._callbacks.ended(row)
 

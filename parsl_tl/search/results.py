@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from parsl_tl.spaces import SearchSpace
 
 _FIRST = ["job", "model_id", "parent", "donor", "objective", "failure", "arch_seq"]
-_LEFT_OUT = ("history", "traceback")
+_LEFT_OUT = ("history", "steps", "traceback")
 _CURVES = ["job", "model_id", "epoch", "metric", "value"]
 
 

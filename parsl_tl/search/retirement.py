@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
+from parsl_tl.events import note
 from parsl_tl.search.best_models import BestModels
 from parsl_tl.search.kept_figures import kept_loss
 from parsl_tl.search.model_storage import ModelStorage
@@ -188,6 +189,8 @@ class Retirement:
         except ParslTLError as error:
             self._failures[model_id] = _describe(error)
             return
+        else:
+            note("retired", model_id=format_model_id(model_id))
         self.pending.arrived(model_id)
         self._expired.discard(model_id)
         self._present.pop(model_id, None)

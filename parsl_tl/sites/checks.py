@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.sites.gpus import own_gpus
 from parsl_tl.sites.machine import Machine
 from parsl_tl.worker_pool import COMMAND
@@ -152,7 +153,7 @@ def _nodes(machine: Machine) -> Finding:
     nodes = machine.scheduler.nodes_of_job()
     if nodes is None:
         return Finding("inside_job: this process is in no job", "start it from a job's script")
-    return Finding(f"this job has {nodes} nodes")
+    return Finding(f"this job has {counted(nodes, 'node')}")
 
 
 def _gpus() -> Finding:

@@ -12,6 +12,7 @@ import numpy as np
 from parsl_tl.reporting.files import replace_file, write_table
 from parsl_tl.reporting.page import page, picture, table
 from parsl_tl.reporting.plots import save_figure
+from parsl_tl.reporting.sizes import counted
 from parsl_tl.study.measures import COMPARED
 from parsl_tl.study.settings import BASELINE
 
@@ -181,8 +182,8 @@ def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
         f"<h2>{html.escape(title)}</h2>{table(frame, title)}" for title, frame in tables
     )
     about = (
-        f"{len(settings.cases)} cases, policies {', '.join(settings.policies)}, "
-        f"{len(settings.seeds)} seeds. Intervals are of {settings.confidence:.0%}. "
+        f"{counted(len(settings.cases), 'case')}, policies {', '.join(settings.policies)}, "
+        f"{counted(len(settings.seeds), 'seed')}. Intervals are of {settings.confidence:.0%}. "
         "CPU seconds are those of the evaluations, without the start of workers."
     )
     return page(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.errors import NaNLossError
-from parsl_tl.events import span
 from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import check_outputs, compile_model, judge
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.epoch_spans import epoch_spans
+from parsl_tl.training.epoch_slices import epoch_slices
 from parsl_tl.training.feed import cut_feed, whole_feed
 from parsl_tl.training.freezing import may_change
 from parsl_tl.training.inheritance import Stage
@@ -194,13 +193,14 @@ class BaseTrainer:
         feed = cut_feed(
             model, config, data, epochs=epochs, callbacks=callbacks, report=self.report
         ) or whole_feed(model, config, data)
-        with span("compile"):
+        with self.report.parts.part("compile"):
             compile_model(feed.model, config, data, rate_shares=rate_shares)
         if config.schedule is not None:
             schedule = schedule_callback(
                 config.schedule, config.learning_rate, config.epochs, config.objective
             )
             callbacks.insert(0, schedule)
+        slices = epoch_slices(self.report.parts)
         fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks, self.report)
         with fed as (training, validation):
             feed.model.fit(
@@ -210,7 +210,7 @@ class BaseTrainer:
                 epochs=best.epochs + epochs,
                 shuffle=False,  # the dataset does it
                 verbose=0,
-                callbacks=[*callbacks, best.callback(), *self.watchers(), *epoch_spans()],
+                callbacks=[*callbacks, best.callback(), *self.watchers(), slices],
             )
         best.check()
 

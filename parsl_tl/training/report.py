@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
-from parsl_tl.events import span
+from parsl_tl.events import Slices
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.runtime import visible_gpu
 from parsl_tl.training.worker_note import WorkerNote
@@ -93,6 +93,9 @@ class TrainingReport:
             the metadata it is a list of values for each metric, None for what is not finite.
         others: further values that a table of results has; in the metadata they stand beside these.
         note: where the worker notes what it is at, for who watches; no part of the metadata.
+        parts: what the evaluation did when, without a gap from ``started_ns`` on. In the metadata
+            it is ``steps``: name and begin of each, in nanoseconds since ``started_ns``; each ends
+            where the next one begins, and the last one at ``ended_ns``.
     """
 
     objective: float | None = None
@@ -139,6 +142,10 @@ class TrainingReport:
     history: list[dict[str, float]] = field(default_factory=list, repr=False)
     others: dict[str, Any] = field(default_factory=dict, repr=False)
     note: WorkerNote | None = field(default=None, repr=False)
+    parts: Slices = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.parts = Slices(self.started_ns)
 
     def begin_notes(self, folder: str | None, job: int | None) -> None:
         """Notes from now on, in a folder, at what the evaluation is; None notes nothing."""
@@ -150,7 +157,7 @@ class TrainingReport:
     def timed(self, phase: Phase) -> Iterator[None]:
         """Adds the seconds of the block to those of a phase, also when it raises."""
         start = time.perf_counter()
-        with span(phase):
+        with self.parts.part(phase):
             if self.note is not None:
                 self.note.tell(phase)
             try:
@@ -178,19 +185,20 @@ class TrainingReport:
         self.others = others
 
     def metadata(self) -> dict[str, Any]:
-        """Returns all but the objective as JSON-able values; all but ``history`` are flat.
+        """Returns all but the objective as JSON-able values; ``history`` and ``steps`` are nested.
 
         The first call notes the end of the evaluation.
         """
         self.ended_ns = self.ended_ns or time.time_ns()
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        for name in ("objective", "history", "others", "note"):
+        for name in ("objective", "history", "others", "note", "parts"):
             del values[name]
         flat = {
             name: round(value, 6) if name.startswith("seconds_") and value is not None else value
             for name, value in {**self.others, **values}.items()
         }
-        return {**flat, "history": _by_metric(self.history)}
+        steps = [[name, begin - self.started_ns] for name, begin in self.parts.marks]
+        return {**flat, "history": _by_metric(self.history), "steps": steps}
 
     def output(self) -> dict[str, Any]:
         """Returns what a run function returns for an evaluation that succeeded."""

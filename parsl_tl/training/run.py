@@ -97,14 +97,14 @@ def run_transfer_trainer(job: Mapping[str, Any], **settings: Any) -> dict[str, A
 def _make_base_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    with span("configure"):
+    with report.parts.part("configure"):
         return BaseTrainer(job.config(), graph, report=report)
 
 
 def _make_transfer_trainer(job: EvaluationJob, report: TrainingReport) -> BaseTrainer:
     with report.timed("build"):
         graph = job.graph()
-    with span("configure"):
+    with report.parts.part("configure"):
         return TransferTrainer(job.config(), graph, job.transfer_method(), report=report)
 
 
@@ -112,19 +112,24 @@ def _run(
     job: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
 ) -> dict[str, Any]:
     load_lazily()
-    with _one_at_a_time, span("evaluate"):
-        try:
-            return _evaluate(job, settings, make_trainer)
-        finally:
-            with span("release"):
-                release_memory()
+    with _one_at_a_time:
+        report = TrainingReport()
+        with span("evaluate", begin_ns=report.started_ns) as whole:
+            try:
+                return _evaluate(job, settings, make_trainer, report)
+            finally:
+                with report.parts.part("release"):
+                    release_memory()
+                whole.ends_at(report.parts.end_ns)
 
 
 def _evaluate(
-    given: Mapping[str, Any], settings: Mapping[str, Any], make_trainer: _MakeTrainer
+    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    make_trainer: _MakeTrainer,
+    report: TrainingReport,
 ) -> dict[str, Any]:
     start, cpu_start = time.perf_counter(), time.process_time()
-    report = TrainingReport()
 
     def end() -> None:
         report.seconds_total = time.perf_counter() - start
@@ -132,7 +137,7 @@ def _evaluate(
         _annotate(report)
 
     try:
-        with span("read"):
+        with report.parts.part("read"):
             job = EvaluationJob.read(given, settings)
             job.check_store()
             report.model_id, report.parent = job.model_id, job.parent
@@ -149,7 +154,7 @@ def _evaluate(
         trainer = make_trainer(job, report)
         trainer.run()
         if job.keys.values.get("time_prediction") and trainer.model is not None:
-            with span("predict"):
+            with report.parts.part("predict"):
                 milliseconds = measure_milliseconds(trainer.model, trainer.config.batch_size)
             report.others["milliseconds"] = round(milliseconds, 4)
         end()

@@ -15,7 +15,7 @@ from parsl_tl.errors import (
     StoreUnreachableError,
     TransferError,
 )
-from parsl_tl.events import annotate, span
+from parsl_tl.events import annotate
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
@@ -87,12 +87,12 @@ class TransferTrainer(BaseTrainer):
             ArchitectureError: a layer keeps more than config and weights, and cannot be stored.
         """
         if getattr(self.transfer_method, "keeps_models", True):
-            with span("check"):
+            with self.report.parts.part("check"):
                 check_model(model)  # before it is trained, and cannot be stored
         if not self.config.from_scratch and getattr(self._policy, "transfers", True):
             with self.report.timed("transfer"):
                 self._transferred = self.transfer(model)
-        with span("freeze"):
+        with self.report.parts.part("freeze"):
             layers = layers_with_weights(model, self.graph)
             self._frozen = FrozenLayers(layers, self._transferred.layer_names)
 

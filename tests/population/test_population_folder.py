@@ -239,7 +239,7 @@ def test_members_that_cannot_exist_are_drawn_again(tmp_path, evolve_count):
     assert redrawn
     assert all("larger than its input" in reason for reason in redrawn)
     told = redraws_text([redrawn, {}])
-    assert told.startswith(f"{sum(redrawn.values())} members that cannot exist were drawn again")
+    assert told.startswith(f"drawn again: {sum(redrawn.values())} members that cannot exist")
     assert redraws_text([{}]) == ""
     # However it is cut, and whatever is written, the population is the same.
     parts = plan(few_genes, tmp_path / "three", ("arrow",), evolve_count=evolve_count)

@@ -107,17 +107,16 @@ def test_failures_are_grouped_by_what_is_alike(run, finished):
         "ResourceExhaustedError: failed to allocate memory for … MB"
     ]
     job = int(memory["job"].iloc[0])
-    assert memory["message"].iloc[0] in views.log_excerpts(run, [job])[job]
+    assert memory["message"].iloc[0] in views.told_of(run, [job])[job]
 
 
-def test_the_log_of_an_evaluation_is_found(run, tmp_path):
-    lines = [
-        "2026-11-29 INFO parsl_tl.search.recorder: evaluation 12: F_Value ValueError: x",
-        "2026-11-29 INFO parsl_tl.search.recorder: evaluation 1: 0.5 ",
-    ]
-    (tmp_path / "campaign.log").write_text("\n".join(lines))
-    found = views.log_excerpts(SimpleNamespace(folder=tmp_path, tracebacks={1: "File"}), [1, 2])
-    assert found == {1: f"File\n{lines[1]}", 2: "Nothing more was noted of it."}
+def test_what_was_noted_of_an_evaluation_is_found():
+    lost = {"event": "lost", "job": 1, "site": "gpus", "error": "WorkerLost", "text": "worker 3"}
+    run = SimpleNamespace(notes=[lost], tracebacks={1: "File\n"})
+    assert views.told_of(run, [1, 2]) == {
+        1: "lost on gpus: WorkerLost: worker 3\nFile",
+        2: "Nothing more was noted of it.",
+    }
 
 
 def test_ancestors_of_the_best(run):
@@ -233,20 +232,31 @@ def test_the_status_tells_nodes_and_reasons(run):
     assert len(tables["under way"]) == len(run.running)
 
 
-def test_incidents_are_what_the_log_says_beside_evaluations(tmp_path):
-    log = """\
-2026-11-29 10:00:00,000 INFO parsl_tl.search.recorder: evaluation 0: 0.5
-2026-11-29 10:00:01,000 WARNING parsl_tl.federation.infrastructure: evaluation 1 was lost on \
-executor gpus and is asked again: WorkerLost: worker 3 of node 17
-2026-11-29 10:00:02,000 WARNING parsl_tl.search.evaluator: evaluation 2 failed: NaNLoss: nan
-a line of that failure
-2026-11-29 10:00:03,000 WARNING parsl_tl.federation.infrastructure: evaluation 4 was lost on \
-executor gpus and is asked again: WorkerLost: worker 1 of node 18
-2026-11-29 10:00:04,000 ERROR parsl_tl.search.restarts: the search ends: no block
-starts: <exit code 7>
-"""
-    (tmp_path / "campaign.log").write_text(log)
-    here = SimpleNamespace(folder=tmp_path)
+def noted(tmp_path, folder):
+    """A run whose journal has notes between its evaluations."""
+    lost = {"site": "gpus", "error": "WorkerLost"}
+    notes = [
+        {"event": "block", "site": "gpus", "block": "0", "state": "pending"},
+        {"event": "block", "site": "gpus", "block": "0", "state": "running"},
+        {"event": "lost", **lost, "job": 1, "text": "worker 3 of node 17"},
+        {"event": "retired", "model_id": "ab"},
+        {"event": "lost", **lost, "job": 4, "text": "worker 1 of node 18"},
+        {"event": "block", "site": "gpus", "block": "0", "state": "timeout"},
+        {"event": "block", "site": "gpus", "block": "1", "state": "running"},
+        {"event": "warning", "level": "ERROR", "text": "the search ends: no block\n<exit code 7>"},
+        {"event": "something of a later release"},
+    ]
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    for number, note in enumerate(notes):
+        lines.insert(3 * number, json.dumps({"time_ns": 10**18 + number, **note}))
+    shutil.copytree(folder, tmp_path / "noted")
+    (tmp_path / "noted" / "journal.jsonl").write_text("\n".join(lines) + "\n")
+    return read_run(tmp_path / "noted")
+
+
+def test_incidents_are_what_was_noted_beside_evaluations(folder, run, tmp_path):
+    here = noted(tmp_path, folder)
+    assert (len(here.frame), here.now) == (len(run.frame), run.now)
     table = incidents.incident_table(here)
     assert table[["what", "times"]].to_numpy().tolist() == [
         ["the search ends", 1],
@@ -254,8 +264,15 @@ starts: <exit code 7>
     ]
     assert table["message"].tolist()[0] == "the search ends: no block"
     shown = incidents.incident_list(here)
-    assert "starts: &lt;exit code 7&gt;" in shown
+    assert "&lt;exit code 7&gt;" in shown
     assert "2 times: evaluation 4 was lost" in shown
-    assert "NaNLoss" not in shown
-    assert "a line of that failure" not in shown
-    assert incidents.incident_list(SimpleNamespace(folder=tmp_path / "nowhere")) == ""
+    assert incidents.incident_list(run) == ""
+
+
+def test_sites_tell_their_losses_and_blocks(folder, run, tmp_path):
+    here = noted(tmp_path, folder)
+    (row,) = views.sites(here).to_dict("records")
+    assert {name: row[name] for name in ("site", "lost", "blocks", "ended")} == {
+        **{"site": "gpus", "lost": 2, "blocks": 2, "ended": 1}
+    }
+    assert views.sites(run).empty  # as of older releases, which noted none
