@@ -2,9 +2,10 @@
 
 Lines are ``{"event": "submitted", "config": {...}}`` and ``{"event": "finished", "config": {...},
 "objective": ..., "metadata": {...}}``, with ``"time_ns"`` of the event, in nanoseconds since 1970
-by the clock of the search; journals of earlier releases have no times. Each is on disk before the
-search goes on. A line that a crash cut off was never acted upon, and is dropped when the journal is
-opened again.
+by the clock of the search; journals of earlier releases have no times. A disk takes as long to
+make sure of many lines as of one, and a search waits for it: what comes together is on disk by one
+``sync``, before the search acts upon any of it. A line that a crash cut off was never acted upon,
+and is dropped when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Journal:
             raise
         self._file.truncate(whole)
         self._whole = whole
+        self._is_on_disk = True
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
         seen = {row["config"]["job"] for row in _finished(events)}
         self._open = {job: c for job, c in submitted.items() if job not in seen}
@@ -86,7 +88,7 @@ class Journal:
         return read_journal(self._path)
 
     def submitted(self, config: Mapping[str, Any]) -> None:
-        """Notes that a configuration is about to be evaluated.
+        """Notes that a configuration is about to be evaluated, from the next ``sync`` on.
 
         Raises:
             InfrastructureError: it cannot be written.
@@ -96,7 +98,7 @@ class Journal:
         self._open[config["job"]] = dict(config)
 
     def finish(self, config: Mapping[str, Any], objective: Any, metadata: Mapping[str, Any]) -> Row:
-        """Notes a result, and returns its row.
+        """Notes a result, and returns its row; it may be acted upon after the next ``sync``.
 
         Raises:
             InfrastructureError: it cannot be written.
@@ -113,9 +115,26 @@ class Journal:
         self.num_finished += 1
         return row
 
+    def sync(self) -> None:
+        """Waits until all that was noted is on disk.
+
+        Raises:
+            InfrastructureError: it cannot be written.
+        """
+        if self._is_on_disk:
+            return
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._is_on_disk = True
+
     def close(self) -> None:
-        """Gives the lock back."""
-        self._file.close()
+        """Gives the lock back, when all is on disk."""
+        try:
+            self.sync()
+        finally:
+            self._file.close()
 
     def _write(self, event: Row) -> None:
         line = json.dumps(event, default=_plain).encode() + b"\n"
@@ -125,13 +144,16 @@ class Journal:
             if self._file.write(line) != len(line):
                 self._file.truncate(self._whole)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fdatasync(self._file.fileno())
         except OSError as error:
-            raise InfrastructureError(
-                f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
-                "--resume (Campaign.resume)"
-            ) from error
+            raise self._unwritable(error) from error
         self._whole += len(line)
+        self._is_on_disk = False
+
+    def _unwritable(self, error: OSError) -> InfrastructureError:
+        return InfrastructureError(
+            f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
+            "--resume (Campaign.resume)"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.events import stages
@@ -11,7 +12,7 @@ from parsl_tl.search.rare_writing import RareWriting
 if TYPE_CHECKING:
     from parsl_tl.search.callbacks import SearchCallbacks
     from parsl_tl.search.campaign_results import CampaignResults
-    from parsl_tl.search.journal import Journal
+    from parsl_tl.search.journal import Journal, Row
     from parsl_tl.search.kept_figures import KeptFigures
     from parsl_tl.search.progress import SearchProgress
     from parsl_tl.search.retirement import Retirement
@@ -47,36 +48,47 @@ class Recorder:
         self._figures = figures
         self._callbacks = callbacks
         self._tables = RareWriting(results.write)
+        self._ended: deque[Row] = deque()  # what was not acted upon yet
 
     def on_launch(self, job: Any) -> None:
         """Notes a configuration before it is evaluated."""
         self._journal.submitted(job.args)
         self._progress.launched()
 
+    def on_submit(self) -> None:
+        """Has what was launched together on disk; nothing of it is with the workers yet."""
+        self._journal.sync()
+
     def on_done(self, job: Any) -> None:
         """Notes a result."""
         from deephyper.evaluator import JobStatus
 
-        with stages.last(job.args["job"]):
-            if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+            with stages.last(job.args["job"]):
                 logger.info("evaluation %s was cancelled", job.args["job"])
-                return
-            self._take(job)
+            return
+        self._ended.append(self._journal.finish(job.args, job.objective, job.metadata))
 
-    def _take(self, job: Any) -> None:
-        failed = isinstance(job.objective, str)
+    def act(self) -> None:
+        """Acts upon results when all of them are on disk."""
+        self._journal.sync()
+        while self._ended:
+            row = self._ended.popleft()
+            with stages.last(row["config"]["job"]):
+                self._take(row)
+
+    def _take(self, row: Row) -> None:
+        job, objective, metadata = row["config"]["job"], row["objective"], row["metadata"]
+        failed = isinstance(objective, str)
         stages.annotate(
-            job.args["job"],
-            objective=None if failed else float(job.objective),
-            failed=job.objective if failed else None,
+            job,
+            objective=None if failed else float(objective),
+            failed=objective if failed else None,
         )
-        row = self._journal.finish(job.args, job.objective, job.metadata)
-        logger.info(
-            "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
-        )
+        logger.info("evaluation %d: %s %s", job, objective, metadata.get("error") or "")
         self._retirement.finished(row)
         self._figures.note(row)
-        self._progress.finished(job.objective, job.metadata)
+        self._progress.finished(objective, metadata)
         self._tables.write_when_due()
         self._callbacks.ended(row)
 
@@ -84,7 +96,8 @@ class Recorder:
         """Part of DeepHyper's interface; only one process submits evaluations here."""
 
     def on_gather(self, local_jobs: Any, other_jobs: Any) -> None:
-        """Part of DeepHyper's interface; results are noted one by one."""
+        """Acts upon what was gathered."""
+        self.act()
 
     def on_close(self) -> None:
         """Part of DeepHyper's interface; the campaign writes its tables at the end."""
