@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from parsl_tl.events import is_recording, stages
+from parsl_tl.log_file import last_lines
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,10 @@ class BlockWatch:
             managers: the pools that are connected.
         """
         now = time.monotonic()
+        blocks = dict(self._executor.status_facade)
         if is_recording():
-            self._record()
-        running = self._running_blocks()
+            self._record(blocks)
+        running = {block for block, status in blocks.items() if not status.terminal}
         self._seen.update((manager["block_id"], now) for manager in managers)
         self._seen = {block: seen for block, seen in self._seen.items() if block in running}
         for block, seen in list(self._seen.items()):
@@ -58,11 +59,11 @@ class BlockWatch:
                 self._cancel(block)
         if running or not self._executor.outstanding():
             self._had_block = now
-        self._tell_ended()
+        self._tell_ended(blocks)
 
-    def _record(self) -> None:
+    def _record(self, blocks: Mapping[str, Any]) -> None:
         """Records blocks with their states, as the scheduler tells them."""
-        for block, status in dict(self._executor.status_facade).items():
+        for block, status in blocks.items():
             state, before = status.state.name.lower(), self._states.get(block)
             if state == before:
                 continue
@@ -94,8 +95,8 @@ class BlockWatch:
             'strategy="simple" in the Parsl configuration, blocks that have ended are started anew'
         )
 
-    def _tell_ended(self) -> None:
-        for block, status in dict(self._executor.status_facade).items():
+    def _tell_ended(self, blocks: Mapping[str, Any]) -> None:
+        for block, status in blocks.items():
             if not status.terminal or block in self._ended:
                 continue
             self._ended.add(block)
@@ -107,13 +108,6 @@ class BlockWatch:
                 self._executor.label,
                 describe_block(status),
             )
-
-    def _running_blocks(self) -> set[str]:
-        return {
-            block
-            for block, status in dict(self._executor.status_facade).items()
-            if not status.terminal
-        }
 
     def _cancel(self, block: str) -> None:
         try:
@@ -136,7 +130,7 @@ def describe_block(status: Any) -> str:
 
 def _tail(path: str) -> str:
     try:
-        lines = Path(path).read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        lines = last_lines(path, _LAST_LINES)
     except OSError as error:
         return f"{path}: {error.strerror}"
-    return "\n".join([f"end of {path}:", *lines]) if lines else ""
+    return f"end of {path}:\n{lines}" if lines else ""

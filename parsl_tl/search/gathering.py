@@ -46,9 +46,9 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
             search_id,
         )
         # DeepHyper keeps lists, and removes from them what was gathered.
-        self.jobs = InOrder(self.jobs)
-        self._tasks_running = InOrder(self._tasks_running)
-        self.job_id_submitted = InOrder(self.job_id_submitted)
+        self.jobs = InOrder()
+        self._tasks_running = InOrder[asyncio.Task[Any]]()
+        self.job_id_submitted = InOrder[str]()
         self._num_created = 0
         self._num_foreign = 0
         self._finished: list[asyncio.Task[Any]] = []
