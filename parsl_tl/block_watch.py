@@ -33,14 +33,16 @@ class BlockWatch:
         self._seen: dict[str, float] = {}  # when a block's pools were connected last
         self._had_block = time.monotonic()
         self._ended: set[str] = set()
+        self._followed: set[str] = set()  # blocks in whose place another one was asked for
         self._states: dict[str, str] = {}  # of blocks, as they are recorded
 
     def look(self, managers: Iterable[Mapping[str, Any]]) -> None:
-        """Cancels blocks whose pools are gone, and logs which have ended, and how.
+        """Cancels blocks whose pools are gone, has others follow, and logs which have ended.
 
         Args:
             managers: the pools that are connected.
         """
+        managers = list(managers)
         now = time.monotonic()
         blocks = dict(self._executor.status_facade)
         if is_recording():
@@ -57,9 +59,26 @@ class BlockWatch:
                 )
                 del self._seen[block]
                 self._cancel(block)
+        self._follow(managers, running)
         if running or not self._executor.outstanding():
             self._had_block = now
         self._tell_ended(blocks)
+
+    def _follow(self, managers: Iterable[Mapping[str, Any]], running: set[str]) -> None:
+        """Asks for a block in the place of each that drains, once."""
+        drains: dict[str, bool] = {}
+        for manager in managers:
+            block = manager["block_id"]
+            drains[block] = drains.get(block, True) and bool(manager["draining"])
+        draining = {block for block in running if drains.get(block)}
+        due = draining - self._followed
+        if not due or not self._executor.outstanding():
+            return
+        self._followed |= due
+        lacking = self._executor.provider.max_blocks - len(running - draining)
+        if (count := min(len(due), lacking)) > 0:
+            logger.info("executor %s: %d blocks end soon", self._executor.label, len(due))
+            self._executor.scale_out_facade(count)
 
     def _record(self, blocks: Mapping[str, Any]) -> None:
         """Records blocks with their states, as the scheduler tells them."""

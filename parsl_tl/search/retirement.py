@@ -179,11 +179,12 @@ class Retirement:
             self._failures = {}
             return
         self._round = Future()
-        context = copy_context()  # for who records
-        threading.Thread(
-            target=context.run, args=(self._run_round, self._round, due), daemon=True
-        ).start()
-        wait([self._round], _PATIENCE)
+        if self._storage.is_remote:
+            context, given = copy_context(), (self._run_round, self._round, due)
+            threading.Thread(target=context.run, args=given, daemon=True).start()
+            wait([self._round], _PATIENCE)
+        else:
+            self._run_round(self._round, due)
         self._take_over()
 
     def _run_round(self, round: Future[_Round], due: Iterable[int]) -> None:
