@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from parsl_tl.events import note, stages
+from parsl_tl.log_file import last_lines
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +33,20 @@ class BlockWatch:
         self._seen: dict[str, float] = {}  # when a block's pools were connected last
         self._had_block = time.monotonic()
         self._ended: set[str] = set()
+        self._followed: set[str] = set()  # blocks in whose place another one was asked for
         self._states: dict[str, str] = {}  # of blocks, as they are recorded
 
     def look(self, managers: Iterable[Mapping[str, Any]]) -> None:
-        """Cancels blocks whose pools are gone, and logs which have ended, and how.
+        """Cancels blocks whose pools are gone, has others follow, and logs which have ended.
 
         Args:
             managers: the pools that are connected.
         """
+        managers = list(managers)
         now = time.monotonic()
-        self._record()
-        running = self._running_blocks()
+        blocks = dict(self._executor.status_facade)
+        self._record(blocks)
+        running = {block for block, status in blocks.items() if not status.terminal}
         self._seen.update((manager["block_id"], now) for manager in managers)
         self._seen = {block: seen for block, seen in self._seen.items() if block in running}
         for block, seen in list(self._seen.items()):
@@ -55,13 +58,30 @@ class BlockWatch:
                 )
                 del self._seen[block]
                 self._cancel(block)
+        self._follow(managers, running)
         if running or not self._executor.outstanding():
             self._had_block = now
-        self._tell_ended()
+        self._tell_ended(blocks)
 
-    def _record(self) -> None:
+    def _follow(self, managers: Iterable[Mapping[str, Any]], running: set[str]) -> None:
+        """Asks for a block in the place of each that drains, once."""
+        drains: dict[str, bool] = {}
+        for manager in managers:
+            block = manager["block_id"]
+            drains[block] = drains.get(block, True) and bool(manager["draining"])
+        draining = {block for block in running if drains.get(block)}
+        due = draining - self._followed
+        if not due or not self._executor.outstanding():
+            return
+        self._followed |= due
+        lacking = self._executor.provider.max_blocks - len(running - draining)
+        if (count := min(len(due), lacking)) > 0:
+            logger.info("executor %s: %d blocks end soon", self._executor.label, len(due))
+            self._executor.scale_out_facade(count)
+
+    def _record(self, blocks: Mapping[str, Any]) -> None:
         """Records blocks with their states, as the scheduler tells them."""
-        for block, status in dict(self._executor.status_facade).items():
+        for block, status in blocks.items():
             state, before = status.state.name.lower(), self._states.get(block)
             if state == before:
                 continue
@@ -94,8 +114,8 @@ class BlockWatch:
             'strategy="simple" in the Parsl configuration, blocks that have ended are started anew'
         )
 
-    def _tell_ended(self) -> None:
-        for block, status in dict(self._executor.status_facade).items():
+    def _tell_ended(self, blocks: Mapping[str, Any]) -> None:
+        for block, status in blocks.items():
             if not status.terminal or block in self._ended:
                 continue
             self._ended.add(block)
@@ -107,13 +127,6 @@ class BlockWatch:
                 self._executor.label,
                 describe_block(status),
             )
-
-    def _running_blocks(self) -> set[str]:
-        return {
-            block
-            for block, status in dict(self._executor.status_facade).items()
-            if not status.terminal
-        }
 
     def _cancel(self, block: str) -> None:
         try:
@@ -136,7 +149,7 @@ def describe_block(status: Any) -> str:
 
 def _tail(path: str) -> str:
     try:
-        lines = Path(path).read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        lines = last_lines(path, _LAST_LINES)
     except OSError as error:
         return f"{path}: {error.strerror}"
-    return "\n".join([f"end of {path}:", *lines]) if lines else ""
+    return f"end of {path}:\n{lines}" if lines else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from pathlib import Path
 
 
 class LogFile(logging.FileHandler):
@@ -20,3 +22,16 @@ class LogFile(logging.FileHandler):
             super().close()
         except OSError:
             self.stream = None
+
+
+def last_lines(path: str | os.PathLike[str], count: int) -> str:
+    """Returns the last lines of a log, whatever bytes are in it; "" for an empty one.
+
+    Args:
+        path: of the log.
+        count: of lines.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return "\n".join(Path(path).read_text(errors="replace").splitlines()[-count:])

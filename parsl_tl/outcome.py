@@ -7,6 +7,7 @@ ever. So Parsl carries bytes here, which the caller reads where an error is only
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,21 @@ from parsl_tl.errors import EvaluationFailedError, InfrastructureError
 from parsl_tl.events import Carried, Slices, continued
 
 _MAX_LENGTH = 2000
+_PLAIN = b"pickle\n"  # no identifier of Parsl's serializers
+_OF_A_SCRIPT = b"__main__"
 
 
 def pack(value: Any) -> bytes:
     """Returns a value as bytes, with what pickles functions and classes of scripts."""
+    # Parsl's serializer, dill, is written in Python: it takes milliseconds for what takes pickle
+    # some tens of microseconds. Pickle knows things by their modules, and a script's is another
+    # one where the bytes are read.
+    try:
+        plain = pickle.dumps(value, protocol=5)
+    except Exception:  # whatever pickle, or a class of the user's, cannot do
+        plain = _OF_A_SCRIPT
+    if _OF_A_SCRIPT not in plain:
+        return _PLAIN + plain
     from parsl.serialize import serialize
 
     packed: bytes = serialize([value])  # in a list, since functions go another way by themselves
@@ -27,6 +39,8 @@ def pack(value: Any) -> bytes:
 
 def unpack(packed: bytes) -> Any:
     """Returns what ``pack`` was given; raises whatever its reading raises."""
+    if packed.startswith(_PLAIN):
+        return pickle.loads(memoryview(packed)[len(_PLAIN) :])
     from parsl.serialize import deserialize
 
     return deserialize(packed)[0]

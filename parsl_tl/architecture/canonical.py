@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import marshal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,9 @@ _AXES = {
     "Softmax": "axis",
     "UnitNormalization": "axis",
 }
+_REMEMBERED = 65536
+_BY_VALUE = 2  # the last version of marshal's format in which bytes do not tell what was shared
+_digests: dict[bytes, int] = {}  # of layers by themselves
 
 
 def canonical(value: Any) -> Any:
@@ -188,6 +192,7 @@ def layer_digest(layer: Layer, position: Any = None, rank: int | None = None) ->
         rank: of what goes in, where the layer does not tell it (``input_rank``).
     """
     class_name, registered = layer.class_name, layer.registered_name
+    identity = class_identity(class_name, layer.module, registered)
     if is_network(class_name, layer.config):
         meaning = canonical(
             {
@@ -197,13 +202,30 @@ def layer_digest(layer: Layer, position: Any = None, rank: int | None = None) ->
                 "registered_name": registered,
             }
         )
-    else:
-        own = is_keras_class(layer.module, registered)
-        if class_name in _AXES:
-            rank = input_rank(layer) or rank
-        meaning = _config(class_name, layer.config, own=own, layer=True, rank=rank)
-    identity = class_identity(class_name, layer.module, registered)
-    return _digest(json.dumps([identity, meaning, position], sort_keys=True, separators=(",", ":")))
+        return _digest(_text(identity, meaning, position))
+    if class_name in _AXES:
+        rank = input_rank(layer) or rank
+    own = is_keras_class(layer.module, registered)
+    # Searches meet the same layers again and again, and their meaning takes longer to find than
+    # their bytes, which are other ones for other values or types.
+    config = {key: value for key, value in layer.config.items() if key != "name"}
+    try:
+        known = marshal.dumps([class_name, identity, own, position, rank, config], _BY_VALUE)
+    except ValueError:  # there is more in it than JSON has
+        known = None
+    found = None if known is None else _digests.get(known)
+    if found is None:
+        meaning = _config(class_name, config, own=own, layer=True, rank=rank)
+        found = _digest(_text(identity, meaning, position))
+        if known is not None:
+            if len(_digests) >= _REMEMBERED:
+                _digests.clear()
+            _digests[known] = found
+    return found
+
+
+def _text(*parts: Any) -> str:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
 def input_rank(layer: Layer) -> int | None:
@@ -254,6 +276,6 @@ def _blank_tensors(value: Any) -> Any:
     return value
 
 
-@functools.lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _digest(text: str) -> int:
     return int(native.digest(text))

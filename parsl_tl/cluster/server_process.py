@@ -13,6 +13,7 @@ from pathlib import Path
 from parsl_tl.cluster.place import Place
 from parsl_tl.cluster.plan import TCP, ClusterPlan
 from parsl_tl.errors import InfrastructureError, InvalidValueError
+from parsl_tl.log_file import last_lines
 from parsl_tl.parent_death import ending_with
 from parsl_tl.store.connection import Connection
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
 _STARTS_IN_A_ROW = 5
+_LAST_LINES = 5
 # One that has served for this long did start.
 _LONG = 30.0
 _DEADLINE = 10.0  # for requests at work when a server ends
@@ -67,7 +69,7 @@ class ServerProcess:
             time.sleep(min(0.2 * 2**self._failed, 5.0))  # another process may still have the store
         raise InfrastructureError(
             f"server {self._place.number} of the store does not start on {self._host}; the end of "
-            f"{self._place.log}:\n{self._last_lines()}"
+            f"{self._place.log}:\n{last_lines(self._place.log, _LAST_LINES)}"
         )
 
     def stop(self, *, kill: bool = False) -> None:
@@ -116,9 +118,6 @@ class ServerProcess:
         self.stop(kill=True)
         logger.warning("server %d does not listen at %s", self._place.number, address)
         return None
-
-    def _last_lines(self) -> str:
-        return "\n".join(self._place.log.read_text(errors="replace").splitlines()[-5:])
 
 
 def _former(place: Place, host: str) -> str | None:

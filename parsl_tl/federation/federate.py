@@ -69,6 +69,7 @@ def federate(
         strategy=first.strategy,
         strategy_period=first.strategy_period,
         max_idletime=first.max_idletime,
+        initialize_logging=first.initialize_logging,
         usage_tracking=first.usage_tracking,
     )
 

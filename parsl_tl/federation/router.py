@@ -18,20 +18,18 @@ from parsl_tl.errors import (
     ParslTLError,
 )
 from parsl_tl.federation.infrastructure import (
-    DESERTED_SECONDS,
     InfrastructureFaults,
     is_infrastructure,
     rest_after,
 )
 from parsl_tl.federation.placement import WaitingTask
 from parsl_tl.federation.sites import Sites
+from parsl_tl.federation.tries import SECONDS_BETWEEN_LOOKS, Tries, Try
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
-
-_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(eq=False)
@@ -43,15 +41,6 @@ class _Task:
     number: int
     result: Future[Any] = field(default_factory=Future)
     not_before: float = 0.0
-
-
-@dataclass(eq=False)
-class _Try:
-    """A task at a site."""
-
-    task: _Task
-    site: str
-    deserted_since: float
 
 
 class Router:
@@ -103,7 +92,8 @@ class Router:
         self._faults = InfrastructureFaults(max_losses)
         self._apps: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
         self._waiting: list[_Task] = []
-        self._running: list[_Try] = []
+        self._tries = Tries[_Task](self._sites)
+        self._next_look = 0.0
         self._submitted = 0
         self._unready = 0  # tasks that wait for arguments
         self._news = threading.Condition(threading.RLock())
@@ -176,8 +166,8 @@ class Router:
         """Gives up what has not ended: its futures fail. Tasks with Parsl end with its kernel."""
         with self._news:
             self._closed = True
-            left = [*self._waiting, *(one.task for one in self._running)]
-            self._waiting, self._running = [], []
+            left = [*self._waiting, *self._tries.tasks()]
+            self._waiting = []
             self._news.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -250,7 +240,7 @@ class Router:
                         _fail(task, error)
                     placed = False
                 if not placed:
-                    self._news.wait(_SECONDS_BETWEEN_LOOKS)
+                    self._news.wait(SECONDS_BETWEEN_LOOKS)
 
     def _place_next(self) -> bool:
         now = time.monotonic()
@@ -287,22 +277,19 @@ class Router:
         except Exception as error:  # what Parsl cannot send
             _fail(task, error)
             return
-        one = _Try(task, site, time.monotonic())
-        self._sites.start(site, one, task.about.work)
-        self._running.append(one)
+        one = self._tries.begin(task, site, work=task.about.work)
         future.add_done_callback(functools.partial(self._ended, one))
 
-    def _ended(self, one: _Try, future: Future[Any]) -> None:
+    def _ended(self, one: Try[_Task], future: Future[Any]) -> None:
         error = future.exception()
         task = one.task
         with self._news:
-            was_running = one in self._running
+            was_running = one in self._tries
             is_lost = error is not None and (
                 is_infrastructure(error) or self._sites_is_bad(one.site)
             )
             if was_running:
-                self._running.remove(one)
-                self._sites.end(one.site, one, measured=error is None)
+                self._tries.end(one, measured=error is None)
             if task in self._waiting and not is_lost:
                 self._waiting.remove(task)  # given up there, and it ended after all
             if is_lost and was_running and not self._closed:
@@ -319,7 +306,7 @@ class Router:
     def _sites_is_bad(self, label: str) -> bool:
         return not self._closed and self._sites.is_bad(label)
 
-    def _lost(self, one: _Try, error: BaseException | None) -> None:
+    def _lost(self, one: Try[_Task], error: BaseException | None) -> None:
         """Has a task run again, after a rest that grows with how often it was lost."""
         task = one.task
         try:
@@ -334,16 +321,12 @@ class Router:
     def _look_after(self) -> None:
         """Takes tasks away from sites that have had no workers for long, where others have some."""
         now = time.monotonic()
-        for one in list(self._running):
-            if self._sites.has_workers(one.site):
-                one.deserted_since = now
-            elif now - one.deserted_since > DESERTED_SECONDS and self._sites.has_alternative(
-                one.site
-            ):
-                why = f"site {one.site} has had no workers for {DESERTED_SECONDS:g} s"
-                self._running.remove(one)
-                self._sites.end(one.site, one, measured=False)
-                self._lost(one, InfrastructureError(why))
+        if now < self._next_look:
+            return
+        self._next_look = now + SECONDS_BETWEEN_LOOKS
+        for one, error in self._tries.look():
+            self._tries.end(one, measured=False)
+            self._lost(one, error)
 
 
 def _fail(task: _Task, error: BaseException) -> None:

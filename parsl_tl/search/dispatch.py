@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from parsl.app.errors import AppTimeout
@@ -12,17 +13,18 @@ from parsl.app.errors import AppTimeout
 from parsl_tl.errors import (
     EvaluationFailedError,
     EvaluationTimeoutError,
+    ExecutorsLostError,
     InfrastructureError,
 )
 from parsl_tl.events import note, stages
 from parsl_tl.federation.infrastructure import (
-    DESERTED_SECONDS,
     InfrastructureFaults,
     is_infrastructure,
     rest_after,
 )
 from parsl_tl.federation.placement import WaitingTask
 from parsl_tl.federation.sites import Sites
+from parsl_tl.federation.tries import SECONDS_BETWEEN_LOOKS, Tries, Try
 from parsl_tl.federation.worker_count import evaluation_executors, num_workers_of
 from parsl_tl.outcome import text_of
 from parsl_tl.tasks import evaluation_app
@@ -30,7 +32,7 @@ from parsl_tl.tasks import evaluation_app
 if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_Answer = asyncio.Future[bytes]
 
 
 class Dispatcher:
@@ -55,11 +57,14 @@ class Dispatcher:
                 another one.
         """
         self._sites = Sites(kernel, capacities)
+        self._tries = Tries[_Answer](self._sites)
         self._apps = {label: evaluation_app([label], kernel) for label in capacities}
         self._more_to_come = more_to_come
-        self._waiting = 0
+        self._waiting: deque[asyncio.Future[Try[_Answer]]] = deque()
+        self._limits: dict[asyncio.Future[Try[_Answer]], float | None] = {}
         self._faults = InfrastructureFaults(max_losses)
-        self._news: asyncio.Future[None] | None = None
+        self._is_closed = False
+        self._looking: asyncio.AbstractEventLoop | None = None  # where looks are due
 
     async def run(self, name: object, call: bytes, seconds: float | None, **limits: Any) -> bytes:
         """Runs an evaluation until it comes to its end; returns ``run_packed``'s result.
@@ -81,12 +86,12 @@ class Dispatcher:
         why_lost = None
         while True:
             stages.go_on("queue", lost=why_lost)
-            label = await self._place()
-            self._sites.start(label, name)
+            one = await self._place(seconds)
+            label = one.site
             stages.go_on("task", site=label)
             ended = False
             try:
-                result = await self._try(label, call, seconds, **limits)
+                result = await self._try(one, call, **limits)
             except Exception as error:
                 why_lost = text_of(error)
                 if not (is_infrastructure(error) or self._comes_of_the_executor(label, error)):
@@ -99,13 +104,14 @@ class Dispatcher:
                 ended = True
                 return result
             finally:
-                self._sites.end(label, name, measured=ended)
-                self._tell_news()
+                self._tries.end(one, measured=ended)
+                self._give_away()
             if not self._sites.is_bad(label):
                 await asyncio.sleep(rest_after(times))
 
     def close(self) -> None:
-        """Ends the watch over the executors."""
+        """Ends the watch over the executors; nothing is given away any more."""
+        self._is_closed = True
         self._sites.close()
 
     def _lost(self, name: object, label: str, error: Exception) -> int:
@@ -122,60 +128,102 @@ class Dispatcher:
         own = (EvaluationFailedError, EvaluationTimeoutError, AppTimeout)
         return self._sites.is_bad(label) and not isinstance(error, own)
 
-    async def _place(self) -> str:
-        """Waits until an executor has a worker free; returns its label."""
-        self._waiting += 1
+    async def _place(self, seconds: float | None) -> Try[_Answer]:
+        """Waits until an executor has a worker free, and gives it an evaluation."""
+        labels = self._sites.taking()
+        loop = asyncio.get_running_loop()
+        if len(self._sites) == 1:  # its own queue does the same
+            return self._begin(labels[0], seconds, loop)
+        place = loop.create_future()
+        self._waiting.append(place)
+        self._limits[place] = seconds
+        self._look_now_and_then(loop)
+        self._give_away()
         try:
-            while True:
-                labels = self._sites.taking()
-                if len(self._sites) == 1:  # its own queue does the same
-                    return labels[0]
-                # Evaluations are alike: whichever asks is the first of those that wait.
-                waiting = [WaitingTask()] * self._waiting
-                found = self._sites.choose(waiting, more_to_come=self._more_to_come())
-                if found is not None:
-                    return found.site
-                await self._hear_news()
-        finally:
-            self._waiting -= 1
+            found: Try[_Answer] = await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                self._tries.end(place.result(), measured=False)
+            raise
+        return found
 
-    async def _try(self, label: str, call: bytes, seconds: float | None, **limits: Any) -> bytes:
+    def _begin(
+        self, label: str, seconds: float | None, loop: asyncio.AbstractEventLoop
+    ) -> Try[_Answer]:
+        answer: _Answer = loop.create_future()
+        answer.add_done_callback(_look_at)
+        if seconds is not None or len(self._sites) > 1:
+            self._look_now_and_then(loop)
+        return self._tries.begin(answer, label, seconds=seconds)
+
+    def _give_away(self) -> None:
+        """Gives those that wait to free workers, in the order in which they came."""
+        while self._waiting and not self._is_closed:
+            place = self._waiting[0]
+            if place.done():  # cancelled
+                self._limits.pop(self._waiting.popleft())
+                continue
+            # Evaluations are alike: the first of those that wait is as good as any.
+            waiting = [WaitingTask()] * len(self._waiting)
+            try:
+                found = self._sites.choose(waiting, more_to_come=self._more_to_come())
+            except ExecutorsLostError as error:
+                self._limits.pop(self._waiting.popleft())
+                place.set_exception(error)
+                continue
+            if found is None:
+                return
+            self._waiting.popleft()
+            one = self._begin(found.site, self._limits.pop(place), place.get_loop())
+            place.set_result(one)
+
+    async def _try(self, one: Try[_Answer], call: bytes, **limits: Any) -> bytes:
         if (trace := stages.carried()) is not None:
             limits = {**limits, "trace": trace}
-        future = asyncio.wrap_future(self._apps[label](call, **limits))
-        future.add_done_callback(_look_at)
-        is_looked_after = seconds is not None or len(self._sites) > 1
-        worked, deserted_since = 0.0, time.monotonic()
-        while True:
-            before = time.monotonic()
-            # Parsl's futures cannot be cancelled: a cancellation ends the wait, and not the task.
-            await asyncio.wait(
-                {future}, timeout=_SECONDS_BETWEEN_LOOKS if is_looked_after else None
-            )
-            if future.done():
-                outcome: bytes = future.result()
-                return outcome
-            now = time.monotonic()
-            if self._sites.has_workers(label):
-                worked, deserted_since = worked + now - before, now
-            if seconds is not None and worked > seconds:
-                raise EvaluationTimeoutError(f"more than {seconds:g} seconds")
-            if now - deserted_since > DESERTED_SECONDS and self._sites.has_alternative(label):
-                raise InfrastructureError(
-                    f"executor {label} has had no workers for {DESERTED_SECONDS:g} s"
-                )
+        # Parsl's futures cannot be cancelled: a cancellation ends the wait, and not the task.
+        answer, loop = one.task, asyncio.get_running_loop()
 
-    async def _hear_news(self) -> None:
-        if self._news is None or self._news.done():
-            self._news = asyncio.get_running_loop().create_future()
-        await asyncio.wait({self._news}, timeout=_SECONDS_BETWEEN_LOOKS)
+        def ended(future: Future[bytes]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_answer, answer, future)
 
-    def _tell_news(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._apps[one.site](call, **limits).add_done_callback(ended)
+        return await answer
+
+    def _look_now_and_then(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._looking is not loop:
+            self._looking = loop
+            loop.call_later(SECONDS_BETWEEN_LOOKS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Gives up what takes too long or has no workers; sites may have more of them, too."""
+        if self._is_closed:
+            return
+        for one, error in self._tries.look():
+            if not one.task.done():
+                one.task.set_exception(error)
+        self._give_away()
+        if self._tries or self._waiting:
+            loop.call_later(SECONDS_BETWEEN_LOOKS, self._look, loop)
+        else:
+            self._looking = None
 
 
-def _look_at(future: asyncio.Future[bytes]) -> None:
+def _answer(answer: _Answer, future: Future[bytes]) -> None:
+    """Takes over what a task came to, if anybody still waits for it."""
+    if answer.done():
+        return
+    if future.cancelled():
+        answer.cancel()
+        return
+    error = future.exception()
+    if error is None:
+        answer.set_result(future.result())
+    else:
+        answer.set_exception(error)
+
+
+def _look_at(future: _Answer) -> None:
     """Asyncio reports exceptions of futures that nobody has looked at."""
     if not future.cancelled():
         future.exception()

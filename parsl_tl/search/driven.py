@@ -111,3 +111,5 @@ def evaluate(
     except BaseException:
         evaluator.abandon()
         raise
+    finally:
+        recorder.act()

@@ -8,6 +8,7 @@ from typing import Any
 
 from parsl_tl.mpi import mpi_left_alone
 from parsl_tl.search.evaluation_loop import EvaluationLoop
+from parsl_tl.search.in_order import InOrder
 from parsl_tl.search.job_storage import JobStorage
 
 with mpi_left_alone():
@@ -24,7 +25,7 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
     """
 
     loop: asyncio.AbstractEventLoop | None
-    jobs: list[Job]
+    jobs: InOrder[Job]
 
     def __init__(
         self,
@@ -44,6 +45,10 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
             JobStorage() if storage is None else storage,
             search_id,
         )
+        # DeepHyper keeps lists, and removes from them what was gathered.
+        self.jobs = InOrder()
+        self._tasks_running = InOrder[asyncio.Task[Any]]()
+        self.job_id_submitted = InOrder[str]()
         self._num_created = 0
         self._num_foreign = 0
         self._finished: list[asyncio.Task[Any]] = []
@@ -64,13 +69,20 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
             self._news = None
 
     def submit(self, args_list: Sequence[dict[str, Any]]) -> None:
-        """Sends configurations to be evaluated."""
+        """Sends configurations to be evaluated.
+
+        They begin with the next ``gather``. Before that, callbacks that have ``on_submit`` are told
+        that all of them were launched.
+        """
         before = len(self._tasks_running)
         try:
             super().submit(args_list)
         finally:  # DeepHyper raises when the search has enough of them
-            for task in self._tasks_running[before:]:
+            for task in self._tasks_running.latest(len(self._tasks_running) - before):
                 task.add_done_callback(self._note_finished)
+            for callback in self._callbacks:
+                if hasattr(callback, "on_submit"):
+                    callback.on_submit()
 
     def _create_job(self, job_id: Any, args: Any, run_function: Any, storage: Any) -> Job:
         if run_function is None:
@@ -103,8 +115,8 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
 
     def _process_local_tasks_done(self, tasks: Sequence[asyncio.Task[Any]]) -> list[Job]:
         gathered = list(super()._process_local_tasks_done(tasks))
-        gone = {id(job) for job in gathered}
-        self.jobs = [job for job in self.jobs if id(job) not in gone]
+        for job in gathered:
+            self.jobs.remove(job)
         return gathered
 
     def close(self) -> list[Job]:
@@ -112,5 +124,5 @@ class GatheringEvaluator(Evaluator):  # type: ignore[misc]
         cancelled = list(super().close())
         self._tasks_running.clear()
         self._finished.clear()
-        self.jobs = []
+        self.jobs.clear()
         return cancelled

@@ -2,10 +2,11 @@
 
 Lines are ``{"event": "submitted", "config": {...}}`` and ``{"event": "finished", "config": {...},
 "objective": ..., "metadata": {...}}``, with ``"time_ns"`` of the event, in nanoseconds since 1970
-by the clock of the search; journals of earlier releases have no times. Each is on disk before the
-search goes on. A line that a crash cut off was never acted upon, and is dropped when the journal is
-opened again. What has finished tells its ``trace`` and ``stages`` (see ``events.stages.so_far``),
-and in its metadata the ``steps`` in its worker.
+by the clock of the search; journals of earlier releases have no times. A disk takes as long to
+make sure of many lines as of one, and a search waits for it: what comes together is on disk by one
+``sync``, before the search acts upon any of it. A line that a crash cut off was never acted upon,
+and is dropped when the journal is opened again. What has finished tells its ``trace`` and
+``stages`` (see ``events.stages.so_far``), and in its metadata the ``steps`` in its worker.
 
 The other lines are of what no search is carried on from, and may be lost with a crash: ``lost``
 (an evaluation, with its worker), ``block`` (a new state), ``retired``, ``warning``.
@@ -76,6 +77,7 @@ class Journal:
         self._file.truncate(whole)
         self._whole = whole
         self._lock = threading.Lock()  # who watches executors has things to note, too
+        self._is_on_disk = True
         submitted = {e["config"]["job"]: e["config"] for e in events if e["event"] == "submitted"}
         seen = {row["config"]["job"] for row in _finished(events)}
         self._open = {job: c for job, c in submitted.items() if job not in seen}
@@ -92,7 +94,7 @@ class Journal:
         return read_journal(self._path)
 
     def submitted(self, config: Mapping[str, Any]) -> None:
-        """Notes that a configuration is about to be evaluated.
+        """Notes that a configuration is about to be evaluated, from the next ``sync`` on.
 
         Raises:
             InfrastructureError: it cannot be written.
@@ -108,7 +110,7 @@ class Journal:
         metadata: Mapping[str, Any],
         so_far: Mapping[str, Any] | None = None,
     ) -> Row:
-        """Notes a result, and returns its row.
+        """Notes a result, and returns its row; it may be acted upon after the next ``sync``.
 
         Args:
             config: of the evaluation.
@@ -141,10 +143,28 @@ class Journal:
         except OSError as error:  # what must be written tells of it
             logger.debug("the journal lacks a line: %s", error)
 
-    def close(self) -> None:
-        """Gives the lock back."""
+    def sync(self) -> None:
+        """Waits until all that was noted is on disk.
+
+        Raises:
+            InfrastructureError: it cannot be written.
+        """
         with self._lock:
-            self._file.close()
+            if self._is_on_disk:
+                return
+            try:
+                os.fdatasync(self._file.fileno())
+            except OSError as error:
+                raise self._unwritable(error) from error
+            self._is_on_disk = True
+
+    def close(self) -> None:
+        """Gives the lock back, when all is on disk."""
+        try:
+            self.sync()
+        finally:
+            with self._lock:
+                self._file.close()
 
     def _append(self, event: Row) -> None:
         line = json.dumps(event, default=_plain).encode() + b"\n"
@@ -159,12 +179,15 @@ class Journal:
         try:
             with self._lock:
                 self._append(event)
-                os.fdatasync(self._file.fileno())
+                self._is_on_disk = False
         except OSError as error:
-            raise InfrastructureError(
-                f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
-                "--resume (Campaign.resume)"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> InfrastructureError:
+        return InfrastructureError(
+            f"{self._path} cannot be written: {error.strerror}; when it can, carry on with "
+            "--resume (Campaign.resume)"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,11 @@ class ModelStorage(Protocol):
         """What the run functions need of it; see ``run_transfer_trainer``."""
         ...
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it answers over the network, or not at all."""
+        ...
+
     def check(self, *, may_be_away: bool) -> list[str]:
         """Looks whether models can be kept there, before anything is evaluated.
 
@@ -83,6 +88,11 @@ class StoreStorage:
             "transfer_args": {"min_quality": self.min_quality, "quality_rate": self.quality_rate},
         }
 
+    @property
+    def is_remote(self) -> bool:
+        """See ``ModelStorage.is_remote``."""
+        return is_remote(self.uri)
+
     def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelStorage.check``."""
         return check_opens(self.uri, may_be_away=may_be_away)
@@ -114,6 +124,11 @@ class MethodStorage:
             "transfer_args": self.arguments,
             "store_id": identity,
         }
+
+    @property
+    def is_remote(self) -> bool:
+        """See ``ModelStorage.is_remote``."""
+        return not keeps_files(self.method)
 
     def check(self, *, may_be_away: bool) -> list[str]:
         """See ``ModelStorage.check``."""

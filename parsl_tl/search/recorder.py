@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from parsl_tl.search.rare_writing import RareWriting
 if TYPE_CHECKING:
     from parsl_tl.search.callbacks import SearchCallbacks
     from parsl_tl.search.campaign_results import CampaignResults
-    from parsl_tl.search.journal import Journal
+    from parsl_tl.search.journal import Journal, Row
     from parsl_tl.search.kept_figures import KeptFigures
     from parsl_tl.search.progress import SearchProgress
     from parsl_tl.search.retirement import Retirement
@@ -49,23 +50,25 @@ class Recorder:
         self._callbacks = callbacks
         self._results = results
         self._tables = RareWriting(results.write)
+        self._ended: deque[Row] = deque()  # what was not acted upon yet
 
     def on_launch(self, job: Any) -> None:
         """Notes a configuration before it is evaluated."""
         self._journal.submitted(job.args)
         self._progress.launched()
 
+    def on_submit(self) -> None:
+        """Has what was launched together on disk; nothing of it is with the workers yet."""
+        self._journal.sync()
+
     def on_done(self, job: Any) -> None:
         """Notes a result."""
         from deephyper.evaluator import JobStatus
 
-        with stages.last(job.args["job"]):
-            if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+        if job.status is JobStatus.CANCELLED:  # time was over; a resumed search evaluates it
+            with stages.last(job.args["job"]):
                 logger.info("evaluation %s was cancelled", job.args["job"])
-                return
-            self._take(job)
-
-    def _take(self, job: Any) -> None:
+            return
         failed = isinstance(job.objective, str)
         stages.annotate(
             job.args["job"],
@@ -73,14 +76,23 @@ class Recorder:
             failed=job.objective if failed else None,
         )
         so_far = stages.so_far(job.args["job"])
-        row = self._journal.finish(job.args, job.objective, job.metadata, so_far)
-        logger.info(
-            "evaluation %d: %s %s", job.args["job"], job.objective, job.metadata.get("error") or ""
-        )
+        self._ended.append(self._journal.finish(job.args, job.objective, job.metadata, so_far))
+
+    def act(self) -> None:
+        """Acts upon results when all of them are on disk."""
+        self._journal.sync()
+        while self._ended:
+            row = self._ended.popleft()
+            with stages.last(row["config"]["job"]):
+                self._take(row)
+
+    def _take(self, row: Row) -> None:
+        config, objective, metadata = row["config"], row["objective"], row["metadata"]
+        logger.info("evaluation %d: %s %s", config["job"], objective, metadata.get("error") or "")
         self._retirement.finished(row)
         self._figures.note(row)
-        describe = partial(self._results.describe, job.args)
-        self._progress.finished(job.objective, job.metadata, describe=describe)
+        describe = partial(self._results.describe, config)
+        self._progress.finished(objective, metadata, describe=describe)
         self._tables.write_when_due()
         self._callbacks.ended(row)
 
@@ -88,7 +100,8 @@ class Recorder:
         """Part of DeepHyper's interface; only one process submits evaluations here."""
 
     def on_gather(self, local_jobs: Any, other_jobs: Any) -> None:
-        """Part of DeepHyper's interface; results are noted one by one."""
+        """Acts upon what was gathered."""
+        self.act()
 
     def on_close(self) -> None:
         """Part of DeepHyper's interface; the campaign writes its tables at the end."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from concurrent.futures import Future, wait
+from contextvars import copy_context
+from typing import Any, NamedTuple, Self
 
 from parsl_tl.errors import ModelNotFoundError, ParslTLError
 from parsl_tl.events import note
@@ -18,15 +21,31 @@ from parsl_tl.transfer import TransferMethod
 
 logger = logging.getLogger(__name__)
 
-# A search must not wait for a server that does not answer: after one try it has some rest.
+# A search must not wait for a server that does not answer: after one try it has some rest. A store
+# that answers takes milliseconds; the search goes on beside one that takes longer than this.
 _FIRST_REST, _LONGEST_REST = 5.0, 60.0
+_PATIENCE = 0.2
+
+
+class _Round(NamedTuple):
+    """What became of models that were to be retired together.
+
+    Attributes:
+        retired: ids.
+        missing: ids of those that the store does not have.
+        failures: why the others are still there, by id.
+    """
+
+    retired: list[int]
+    missing: list[int]
+    failures: dict[int, str]
 
 
 class Retirement:
     """Retires models as they expire, and keeps the best ones for their user.
 
-    A store that fails, or does not answer, ends no search: what could not be retired is tried
-    again later, and at the end. A context manager, for its connection.
+    A store that fails, or does not answer, ends no search and holds none up: what could not be
+    retired is tried again later, and at the end. A context manager, for its connection.
 
     Attributes:
         pending: models that are finished and may not be in the store yet.
@@ -49,6 +68,7 @@ class Retirement:
         self._failures: dict[int, str] = {}
         self._rest = _FIRST_REST
         self._rests_until = 0.0
+        self._round: Future[_Round] | None = None  # under way
 
     def restore(self, finished: Iterable[Mapping[str, Any]], population: Iterable[int]) -> None:
         """Takes over all results so far, and makes the store agree with them."""
@@ -83,6 +103,7 @@ class Retirement:
         Args:
             seconds: without one more that came, after which the others are given up.
         """
+        self._settle()
         if not self.pending:
             return 0
         try:
@@ -95,6 +116,7 @@ class Retirement:
 
     def finish(self) -> dict[int, str]:
         """Tries again, and for longer, what could not be retired; gives the rest, and why."""
+        self._settle()
         self._rests_until = 0.0
         if self._failures:
             self.close()
@@ -104,6 +126,7 @@ class Retirement:
                 logger.warning("models cannot be retired: %s", error)
                 return dict(self._failures)
         self._retire()
+        self._settle()
         for model_id, reason in self._failures.items():
             logger.warning("model %s was not retired: %s", format_model_id(model_id), reason)
         self._release_orphans()
@@ -111,6 +134,10 @@ class Retirement:
 
     def close(self) -> None:
         """Closes the connection; it is opened anew when it is needed."""
+        self._settle()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         place, self._place = self._place, None
         if place is not None:
             place.close()
@@ -135,7 +162,7 @@ class Retirement:
         except ParslTLError as error:
             logger.debug("the store is not whole: %s", error)
             return
-        self.close()
+        self._disconnect()
         self._place = place
 
     def _note(self, row: Mapping[str, Any]) -> None:
@@ -147,20 +174,70 @@ class Retirement:
         self._present[model_id] = None
 
     def _retire(self) -> None:
-        if not self._expired or time.monotonic() < self._rests_until:
+        """Begins a round of retiring what may go, unless one is under way or has just failed."""
+        self._take_over()
+        if self._round is not None or not self._expired or time.monotonic() < self._rests_until:
             return
         due = self._expired.difference(self._best)
         if not due:
             self._failures = {}
             return
+        self._round = Future()
+        if self._storage.is_remote:
+            context, given = copy_context(), (self._run_round, self._round, due)
+            threading.Thread(target=context.run, args=given, daemon=True).start()
+            wait([self._round], _PATIENCE)
+        else:
+            self._run_round(self._round, due)
+        self._take_over()
+
+    def _run_round(self, round: Future[_Round], due: Iterable[int]) -> None:
+        try:
+            round.set_result(self._retire_all(due))
+        except BaseException as error:  # whoever takes it over meets it
+            round.set_exception(error)
+
+    def _retire_all(self, due: Iterable[int]) -> _Round:
+        found = _Round([], [], {})
         try:
             place = self._open()
         except ParslTLError as error:
-            self._failures = dict.fromkeys(due, _describe(error))
-        else:
-            self._failures = {}
-            for model_id in due:
-                self._retire_one(place, model_id)
+            return found._replace(failures=dict.fromkeys(due, _describe(error)))
+        for model_id in due:
+            try:
+                place.retire(model_id)
+            except ModelNotFoundError:
+                found.missing.append(model_id)
+            except ParslTLError as error:
+                found.failures[model_id] = _describe(error)
+            else:
+                found.retired.append(model_id)
+                note("retired", model_id=format_model_id(model_id))
+        return found
+
+    def _settle(self) -> None:
+        """Waits for the end of a round; a server that does not answer has its time limit."""
+        if self._round is not None:
+            wait([self._round])
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Notes what became of a round that has ended."""
+        if self._round is None or not self._round.done():
+            return
+        round, self._round = self._round, None
+        found = round.result()
+        for model_id in found.missing:
+            # It goes when it has come; or it was retired before an interruption, or by another
+            # user of the store.
+            if model_id not in self.pending:
+                logger.debug("model %s is not there", format_model_id(model_id))
+                found.retired.append(model_id)
+        for model_id in found.retired:
+            self.pending.arrived(model_id)
+            self._expired.discard(model_id)
+            self._present.pop(model_id, None)
+        self._failures = found.failures
         if not self._failures:
             self._rest = _FIRST_REST
             return
@@ -177,23 +254,6 @@ class Retirement:
                 place.release_orphans()
         except ParslTLError as error:
             logger.warning("layers may be held for models that do not exist: %s", error)
-
-    def _retire_one(self, place: ModelStore | TransferMethod, model_id: int) -> None:
-        try:
-            place.retire(model_id)
-        except ModelNotFoundError:
-            if model_id in self.pending:
-                return  # it goes when it has come
-            # Retired before an interruption, or by another user of the store.
-            logger.debug("model %s is not there", format_model_id(model_id))
-        except ParslTLError as error:
-            self._failures[model_id] = _describe(error)
-            return
-        else:
-            note("retired", model_id=format_model_id(model_id))
-        self.pending.arrived(model_id)
-        self._expired.discard(model_id)
-        self._present.pop(model_id, None)
 
 
 def _describe(error: ParslTLError) -> str:

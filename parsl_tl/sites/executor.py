@@ -70,8 +70,11 @@ def search_config(executor: Any, run_dir: str, retries: int, period: float = 5) 
     """
     import parsl
 
+    from parsl_tl.sites.task_logging import QuietTaskLogging
+
     return parsl.Config(
         executors=[executor],
+        initialize_logging=QuietTaskLogging(),
         run_dir=run_dir,
         retries=retries,
         retry_handler=retry_when_lost,

@@ -28,6 +28,8 @@ def test_the_best_models_are_those_that_sorting_finds(size):
 class Place:
     """A transfer method that notes what is retired."""
 
+    is_remote = False
+
     def __init__(self):
         self.retired = []
 

@@ -1,13 +1,17 @@
 import errno
 import json
+import os
 import subprocess
 import sys
 import time
 
 import pytest
+from deephyper.evaluator import HPOJob
 
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, InfrastructureError
+from parsl_tl.search.job_storage import JobStorage
 from parsl_tl.search.journal import Journal, read_journal, read_whole_lines
+from parsl_tl.search.recorder import Recorder
 from parsl_tl.search.results import results_frame, write_results
 
 CONFIG = {"a": 1, "b": 0, "parent": None, "from_scratch": True}
@@ -115,3 +119,70 @@ def test_the_table_keeps_64_bit_ids_and_tells_failures_apart(tmp_path):
     assert list(read["arch_seq"][0]) == [1, 0]
     assert len(pd.read_csv(tmp_path / "results.csv")) == 2
     assert not list(tmp_path.glob(".results*"))
+
+
+def test_a_search_waits_for_the_disk_once_for_what_comes_together(tmp_path, monkeypatch):
+    waits = []
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (waits.append(file), sync(file)))
+    journal = Journal(tmp_path / "journal.jsonl")
+    for job in range(5):
+        journal.submitted(config(job))
+    journal.finish(config(0), 0.5, {})
+    assert waits == []
+    journal.sync()
+    journal.sync()
+    assert len(waits) == 1
+    journal.finish(config(1), 0.5, {})
+    journal.close()
+    assert len(waits) == 2
+    monkeypatch.setattr(os, "fdatasync", _full_disk)
+    again = Journal(tmp_path / "journal.jsonl")
+    again.finish(config(2), 0.5, {})
+    with pytest.raises(InfrastructureError, match=r"cannot be written.*--resume"):
+        again.sync()
+    monkeypatch.setattr(os, "fdatasync", sync)
+    again.close()
+
+
+def _full_disk(file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Listeners:
+    """Notes what a recorder tells, and how many lines were on disk then."""
+
+    def __init__(self, path):
+        self.path, self.on_disk, self.told = path, 0, []
+
+    def sync(self, file):
+        self.on_disk = len(self.path.read_bytes().splitlines())
+
+    def finished(self, row, *_):
+        if isinstance(row, dict):
+            self.told.append((row["config"]["job"], self.on_disk))
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def test_nothing_is_acted_upon_before_it_is_on_disk(tmp_path, monkeypatch):
+    listeners = Listeners(tmp_path / "journal.jsonl")
+    monkeypatch.setattr(os, "fdatasync", listeners.sync)
+    journal = Journal(tmp_path / "journal.jsonl")
+    recorder = Recorder(journal, *[listeners] * 5)
+    jobs = [HPOJob(f"0.{job}", config(job), None, JobStorage()) for job in range(3)]
+    for job in jobs:
+        job.storage.create_new_search()
+        for _ in jobs:
+            job.storage.create_new_job("0")
+        recorder.on_launch(job)
+    recorder.on_submit()
+    assert listeners.on_disk == 3
+    for job in jobs:
+        job.set_output({"objective": 0.5})
+        recorder.on_done(job)
+    assert listeners.told == []
+    recorder.on_gather(jobs, [])
+    assert listeners.told == [(0, 6), (1, 6), (2, 6)]
+    journal.close()

@@ -1,6 +1,7 @@
 """What a search tells of a store that was away, and how it comes to an end all the same."""
 
 import io
+import signal
 
 import pytest
 from rich.console import Console
@@ -149,10 +150,12 @@ class TestRetirement:
                 retirement.expire(6)
                 servers[1].kill()
                 retirement.expire(3)
+                retirement._settle()
                 retirement.expire(2)  # while the store has its rest
                 assert 2 in store
                 retirement._rests_until = 0.0
                 retirement.expire(4)
+                retirement._settle()
                 assert 2 not in store
                 assert 4 not in store
                 left = retirement.finish()
@@ -163,3 +166,21 @@ class TestRetirement:
                 assert retirement.finish() == {}
             with open_store(uri_of(servers)) as store:
                 assert len(store) == 0
+
+    def test_a_server_that_hangs_holds_no_search_up(self, tmp_path):
+        with running(tmp_path, "flight", 1) as servers, open_store(uri_of(servers)) as store:
+            leave(store, 1, 2)
+            with Retirement(StoreStorage(uri_of(servers)), 0) as retirement:
+                retirement.finished(row(1))
+                retirement.expire(1)
+                assert 1 not in store
+                servers[0].process.send_signal(signal.SIGSTOP)
+                try:
+                    retirement.finished(row(2))
+                    retirement.expire(2)  # nobody answers, and this returns all the same
+                    assert retirement._round is not None
+                    retirement.finished(row(3))
+                finally:
+                    servers[0].process.send_signal(signal.SIGCONT)
+                assert retirement.finish() == {}
+            assert len(store) == 0
