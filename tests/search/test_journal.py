@@ -158,7 +158,7 @@ class Listeners:
     def sync(self, file):
         self.on_disk = len(self.path.read_bytes().splitlines())
 
-    def finished(self, row, *_):
+    def finished(self, row, *_, **__):
         if isinstance(row, dict):
             self.told.append((row["config"]["job"], self.on_disk))
 
