@@ -3,8 +3,8 @@
 Each architecture is evaluated both ways, one after the other in an order that changes, each way
 with a store of its own, so that both find the same donors. What other programs do to the machine
 meanwhile is more than what recording does: as many spans as an evaluation has are timed alone, too,
-and what the driver of a search records of an evaluation. What the journal always has, the stages in the
-driver and the steps in the worker, is timed in the same way.
+and what the driver of a search records of an evaluation. What the journal always has, the stages in
+the driver and the steps in the worker, is timed in the same way.
 
 python apps/bench_trace.py --evaluations 100
 """
