@@ -3,7 +3,8 @@
 Each architecture is evaluated both ways, one after the other in an order that changes, each way
 with a store of its own, so that both find the same donors. What other programs do to the machine
 meanwhile is more than what recording does: as many spans as an evaluation has are timed alone, too,
-and what the driver of a search records of an evaluation.
+and what the driver of a search records of an evaluation. What the journal always has, the stages in
+the driver and the steps in the worker, is timed in the same way.
 
 python apps/bench_trace.py --evaluations 100
 """
@@ -21,10 +22,11 @@ import numpy as np
 
 from parsl_tl import get_problem, get_space
 from parsl_tl.arguments import ArgumentParser, positive_int
-from parsl_tl.events import continued, span, stages
+from parsl_tl.events import Slices, continued, span, stages
 from parsl_tl.events.record import read_record
 from parsl_tl.events.recorder import Recorder
-from parsl_tl.events.spans import Carried, recorded_by
+from parsl_tl.events.spans import Carried, recorded_by, stages_kept
+from parsl_tl.events.stage_log import StageLog
 from parsl_tl.exit_codes import run_program
 from parsl_tl.outcome import pack, run_packed, unpack
 from parsl_tl.spaces.mutation import random_arch_seq
@@ -32,6 +34,8 @@ from parsl_tl.training import run_transfer_trainer
 
 _WARM_UP = 3  # pairs that are not counted
 _DRIVEN = 2000  # evaluations whose stages are timed
+_STEPS = 12  # of an evaluation, beside its epochs
+_WITHIN = 0.01
 
 
 def seconds_of(job: dict[str, Any], trace: Carried | None) -> float:
@@ -83,8 +87,11 @@ def seconds_of_spans(count: int, folder: Path) -> float:
     return (time.process_time() - before) / (_DRIVEN // 10)
 
 
-def seconds_of_driver(folder: Path) -> float:
-    """Returns the processor seconds that a driver takes to record an evaluation."""
+def seconds_of_driver(folder: Path) -> tuple[float, float]:
+    """Returns the processor seconds that a driver takes for the stages of an evaluation.
+
+    The first are those of the stages that the journal always has, the others of recording spans.
+    """
 
     def drive(number: int) -> None:
         stages.begin(number, "evaluation", "propose", job=number)
@@ -102,9 +109,33 @@ def seconds_of_driver(folder: Path) -> float:
             work(number)
         return (time.process_time() - before) / _DRIVEN
 
-    plain = timed(drive)  # as it is where nobody records
+    nobody = timed(drive)
+    with stages_kept(StageLog()):
+        always = timed(drive)
     with recorded_by(Recorder(folder, "driver")):
-        return timed(drive) - plain
+        return always - nobody, timed(drive) - always
+
+
+def seconds_of_steps(epochs: int) -> float:
+    """Returns the processor seconds that a worker takes to note the steps of an evaluation."""
+    before = time.process_time()
+    for _ in range(_DRIVEN):
+        parts = Slices(time.time_ns())
+        for _ in range(_STEPS):
+            with parts.part("step"):
+                pass
+        for _ in range(2 * epochs):
+            parts.mark("epoch", time.time_ns())
+    return (time.process_time() - before) / _DRIVEN
+
+
+def verdict(added: float, error: float) -> str:
+    """Says whether what recording adds is within 1%, as shares of an evaluation."""
+    if added + error < _WITHIN:
+        return f"within {_WITHIN:.0%}"
+    if added - error > _WITHIN:
+        return f"more than {_WITHIN:.0%}"
+    return f"undecided about {_WITHIN:.0%}: evaluate more, or on a machine that does nothing else"
 
 
 def main() -> None:
@@ -117,7 +148,8 @@ def main() -> None:
         found = pairs(args.evaluations, args.epochs, Path(folder))
         spans = round(len(read_record([Path(folder) / "events"]).spans) / (_WARM_UP + len(found)))
         size = sum(path.stat().st_size for path in (Path(folder) / "events").iterdir())
-        alone, driver = seconds_of_spans(spans, Path(folder)), seconds_of_driver(Path(folder))
+        alone = seconds_of_spans(spans, Path(folder))
+        always, driver = seconds_of_driver(Path(folder))
     added = found[:, 1] - found[:, 0]
     mean = found[:, 0].mean()
     error = 1.96 * added.std(ddof=1) / np.sqrt(len(added)) if len(added) > 1 else float("nan")
@@ -125,11 +157,16 @@ def main() -> None:
     print(
         f"recorded: {1e3 * added.mean():+.2f} ms, 95% within {1e3 * error:.2f} ms of that "
         f"({added.mean() / mean:+.2%} with {error / mean:.2%}), median "
-        f"{1e3 * np.median(added):+.2f} ms"
+        f"{1e3 * np.median(added):+.2f} ms: {verdict(added.mean() / mean, error / mean)}"
     )
     print(
         f"{spans} spans alone: {1e3 * alone:.2f} ms ({alone / mean:.2%}), and "
-        f"{1e3 * driver:.2f} ms of the driver; {size / (_WARM_UP + len(found)):.0f} bytes"
+        f"{1e3 * driver:.2f} ms of the driver; {size / (_WARM_UP + len(found)):.0f} bytes: "
+        f"{verdict((alone + driver) / mean, 0.0)}"
+    )
+    print(
+        f"always, for the journal: {1e6 * seconds_of_steps(args.epochs):.0f} us of the worker, "
+        f"{1e6 * always:.0f} us of the driver"
     )
 
 

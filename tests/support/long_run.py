@@ -124,7 +124,12 @@ def write_long_run(
 def _finish(journal: _Clocked, one: Any, population: Any, free: Any) -> None:
     end, slot, _, config, (figures, arch_seq) = one
     journal.now = end
-    journal.finish(config, figures["objective"], figures["metadata"])
+    told = figures["metadata"]
+    begin = told["started_ns"] - 3_000_000
+    stages = [["propose", begin], ["submit", begin + 10**6], ["queue", begin + 2 * 10**6]]
+    stages += [["task", told["started_ns"], {"site": f"site{slot % 2}"}], ["report", end]]
+    so_far = {"trace": f"{config['model_id']:032x}", "stages": stages}
+    journal.finish(config, figures["objective"], told, so_far)
     heapq.heappush(free, (end, slot))
     if isinstance(figures["objective"], float):
         population.append((figures["objective"], config["model_id"], arch_seq))
@@ -175,6 +180,7 @@ def _figures(
             "worker": f"node{slot // 2:03}:{4000 + slot}",
             "slot": f"{slot // 16}/pool{slot // 2:03}/{slot % 2}",
             "gpu": None,
+            "steps": [[name, 10**7 * number] for number, name in enumerate(3 * [*steps])],
             "history": {"val_accuracy": curve, "val_loss": [round(1 - v, 5) for v in curve]},
         },
     }
