@@ -77,7 +77,7 @@ class WaitingTask:
 
 
 def place(
-    waiting: Sequence[WaitingTask], sites: Sequence[SiteState], *, more_to_come: bool
+    waiting: Collection[WaitingTask], sites: Sequence[SiteState], *, more_to_come: bool
 ) -> Placement | None:
     """Decides what is to be given away next.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self
 
 from parsl_tl.errors import (
@@ -41,6 +42,26 @@ class _Task:
     number: int
     result: Future[Any] = field(default_factory=Future)
     not_before: float = 0.0
+
+
+class _Waiting(Collection[WaitingTask]):
+    """What is known of the tasks that wait, without a list of them made for each decision."""
+
+    def __init__(self, first: Collection[_Task], others: Collection[_Task]) -> None:
+        self._parts = first, others
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[WaitingTask]:
+        return (task.about for task in chain(*self._parts))
+
+    def __contains__(self, about: object) -> bool:
+        return any(one is about for one in self)
+
+    def task(self, number: int) -> _Task:
+        """Returns a task by its number among those that wait."""
+        return next(islice(chain(*self._parts), number, None))
 
 
 class Router:
@@ -91,7 +112,11 @@ class Router:
         self._labels = labels
         self._faults = InfrastructureFaults(max_losses)
         self._apps: dict[tuple[Callable[..., Any], str], Callable[..., Any]] = {}
-        self._waiting: list[_Task] = []
+        # In the order in which they came; those that were lost go before them, after a rest.
+        self._waiting: dict[_Task, None] = {}
+        self._lost_ones: list[_Task] = []
+        self._unchecked: list[_Task] = []  # whether any site takes them
+        self._took: list[str] = []  # sites that took tasks at the last look
         self._tries = Tries[_Task](self._sites)
         self._next_look = 0.0
         self._submitted = 0
@@ -166,8 +191,8 @@ class Router:
         """Gives up what has not ended: its futures fail. Tasks with Parsl end with its kernel."""
         with self._news:
             self._closed = True
-            left = [*self._waiting, *self._tries.tasks()]
-            self._waiting = []
+            left = [*self._lost_ones, *self._waiting, *self._tries.tasks()]
+            self._lost_ones, self._waiting = [], {}
             self._news.notify_all()
         if self._thread is not None:
             self._thread.join()
@@ -220,7 +245,8 @@ class Router:
     def _queue(self, task: _Task) -> None:
         with self._news:
             if not self._closed:
-                self._waiting.append(task)
+                self._waiting[task] = None
+                self._unchecked.append(task)
                 self._news.notify_all()
                 return
         _fail(task, InfrastructureError("the router was closed before the task was ready"))
@@ -235,7 +261,8 @@ class Router:
                     placed = self._place_next()
                     self._look_after()
                 except InfrastructureError as error:  # no site is left
-                    waiting, self._waiting = self._waiting, []
+                    waiting = [*self._lost_ones, *self._waiting]
+                    self._lost_ones, self._waiting = [], {}
                     for task in waiting:
                         _fail(task, error)
                     placed = False
@@ -243,26 +270,46 @@ class Router:
                     self._news.wait(SECONDS_BETWEEN_LOOKS)
 
     def _place_next(self) -> bool:
+        if not (self._lost_ones or self._waiting):
+            return False
+        self._fail_what_nobody_takes()
         now = time.monotonic()
-        waiting = [task for task in self._waiting if task.not_before <= now]
+        again = [task for task in self._lost_ones if task.not_before <= now]
+        waiting = _Waiting(again, self._waiting)
         if not waiting:
             return False
-        taking = self._sites.taking()
-        for task in waiting:
-            if not any(task.about.runs_on(label) for label in taking):
-                self._waiting.remove(task)
-                own = ", ".join(sorted(task.about.sites or ()))
-                text = f"no site that the task can run on takes any more ({own})"
-                _fail(task, ExecutorsLostError(f"{text}\n{self._sites.describe()}"))
-                return True
-        more = self._unready > 0 or len(waiting) < len(self._waiting)
-        found = self._sites.choose([task.about for task in waiting], more_to_come=more)
+        more = self._unready > 0 or len(again) < len(self._lost_ones)
+        found = self._sites.choose(waiting, more_to_come=more)
         if found is None:
             return False
-        task = waiting[found.task]
-        self._waiting.remove(task)
+        task = waiting.task(found.task)
+        self._remove(task)
         self._start(task, found.site)
         return True
+
+    def _fail_what_nobody_takes(self) -> None:
+        """Looks at new tasks only, unless other sites take tasks than at the last look."""
+        taking = self._sites.taking()
+        if taking != self._took:
+            self._took = taking
+            self._unchecked = [*self._lost_ones, *self._waiting]
+        unchecked, self._unchecked = self._unchecked, []
+        for task in unchecked:
+            if any(task.about.runs_on(label) for label in taking) or not self._remove(task):
+                continue
+            own = ", ".join(sorted(task.about.sites or ()))
+            text = f"no site that the task can run on takes any more ({own})"
+            _fail(task, ExecutorsLostError(f"{text}\n{self._sites.describe()}"))
+
+    def _remove(self, task: _Task) -> bool:
+        """Takes a task out of those that wait; returns whether it was there."""
+        if task in self._waiting:
+            del self._waiting[task]
+            return True
+        if task in self._lost_ones:
+            self._lost_ones.remove(task)
+            return True
+        return False
 
     def _start(self, task: _Task, site: str) -> None:
         import parsl
@@ -290,8 +337,8 @@ class Router:
             )
             if was_running:
                 self._tries.end(one, measured=error is None)
-            if task in self._waiting and not is_lost:
-                self._waiting.remove(task)  # given up there, and it ended after all
+            if not is_lost:
+                self._remove(task)  # it may have been given up there, and ended after all
             if is_lost and was_running and not self._closed:
                 self._lost(one, error)
             self._news.notify_all()
@@ -316,7 +363,8 @@ class Router:
             return
         if not self._sites.is_bad(one.site):
             task.not_before = time.monotonic() + rest_after(times)
-        self._waiting.insert(0, task)
+        self._lost_ones.append(task)
+        self._unchecked.append(task)
 
     def _look_after(self) -> None:
         """Takes tasks away from sites that have had no workers for long, where others have some."""

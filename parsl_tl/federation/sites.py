@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import ExecutorsLostError
@@ -102,7 +103,7 @@ class Sites:
         workers = self._watch.workers(label)
         return self._capacities[label] if workers is None else workers
 
-    def choose(self, waiting: Sequence[WaitingTask], *, more_to_come: bool) -> Placement | None:
+    def choose(self, waiting: Collection[WaitingTask], *, more_to_come: bool) -> Placement | None:
         """Decides which task is to be given to which site now; see ``place``.
 
         Where nothing can be given away, sites are asked for more workers.
@@ -114,7 +115,7 @@ class Sites:
         found = place(waiting, [self._state(label) for label in labels], more_to_come=more_to_come)
         if found is None:
             for label in labels:
-                self._ask_for_workers(label, sum(task.runs_on(label) for task in waiting))
+                self._ask_for_workers(label, waiting)
         return found
 
     def start(self, label: str, task: object, work: float = 1.0) -> None:
@@ -160,12 +161,13 @@ class Sites:
 
         return SiteState(label, self.slots(label), len(running), seconds, ends)
 
-    def _ask_for_workers(self, label: str, waiting: int) -> None:
+    def _ask_for_workers(self, label: str, waiting: Collection[WaitingTask]) -> None:
         assert self._watch is not None
         workers = self._watch.workers(label)
         self._probes[label] = [probe for probe in self._probes[label] if not probe.done()]
         if workers is None:
             return
-        wanted = min(waiting, self._capacities[label] - workers) - len(self._probes[label])
-        for _ in range(wanted):
+        room = self._capacities[label] - workers - len(self._probes[label])
+        wanting = (task for task in waiting if task.runs_on(label))
+        for _ in islice(wanting, max(0, room)):
             self._probes[label].append(self._present[label]())
