@@ -5,7 +5,7 @@ import pytest
 from services import needs_redis
 
 from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core import redis_server
+from parsl_tl.benchmarks.core import servers
 from parsl_tl.benchmarks.suites import prefix_methods
 from parsl_tl.benchmarks.suites.prefix_methods import make_method, networkx_missing
 from parsl_tl.errors import BenchmarkError
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
 
 
 def test_missing_programs_are_told_in_one_line(monkeypatch):
-    monkeypatch.setattr(redis_server.shutil, "which", lambda name: None)
+    monkeypatch.setattr(servers.shutil, "which", lambda name: None)
     with pytest.raises(BenchmarkError, match="redis-server is not installed"):
         make_method("redis", NOWHERE)
     monkeypatch.setattr(prefix_methods.importlib.util, "find_spec", lambda name: None)

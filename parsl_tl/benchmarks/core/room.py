@@ -14,7 +14,7 @@ from typing import Final
 
 import psutil
 
-from parsl_tl.benchmarks.core.file_cache import is_in_memory
+from parsl_tl.benchmarks.core.file_cache import file_system, is_in_memory
 from parsl_tl.errors import BenchmarkError
 
 TMPFS: Final = "tmpfs"
@@ -22,17 +22,19 @@ DISK: Final = "disk"
 SHM: Final = Path("/dev/shm")
 
 
-def folder_kind(folder: Path, flag: str = "--folder") -> str:
+def folder_kind(folder: Path, flag: str = "--folder", must_be_memory: bool = False) -> str:
     """Returns ``tmpfs`` or ``disk``; ``flag`` is how a user names the folder.
 
     Raises:
-        BenchmarkError: it is no folder, or cannot be written.
+        BenchmarkError: it is no folder, cannot be written, or is not in memory though it must be.
     """
-    if not folder.is_dir() or not access(folder, W_OK):
-        raise BenchmarkError(
-            f"{folder} is no folder, or cannot be written; name another one with {flag}"
-        )
-    return TMPFS if is_in_memory(folder) else DISK
+    problem = "" if folder.is_dir() and access(folder, W_OK) else "no folder, or cannot be written"
+    kind = TMPFS if is_in_memory(folder) else DISK
+    if must_be_memory and kind == DISK and not problem:
+        problem = f"on {file_system(folder)}, which is not in memory"
+    if problem:
+        raise BenchmarkError(f"{folder} is {problem}; name another one with {flag}")
+    return kind
 
 
 def check_room(

@@ -11,9 +11,10 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from parsl_tl.errors import BenchmarkError
 
@@ -139,7 +140,7 @@ class Participant(contextlib.ExitStack):
                 let us.
         """
         super().__init__()
-        self._seconds = address.seconds
+        self.number, self._seconds = number, address.seconds
         self._connection = self.enter_context(_reach(address))
         try:
             answer_challenge(self._connection, address.key)
@@ -174,6 +175,14 @@ class Participant(contextlib.ExitStack):
         except (EOFError, OSError) as error:
             raise BenchmarkError("the benchmark that started this task left") from error
         raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")
+
+
+def take_part(
+    address: BarrierAddress, number: int, task: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """Does the part of a task that is this process's; it takes its ``Participant`` first."""
+    with Participant(address, number) as participant:
+        return task(participant, *arguments)
 
 
 def _reach(address: BarrierAddress) -> Connection:

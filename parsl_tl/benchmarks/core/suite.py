@@ -41,6 +41,7 @@ def in_steps(
         progress(done / sum(weights), text)
         yield step
         done += weight
+    progress(1.0, "done")
 
 
 def pivot(rows: Any, cell: str, index: Any, columns: Any, how: Any = "first") -> Any:

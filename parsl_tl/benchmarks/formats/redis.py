@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.core.redis_server import redis_missing
+from parsl_tl.benchmarks.core.servers import redis_missing
 from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array
 from parsl_tl.benchmarks.formats.method import KeptModels, Operation, as_bytes
 

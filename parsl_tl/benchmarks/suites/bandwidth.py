@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from parsl_tl.benchmarks.core import file_cache
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.benchmarks.core.suite import Row, Suite
 from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.core.team import Team

@@ -26,8 +26,8 @@ from parsl_tl.benchmarks.core.queries import (
     graph_of,
     put_catalog,
 )
-from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import resident_bytes
+from parsl_tl.benchmarks.core.servers import RedisServer, redis_missing
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.population.catalog import Catalog
 from parsl_tl.store.embedded import EmbeddedStore

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
-from parsl_tl.benchmarks.core.store_servers import Servers, open_servers, serving
+from parsl_tl.benchmarks.core.servers import Servers, open_servers, serving
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.formats import methods_of, missing_methods

@@ -21,7 +21,7 @@ import numpy as np
 from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.benchmarks.core.queries import Asked, ask_engine, first_answer, match_engine
 from parsl_tl.benchmarks.core.room import resident_bytes_of
-from parsl_tl.benchmarks.core.store_servers import open_servers
+from parsl_tl.benchmarks.core.servers import open_servers
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.core.team import Team

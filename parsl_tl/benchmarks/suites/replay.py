@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, Self
 
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
+from parsl_tl.benchmarks.core.servers import serving
 from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
-from parsl_tl.benchmarks.core.store_servers import serving
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
 from parsl_tl.benchmarks.core.task_runner import Where, task_runner
 from parsl_tl.errors import ArchitectureError, InvalidValueError

@@ -131,7 +131,6 @@ class StoreSuite(BandwidthSuite):
             tables: Tables = {"store": [], "storage": []}
             for name, measure, given in in_steps(progress, steps, weights):
                 tables[name] += measure(*given)
-        progress(1.0, "done")
         return tables
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
