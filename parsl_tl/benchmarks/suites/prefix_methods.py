@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
 from parsl_tl.benchmarks.core.queries import (
+    Asked,
     Queries,
     ask_engine,
     first_answer,
@@ -54,10 +55,8 @@ class PrefixMethod(contextlib.ExitStack, ABC):
     # Numbers of threads with which ``many`` can be called; none for one query at a time.
     threads: ClassVar[tuple[int, ...]] = ()
     ask: Callable[..., Any]  # answers one query, with nothing around it
-    # Gives for each query what ``ask`` takes, so that no clock sees it made.
-    arguments: Callable[[Queries], Sequence[tuple[Any, ...]]] = staticmethod(
-        Queries.graphs_one_by_one
-    )
+    # Gives what ``ask`` takes of a query, so that no clock sees it made.
+    arguments: Callable[[Asked], tuple[Any, ...]] = staticmethod(lambda one: one[2:])
     # Gives (model id, number of common layers) from what ``ask`` returned.
     answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
@@ -89,7 +88,7 @@ class _Store(PrefixMethod):
     """The embedded store over a folder, with its catalog folded into the shared snapshot."""
 
     name, threads = "store", (1, 2)
-    arguments = staticmethod(Queries.one_by_one)
+    arguments = staticmethod(lambda one: one.question)
     answer = staticmethod(first_answer)
 
     def __init__(self, folder: Path) -> None:
@@ -206,7 +205,7 @@ class _RedisKeys(PrefixMethod):
     """
 
     name = "redis"
-    arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
+    arguments = staticmethod(lambda one: one[:1])
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -46,7 +46,7 @@ def time_method(
         Columns, and the answers to queries asked one by one, and to those asked in calls for many,
         where there is such a call; from the first query on.
     """
-    ask, arguments = method.ask, method.arguments(queries)
+    ask, arguments = method.ask, [method.arguments(one) for one in queries.asked()]
     # The last ones, which are the first to be left out when time is short.
     _ask_singly(ask, arguments[-_WARM_UP:][::-1], limit / 10)
     seconds, found = _ask_singly(ask, arguments, limit)
@@ -139,7 +139,7 @@ def measure_opening(folder: Path, queries: Queries) -> Row:
     another process has used it just before. The first of the queries is asked. Seconds are medians
     of 5; opening without the snapshot, which reads the whole log, is timed once.
     """
-    (question,) = queries.part(0, 1).one_by_one()
+    (question,) = [one.question for one in queries.part(0, 1).asked()]
     opened, answered = [], []
     for _ in range(_OPENINGS):
         start = time.perf_counter()
@@ -185,9 +185,9 @@ def ask_the_store(team: Team, folder: Path, queries: Queries) -> tuple[int, int]
     few = queries.part(0, min(10, len(queries)))
     with closing(EmbeddedStore(folder.parent / f"other-{os.getpid()}")) as other:
         put_catalog(other, few.models)
-        for question in few.one_by_one():
-            ask_engine(other)(*question)
-    questions = queries.one_by_one()
+        for asked in few.asked():
+            ask_engine(other)(*asked.question)
+    questions = [asked.question for asked in queries.asked()]
     team.meet()
     before = int(psutil.Process().memory_full_info().pss)
     # Nobody opens the store, and so maps what is shared, before all have looked.

@@ -253,7 +253,7 @@ class _Run:
                 servers=servers.uris,
                 bare=bare.uris,
                 number=next(self._numbers),
-                questions=tuple((one.keys, one.starts) for one in asked),
+                questions=tuple(one.question for one in asked),
             )
             rows = suite.measure_case(self._runner, case)
         self.tables["remote"] += _rows(series, case, rows)

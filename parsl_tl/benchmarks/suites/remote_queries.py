@@ -130,8 +130,8 @@ def _connection(uri: str) -> Any:
 def _store_ways(store: Any, query: str, match: str) -> Ways:
     ask, find = ask_engine(store), match_engine(store)
     return {
-        query: lambda asked: ask(asked.keys, asked.starts),
-        match: lambda asked: find(asked.keys, asked.starts),
+        query: lambda asked: ask(*asked.question),
+        match: lambda asked: find(*asked.question),
     }
 
 
