@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
+from parsl_tl.benchmarks.core.options import missing_packages
 from parsl_tl.benchmarks.core.queries import (
     Asked,
     Queries,
@@ -145,8 +145,8 @@ class _NetworkxWalk(PrefixMethod):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        if (missing := networkx_missing()) is not None:
-            raise BenchmarkError(missing)
+        if missing := missing_packages({self.name: self.name}):
+            raise BenchmarkError(missing[self.name])
         self._networkx: Any = importlib.import_module("networkx")
         self._models: list[tuple[int, float, Any]] = []
 
@@ -266,17 +266,10 @@ _KINDS: Final[dict[str, type[PrefixMethod]]] = {
 METHODS: Final = tuple(_KINDS)
 
 
-def networkx_missing() -> str | None:
-    """Returns why ``networkx`` cannot be used, in one line, or None."""
-    if importlib.util.find_spec("networkx") is None:
-        return "networkx is not installed: pip install networkx"
-    return None
-
-
 def missing_methods(settings: Any = None) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    reasons = {"networkx": networkx_missing(), "redis": redis_missing()}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+    redis = redis_missing()
+    return missing_packages({"networkx": "networkx"}) | ({} if redis is None else {"redis": redis})
 
 
 def make_method(name: str, folder: Path) -> PrefixMethod:

@@ -360,18 +360,15 @@ def _read(
 
 
 def _medians(frames: Frames) -> Any:
-    """Returns medians over the repeats that went well, and what went wrong with others."""
-    rows = frames["save_load"]
-    columns = {"savetime_sec": "save, s", "loadtime_sec": "load, s"}
-    columns |= {"filesize_bytes": "file, MB", "weight_bytes": "weights, MB"}
-    rows = rows.rename(columns=columns).replace({"status": {OK: None}})
-    titles = list(columns.values())
-    table = rows[titles].astype(float).where(rows.status.isna())
+    """Returns medians over the repeats that went well, and how many did not."""
+    names = {"savetime_sec": "save, s", "loadtime_sec": "load, s"}
+    names |= {"filesize_bytes": "file, MB", "weight_bytes": "weights, MB"}
+    rows, titles = frames["save_load"].rename(columns=names), list(names.values())
+    table = rows[titles].astype(float).where(rows.status == OK)
     table[titles[2:]] /= 1e6
-    groups = table.groupby([rows.model, rows.format], sort=False)
-    bad = rows.status.groupby([rows.model, rows.format], sort=False).agg(["count", "size", "first"])
-    told = bad.apply("{0[count]} of {0[size]} failed: {0[first]}".format, axis=1)
-    return groups.median().assign(status=told.where(bad["count"] > 0, OK))
+    keys = [rows.model, rows.format]
+    failed = (rows.status != OK).groupby(keys, sort=False).sum()
+    return table.groupby(keys, sort=False).median().assign(failed=failed)
 
 
 def _table(rows: Any) -> Any:

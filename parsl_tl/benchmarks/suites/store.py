@@ -127,20 +127,17 @@ class StoreSuite(BandwidthSuite):
                     return [measure_storage(own, self.storage_models, self.seed, factor)]
 
             steps: list[tuple[str, tuple[str, Any, tuple[Any, ...]]]] = []
-            grid = list(itertools.product(self.sizes, self.layers, self.processes, self.folders))
-            for given in grid:
+            axes = (self.sizes, self.layers, self.processes, self.folders)
+            for given in itertools.product(*axes):
                 many = f"{given[2]} process{'es' * (given[2] > 1)}"
                 step = f"{given[0]:g} MB, {given[1]} layers, {many}, {folder_kind(given[3])}"
                 steps.append((step, ("store", case, given)))
-            # A round's time grows with the bytes, and each case has a part that does not.
-            weights = [size * count + 30 for size, _, count, _ in grid]
-            weights += [0.1 * sum(weights)] * len(self.storage)
             for factor in self.storage:
                 units = f"{16 * factor} to {96 * factor} units"
                 step = f"{self.storage_models:,} evolved models, {units}"
                 steps.append((step, ("storage", search, (factor,))))
             tables: Tables = {"store": [], "storage": []}
-            for name, measure, given in in_steps(progress, steps, weights):
+            for name, measure, given in in_steps(progress, steps):
                 tables[name] += measure(*given)
         return tables
 
