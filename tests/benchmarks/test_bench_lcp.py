@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -226,7 +227,7 @@ def test_wrong_settings_are_refused(changes, message, tmp_path):
 
 
 def test_a_lack_of_memory_is_told_before(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "available_bytes", lambda: 1e6)
+    monkeypatch.setattr(room.psutil, "virtual_memory", lambda: SimpleNamespace(available=1e6))
     with pytest.raises(BenchmarkError, match=r"0.0 GB of memory are available, .* smaller --sizes"):
         run_lcp_bench(tiny(tmp_path))
 

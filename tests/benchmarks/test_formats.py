@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.servers import RedisServer
-from parsl_tl.benchmarks.core.team import Team
+from parsl_tl.benchmarks.core.meeting import Team
+from parsl_tl.benchmarks.core.servers import RedisServer, bare_transport
 from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
 from parsl_tl.benchmarks.formats.file_format import same_arrays

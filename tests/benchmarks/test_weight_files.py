@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parsl_tl.benchmarks.core.file_cache import (
+from parsl_tl.benchmarks.core.networks import (
+    Network,
+    Networks,
+    build_network,
+    network_bytes,
+)
+from parsl_tl.benchmarks.core.room import (
     cached_share,
     drop_from_cache,
     file_system,
@@ -13,12 +19,6 @@ from parsl_tl.benchmarks.core.file_cache import (
     is_in_memory,
     sync,
     total_bytes,
-)
-from parsl_tl.benchmarks.core.networks import (
-    Network,
-    Networks,
-    build_network,
-    network_bytes,
 )
 from parsl_tl.benchmarks.formats import FILE_FORMATS, format_of
 from parsl_tl.benchmarks.formats.file_format import compare, layer_arrays, written_files

@@ -13,13 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, Self
 
-from parsl_tl.benchmarks.core.baselines import bare_transport
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.parent_death import ending_with
 from parsl_tl.store.connection import Connection
 from parsl_tl.store.remote import RemoteStore
+from parsl_tl.store.transports import load_transport
 
 Program = subprocess.Popen[Any]
 _START_SECONDS, _END_SECONDS = 60.0, 15.0
@@ -78,6 +79,15 @@ def end_programs(programs: Sequence[Program]) -> None:
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait()
+
+
+def bare_transport(scheme: str) -> ModuleType:
+    """Returns the module with the ``BareServer`` and ``BareClient`` of a scheme.
+
+    Raises:
+        NativeModuleError: Thallium is asked for, and not compiled in or not found.
+    """
+    return load_transport(scheme, "_bare_flight", "_bare_thallium")
 
 
 def open_servers(uris: Sequence[str], *, maps_segments: bool = True) -> RemoteStore:

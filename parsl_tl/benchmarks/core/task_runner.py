@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.meeting import StartBarrier, take_part, team_of
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.start_barrier import StartBarrier, take_part
-from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.task_process import TaskProcess, reason_of
 

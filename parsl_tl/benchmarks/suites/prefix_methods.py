@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
+from parsl_tl._baselines import ArrayGraphWalk, GraphWalk
 from parsl_tl.benchmarks.core.options import missing_packages
 from parsl_tl.benchmarks.core.queries import (
     Asked,

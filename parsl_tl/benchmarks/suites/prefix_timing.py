@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from parsl_tl.benchmarks.core.meeting import Team
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, put_catalog
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, task_runner
-from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.tables import percentiles

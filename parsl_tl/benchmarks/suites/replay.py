@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from parsl_tl.benchmarks.core.meeting import Participant
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
 from parsl_tl.benchmarks.core.servers import serving
-from parsl_tl.benchmarks.core.start_barrier import Participant
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, in_steps, silent
 from parsl_tl.benchmarks.core.task_runner import Where, reasons_in, task_runner
 from parsl_tl.errors import ArchitectureError, InvalidValueError

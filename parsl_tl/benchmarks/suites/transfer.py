@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple, Self
 import pandas as pd
 
 from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.core.meeting import Participant
 from parsl_tl.benchmarks.core.options import missing_packages, names_option, nested, option
 from parsl_tl.benchmarks.core.room import folder_kind, temporary_folder
 from parsl_tl.benchmarks.core.servers import redis_missing
-from parsl_tl.benchmarks.core.start_barrier import Participant
 from parsl_tl.benchmarks.core.suite import (
     Frames,
     Progress,

@@ -21,11 +21,11 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core import file_cache
+from parsl_tl.benchmarks.core import room
+from parsl_tl.benchmarks.core.meeting import Participant
 from parsl_tl.benchmarks.core.networks import Network, Networks, build_network
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.room import check_room, folder_kind
-from parsl_tl.benchmarks.core.start_barrier import Participant
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, in_steps, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
 from parsl_tl.benchmarks.formats import FILE_FORMATS
@@ -323,7 +323,7 @@ def _sync_if_there(path: Path) -> None:
     """Syncs what a format made of a path, or what is in a folder; a server has no such thing."""
     for written in {*written_files(path), path}:
         if written.exists():
-            file_cache.sync(written)
+            room.sync(written)
 
 
 def _prepare(case: WriteCase, number: int) -> _Ready:
@@ -375,7 +375,7 @@ def _prepare_method(case: WriteCase, number: int, model: Any, graph: Any) -> _Re
 def _written(path: Path, told: int | None, model_bytes: int) -> int:
     """Returns how many bytes were written, after a look at the files."""
     files = written_files(path)
-    found = file_cache.total_bytes(files)
+    found = room.total_bytes(files)
     if told is None and found < model_bytes:
         raise BenchmarkError(f"{found:,} bytes were written of {model_bytes:,}")
     # Where there are no files, a server has the model.
