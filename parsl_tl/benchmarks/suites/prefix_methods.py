@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,12 @@ from parsl_tl.store.embedded import EmbeddedStore
 
 Group = tuple[int, tuple[int, ...]]
 Ids = NDArray[np.uint64]
+# For each query the model's id and the number of common layers, 0 where there are none: [n, 2].
+Answers = NDArray[np.uint64]
 # In front of a model's keys in Redis: its id and its quality, 8 bytes each.
 _HEADER_WORDS = 2
 # Models that are stored in Redis, or fetched from it, at once.
 _BATCH = 1000
-
-
-class Answers(NamedTuple):
-    """For each query the model's id, uint64, and common layers, int64; 0 where there are none."""
-
-    ids: NDArray[np.uint64]
-    lengths: NDArray[np.int64]
 
 
 class PrefixMethod(contextlib.ExitStack, ABC):
@@ -106,7 +101,8 @@ class _Store(PrefixMethod):
     def many(self, queries: Queries, threads: int) -> Answers:
         ask = ask_engine(self._store, threads)
         found, ids, scores, _ = ask(queries.keys, queries.models.layer_starts)
-        return Answers(np.where(found, ids, 0), np.where(found, scores, 0.0).astype(np.int64))
+        lengths = np.where(found, scores, 0.0).astype(np.uint64)
+        return np.stack([np.where(found, ids, 0), lengths], axis=1)
 
 
 class _Walk(PrefixMethod):
@@ -124,8 +120,8 @@ class _Walk(PrefixMethod):
         self._walk.add_many(ids, catalog.qualities, *catalog.graphs)
 
     def many(self, queries: Queries, threads: int) -> Answers:
-        ids, lengths = self._walk.best_many(*queries.models.graphs, threads=threads)
-        return Answers(ids, lengths.astype(np.int64))
+        found = self._walk.best_many(*queries.models.graphs, threads=threads)
+        return np.stack([one.astype(np.uint64) for one in found], axis=1)
 
 
 class _ArrayWalk(_Walk):

@@ -53,17 +53,14 @@ def time_method(
     mean = statistics.fmean(seconds)
     if not method.threads:
         found += [ask(*given) for given in arguments[len(found) : agreement]]
-    ids, lengths = zip(*map(method.answer, found), strict=True)
-    answers = [Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))]
+    answers = [np.array(list(map(method.answer, found)), np.uint64)]
     per_second = {1: 1 / mean}
     if method.threads:
         fitting = queries.part(0, min(len(queries), max(_FEWEST, int(limit / mean))))
         per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
         step = max(1, int(_CALL_SECONDS / mean))
         parts = [queries.part(n, min(n + step, agreement)) for n in range(0, agreement, step)]
-        together = [method.many(part, max(method.threads)) for part in parts]
-        columns = zip(*together, strict=True)
-        answers.append(Answers(*(np.concatenate(column) for column in columns)))
+        answers.append(np.concatenate([method.many(one, max(method.threads)) for one in parts]))
     row: Row = {"num_queries": len(seconds)}
     row |= {f"{name}_us": 1e6 * value for name, value in percentiles(seconds).items()}
     row |= {"mean_us": 1e6 * mean, "per_second_1": per_second[1]}
@@ -113,23 +110,21 @@ def compare_answers(
     Raises:
         BenchmarkError: an answer is another one; the message names the query.
     """
-    longest = max(given, key=lambda answers: len(answers.ids))
-    first, answers = expected.setdefault(kind, (name, longest))
+    first, answers = expected.setdefault(kind, (name, max(given, key=len)))
     for found in given:
-        count = min(len(found.ids), len(answers.ids))
-        same = [one[:count] == two[:count] for one, two in zip(found, answers, strict=True)]
-        if not np.all(same):
-            query = int(np.argmin(np.all(same, axis=0)))
+        count = min(len(found), len(answers))
+        differing = np.flatnonzero((found[:count] != answers[:count]).any(axis=1))
+        if len(differing):
+            query = differing[0]
             raise BenchmarkError(
                 f"catalog of {size:,} models, {kind} query {query}: {first} finds "
-                f"{_told(answers, query)}, {name} finds {_told(found, query)}; "
+                f"{_told(*answers[query])}, {name} finds {_told(*found[query])}; "
                 f"leave one of them out of --methods and report this"
             )
 
 
-def _told(answers: Answers, query: int) -> str:
-    length = int(answers.lengths[query])
-    return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
+def _told(model: int, length: int) -> str:
+    return f"model {model} with {length} common layers" if length else "no model"
 
 
 def measure_opening(folder: Path, queries: Queries) -> Row:
