@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.baselines import GraphWalk
+from parsl_tl._baselines import GraphWalk
 from parsl_tl.graph_meta.cache import BestGraphs, GraphCache, reduce_best
 from parsl_tl.graph_meta.exchange import Ticket
 from parsl_tl.graph_meta.graph_batch import GraphBatch

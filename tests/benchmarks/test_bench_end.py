@@ -9,7 +9,7 @@ import psutil
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core.programs import end_programs, start_program
+from parsl_tl.benchmarks.core.servers import end_programs, start_program
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from processes_left import nothing_left, processes_left, workers
 from rich.console import Console
 
 from parsl_tl.benchmarks import formats
-from parsl_tl.benchmarks.core.store_servers import serving
+from parsl_tl.benchmarks.core.servers import serving
 from parsl_tl.benchmarks.core.suite import frames_of
 from parsl_tl.benchmarks.suites import remote as bench
 from parsl_tl.benchmarks.suites.remote import RemoteSuite

@@ -58,7 +58,7 @@ def test_every_line_is_replayed_by_one_of_the_tasks(tmp_path, traces, capsys):
 
 @pytest.mark.slow
 def test_what_was_stored_is_retired_again_and_a_bad_line_is_told(tmp_path, traces, capsys):
-    from parsl_tl.benchmarks.core.store_servers import serving
+    from parsl_tl.benchmarks.core.servers import serving
 
     with (traces / "b.jsonl").open("a") as file:
         file.write("{}\n")

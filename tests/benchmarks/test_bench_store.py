@@ -16,8 +16,7 @@ from parsl_tl.benchmarks.core.task_runner import Where, task_runner
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.method import Case
 from parsl_tl.benchmarks.suites.bandwidth import move_models
-from parsl_tl.benchmarks.suites.storage import measure_storage
-from parsl_tl.benchmarks.suites.store import StoreSuite
+from parsl_tl.benchmarks.suites.store import StoreSuite, measure_storage
 from parsl_tl.cli import main
 from parsl_tl.errors import BenchmarkError, ParslTLError
 from parsl_tl.reporting.frame_plots import save_plots

@@ -9,10 +9,10 @@ import pytest
 
 from parsl_tl.architecture import longest_common_prefix
 from parsl_tl.benchmarks.core.options import left_out
-from parsl_tl.benchmarks.core.redis_server import redis_missing
+from parsl_tl.benchmarks.core.servers import redis_missing
 from parsl_tl.benchmarks.core.task_runner import Where
+from parsl_tl.benchmarks.formats.bench_model import KINDS, ModelFamily
 from parsl_tl.benchmarks.suites.transfer import TransferSuite
-from parsl_tl.benchmarks.suites.transfer_tasks import KINDS, ModelFamily
 from parsl_tl.errors import BenchmarkError, InvalidValueError
 
 APP = Path(__file__).parents[2] / "apps" / "bench_transfer.py"

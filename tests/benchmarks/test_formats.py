@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core.baselines import bare_transport
-from parsl_tl.benchmarks.core.redis_server import RedisServer
-from parsl_tl.benchmarks.core.team import Team
+from parsl_tl.benchmarks.core.meeting import Team
+from parsl_tl.benchmarks.core.servers import RedisServer, bare_transport
 from parsl_tl.benchmarks.formats import FILE_FORMATS, LAYER_FORMATS, methods_of
 from parsl_tl.benchmarks.formats.bench_model import PARTS, flat, make_model, width_of
 from parsl_tl.benchmarks.formats.file_format import same_arrays
@@ -108,10 +107,9 @@ def test_plain_files_hold_the_bytes_and_nothing_else(model, tmp_path):
         plain.writer(part)(tmp_path / part)
         expected = b"".join(array.tobytes() for array in model.arrays(part))
         assert (tmp_path / part).read_bytes() == expected
-    (tmp_path / "whole").write_bytes(b"cut off")
-    (read,) = plain.readers("whole").values()
+    plain.path(1).write_bytes(b"cut off")
     with pytest.raises(EOFError, match="ends before"):
-        read(tmp_path / "whole")
+        plain.stored(1, "whole")
 
 
 def test_many_arrays_go_in_several_calls(tmp_path):
@@ -162,8 +160,8 @@ def test_a_format_that_gives_other_bytes_is_refused(tmp_path, monkeypatch):
     readers = PLAIN.readers
 
     def read_wrongly(self, part):
-        def read(path):
-            arrays = [array.copy() for array in readers(self, part)["readv into"](path)]
+        def read(number):
+            arrays = [array.copy() for array in readers(self, part)["readv into"](number)]
             arrays[-1][-1] = np.nextafter(arrays[-1][-1], np.float32(2.0))
             return arrays
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
+from parsl_tl._baselines import ArrayGraphWalk, GraphWalk
 from parsl_tl.native import native
 from parsl_tl.population.catalog import mutated_queries
 

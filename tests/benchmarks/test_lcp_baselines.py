@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from services import needs_redis
 
-from parsl_tl.benchmarks.core import redis_server
+from parsl_tl.benchmarks.core import options, servers
 from parsl_tl.benchmarks.suites import prefix_methods
-from parsl_tl.benchmarks.suites.prefix_methods import make_method, networkx_missing
+from parsl_tl.benchmarks.suites.prefix_methods import make_method, missing_methods
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.population.catalog import mutated_queries, random_queries
 
 NOWHERE = Path("/nowhere")
-needs_networkx = pytest.mark.skipif(networkx_missing() is not None, reason=str(networkx_missing()))
+needs_networkx = pytest.mark.skipif(
+    "networkx" in missing_methods(), reason=missing_methods().get("networkx", "")
+)
 
 
 @needs_networkx
@@ -94,9 +96,9 @@ def test_a_server_that_does_not_start_is_told(tmp_path, monkeypatch):
 
 
 def test_missing_programs_are_told_in_one_line(monkeypatch):
-    monkeypatch.setattr(redis_server.shutil, "which", lambda name: None)
+    monkeypatch.setattr(servers.shutil, "which", lambda name: None)
     with pytest.raises(BenchmarkError, match="redis-server is not installed"):
         make_method("redis", NOWHERE)
-    monkeypatch.setattr(prefix_methods.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BenchmarkError, match="networkx is not installed"):
         make_method("networkx", NOWHERE)

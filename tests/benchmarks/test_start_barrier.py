@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from parsl_tl.benchmarks.core.start_barrier import Participant, StartBarrier
+from parsl_tl.benchmarks.core.meeting import Participant, StartBarrier
 from parsl_tl.errors import BenchmarkError
 
 HERE = ("127.0.0.1",)

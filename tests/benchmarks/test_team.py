@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from parsl_tl.benchmarks.core.team import Team, team_of
+from parsl_tl.benchmarks.core.meeting import Team, team_of
 
 
 def meet_often(member, rounds):

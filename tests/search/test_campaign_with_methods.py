@@ -7,7 +7,7 @@ import pytest
 from services import NEEDS_REDIS, needs_redis
 
 from parsl_tl import Campaign
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.cli import main
 from parsl_tl.errors import (
     CampaignError,

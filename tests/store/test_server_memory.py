@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parsl_tl.benchmarks.core.store_servers import open_servers, serving
+from parsl_tl.benchmarks.core.servers import open_servers, serving
 
 UNWANTED = re.compile(
     r"/(numpy|pandas|scipy|tensorflow|keras|parsl|sklearn|rich)/|libarrow_python|libparquet"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parsl_tl.benchmarks.core.redis_server import redis_missing
+from parsl_tl.benchmarks.core.servers import redis_missing
 
 NEEDS_REDIS = [
     pytest.mark.redis,

@@ -3,7 +3,7 @@
 import pytest
 from transfer_checks import KINDS
 
-from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
+from parsl_tl.benchmarks.core.servers import RedisServer, redis_missing
 from parsl_tl.transfer import (
     Hdf5Transfer,
     RedisTransfer,

@@ -8,7 +8,7 @@ from services import NEEDS_REDIS
 from weights_kept import KINDS, keep, method_of, weights_of
 
 from parsl_tl.architecture import ArchitectureGraph
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.errors import InvalidValueError, TransferError
 from parsl_tl.store import open_store
 from parsl_tl.store.export import export_keras, load_keras_model

@@ -12,7 +12,7 @@ from services import needs_redis
 from small_models import candidate
 from transfer_checks import FILES, keep, weights_of
 
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.errors import (
     InvalidValueError,
     StoreError,

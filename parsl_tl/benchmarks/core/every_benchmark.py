@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from parsl_tl.benchmarks.core.programs import end_programs, start_program
+from parsl_tl.benchmarks.core.servers import end_programs, start_program
 from parsl_tl.benchmarks.core.suite import Progress, Suite, all_suites, in_steps
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.reporting.files import replace_file
@@ -57,9 +57,7 @@ def run_benchmarks(
         choices = ", ".join(known)
         raise InvalidValueError(f"there is no benchmark {unknown[0]!r}; choose from {choices}")
     steps = [(known[name].title, known[name]) for name in names or known]
-    runs = [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
-    progress(1.0, "done")
-    return runs
+    return [_run(suite, out / suite.name, folder) for suite in in_steps(progress, steps)]
 
 
 def _run(suite: Suite, out: Path, folder: Path | None) -> BenchmarkRun:

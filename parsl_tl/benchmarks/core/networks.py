@@ -72,8 +72,8 @@ class Networks:
         return tuple(Network(name, self.input_length, self.scale, self.seed) for name in names)
 
     def check(self) -> int:
-        """Returns the bytes of the largest one; raises as ``check_network``."""
-        return max(network_bytes(check_network(network)) for network in self.all)
+        """Returns the bytes of the largest one; raises as ``network_bytes``."""
+        return max(map(network_bytes, self.all))
 
 
 def check_network_room(settings: Any) -> None:
@@ -84,8 +84,8 @@ def check_network_room(settings: Any) -> None:
         check_room(settings.folder, largest * _ROOM, largest * _COPIES, advice)
 
 
-def check_network(network: Network) -> Network:
-    """Returns it, if its name and numbers are right; a file need not be there.
+def network_bytes(network: Network) -> int:
+    """Returns the bytes of its weights, about; of a file its size, 0 if it is missing.
 
     Raises:
         InvalidValueError: an unknown name, or a size that gives no network.
@@ -100,26 +100,17 @@ def check_network(network: Network) -> Network:
             )
         if not 0.0 < network.scale <= 100.0:
             raise InvalidValueError(f"scale={network.scale} must be above 0, and at most 100")
-    elif name.startswith(_DENSE):
-        _dense_size(name)
-    elif name not in _RESNETS and not _is_file(name):
-        raise InvalidValueError(f"unknown model {name!r}; choose from {NAMES}")
-    return network
-
-
-def network_bytes(network: Network) -> int:
-    """Returns the bytes of its weights, about; of a file its size, 0 if it is missing."""
-    if network.name in _NT3_NAMES:
         filters, units, last = network.widths
         flat = (network.input_length - 28) // 10 * filters
         convolutions = 21 * filters + (10 * filters + 1) * filters
         return _FLOAT_BYTES * (convolutions + (flat + 1) * units + (units + 3) * last + 2)
-    if network.name.startswith(_DENSE):
-        return int(_dense_size(network.name)[0] * 1e6)
-    if network.name in _RESNETS:
-        return _FLOAT_BYTES * _RESNETS[network.name][1]
-    path = Path(network.name)
-    return path.stat().st_size if path.is_file() else 0
+    if name.startswith(_DENSE):
+        return int(_dense_size(name)[0] * 1e6)
+    if name in _RESNETS:
+        return _FLOAT_BYTES * _RESNETS[name][1]
+    if not _is_file(name):
+        raise InvalidValueError(f"unknown model {name!r}; choose from {NAMES}")
+    return Path(name).stat().st_size if Path(name).is_file() else 0
 
 
 def build_network(network: Network) -> Any:
@@ -127,9 +118,9 @@ def build_network(network: Network) -> Any:
 
     Raises:
         BenchmarkError: the file is missing or cannot be read.
-        InvalidValueError: see ``check_network``.
+        InvalidValueError: see ``network_bytes``.
     """
-    check_network(network)
+    network_bytes(network)
     from parsl_tl.training.runtime import configure_threads
 
     configure_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import operator
 import types
@@ -172,3 +173,11 @@ def left_out(settings: Any) -> Iterator[tuple[str, str]]:
     for one in fields(settings):
         if one.metadata.get("missing") and getattr(settings, one.name) is None:
             yield from one.metadata["missing"](settings).items()
+
+
+def missing_packages(
+    packages: Mapping[str, str], advice: str = "{0} is not installed: pip install {0}"
+) -> dict[str, str]:
+    """Returns what cannot be measured without its package, and what to do, in one line each."""
+    is_there = importlib.util.find_spec
+    return {name: advice.format(one) for name, one in packages.items() if is_there(one) is None}

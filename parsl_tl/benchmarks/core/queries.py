@@ -15,9 +15,8 @@ _NO_WEIGHTS = np.empty(0, np.float64)
 _NO_MODELS: set[int] = set()
 # Models that are stored in one call, which nothing can interrupt.
 _PIECE = 20_000
-# One query: layer keys, and where they start and end; and as a walk takes it, digests and edges.
+# One query: layer keys, and where they start and end.
 Question = tuple[NDArray[np.uint64], NDArray[np.int64]]
-Graph = tuple[NDArray[np.uint64], NDArray[np.uint32]]
 
 
 class Asked(NamedTuple):
@@ -27,6 +26,11 @@ class Asked(NamedTuple):
     starts: NDArray[np.int64]
     digests: NDArray[np.uint64]
     edges: NDArray[np.uint32]
+
+    @property
+    def question(self) -> Question:
+        """Layer keys, and where they start and end."""
+        return self.keys, self.starts
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,18 @@ class Queries:
         keys = self.keys[starts[first] : starts[end]]
         return Queries(self.kind, self.models.part(first, end), keys)
 
-    def one_by_one(self) -> list[Question]:
-        """Returns the keys of each query by itself."""
-        own = [self.keys[self.models.layers_of(index)] for index in range(len(self))]
-        return [(keys, np.array([0, len(keys)], np.int64)) for keys in own]
-
-    def graphs_one_by_one(self) -> list[Graph]:
-        """Returns the graph of each query by itself."""
-        return [graph_of(self.models, index) for index in range(len(self))]
-
     def asked(self) -> tuple[Asked, ...]:
-        """Returns each query by itself, in both ways."""
-        both = zip(self.one_by_one(), self.graphs_one_by_one(), strict=True)
-        return tuple(Asked(*keys, *graph) for keys, graph in both)
+        """Returns each query by itself."""
+        found = []
+        for index in range(len(self)):
+            keys = self.keys[self.models.layers_of(index)]
+            starts = np.array([0, len(keys)], np.int64)
+            found.append(Asked(keys, starts, *graph_of(self.models, index)))
+        return tuple(found)
 
 
-def graph_of(catalog: Catalog, index: int) -> Graph:
-    """Returns a model as a walk takes it."""
+def graph_of(catalog: Catalog, index: int) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+    """Returns a model as a walk takes it: digests and edges."""
     layers, edges = catalog.layers_of(index), catalog.edges_of(index)
     return catalog.layer_digests[layers], catalog.edges[edges]
 

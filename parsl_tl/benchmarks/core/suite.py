@@ -32,15 +32,12 @@ def silent(share: float, text: str) -> None:
     """Takes progress, and shows nothing."""
 
 
-def in_steps(
-    progress: Progress, steps: Sequence[tuple[str, T]], weights: Sequence[float] = ()
-) -> Iterator[T]:
-    """Yields what stands behind the texts of steps, and shows each; time goes by their weights."""
-    weights, done = weights or [1.0] * len(steps), 0.0
-    for (text, step), weight in zip(steps, weights, strict=True):
-        progress(done / sum(weights), text)
+def in_steps(progress: Progress, steps: Sequence[tuple[str, T]]) -> Iterator[T]:
+    """Yields what stands behind the texts of steps, and shows each."""
+    for done, (text, step) in enumerate(steps):
+        progress(done / len(steps), text)
         yield step
-        done += weight
+    progress(1.0, "done")
 
 
 def pivot(rows: Any, cell: str, index: Any, columns: Any, how: Any = "first") -> Any:

@@ -6,15 +6,14 @@ import contextlib
 import math
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parsl_tl.benchmarks.core.meeting import StartBarrier, take_part, team_of
 from parsl_tl.benchmarks.core.options import option
-from parsl_tl.benchmarks.core.start_barrier import StartBarrier
-from parsl_tl.benchmarks.core.team import team_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.task_process import TaskProcess, reason_of
 
@@ -63,8 +62,8 @@ class TaskRunner:
     ) -> tuple[list[Any], float | None]:
         """Runs a task ``count`` times at once; tasks wait for each other for some seconds.
 
-        The function takes the arguments, the number of the task, and the barrier's address. With
-        ``fresh``, each is in a new process, and the time counts from before these start.
+        The function takes its ``Participant``, and the arguments. With ``fresh``, each is in a new
+        process, and the time counts from before these start.
 
         Returns:
             The result of each, or why there is none, and the seconds of ``StartBarrier``.
@@ -77,8 +76,8 @@ class TaskRunner:
 
             futures = []
             for number in range(count):
-                given = (*arguments, number, barrier.address)
-                futures.append(self.submit(function, *given, fresh=fresh))
+                given = (barrier.address, number, function, arguments)
+                futures.append(self.submit(take_part, *given, fresh=fresh))
                 futures[-1].add_done_callback(lambda done, n=number: leave_if_failed(n, done))  # type: ignore[misc]
             return [_outcome(future) for future in futures], barrier.seconds
 
@@ -217,3 +216,10 @@ def _outcome(future: Future[Any]) -> Any:
         return future.result()
     except Exception as error:  # whatever a task, or Parsl, comes up with
         return reason_of(error)
+
+
+def reasons_in(results: Iterable[Any]) -> tuple[list[Any], list[str]]:
+    """Returns the results of tasks, and the reasons why others have none."""
+    found = list(results)
+    reasons = [result for result in found if isinstance(result, str)]
+    return [result for result in found if not isinstance(result, str)], reasons

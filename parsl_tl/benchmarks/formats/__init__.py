@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from parsl_tl.benchmarks.core.options import missing_packages
 from parsl_tl.benchmarks.formats.file_format import FileFormat
 from parsl_tl.benchmarks.formats.method import Method
 from parsl_tl.errors import BenchmarkError
@@ -38,13 +38,11 @@ def methods_of(suite: str) -> dict[str, list[type[Method]]]:
 
 def missing_methods(suite: str) -> dict[str, str]:
     """Returns those that cannot be measured here, with the reason in one line."""
-    missing = {}
+    missing: dict[str, str] = {}
     for name, (one, *_) in methods_of(suite).items():
-        for package in one.packages:
-            if importlib.util.find_spec(package) is None:
-                missing[name] = f"{package} is not installed: pip install {package}"
-        if reason := one.missing():
-            missing[name] = reason
+        reasons = list(missing_packages({package: package for package in one.packages}).values())
+        if reasons := [*reasons, *filter(None, [one.missing()])]:
+            missing[name] = reasons[-1]
     return missing
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.file_cache import files_under
+from parsl_tl.benchmarks.core.room import files_under
 from parsl_tl.errors import BenchmarkError
 
 LayerArrays = dict[str, list[NDArray[np.generic]]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.core.baselines import bare_transport
+from parsl_tl.benchmarks.core.servers import bare_transport
 from parsl_tl.benchmarks.formats.bench_model import Array, flat
 from parsl_tl.benchmarks.formats.method import (
     FRESH,

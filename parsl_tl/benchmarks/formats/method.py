@@ -25,8 +25,9 @@ QUERY: Final = "query"
 # How a read ends: in arrays that are there and touched, or in new ones from the kernel.
 INTO: Final = "into"
 FRESH: Final = "fresh"
-# Writes to, or reads from, a file.
+# Writes to a file; and reads a model of a number.
 OnFile = Callable[[Path], Any]
+Reader = Callable[[int], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -118,22 +119,27 @@ class KeptModels(Method):
 
     @abstractmethod
     def write(self, number: int, part: str) -> Any:
-        """Writes a part of the model; number 0 is whole, and all reads are of it."""
+        """Writes a part of the model; number 0 is whole, and all reads that are timed are of it."""
 
-    @abstractmethod
-    def reads(self, part: str) -> list[Operation]:
-        """Returns the ways to read a part of number 0."""
-
-    @abstractmethod
-    def stored(self, number: int, part: str) -> list[Array]:
-        """Reads back what ``write`` made of a part."""
+    def readers(self, part: str) -> Mapping[str, Reader]:
+        """Returns functions that read a part, by what ``how`` says; or override what asks them."""
+        return {}
 
     @abstractmethod
     def delete(self, number: int) -> None:
         """Deletes what ``write`` made."""
 
+    def stored(self, number: int, part: str) -> list[Array]:
+        """Reads back what ``write`` made of a part."""
+        return next(iter(self.readers(part).values()))(number)
+
+    def reads(self, part: str) -> list[Operation]:
+        """Returns the ways to read a part of number 0."""
+        found = self.readers(part).items()
+        return [self.read(part, how, partial(read, 0)) for how, read in found]
+
     def operations(self) -> list[Operation]:
-        """See ``Method``."""
+        """Returns, when number 0 is there, the write of each part and the ways to read it."""
         self.write(0, WHOLE)
         numbers, parts = itertools.count(1), self.case.parts
         return [one for part in parts for one in (self._write(part, numbers), *self.reads(part))]
@@ -169,25 +175,12 @@ class FileMethod(KeptModels):
     def writer(self, part: str) -> OnFile:
         """Returns a function that writes a part to a new file."""
 
-    @abstractmethod
-    def readers(self, part: str) -> Mapping[str, OnFile]:
-        """Returns functions that read a part from a file, by what ``how`` says of them."""
-
-    def stored(self, number: int, part: str) -> list[Array]:
-        """See ``KeptModels``."""
-        return list(next(iter(self.readers(part).values()))(self.path(number)))
-
     def write(self, number: int, part: str) -> None:
-        """See ``KeptModels``."""
+        """Calls what ``writer`` made."""
         self._writers[part](self.path(number))
 
-    def reads(self, part: str) -> list[Operation]:
-        """See ``KeptModels``."""
-        found = self.readers(part).items()
-        return [self.read(part, how, partial(read, self.path(0))) for how, read in found]
-
     def delete(self, number: int) -> None:
-        """See ``KeptModels``."""
+        """Removes the file."""
         self.path(number).unlink()
 
     def path(self, number: int) -> Path:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from parsl_tl.benchmarks.formats.bench_model import PARTS, Array, flat
-from parsl_tl.benchmarks.formats.method import FileMethod, OnFile, as_bytes
+from parsl_tl.benchmarks.formats.method import FileMethod, OnFile, Reader, as_bytes
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -23,13 +23,13 @@ class _Files(FileMethod):
     def writer(self, part: str) -> OnFile:
         return partial(_transfer, os.writev, _NEW, 0, as_bytes(self.model.arrays(part)))
 
-    def readers(self, part: str) -> Mapping[str, OnFile]:
+    def readers(self, part: str) -> Mapping[str, Reader]:
         targets = flat(self.model.of(self.out, part))
         buffers, num_bytes = as_bytes(targets), self.model.num_bytes(part)
 
-        def read(path: Path) -> list[Array]:
+        def read(number: int) -> list[Array]:
             # The tenth are the last layers, so their bytes end the file.
-            _transfer(os.readv, os.O_RDONLY, num_bytes, buffers, path)
+            _transfer(os.readv, os.O_RDONLY, num_bytes, buffers, self.path(number))
             return targets
 
         return {"readv into": read}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from parsl_tl.benchmarks.core.redis_server import redis_missing
+from parsl_tl.benchmarks.core.servers import redis_missing
 from parsl_tl.benchmarks.formats.bench_model import PARTS, WHOLE, Array
-from parsl_tl.benchmarks.formats.method import KeptModels, Operation, as_bytes
+from parsl_tl.benchmarks.formats.method import KeptModels, Reader, as_bytes
 
 
 class _Values(KeptModels):
@@ -30,10 +31,10 @@ class _Values(KeptModels):
     def write(self, number: int, part: str) -> None:
         self._client.mset(dict(zip(self._keys(number, part), self._values[part], strict=True)))
 
-    def reads(self, part: str) -> list[Operation]:
-        return [self.read(part, "mget", lambda: self.stored(0, part))]
+    def readers(self, part: str) -> Mapping[str, Reader]:
+        return {"mget": lambda number: self._read(number, part)}
 
-    def stored(self, number: int, part: str) -> list[Array]:
+    def _read(self, number: int, part: str) -> list[Array]:
         values = self._client.mget(self._keys(number, part))
         both = zip(values, self._shapes[part], strict=True)
         return [np.frombuffer(value, np.float32).reshape(shape) for value, shape in both]

@@ -10,7 +10,7 @@ from typing import Any
 
 from parsl_tl.benchmarks.formats import file_format
 from parsl_tl.benchmarks.formats.bench_model import PARTS
-from parsl_tl.benchmarks.formats.method import FileMethod, OnFile
+from parsl_tl.benchmarks.formats.method import FileMethod, OnFile, Reader
 
 
 class _File(file_format.FileFormat):
@@ -43,12 +43,12 @@ class _Files(FileMethod):
         save_file = importlib.import_module("safetensors.numpy").save_file
         return partial(save_file, file_format.numbered(self.model.layers(part)))
 
-    def readers(self, part: str) -> Mapping[str, OnFile]:
+    def readers(self, part: str) -> Mapping[str, Reader]:
         safe_open = importlib.import_module("safetensors").safe_open
         names = list(file_format.numbered(self.model.layers(part)))
 
-        def read(path: Path) -> list[Any]:
-            with safe_open(path, framework="np") as file:
+        def read(number: int) -> list[Any]:
+            with safe_open(self.path(number), framework="np") as file:
                 return [file.get_tensor(name) for name in names]
 
         return {"get_tensor": read}

@@ -16,7 +16,7 @@ import numpy as np
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.benchmarks.core.queries import ask_engine
-from parsl_tl.benchmarks.core.store_servers import open_servers
+from parsl_tl.benchmarks.core.servers import open_servers
 from parsl_tl.benchmarks.formats.bench_model import PARTS, TENTH, WHOLE, Array, flat
 from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, Names
 from parsl_tl.benchmarks.formats.method import FRESH, INTO, KeptModels, Operation, copy_all

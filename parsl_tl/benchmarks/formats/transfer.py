@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.transfer import TransferMethod, get_transfer_method, list_transfer_methods
 from parsl_tl.transfer.registry import find_transfer_method
@@ -45,3 +48,15 @@ def make_method(name: str, place: TransferPlace) -> TransferMethod:
     """Makes a transfer method, of a name with or without ``transfer:``; see its arguments."""
     name = name.removeprefix(PREFIX)
     return get_transfer_method(name, **method_arguments(name, place))
+
+
+@contextlib.contextmanager
+def place_of(
+    name: str, folder: Path, store: str | None, redis_url: str | None, **redis: Any
+) -> Iterator[TransferPlace]:
+    """Makes a method's place, with a Redis server of its own (``redis``) where it needs one."""
+    if name.removeprefix(PREFIX) != REDIS or redis_url is not None:
+        yield TransferPlace(folder, store, redis_url)
+        return
+    with RedisServer(**redis) as server:
+        yield TransferPlace(folder, store, server.url)

@@ -20,7 +20,7 @@ import numpy as np
 from parsl_tl.benchmarks.formats import bench_model
 from parsl_tl.benchmarks.formats.bench_model import PARTS, TENTH, WHOLE
 from parsl_tl.benchmarks.formats.file_format import FileFormat, LayerArrays, Names, refuse_missing
-from parsl_tl.benchmarks.formats.method import FRESH, INTO, FileMethod, OnFile, Operation
+from parsl_tl.benchmarks.formats.method import FRESH, INTO, FileMethod, OnFile, Operation, Reader
 from parsl_tl.errors import BenchmarkError
 
 _WEIGHTS: Final = "model.weights.h5"
@@ -87,16 +87,16 @@ class _Hdf5Files(FileMethod):
 
         return write
 
-    def readers(self, part: str) -> Mapping[str, OnFile]:
+    def readers(self, part: str) -> Mapping[str, Reader]:
         h5py, places = importlib.import_module("h5py"), self._places(self.out, part)
         targets = bench_model.flat(self.model.of(self.out, part))
 
-        def fresh(path: Path) -> list[Any]:
-            with h5py.File(path, "r") as file:
+        def fresh(number: int) -> list[Any]:
+            with h5py.File(self.path(number), "r") as file:
                 return [file[place][()] for place, _ in places]
 
-        def into(path: Path) -> list[Any]:
-            with h5py.File(path, "r") as file:
+        def into(number: int) -> list[Any]:
+            with h5py.File(self.path(number), "r") as file:
                 for place, target in places:
                     file[place].read_direct(target)
             return targets
@@ -133,7 +133,7 @@ class _KerasWeightsFiles(_Hdf5Files):
 
     def reads(self, part: str) -> list[Operation]:
         if part != WHOLE:
-            return [self.read(part, "h5py", partial(self.readers(part)[FRESH], self.path(0)))]
+            return [self.read(part, "h5py", partial(self.readers(part)[FRESH], 0))]
         keras_model = _keras_model(self.model)
         load = partial(keras_model.load_weights, self.path(0))
         return [self.read(part, "load_weights", load, arrays=lambda _: keras_model.get_weights())]

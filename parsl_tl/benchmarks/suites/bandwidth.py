@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from parsl_tl.benchmarks.core import file_cache
-from parsl_tl.benchmarks.core.redis_server import RedisServer
+from parsl_tl.benchmarks.core import room
+from parsl_tl.benchmarks.core.meeting import Team
+from parsl_tl.benchmarks.core.servers import RedisServer
 from parsl_tl.benchmarks.core.suite import Row, Suite
 from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, TaskRunner, Where, task_runner
-from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.formats import methods_of
 from parsl_tl.benchmarks.formats.bench_model import BenchModel, LayerWeights, flat, make_model
 from parsl_tl.benchmarks.formats.file_format import same_arrays
@@ -92,8 +92,8 @@ def move_models(team: Team, case: Case, least: int, most: int, seconds: float) -
     team.meet()
     if team.index == 0:
         # Otherwise the kernel writes files to read while others are written, and holds up those.
-        for path in file_cache.files_under(case.folder):
-            file_cache.sync(path)
+        for path in room.files_under(case.folder):
+            room.sync(path)
     team.meet()
     spans: list[list[Span]] = [[] for _ in operations]
     places = list(range(len(operations)))

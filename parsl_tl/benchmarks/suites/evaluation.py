@@ -118,7 +118,6 @@ class EvaluationSuite(Suite):
                 starts, rows = future.result()
                 tables["evaluation_starts"].append({**starts, "problem": problem})
                 tables["evaluation"] += [{**row, "problem": problem} for row in rows]
-        progress(1.0, "done")
         return tables
 
     def _case(self, problem: str, folder: Path) -> EvaluationCase:

@@ -1,7 +1,7 @@
 """What the tasks of the evaluation benchmark do: the same network trained in every mode, in turns.
 
-Steps are taken from the trainer itself: from the phases of its report, and from what Keras tells a
-callback. So what is measured is what a worker of a search does.
+Steps are the spans that a trainer records, so that what is measured is what a worker of a search
+does.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parsl_tl.architecture import ArchitectureGraph, longest_common_prefix
 from parsl_tl.errors import BenchmarkError, ImpossibleArchitectureError
+from parsl_tl.events import span
+from parsl_tl.events.spans import recorded_by
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.spaces import SearchSpace, get_space
 from parsl_tl.spaces.mutation import random_arch_seq
 from parsl_tl.training.compiling import compile_plainly
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import fed_arrays
-from parsl_tl.training.report import Phase, TrainingReport
+from parsl_tl.training.epoch_spans import epoch_spans
+from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, seed_everything
 from parsl_tl.training.transfer_trainer import TransferTrainer
 from parsl_tl.transfer.store import StoreTransfer
-
-if TYPE_CHECKING:
-    import keras
 
 KERAS: Final = "keras"
 # What a mode asks of a training; the first is Keras' own ``fit``.
@@ -53,6 +53,8 @@ which, for each epoch, is in ``train`` and ``validate``."""
 OURS: Final = ("graph", "query", "transfer", "store", "rest")
 """Steps that a training with Keras alone does not have; ``prefix`` stands for a part of these."""
 
+Seconds = NDArray[np.float64]  # by the clock, and of processors
+_NOTHING: Final = np.zeros(2)
 _DONOR: Final = 1
 _ATTEMPTS: Final = 50
 _TRIES_PER_CHOICE: Final = 3
@@ -70,108 +72,70 @@ class EvaluationCase:
     space_args: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Amount(NamedTuple):
-    """Seconds by the clock, and of processors."""
-
-    wall: float
-    cpu: float
-
-
 class Stopwatch:
-    """Sums seconds by step; one step runs at a time."""
+    """Sums seconds by step; one step runs at a time. As a recording, it takes spans for steps."""
+
+    context, stages = b"", None
 
     def __init__(self) -> None:
-        self._spent: dict[Any, Amount] = {}
+        self._spent: dict[Any, Seconds] = {}
         self._step: Any = "rest"
+        self._epoch: Any = 0
         self._since = _now()
 
     def switch(self, step: Any) -> Any:
         """Ends the present step and begins another one; returns the one that it ended."""
         now, before = _now(), self._step
-        spent = self._spent.get(before, Amount(0.0, 0.0))
-        more = (now.wall - self._since.wall, now.cpu - self._since.cpu)
-        self._spent[before] = Amount(spent.wall + more[0], spent.cpu + more[1])
+        self._spent[before] = self._spent.get(before, _NOTHING) + now - self._since
         self._step, self._since = step, now
         return before
 
     @contextmanager
-    def step(self, step: Any) -> Iterator[None]:
+    def step(self, step: Any) -> Iterator[Stopwatch]:
         """Takes the block out of the step around it."""
         before = self.switch(step)
         try:
-            yield
+            yield self
         finally:
             self.switch(before)
 
-    def epochs(self) -> keras.callbacks.Callback:
-        """Makes a callback that switches between epochs of training and of validation."""
-        import keras
+    def span(self, name: str, attributes: Mapping[str, Any], parent: Any = None) -> Any:
+        """Takes what a trainer does for a step, epochs one by one, and the rest of it for none."""
+        self._epoch = attributes.get("epoch", self._epoch)
+        steps: dict[str, Any] = {**dict(zip(STEPS, STEPS, strict=True)), "train": "compile"}
+        steps |= {"epoch": ("train", self._epoch), "validate": ("validate", self._epoch)}
+        return self.step(steps.get(name, self._step))
 
-        epoch = 0
+    def annotate(self, *attributes: Any, **more: Any) -> None:
+        """Takes what else is said of spans, and keeps none of it."""
 
-        def begin(number: int, logs: Any = None) -> None:
-            nonlocal epoch
-            epoch = number
-            self.switch(("train", epoch))
+    flush = close = annotate
 
-        return keras.callbacks.LambdaCallback(
-            on_epoch_begin=begin,
-            on_train_end=lambda logs: self.switch("compile"),
-            on_test_begin=lambda logs: self.switch(("validate", epoch)),
-            on_test_end=lambda logs: self.switch(("train", epoch)),
-        )
-
-    def spent(self) -> dict[str, Amount]:
+    def spent(self) -> dict[str, Seconds]:
         """Ends the present step, and returns the seconds of all ``STEPS``."""
         self.switch("rest")
-        found = {step: self._spent.get(step, Amount(0.0, 0.0)) for step in STEPS}
+        found = {step: self._spent.get(step, _NOTHING) for step in STEPS}
         for kind in ("train", "validate"):
-            epochs = [
-                spent
-                for step, spent in self._spent.items()
-                if isinstance(step, tuple) and step[0] == kind
-            ]
-            if not epochs:
+            epochs = np.array([spent for step, spent in self._spent.items() if step[0] == kind])
+            if not len(epochs):
                 continue
-            later = epochs[1:] or [Amount(0.0, 0.0)]
-            usual = Amount(median(e.wall for e in later), median(e.cpu for e in later))
-            first = Amount(*(max(0.0, a - b) for a, b in zip(epochs[0], usual, strict=True)))
-            total = Amount(sum(e.wall for e in epochs), sum(e.cpu for e in epochs))
-            found["trace"] = Amount(*map(sum, zip(found["trace"], first, strict=True)))
-            found[kind] = Amount(total.wall - first.wall, total.cpu - first.cpu)
+            usual = np.median(epochs[1:], axis=0) if len(epochs) > 1 else _NOTHING
+            first = np.maximum(0.0, epochs[0] - usual)
+            found["trace"] = found["trace"] + first
+            found[kind] = epochs.sum(axis=0) - first
         return found
 
 
-def _now() -> Amount:
-    return Amount(time.perf_counter(), time.process_time())
-
-
-class _Report(TrainingReport):
-    """A report whose phases are steps of a stopwatch, too."""
-
-    watch: Stopwatch
-
-    @contextmanager
-    def timed(self, phase: Phase) -> Iterator[None]:
-        with self.watch.step("compile" if phase == "train" else phase), super().timed(phase):
-            yield
+def _now() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 class _Store(StoreTransfer):
     """Tells the query from what follows it."""
 
-    watch: Stopwatch
-
     def _find_donor(self, *args: Any) -> Any:
-        with self.watch.step("query"):
+        with span("query"):
             return super()._find_donor(*args)
-
-
-class _Trainer(TransferTrainer):
-    watch: Stopwatch
-
-    def watchers(self) -> list[keras.callbacks.Callback]:
-        return [self.watch.epochs()]
 
 
 def measure_case(
@@ -206,7 +170,6 @@ def measure_case(
         config = TrainingConfig.for_problem(problem, seed=seed + repeat, **training)
         donor, child = _relatives(space, problem, case.share, np.random.default_rng([seed, repeat]))
         store = _Store(f"embedded:{folder / f'{backend}-{repeat}'}")
-        store.watch = Stopwatch()
         # Its time counts for nothing: what is loaded and made once is there afterwards.
         recipe = replace(config, epochs=min(2, config.epochs), model_id=_DONOR)
         TransferTrainer(recipe, _graph(space, problem, donor), store).run()
@@ -224,37 +187,32 @@ def measure_case(
 def _measure(
     mode: str, config: TrainingConfig, space: SearchSpace, child: list[int], store: _Store
 ) -> dict[str, Any]:
-    watch = store.watch = Stopwatch()
+    watch = Stopwatch()
     with watch.step("graph"):
         graph = _graph(space, config.problem, child)
-    if mode == KERAS:
-        report = TrainingReport()
-        report.objective = _fit_plainly(config, graph, watch)
-    else:
-        report = _Report()
-        report.watch = watch
-        trainer = _Trainer(replace(config, **MODES[mode]), graph, store, report=report)
-        trainer.watch = watch
-        report = trainer.run()
-        report.metadata()
+    with recorded_by(watch):
+        if mode == KERAS:
+            report = TrainingReport(objective=_fit_plainly(config, graph, watch))
+        else:
+            report = TransferTrainer(replace(config, **MODES[mode]), graph, store).run()
+            report.metadata()
     with watch.step("release"):
         release_memory()
     spent = watch.spent()
     if mode != KERAS:
         store.retire(config.model_id or 0)
-    total = Amount(*map(sum, zip(*spent.values(), strict=True)))
     return {
         "objective": report.objective,
         "layers": len(graph),
         "layers_matched": report.layers_matched,
         "frontier_bytes": report.frontier_bytes,
-        **_columns("total", total),
+        **_columns("total", sum(spent.values(), _NOTHING)),
         **{name: value for step in STEPS for name, value in _columns(step, spent[step]).items()},
     }
 
 
-def _columns(step: str, spent: Amount) -> dict[str, float]:
-    return {f"{step}_sec": spent.wall, f"{step}_cpu_sec": spent.cpu}
+def _columns(step: str, spent: Seconds) -> dict[str, float]:
+    return {f"{step}_sec": float(spent[0]), f"{step}_cpu_sec": float(spent[1])}
 
 
 def _fit_plainly(config: TrainingConfig, graph: ArchitectureGraph, watch: Stopwatch) -> float:
@@ -274,7 +232,7 @@ def _fit_plainly(config: TrainingConfig, graph: ArchitectureGraph, watch: Stopwa
             epochs=config.epochs,
             validation_data=fed_arrays(model, problem, data, "valid"),
             verbose=0,
-            callbacks=[watch.epochs()],
+            callbacks=epoch_spans(),
         ).history
     epochs = [
         dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)

@@ -80,7 +80,6 @@ class GenerateSuite(Suite):
         for row in rows:
             keras = next(one for one in rows if one["space"] == row["space"])
             row["times_keras"] = row["models_per_second"] / keras["models_per_second"]
-        progress(1.0, "done")
         return {"generate": rows}
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:

@@ -7,44 +7,40 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parsl_tl.benchmarks.core.baselines import ArrayGraphWalk, GraphWalk
+from parsl_tl._baselines import ArrayGraphWalk, GraphWalk
+from parsl_tl.benchmarks.core.options import missing_packages
 from parsl_tl.benchmarks.core.queries import (
+    Asked,
     Queries,
     ask_engine,
     first_answer,
     graph_of,
     put_catalog,
 )
-from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
 from parsl_tl.benchmarks.core.room import resident_bytes
+from parsl_tl.benchmarks.core.servers import RedisServer, redis_missing
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.population.catalog import Catalog
 from parsl_tl.store.embedded import EmbeddedStore
 
 Group = tuple[int, tuple[int, ...]]
 Ids = NDArray[np.uint64]
+# For each query the model's id and the number of common layers, 0 where there are none: [n, 2].
+Answers = NDArray[np.uint64]
 # In front of a model's keys in Redis: its id and its quality, 8 bytes each.
 _HEADER_WORDS = 2
 # Models that are stored in Redis, or fetched from it, at once.
 _BATCH = 1000
-
-
-class Answers(NamedTuple):
-    """For each query the model's id, uint64, and common layers, int64; 0 where there are none."""
-
-    ids: NDArray[np.uint64]
-    lengths: NDArray[np.int64]
 
 
 class PrefixMethod(contextlib.ExitStack, ABC):
@@ -54,10 +50,8 @@ class PrefixMethod(contextlib.ExitStack, ABC):
     # Numbers of threads with which ``many`` can be called; none for one query at a time.
     threads: ClassVar[tuple[int, ...]] = ()
     ask: Callable[..., Any]  # answers one query, with nothing around it
-    # Gives for each query what ``ask`` takes, so that no clock sees it made.
-    arguments: Callable[[Queries], Sequence[tuple[Any, ...]]] = staticmethod(
-        Queries.graphs_one_by_one
-    )
+    # Gives what ``ask`` takes of a query, so that no clock sees it made.
+    arguments: Callable[[Asked], tuple[Any, ...]] = staticmethod(lambda one: one[2:])
     # Gives (model id, number of common layers) from what ``ask`` returned.
     answer: Callable[[Any], tuple[int, int]] = staticmethod(lambda found: found or (0, 0))
 
@@ -89,7 +83,7 @@ class _Store(PrefixMethod):
     """The embedded store over a folder, with its catalog folded into the shared snapshot."""
 
     name, threads = "store", (1, 2)
-    arguments = staticmethod(Queries.one_by_one)
+    arguments = staticmethod(lambda one: one.question)
     answer = staticmethod(first_answer)
 
     def __init__(self, folder: Path) -> None:
@@ -107,7 +101,8 @@ class _Store(PrefixMethod):
     def many(self, queries: Queries, threads: int) -> Answers:
         ask = ask_engine(self._store, threads)
         found, ids, scores, _ = ask(queries.keys, queries.models.layer_starts)
-        return Answers(np.where(found, ids, 0), np.where(found, scores, 0.0).astype(np.int64))
+        lengths = np.where(found, scores, 0.0).astype(np.uint64)
+        return np.stack([np.where(found, ids, 0), lengths], axis=1)
 
 
 class _Walk(PrefixMethod):
@@ -125,8 +120,8 @@ class _Walk(PrefixMethod):
         self._walk.add_many(ids, catalog.qualities, *catalog.graphs)
 
     def many(self, queries: Queries, threads: int) -> Answers:
-        ids, lengths = self._walk.best_many(*queries.models.graphs, threads=threads)
-        return Answers(ids, lengths.astype(np.int64))
+        found = self._walk.best_many(*queries.models.graphs, threads=threads)
+        return np.stack([one.astype(np.uint64) for one in found], axis=1)
 
 
 class _ArrayWalk(_Walk):
@@ -146,8 +141,8 @@ class _NetworkxWalk(PrefixMethod):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        if (missing := networkx_missing()) is not None:
-            raise BenchmarkError(missing)
+        if missing := missing_packages({self.name: self.name}):
+            raise BenchmarkError(missing[self.name])
         self._networkx: Any = importlib.import_module("networkx")
         self._models: list[tuple[int, float, Any]] = []
 
@@ -206,7 +201,7 @@ class _RedisKeys(PrefixMethod):
     """
 
     name = "redis"
-    arguments = staticmethod(lambda queries: [(keys,) for keys, _ in queries.one_by_one()])
+    arguments = staticmethod(lambda one: one[:1])
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -267,17 +262,10 @@ _KINDS: Final[dict[str, type[PrefixMethod]]] = {
 METHODS: Final = tuple(_KINDS)
 
 
-def networkx_missing() -> str | None:
-    """Returns why ``networkx`` cannot be used, in one line, or None."""
-    if importlib.util.find_spec("networkx") is None:
-        return "networkx is not installed: pip install networkx"
-    return None
-
-
 def missing_methods(settings: Any = None) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    reasons = {"networkx": networkx_missing(), "redis": redis_missing()}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
+    redis = redis_missing()
+    return missing_packages({"networkx": "networkx"}) | ({} if redis is None else {"redis": redis})
 
 
 def make_method(name: str, folder: Path) -> PrefixMethod:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import psutil
 
+from parsl_tl.benchmarks.core.meeting import Team
 from parsl_tl.benchmarks.core.queries import Queries, ask_engine, put_catalog
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.core.task_runner import LONGEST_SECONDS, Where, task_runner
-from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.prefix_methods import Answers, PrefixMethod
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.tables import percentiles
@@ -46,24 +46,21 @@ def time_method(
         Columns, and the answers to queries asked one by one, and to those asked in calls for many,
         where there is such a call; from the first query on.
     """
-    ask, arguments = method.ask, method.arguments(queries)
+    ask, arguments = method.ask, [method.arguments(one) for one in queries.asked()]
     # The last ones, which are the first to be left out when time is short.
     _ask_singly(ask, arguments[-_WARM_UP:][::-1], limit / 10)
     seconds, found = _ask_singly(ask, arguments, limit)
     mean = statistics.fmean(seconds)
     if not method.threads:
         found += [ask(*given) for given in arguments[len(found) : agreement]]
-    ids, lengths = zip(*map(method.answer, found), strict=True)
-    answers = [Answers(np.array(ids, np.uint64), np.array(lengths, np.int64))]
+    answers = [np.array(list(map(method.answer, found)), np.uint64)]
     per_second = {1: 1 / mean}
     if method.threads:
         fitting = queries.part(0, min(len(queries), max(_FEWEST, int(limit / mean))))
         per_second = {threads: _rate(method, fitting, threads, mean) for threads in method.threads}
         step = max(1, int(_CALL_SECONDS / mean))
         parts = [queries.part(n, min(n + step, agreement)) for n in range(0, agreement, step)]
-        together = [method.many(part, max(method.threads)) for part in parts]
-        columns = zip(*together, strict=True)
-        answers.append(Answers(*(np.concatenate(column) for column in columns)))
+        answers.append(np.concatenate([method.many(one, max(method.threads)) for one in parts]))
     row: Row = {"num_queries": len(seconds)}
     row |= {f"{name}_us": 1e6 * value for name, value in percentiles(seconds).items()}
     row |= {"mean_us": 1e6 * mean, "per_second_1": per_second[1]}
@@ -113,23 +110,21 @@ def compare_answers(
     Raises:
         BenchmarkError: an answer is another one; the message names the query.
     """
-    longest = max(given, key=lambda answers: len(answers.ids))
-    first, answers = expected.setdefault(kind, (name, longest))
+    first, answers = expected.setdefault(kind, (name, max(given, key=len)))
     for found in given:
-        count = min(len(found.ids), len(answers.ids))
-        same = [one[:count] == two[:count] for one, two in zip(found, answers, strict=True)]
-        if not np.all(same):
-            query = int(np.argmin(np.all(same, axis=0)))
+        count = min(len(found), len(answers))
+        differing = np.flatnonzero((found[:count] != answers[:count]).any(axis=1))
+        if len(differing):
+            query = differing[0]
             raise BenchmarkError(
                 f"catalog of {size:,} models, {kind} query {query}: {first} finds "
-                f"{_told(answers, query)}, {name} finds {_told(found, query)}; "
+                f"{_told(*answers[query])}, {name} finds {_told(*found[query])}; "
                 f"leave one of them out of --methods and report this"
             )
 
 
-def _told(answers: Answers, query: int) -> str:
-    length = int(answers.lengths[query])
-    return f"model {answers.ids[query]} with {length} common layers" if length else "no model"
+def _told(model: int, length: int) -> str:
+    return f"model {model} with {length} common layers" if length else "no model"
 
 
 def measure_opening(folder: Path, queries: Queries) -> Row:
@@ -139,7 +134,7 @@ def measure_opening(folder: Path, queries: Queries) -> Row:
     another process has used it just before. The first of the queries is asked. Seconds are medians
     of 5; opening without the snapshot, which reads the whole log, is timed once.
     """
-    (question,) = queries.part(0, 1).one_by_one()
+    (question,) = [one.question for one in queries.part(0, 1).asked()]
     opened, answered = [], []
     for _ in range(_OPENINGS):
         start = time.perf_counter()
@@ -185,9 +180,9 @@ def ask_the_store(team: Team, folder: Path, queries: Queries) -> tuple[int, int]
     few = queries.part(0, min(10, len(queries)))
     with closing(EmbeddedStore(folder.parent / f"other-{os.getpid()}")) as other:
         put_catalog(other, few.models)
-        for question in few.one_by_one():
-            ask_engine(other)(*question)
-    questions = queries.one_by_one()
+        for asked in few.asked():
+            ask_engine(other)(*asked.question)
+    questions = [asked.question for asked in queries.asked()]
     team.meet()
     before = int(psutil.Process().memory_full_info().pss)
     # Nobody opens the store, and so maps what is shared, before all have looked.

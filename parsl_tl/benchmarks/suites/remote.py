@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.queries import Queries, put_catalog
 from parsl_tl.benchmarks.core.room import check_room, temporary_folder
-from parsl_tl.benchmarks.core.store_servers import Servers, open_servers, serving
+from parsl_tl.benchmarks.core.servers import Servers, open_servers, serving
 from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Tables, frames_of, silent
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
 from parsl_tl.benchmarks.formats import methods_of, missing_methods
@@ -163,11 +163,6 @@ class RemoteSuite(BandwidthSuite):
         return remote_report.plots(frames)
 
 
-def _weight(shape: _Shape) -> float:
-    """Returns a case's part of the time: some of it does not grow with the bytes."""
-    return shape[1] * shape[2] + 100
-
-
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number > 1 else ''}"
 
@@ -185,10 +180,9 @@ class _Run:
     ) -> None:
         self._suite, self._runner, self._root = suite, runner, root
         self._socket, self._progress = socket, progress
-        self._numbers, self._done = itertools.count(), 0.0
+        self._done = 0  # cases
         self.groups = list(itertools.product(suite.transports or (), sorted({1, *suite.providers})))
-        shapes = (shape for _, count in self.groups for shape in suite.shapes(count))
-        self._whole = sum(map(_weight, shapes))
+        self._whole = sum(len(suite.shapes(count)) for _, count in self.groups)
         self._catalog = evolve_catalog(suite.models, seed=suite.seed)
         # Those of the totals come from the same draw, so that there must be enough.
         num = max(suite.queries, _QUERIES_AT_ONCE)
@@ -198,7 +192,7 @@ class _Run:
         self.tables: Tables = {"remote": [], "remote_latency": [], "remote_small": []}
 
     def _tell(self, text: str) -> None:
-        self._progress(min(1.0, self._done / self._whole), text)
+        self._progress(self._done / self._whole, text)
 
     def measure(self, own: Path, scheme: str, count: int) -> None:
         """Measures all cases of one transport on so many servers."""
@@ -221,7 +215,7 @@ class _Run:
                 size, clients = f"{shape[1]:g} MB", _count(shape[2], "client")
                 self._tell(f"{scheme}, {many}, {size}, {clients}")
                 self._measure_case(scheme, shape, count, servers, bare)
-                self._done += _weight(shape)
+                self._done += 1
 
     def _measure_small(self, scheme: str, models: int) -> None:
         suite = self._suite
@@ -252,8 +246,8 @@ class _Run:
                 providers=providers,
                 servers=servers.uris,
                 bare=bare.uris,
-                number=next(self._numbers),
-                questions=tuple((one.keys, one.starts) for one in asked),
+                number=self._done,
+                questions=tuple(one.question for one in asked),
             )
             rows = suite.measure_case(self._runner, case)
         self.tables["remote"] += _rows(series, case, rows)

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import psutil
 
-from parsl_tl.benchmarks.core.baselines import bare_transport
+from parsl_tl.benchmarks.core.meeting import Team
 from parsl_tl.benchmarks.core.queries import Asked, ask_engine, first_answer, match_engine
-from parsl_tl.benchmarks.core.room import resident_bytes_of
-from parsl_tl.benchmarks.core.store_servers import open_servers
+from parsl_tl.benchmarks.core.servers import bare_transport, open_servers
 from parsl_tl.benchmarks.core.suite import Row
 from parsl_tl.benchmarks.core.task_runner import TaskRunner
-from parsl_tl.benchmarks.core.team import Team
 from parsl_tl.benchmarks.suites.bandwidth import Span, seconds_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.native import native
@@ -130,8 +129,8 @@ def _connection(uri: str) -> Any:
 def _store_ways(store: Any, query: str, match: str) -> Ways:
     ask, find = ask_engine(store), match_engine(store)
     return {
-        query: lambda asked: ask(asked.keys, asked.starts),
-        match: lambda asked: find(asked.keys, asked.starts),
+        query: lambda asked: ask(*asked.question),
+        match: lambda asked: find(*asked.question),
     }
 
 
@@ -183,7 +182,7 @@ def measure_small(
     rows = []
     for count in clients:
         times = runner.team(count, _time_ways, case, rounds)
-        store_mb, bare_mb = (resident_bytes_of(pid) / 1e6 for pid in pids)
+        store_mb, bare_mb = (psutil.Process(pid).memory_info().rss / 1e6 for pid in pids)
         asked, rates = len(case.questions) * count, {}
         for way in (MATCH, QUERY, WALK):
             own = zip(*(spans[way] for _, spans in times), strict=True)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+from parsl_tl.benchmarks.core.meeting import Participant
 from parsl_tl.benchmarks.core.options import nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
-from parsl_tl.benchmarks.core.start_barrier import BarrierAddress, Participant
-from parsl_tl.benchmarks.core.store_servers import serving
-from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
-from parsl_tl.benchmarks.core.task_runner import Where, task_runner
+from parsl_tl.benchmarks.core.servers import serving
+from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, in_steps, silent
+from parsl_tl.benchmarks.core.task_runner import Where, reasons_in, task_runner
 from parsl_tl.errors import ArchitectureError, InvalidValueError
 from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.reporting.tables import percentiles
@@ -88,19 +88,16 @@ class ReplaySuite(Suite):
     def measure(self, progress: Progress = silent) -> Tables:
         """Gives ``replay``, of each operation, and ``replay_latency``, of all of a kind."""
         tables: Tables = {"replay": [], "replay_latency": []}
-        files = trace_files(self.traces)
+        files, steps = trace_files(self.traces), [(f"{ranks} tasks", ranks) for ranks in self.ranks]
         with self._served() as uri, task_runner(self.where, max(self.ranks)) as runner:
-            for done, ranks in enumerate(self.ranks):
-                progress(done / len(self.ranks), f"{ranks} tasks")
+            for ranks in in_steps(progress, steps):
                 case = ReplayCase(files, uri, ranks, self.layer_bytes, secrets.token_hex(8))
-                results, seconds = runner.together(
-                    ranks, self.where.timeout, replay, case, self.limit
-                )
-                rows = [row for own in results if not isinstance(own, str) for row in own]
-                reasons = [own for own in results if isinstance(own, str)]
+                at_once = (ranks, self.where.timeout)
+                results, seconds = runner.together(*at_once, replay, case, self.limit)
+                found, reasons = reasons_in(results)
+                rows = [row for own in found for row in own]
                 tables["replay"] += [{"ranks": ranks, **row._asdict()} for row in rows]
                 tables["replay_latency"] += _latencies(ranks, rows, reasons, seconds)
-        progress(1.0, "done")
         return tables
 
     @contextlib.contextmanager
@@ -124,22 +121,14 @@ class ReplaySuite(Suite):
 
     def plots(self, frames: Frames) -> list[Plot]:
         """Returns rates, and latencies, by number of tasks."""
-        rows = frames["replay_latency"]
-        rows = rows[rows["count"] > 0]
-        across = {"kind": "line", "log": "xy", "across": "tasks at once"}
-        return [
-            Plot(
-                f"replay_{name}",
-                "",
-                rows.pivot(index="ranks", columns="operation", values=column),
-                label,
-                **across,
-            )
-            for name, column, label in (
-                ("rates", "per_sec", "operations per second, all tasks"),
-                ("latencies", "p99", "seconds, 99th percentile"),
-            )
-        ]
+        rows, found = frames["replay_latency"].query("count > 0"), []
+        for name, column, label in (
+            ("rates", "per_sec", "operations per second, all tasks"),
+            ("latencies", "p99", "seconds, 99th percentile"),
+        ):
+            table = rows.pivot(index="ranks", columns="operation", values=column)
+            found.append(Plot(f"replay_{name}", "", table, label, "line", "xy", "tasks at once"))
+        return found
 
     def failures(self, frames: Frames) -> list[str]:
         """Returns why tasks failed."""
@@ -162,9 +151,7 @@ def trace_files(place: Path) -> tuple[Path, ...]:
     return found
 
 
-def replay(
-    case: ReplayCase, limit: int | None, rank: int, address: BarrierAddress
-) -> list[ReplayRow]:
+def replay(participant: Participant, case: ReplayCase, limit: int | None) -> list[ReplayRow]:
     """Replays every line whose turn it is; all tasks start together when they have read theirs.
 
     Raises:
@@ -173,16 +160,16 @@ def replay(
     """
     from parsl_tl.store import open_store
 
+    rank, stored = participant.number, []
     graphs = list(_graphs(case, limit, rank))
     rows: list[ReplayRow] = []
-    stored: list[int] = []
-    with open_store(case.store) as store, Participant(address, rank) as participant:
+    with open_store(case.store) as store:
         len(store)  # it is connected
         participant.wait()
         try:
             for line, graph in graphs:
                 model_id = _model_id(case.run, line)
-                rows += _replay_one(store, case, rank, line, graph, model_id)
+                rows += _replay_one(store, case.layer_bytes, (rank, line), graph, model_id)
                 stored.append(model_id)
             participant.done()
         finally:
@@ -192,28 +179,25 @@ def replay(
 
 
 def _replay_one(
-    store: Any, case: ReplayCase, rank: int, line: int, graph: Any, model_id: int
+    store: Any, layer_bytes: int, which: tuple[int, int], graph: Any, model_id: int
 ) -> list[ReplayRow]:
-    begun = time.perf_counter()
+    clock = time.perf_counter
+    begun = clock()
     match = store.find_donor(graph)
-    asked = time.perf_counter()
-    names = match.layer_names if match is not None else []
-    weights = store.read(match.model_id, names) if match is not None else {}
-    read = time.perf_counter()
-    own = _weights(graph, set(names), case.layer_bytes)
-    made = time.perf_counter()
-    donor = match.model_id if match is not None else None
+    asked = clock()
+    donor, names = (match.model_id, match.layer_names) if match is not None else (None, [])
+    weights = store.read(donor, names) if match is not None else {}
+    read = clock()
+    own = _weights(graph, set(names), layer_bytes)
+    made = clock()
     put = store.put(model_id, graph, own, quality=0.0, parent=donor, donor=donor)
-    end = time.perf_counter()
+    end = clock()
     num_read = sum(array.nbytes for arrays in weights.values() for array in arrays)
-    common = (rank, line)
-    rows = [ReplayRow(*common, "query", asked - begun, len(graph), len(names), 0)]
+    counts = (len(graph), len(names))
+    rows = [ReplayRow(*which, "query", asked - begun, *counts, 0)]
     if match is not None:
-        rows.append(ReplayRow(*common, "read", read - asked, len(graph), len(names), num_read))
-    return [
-        *rows,
-        ReplayRow(*common, "store", end - made, len(graph), len(names), put.bytes_stored),
-    ]
+        rows.append(ReplayRow(*which, "read", read - asked, *counts, num_read))
+    return [*rows, ReplayRow(*which, "store", end - made, *counts, put.bytes_stored)]
 
 
 def _graphs(case: ReplayCase, limit: int | None, rank: int) -> Iterator[tuple[int, Any]]:

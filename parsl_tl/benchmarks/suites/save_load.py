@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core import file_cache
+from parsl_tl.benchmarks.core import room
 from parsl_tl.benchmarks.core.networks import Network, Networks, build_network, check_network_room
 from parsl_tl.benchmarks.core.options import names_option, nested, option
 from parsl_tl.benchmarks.core.room import temporary_folder
@@ -265,9 +265,9 @@ def _save_once(
     start = time.perf_counter()
     file_format.save(model, path)
     if synced:
-        file_cache.sync(place)
+        room.sync(place)
     row["savetime_sec"] = time.perf_counter() - start
-    row["filesize_bytes"] = file_cache.total_bytes(written_files(path))
+    row["filesize_bytes"] = room.total_bytes(written_files(path))
     # What is loaded must not be what was there before.
     for weight in model.weights:
         weight.assign(weight * 0 - 1)
@@ -288,7 +288,7 @@ def load_network_layers(
     with temporary_folder(folder) as place:
         path = place / f"model{file_format.suffix}"
         file_format.save(model, path)
-        file_cache.sync(place)
+        room.sync(place)
         keys = file_format.keys(model)
         return _read_subsets(network.label, name, path, layer_arrays(model), keys, reads)
 
@@ -320,7 +320,7 @@ def _read_subsets(
     reads: Reads,
 ) -> list[Row]:
     read = partial(LAYER_FORMATS[name].read, path, keys=keys)
-    known = _READ | {"model": model, "format": name, "file_system": file_cache.file_system(path)}
+    known = _READ | {"model": model, "format": name, "file_system": room.file_system(path)}
     rows, repeats = [], range(1, reads.repeats + 1)
     for repeat, subset, cache in itertools.product(repeats, reads.subsets, (COLD, WARM)):
         row = {**known, "subset": subset.label, "cache": cache, "repeat": repeat}
@@ -330,7 +330,7 @@ def _read_subsets(
                 read(list(wanted))  # libraries are loaded
             files = written_files(path)
             if cache == COLD:
-                row["drop_method"] = file_cache.drop_from_cache(files, reads.system_wide)
+                row["drop_method"] = room.drop_from_cache(files, reads.system_wide)
             _read(files, read, wanted, row)
         except Exception as error:  # whatever a format makes of a damaged file
             row["result"] = reason_of(error)
@@ -342,7 +342,7 @@ def _read(
     files: Sequence[Path], read: Callable[[Any], LayerArrays], wanted: LayerArrays, row: Row
 ) -> None:
     try:
-        share = file_cache.cached_share(files)
+        share = room.cached_share(files)
     except OSError:  # a system that does not tell
         share = None
     start = time.perf_counter()
@@ -360,18 +360,15 @@ def _read(
 
 
 def _medians(frames: Frames) -> Any:
-    """Returns medians over the repeats that went well, and what went wrong with others."""
-    rows = frames["save_load"]
-    columns = {"savetime_sec": "save, s", "loadtime_sec": "load, s"}
-    columns |= {"filesize_bytes": "file, MB", "weight_bytes": "weights, MB"}
-    rows = rows.rename(columns=columns).replace({"status": {OK: None}})
-    titles = list(columns.values())
-    table = rows[titles].astype(float).where(rows.status.isna())
+    """Returns medians over the repeats that went well, and how many did not."""
+    names = {"savetime_sec": "save, s", "loadtime_sec": "load, s"}
+    names |= {"filesize_bytes": "file, MB", "weight_bytes": "weights, MB"}
+    rows, titles = frames["save_load"].rename(columns=names), list(names.values())
+    table = rows[titles].astype(float).where(rows.status == OK)
     table[titles[2:]] /= 1e6
-    groups = table.groupby([rows.model, rows.format], sort=False)
-    bad = rows.status.groupby([rows.model, rows.format], sort=False).agg(["count", "size", "first"])
-    told = bad.apply("{0[count]} of {0[size]} failed: {0[first]}".format, axis=1)
-    return groups.median().assign(status=told.where(bad["count"] > 0, OK))
+    keys = [rows.model, rows.format]
+    failed = (rows.status != OK).groupby(keys, sort=False).sum()
+    return table.groupby(keys, sort=False).median().assign(failed=failed)
 
 
 def _table(rows: Any) -> Any:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
+
+import numpy as np
 
 from parsl_tl.benchmarks.core.options import Presets, names_option, option
 from parsl_tl.benchmarks.core.room import check_room, folder_kind, temporary_folder
@@ -22,9 +25,11 @@ from parsl_tl.benchmarks.formats import methods_of, missing_methods
 from parsl_tl.benchmarks.formats.bench_model import MB
 from parsl_tl.benchmarks.formats.method import READ, WRITE, Case
 from parsl_tl.benchmarks.suites.bandwidth import NAMES, BandwidthSuite, cells, ratio
-from parsl_tl.benchmarks.suites.storage import measure_storage, storage_table
 from parsl_tl.errors import BenchmarkError
+from parsl_tl.population.catalog import evolve_catalog
 from parsl_tl.reporting.frame_plots import Plot
+from parsl_tl.spaces import DenseSkipSpace
+from parsl_tl.store import open_store
 
 _PARTS: Final = {"whole": "whole models", "tenth": "a tenth of the layers"}
 _BASELINES: Final = {WRITE: "plain", READ: "memcpy"}
@@ -39,6 +44,12 @@ _NOTES: Final = {
     WRITE: "plain files\nstore: put with checksums; unchecked: without",
     READ: "memcpy\nstore: into arrays, once more; first: after opening, verified",
 }
+# The models of a search.
+_NUM_LAYERS = 10
+_WINDOW = 100
+# Sizes in the format of segments: the header, and what tensors are aligned to.
+_HEADER = 64
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -116,22 +127,18 @@ class StoreSuite(BandwidthSuite):
                     return [measure_storage(own, self.storage_models, self.seed, factor)]
 
             steps: list[tuple[str, tuple[str, Any, tuple[Any, ...]]]] = []
-            grid = list(itertools.product(self.sizes, self.layers, self.processes, self.folders))
-            for given in grid:
+            axes = (self.sizes, self.layers, self.processes, self.folders)
+            for given in itertools.product(*axes):
                 many = f"{given[2]} process{'es' * (given[2] > 1)}"
                 step = f"{given[0]:g} MB, {given[1]} layers, {many}, {folder_kind(given[3])}"
                 steps.append((step, ("store", case, given)))
-            # A round's time grows with the bytes, and each case has a part that does not.
-            weights = [size * count + 30 for size, _, count, _ in grid]
-            weights += [0.1 * sum(weights)] * len(self.storage)
             for factor in self.storage:
                 units = f"{16 * factor} to {96 * factor} units"
                 step = f"{self.storage_models:,} evolved models, {units}"
                 steps.append((step, ("storage", search, (factor,))))
             tables: Tables = {"store": [], "storage": []}
-            for name, measure, given in in_steps(progress, steps, weights):
+            for name, measure, given in in_steps(progress, steps):
                 tables[name] += measure(*given)
-        progress(1.0, "done")
         return tables
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
@@ -187,3 +194,81 @@ def _named(frames: Frames) -> Any:
         size=rows.model_mb.map("{:g} x".format) + rows.layers.astype(str),
     )
     return named.rename(columns={"processes": "P", "size": "MB x L", "folder_kind": "folder"})
+
+
+def measure_storage(
+    folder: Path, num_models: int = 1000, seed: int = 0, width_factor: int = 1
+) -> dict[str, Any]:
+    """Stores evolved models with frozen prefixes, and looks at the files; gives one row.
+
+    The models are those of ``evolve_catalog`` with a population of 100. A child freezes the layers
+    that its donor has, and stores the others with weights of its own; the random models of the
+    first population store all. All layers are so many times as wide as usual (16 to 96 units). The
+    store stays in the folder, which was empty.
+    """
+    catalog = evolve_catalog(num_models, seed=seed, window=_WINDOW, num_layers=_NUM_LAYERS)
+    units = (16 * width_factor, 96 * width_factor, 16 * width_factor)
+    space = DenseSkipSpace(_NUM_LAYERS, units)
+    rng = np.random.default_rng([seed, 4])
+    count: Counter[str] = Counter()
+    with open_store(f"embedded:{folder}") as store:
+        for index in range(num_models):
+            graph = space.build(catalog.arch_seqs[index].tolist(), (10,), (1,))
+            match = store.find_donor(graph) if catalog.parents[index] >= 0 else None
+            frozen, donor = (match.layer_names, match.model_id) if match else ((), None)
+            weights: dict[str, list[Any]] = {}
+            for name, layer in zip(graph.layer_names, graph.layers, strict=True):
+                if layer.class_name != "Dense" or layer.build_config is None:
+                    continue
+                width = int(layer.config["units"])
+                kernel = (int(layer.build_config["input_shape"][-1]), width)
+                count["full"] += 4 * (kernel[0] + 1) * width
+                if name not in frozen:
+                    weights[name] = [rng.random(one, np.float32) for one in (kernel, (width,))]
+            quality = float(catalog.qualities[index])
+            put = store.put(index, graph, weights, quality=quality, parent=donor, donor=donor)
+            sizes = [array.nbytes for arrays in weights.values() for array in arrays]
+            count["trained"] += sum(sizes)
+            count["stored"] += put.bytes_stored
+            count["padding"] += sum(-size % _ALIGNMENT for size in sizes)
+            count["tensors"] += len(sizes)
+            count["segments"] += bool(sizes)
+        stats = store.stats()
+    in_files = sum(file.stat().st_size for file in folder.rglob("*") if _is_segment(file))
+    headers = _HEADER * count["segments"]
+    return {
+        "models": num_models,
+        "units": f"{units[0]}-{units[1]}",
+        "tensors": count["tensors"],
+        "bytes_trained": count["trained"],
+        "bytes_stored": count["stored"],
+        "bytes_live": stats["bytes_live"],
+        "tensor_overhead_percent": 100 * (count["stored"] / count["trained"] - 1),
+        "full_copies_bytes": count["full"],
+        "bytes_in_segment_files": in_files,
+        "overhead_percent": 100 * (in_files / count["trained"] - 1),
+        "bytes_headers": headers,
+        "bytes_padding": count["padding"],
+        "bytes_directories": in_files - count["stored"] - headers - count["padding"],
+        "segments": count["segments"],
+        "bytes_log": stats["bytes_log"],
+        "bytes_snapshot": stats["bytes_snapshot"],
+    }
+
+
+def _is_segment(path: Path) -> bool:
+    """Tells whether a file holds weights: it begins with its format's name."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(6) == b"PTLSEG"
+
+
+def storage_table(rows: Any) -> Any:
+    """Returns the columns that tell most, in millions of bytes."""
+    columns = {"bytes_trained": "trained", "bytes_stored": "stored"}
+    columns |= {"full_copies_bytes": "full copies", "bytes_in_segment_files": "in files"}
+    columns |= {"bytes_log": "log"}
+    sizes = (rows[list(columns)] / 1e6).rename(columns=columns)
+    overhead = rows["overhead_percent"].rename("files over trained, %")
+    return rows[["models", "units"]].join(sizes).join(overhead)

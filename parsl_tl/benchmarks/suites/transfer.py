@@ -1,50 +1,104 @@
-"""Transfer methods side by side: how long naming, transfer and storing take, and at which rate."""
+"""Transfer methods side by side: how long naming, transfer and storing take, and at which rate.
+
+Tasks do what evaluations do, without training.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-from collections.abc import Iterator
+import itertools
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pandas as pd
 
-from parsl_tl.benchmarks.core.options import names_option, nested, option
-from parsl_tl.benchmarks.core.redis_server import RedisServer, redis_missing
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.benchmarks.core.meeting import Participant
+from parsl_tl.benchmarks.core.options import missing_packages, names_option, nested, option
 from parsl_tl.benchmarks.core.room import folder_kind, temporary_folder
-from parsl_tl.benchmarks.core.suite import Frames, Progress, Row, Suite, Tables, silent
-from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, task_runner
-from parsl_tl.benchmarks.formats.transfer import REDIS, TransferPlace
-from parsl_tl.benchmarks.suites.transfer_tasks import (
-    Arrivals,
-    ModelFamily,
-    TransferCase,
-    TransferRow,
-    run_at_rate,
-    run_transfers,
-    store_donors,
+from parsl_tl.benchmarks.core.servers import redis_missing
+from parsl_tl.benchmarks.core.suite import (
+    Frames,
+    Progress,
+    Row,
+    Suite,
+    Tables,
+    in_steps,
+    silent,
 )
+from parsl_tl.benchmarks.core.task_runner import TaskRunner, Where, reasons_in, task_runner
+from parsl_tl.benchmarks.formats.bench_model import ModelFamily
+from parsl_tl.benchmarks.formats.transfer import REDIS, TransferPlace, make_method, place_of
 from parsl_tl.errors import BenchmarkError
 from parsl_tl.reporting.frame_plots import Plot
 from parsl_tl.reporting.tables import percentiles
+from parsl_tl.task_process import reason_of
 
 METHODS: Final = ("store", "safetensors", "hdf5", REDIS)
-_PACKAGES = {"safetensors": "safetensors", "hdf5": "h5py", REDIS: "redis"}
-_STEPS = {"standardize_sec": "naming", "transfer_sec": "transfer", "store_sec": "storing"}
-_TIMES = {**_STEPS, "copy_sec": "a copy", "first_use_sec": "first use"}
+_PACKAGES: Final = {"safetensors": "safetensors", "hdf5": "h5py", REDIS: "redis"}
+_STEPS: Final = {"standardize_sec": "naming", "transfer_sec": "transfer", "store_sec": "storing"}
+_TIMES: Final = {**_STEPS, "copy_sec": "a copy", "first_use_sec": "first use"}
+# Ids of the models that tasks make begin here; those below are the donors'.
+_FIRST_CHILD = 1 << 32
 
 
 def missing_methods(settings: Any) -> dict[str, str]:
     """Returns methods that cannot be measured here, with the reason of each in one line."""
-    missing = {
-        method: f"{package} is not installed: pip install {package}"
-        for method, package in _PACKAGES.items()
-        if importlib.util.find_spec(package) is None
-    }
+    missing = missing_packages(_PACKAGES)
     reason = redis_missing() if settings.redis_url is None else None
     return missing if reason is None else {**missing, REDIS: f"{reason}, or give --redis-url"}
+
+
+class TransferCase(NamedTuple):
+    """A method, where it keeps models, which, how many are there before, and tasks at once."""
+
+    method: str
+    place: TransferPlace
+    family: ModelFamily
+    donors: int
+    workers: int
+
+
+class TransferRow(NamedTuple):
+    """One model's way through a method.
+
+    ``first_use_sec`` is what computing with the transferred weights takes longer for the first time
+    than for the second: memory that is mapped may have to be found then. ``copy_sec`` is what Keras
+    takes to copy the same weights in once more: the part of ``transfer_sec`` that is not the
+    method's, unless its memory is used in place.
+    """
+
+    method: str  # name of the transfer method
+    models: str  # kind of the models
+    worker: int  # which task
+    iteration: int  # of the task
+    standardize_sec: float | None = None  # to read the Keras model's graph and name its layers
+    transfer_sec: float | None = None  # to find the donor and set the weights
+    store_sec: float | None = None  # to store what is new
+    first_use_sec: float | None = None
+    copy_sec: float | None = None
+    layers: int = 0  # layers of the model
+    layers_transferred: int = 0  # layers that came over
+    bytes_transferred: int = 0  # of their weights
+    bytes_stored: int = 0  # written for the model's weights, as the method says
+    failure: str = ""  # why there is no more to tell; empty if all went well
+
+
+def store_donors(case: TransferCase) -> None:
+    """Stores the models that are there before anything is measured."""
+    from parsl_tl.transfer.weights import layers_with_weights
+
+    method = make_method(case.method, case.place)
+    for number in range(1, case.donors + 1):
+        graph = case.family.graph(number)
+        model = graph.to_keras()
+        # As in a search: only the first one is stored whole.
+        had = method.transfer(model, graph, model_id=number, parent=1)
+        trained = [n for n in layers_with_weights(model, graph) if n not in had.layer_names]
+        method.store(model, graph, trained, model_id=number, quality=0.5, transferred=had)
+    method.close()
 
 
 @dataclass(frozen=True)
@@ -92,31 +146,30 @@ class TransferSuite(Suite):
         """Gives ``timings``, of each model; ``methods``, with what they keep; and ``rates``."""
         tables: Tables = {"timings": [], "methods": [], "rates": []}
         methods, workers = self.transfer or (), self.tasks or self.where.workers or 1
-        steps, done = len(methods) * (1 + len(self.rates)), 0
+        steps = [
+            (
+                f"{one}, {rate:g} donors a second" if rate else f"{one}, {workers} workers",
+                (one, rate),
+            )
+            for one in methods
+            for rate in (0.0, *self.rates)
+        ]
         with task_runner(self.where, workers) as runner:
-            for method in methods:
-                with self._case(method, workers) as case:
-                    progress(done / steps, f"{method}, {workers} workers")
-                    timings, totals = self._measure_transfers(runner, case)
-                    tables["timings"] += [row._asdict() for row in timings]
-                    tables["methods"].append({"method": method, **totals})
-                    for rate in self.rates:
-                        done += 1
-                        progress(done / steps, f"{method}, {rate:g} donors a second")
-                        tables["rates"].append(self._measure_rate(runner, case, rate))
-                    done += 1
-        progress(1.0, "done")
+            taken = in_steps(progress, steps)
+            for method, own in itertools.groupby(taken, lambda step: step[0]):
+                with (
+                    temporary_folder(self.folder) as folder,
+                    place_of(method, folder, self.store, self.redis_url) as place,
+                ):
+                    case = TransferCase(method, place, self.family, self.donors, workers)
+                    for _, rate in own:
+                        if rate:
+                            tables["rates"].append(self._measure_rate(runner, case, rate))
+                            continue
+                        timings, totals = self._measure_transfers(runner, case)
+                        tables["timings"] += [row._asdict() for row in timings]
+                        tables["methods"].append({"method": method, **totals})
         return tables
-
-    @contextlib.contextmanager
-    def _case(self, method: str, workers: int) -> Iterator[TransferCase]:
-        """Makes a method's place, and removes it with all that is in it."""
-        with contextlib.ExitStack() as stack:
-            folder, url = stack.enter_context(temporary_folder(self.folder)), self.redis_url
-            if method == REDIS and url is None:
-                url = stack.enter_context(RedisServer()).url
-            place = TransferPlace(folder, self.store, url)
-            yield TransferCase(method, place, self.family, self.donors, workers)
 
     def _measure_transfers(
         self, runner: TaskRunner, case: TransferCase
@@ -141,9 +194,8 @@ class TransferSuite(Suite):
     def _measure_rate(self, runner: TaskRunner, case: TransferCase, rate: float) -> Row:
         at_once = (case.workers, self.where.timeout)
         results, _ = runner.together(*at_once, run_at_rate, case, rate, self.rate_seconds)
-        arrivals = [result for result in results if isinstance(result, Arrivals)]
-        failures = [reason for own in arrivals for reason in own.failures]
-        failures += [result for result in results if isinstance(result, str)]
+        arrivals, failures = reasons_in(results)
+        failures = [*(reason for own in arrivals for reason in own.failures), *failures]
         latencies = [value for own in arrivals for value in own.latencies]
         seconds = max((own.seconds for own in arrivals), default=0.0)
         found = percentiles(latencies) if latencies else {}
@@ -230,3 +282,103 @@ def _of_store(table: Any) -> Any:
     found["both"] = (others.transfer + others.storing) / (store.transfer + store.storing)
     found["bytes stored"] = store["MB stored"] / others["MB stored"]
     return found.rename_axis("the store beside")
+
+
+def run_transfers(
+    participant: Participant, case: TransferCase, iterations: int
+) -> list[TransferRow]:
+    """Lets models take over and be stored, one after the other; all tasks start together."""
+    worker = participant.number
+    _one_transfer(case, worker, iterations)  # libraries are loaded, connections open
+    participant.wait()
+    rows = [_one_transfer(case, worker, iteration) for iteration in range(iterations)]
+    participant.done()
+    return rows
+
+
+def _one_transfer(case: TransferCase, worker: int, iteration: int) -> TransferRow:
+    from parsl_tl.transfer.weights import layers_with_weights, read_weights
+
+    row = TransferRow(case.method, case.family.kind, worker, iteration)
+    # Every model is new, whoever makes it.
+    number = case.donors + 1 + worker + iteration * case.workers
+    known: dict[str, Any] = {"model_id": _FIRST_CHILD + number}
+    model = case.family.graph(number).to_keras()
+    method = make_method(case.method, case.place)
+    try:
+        start = time.perf_counter()
+        graph = ArchitectureGraph.from_keras(model)
+        row = row._replace(layers=len(graph.layer_names))
+        named = time.perf_counter()
+        transferred = method.transfer(model, graph, parent=1, **known)
+        had = time.perf_counter()
+        taken = [model.get_layer(name) for name in transferred.layer_names]
+        first_use = _seconds_of_use(taken) - _seconds_of_use(taken)
+        trained = [n for n in layers_with_weights(model, graph) if n not in transferred.layer_names]
+        again = read_weights(dict(zip(transferred.layer_names, taken, strict=True)))
+        copying = time.perf_counter()
+        for layer, arrays in zip(taken, again.values(), strict=True):
+            layer.set_weights(arrays)
+        since = time.perf_counter()
+        stored = method.store(model, graph, trained, quality=0.1, transferred=transferred, **known)
+        end = time.perf_counter()
+    except Exception as error:  # whatever a file system or server may do
+        return row._replace(failure=reason_of(error))
+    return row._replace(
+        standardize_sec=named - start,
+        transfer_sec=had - named,
+        store_sec=end - since,
+        first_use_sec=max(0.0, first_use),
+        copy_sec=since - copying,
+        layers_transferred=len(transferred.layer_names),
+        bytes_transferred=transferred.num_bytes,
+        bytes_stored=stored.num_bytes,
+    )
+
+
+def _seconds_of_use(layers: Sequence[Any]) -> float:
+    """Reads every weight once, as a forward pass does."""
+    import keras
+
+    start = time.perf_counter()
+    for layer in layers:
+        for weight in layer.weights:
+            float(keras.ops.sum(weight))
+    return time.perf_counter() - start
+
+
+class Arrivals(NamedTuple):
+    """What one task saw of transfers that were due at fixed times."""
+
+    latencies: list[float]  # from when each was due until it was done, in seconds
+    failures: list[str]  # why others failed
+    seconds: float  # from the start to the end of the last
+
+
+def run_at_rate(
+    participant: Participant, case: TransferCase, rate: float, seconds: float
+) -> Arrivals:
+    """Transfers at fixed times, whether the one before is done or not.
+
+    All tasks together transfer at a rate (1/s), and take turns; transfers are due for some seconds.
+    """
+    worker = participant.number
+    model_id, graph = 2 * _FIRST_CHILD + worker, case.family.graph(case.donors + 1 + worker)
+    model, method = graph.to_keras(), make_method(case.method, case.place)
+    found = Arrivals([], [], 0.0)
+    participant.wait()
+    start = time.perf_counter()
+    for turn in range(worker, max(case.workers, round(rate * seconds)), case.workers):
+        due = start + turn / rate
+        # One that is hopelessly late tells nothing new.
+        if time.perf_counter() - start > 2 * seconds:
+            break
+        time.sleep(max(0.0, due - time.perf_counter()))
+        try:
+            method.transfer(model, graph, model_id=model_id, parent=1)
+            found.latencies.append(time.perf_counter() - due)
+        except Exception as error:  # see above
+            found.failures.append(reason_of(error))
+    found = found._replace(seconds=time.perf_counter() - start)
+    participant.done()
+    return found

@@ -1,24 +1,84 @@
-"""Tasks that start together, wherever they run, and the time from there until the last is done.
+"""Processes that do a task at the same time: on this machine, or wherever they run.
 
-A barrier that outlives its participants: who dies, fails or comes too late is not waited for. All
-times are those of one clock, that of the process that holds the barrier.
+Those of this machine are a ``Team``, which meets within microseconds, by pipes with names, as often
+as it likes. Others take part in a ``StartBarrier``, which outlives its participants: who dies,
+fails or comes too late is not waited for. All its times are those of one clock, that of the process
+that holds it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import os
 import secrets
 import socket
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from parsl_tl.errors import BenchmarkError
 
+# Who arrives says so in the first; the way on opens in the others by turns, so that nobody who
+# comes back early takes the place of one who has not left yet.
+_PIPES: Final = ("arrivals", "even", "odd")
 _WAIT, _DONE, _LEAVE = "wait", "done", "leave"
 _CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that do a task at the same time, as one of them sees it: number ``index``."""
+
+    index: int
+    count: int
+    folder: str = ""  # of the pipes, if there are several
+
+    @functools.cached_property
+    def _pipes(self) -> tuple[int, Iterator[int], list[int]]:
+        own = [os.open(f"{self.folder}/{name}", os.O_RDWR) for name in _PIPES]
+        return own[0], itertools.cycle(own[1:]), own
+
+    def meet(self) -> None:
+        """Returns when all are here."""
+        self.agree(0)
+
+    def agree(self, number: int) -> int:
+        """Returns the number that the first process has, when all are here."""
+        if self.count == 1:
+            return number
+        arrivals, gates, _ = self._pipes
+        gate, others = next(gates), self.count - 1
+        if self.index > 0:
+            os.write(arrivals, b"*")
+            return int.from_bytes(os.read(gate, 8), "little", signed=True)
+        while others:
+            others -= len(os.read(arrivals, others))
+        os.write(gate, number.to_bytes(8, "little", signed=True) * (self.count - 1))
+        return number
+
+    def do(self, task: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Does the part of a task that is this process's."""
+        try:
+            return task(self, *arguments)
+        finally:
+            for pipe in self._pipes[2] if self.count > 1 else ():
+                os.close(pipe)
+
+
+@contextlib.contextmanager
+def team_of(count: int) -> Iterator[list[Team]]:
+    """Makes the pipes of a team, and removes them; gives what each process takes."""
+    with tempfile.TemporaryDirectory(prefix="parsl_tl_team_") as folder:
+        for name in _PIPES:
+            os.mkfifo(f"{folder}/{name}")
+        yield [Team(index, count, folder) for index in range(count)]
 
 
 class BarrierAddress(NamedTuple):
@@ -139,7 +199,7 @@ class Participant(contextlib.ExitStack):
                 let us.
         """
         super().__init__()
-        self._seconds = address.seconds
+        self.number, self._seconds = number, address.seconds
         self._connection = self.enter_context(_reach(address))
         try:
             answer_challenge(self._connection, address.key)
@@ -174,6 +234,14 @@ class Participant(contextlib.ExitStack):
         except (EOFError, OSError) as error:
             raise BenchmarkError("the benchmark that started this task left") from error
         raise BenchmarkError(f"the other tasks were not there within {self._seconds:g} s")
+
+
+def take_part(
+    address: BarrierAddress, number: int, task: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Any:
+    """Does the part of a task that is this process's; it takes its ``Participant`` first."""
+    with Participant(address, number) as participant:
+        return task(participant, *arguments)
 
 
 def _reach(address: BarrierAddress) -> Connection:
