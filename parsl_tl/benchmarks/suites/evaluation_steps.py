@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from parsl_tl.architecture import ArchitectureGraph, longest_common_prefix
 from parsl_tl.errors import BenchmarkError, ImpossibleArchitectureError
-from parsl_tl.events import span
+from parsl_tl.events import Slices, span
 from parsl_tl.events.spans import recorded_by
 from parsl_tl.problems import Problem, get_problem
 from parsl_tl.spaces import SearchSpace, get_space
@@ -28,7 +28,7 @@ from parsl_tl.spaces.mutation import random_arch_seq
 from parsl_tl.training.compiling import compile_plainly
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import fed_arrays
-from parsl_tl.training.epoch_spans import epoch_spans
+from parsl_tl.training.epoch_slices import epoch_slices
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import configure_threads, release_memory, seed_everything
 from parsl_tl.training.transfer_trainer import TransferTrainer
@@ -99,7 +99,7 @@ class Stopwatch:
         finally:
             self.switch(before)
 
-    def span(self, name: str, attributes: Mapping[str, Any], parent: Any = None) -> Any:
+    def span(self, name: str, attributes: Mapping[str, Any], **more: Any) -> Any:
         """Takes what a trainer does for a step, epochs one by one, and the rest of it for none."""
         self._epoch = attributes.get("epoch", self._epoch)
         steps: dict[str, Any] = {**dict(zip(STEPS, STEPS, strict=True)), "train": "compile"}
@@ -109,7 +109,7 @@ class Stopwatch:
     def annotate(self, *attributes: Any, **more: Any) -> None:
         """Takes what else is said of spans, and keeps none of it."""
 
-    flush = close = annotate
+    flush = close = ends_at = annotate
 
     def spent(self) -> dict[str, Seconds]:
         """Ends the present step, and returns the seconds of all ``STEPS``."""
@@ -232,7 +232,7 @@ def _fit_plainly(config: TrainingConfig, graph: ArchitectureGraph, watch: Stopwa
             epochs=config.epochs,
             validation_data=fed_arrays(model, problem, data, "valid"),
             verbose=0,
-            callbacks=epoch_spans(),
+            callbacks=[epoch_slices(Slices(time.time_ns()))],
         ).history
     epochs = [
         dict(zip(history, values, strict=True)) for values in zip(*history.values(), strict=True)
