@@ -301,24 +301,24 @@ def failures(run: Run) -> pd.DataFrame:
 def sites(run: Run) -> pd.DataFrame:
     """Returns a row for each site; empty where no release noted them.
 
-    Columns: ``site``, ``evaluations``, ``failed``, ``waited`` (mean seconds for a free worker),
+    Columns: ``site``, ``evaluations``, ``failed``, ``wait_seconds`` (mean, for a free worker),
     ``lost`` (with their workers, and asked again), ``blocks`` (that the scheduler has told of) and
-    ``ended`` (of these).
+    ``blocks_ended`` (of these).
     """
     notes = pd.DataFrame(run.notes, columns=["event", "site", "block", "state"])
     blocks = notes[notes["event"] == "block"].drop_duplicates(["site", "block"], keep="last")
     ended = blocks[~blocks["state"].isin(("pending", "running", "held", "unknown"))]
     done = run.frame.assign(failed=run.frame["objective"].isna()).groupby("site")
     found = done.agg(
-        evaluations=("job", "size"), failed=("failed", "sum"), waited=("waited", "mean")
+        evaluations=("job", "size"), failed=("failed", "sum"), wait_seconds=("waited", "mean")
     )
     for name, rows in (
         ("lost", notes[notes["event"] == "lost"]),
         ("blocks", blocks),
-        ("ended", ended),
+        ("blocks_ended", ended),
     ):
         found = found.join(rows.groupby("site").size().rename(name), how="outer")
-    counts = ["evaluations", "failed", "lost", "blocks", "ended"]
+    counts = ["evaluations", "failed", "lost", "blocks", "blocks_ended"]
     found[counts] = found[counts].fillna(0).astype(int)
     return found.rename_axis("site").reset_index()
 

@@ -273,11 +273,11 @@ def test_incidents_are_what_was_noted_beside_evaluations(folder, run, tmp_path):
 def test_sites_tell_their_losses_and_blocks(folder, run, tmp_path):
     here = noted(tmp_path, folder)
     found = views.sites(here).set_index("site")
-    assert found.loc["gpus", ["lost", "blocks", "ended"]].tolist() == [2, 2, 1]
+    assert found.loc["gpus", ["lost", "blocks", "blocks_ended"]].tolist() == [2, 2, 1]
     own = found.loc[["site0", "site1"]]
     assert own["evaluations"].sum() == len(run.frame)
     assert own["failed"].sum() == run.frame["objective"].isna().sum()
-    assert own["waited"].tolist() == pytest.approx([0.001, 0.001])
+    assert own["wait_seconds"].tolist() == pytest.approx([0.001, 0.001])
 
 
 def test_a_run_of_an_older_release_opens(folder, run, tmp_path):

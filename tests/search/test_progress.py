@@ -46,10 +46,13 @@ def test_nothing_is_said_where_nobody_looks(capsys):
 def test_a_terminal_shows_how_the_best_grew():
     def act(progress):
         for value in (0.2, 0.1, 0.7, 1.0):
-            progress.finished(value, {})
+            progress.finished(value, {}, describe=f"{value} relu".format)
 
-    _, text = shown(True, act)
+    progress, text = shown(True, act)
     assert "▁▁▅█" in text  # 0.2, 0.2, 0.7, 1.0
+    assert "best: 1.0 relu" in text
+    progress.finished(1.0, {}, describe="no better".format)
+    assert progress.network == "1.0 relu"
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=200), st.integers(1, 40))
