@@ -182,9 +182,8 @@ class StoreServer:
             partial.touch(0o600, exist_ok=False)
             if self.settings.shared == "group":
                 partial.chmod(0o660)  # whatever the umask says
-            partial.write_text(
-                "".join(f"{line}\n" for line in connections or [str(self.connection)])
-            )
+            lines = connections or [str(self.connection)]
+            partial.write_text("".join(f"{line}\n" for line in lines))
             partial.replace(file)
         except OSError as error:
             partial.unlink(missing_ok=True)

@@ -8,8 +8,10 @@ import pytest
 from followed_stores import Site, put
 
 from parsl_tl import open_store
-from parsl_tl.errors import InvalidValueError, StoreCorruptError
+from parsl_tl.errors import InvalidValueError, StoreCorruptError, StoreUnreachableError
 from parsl_tl.store.copies import restore, snapshot
+from parsl_tl.store.remote import RemoteStore
+from parsl_tl.store.stopped_cluster import served_here
 
 
 def contents(store, tools):
@@ -83,6 +85,29 @@ def test_a_store_of_two_servers_is_copied_as_of_one_moment(tmp_path, tools):
     finally:
         for site in sites:
             site.stop()
+
+
+def test_what_the_servers_of_a_cluster_left_is_copied(tmp_path, tools):
+    cluster = tmp_path / "cluster"
+    folders = [cluster / f"server.{i}" / "store" for i in range(2)]
+    for folder in folders:
+        folder.parent.mkdir(parents=True)
+    (cluster / "generation").write_text("1")
+    with pytest.raises(StoreUnreachableError, match="models are missing"):
+        snapshot(f"cluster:{cluster}", tmp_path / "copy")
+    sites = [Site(folder) for folder in folders]
+    try:
+        with open_store(" ".join(site.uri for site in sites)) as store:
+            fill(store, tools)
+            before = contents(store, tools)
+    finally:
+        for site in sites:
+            site.stop()
+    assert snapshot(f"cluster:{cluster}", tmp_path / "copy").models == 2
+    copied = restore(tmp_path / "copy", tmp_path / "restored")
+    with served_here(copied.folders) as servers, RemoteStore(servers, read_only=True) as store:
+        assert are_same(contents(store, tools), before, tools)
+        assert store.verify().ok
 
 
 def test_models_come_and_go_while_a_store_is_copied(tmp_path, tools):
