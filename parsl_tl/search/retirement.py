@@ -158,8 +158,9 @@ class Retirement:
         except ParslTLError as error:
             logger.debug("the store is not whole: %s", error)
             return
-        self.close()
-        self._place = place
+        before, self._place = self._place, place
+        if before is not None:
+            before.close()
 
     def _note(self, row: Mapping[str, Any]) -> None:
         """Takes in a result, and its model if it has one."""
