@@ -135,9 +135,6 @@ class Retirement:
     def close(self) -> None:
         """Closes the connection; it is opened anew when it is needed."""
         self._settle()
-        self._disconnect()
-
-    def _disconnect(self) -> None:
         place, self._place = self._place, None
         if place is not None:
             place.close()
@@ -162,8 +159,9 @@ class Retirement:
         except ParslTLError as error:
             logger.debug("the store is not whole: %s", error)
             return
-        self._disconnect()
-        self._place = place
+        before, self._place = self._place, place
+        if before is not None:
+            before.close()
 
     def _note(self, row: Mapping[str, Any]) -> None:
         """Takes in a result, and its model if it has one."""
