@@ -34,6 +34,7 @@ CASES: Final = {
     "fashion-mnist": EvaluationCase("fashion-mnist", "lenet", 0.6, 6000),
     # Everything up to the dense layers.
     NT3: EvaluationCase(NT3, "nt3", 0.35, 280),
+    "nt3-large": EvaluationCase(NT3, "nt3", 0.45, 60, space_args={"size": "large"}),
     "residual": EvaluationCase(
         "digits", "nasbench201", 0.6, problem_args={"flat": False}, space_args={"num_cells": 1}
     ),
@@ -93,7 +94,9 @@ class EvaluationSuite(Suite):
         None, "of the layers that come over (0.6; of nt3, all convolutions)", above=0, most=1
     )
     rows: int | None = option(
-        None, "to train with at most (6000 of fashion-mnist, 280 of nt3)", least=_LEAST_ROWS
+        None,
+        "to train with at most (6000 of fashion-mnist, 280 of nt3, 60 of nt3-large)",
+        least=_LEAST_ROWS,
     )
     repeats: int = option(3, "networks of each problem", least=1)
     genes: int = option(60_483, "of the data that is made for nt3", least=1000)
@@ -124,9 +127,9 @@ class EvaluationSuite(Suite):
         case = CASES[problem]
         rows = min((one for one in (self.rows, case.rows) if one is not None), default=None)
         case = replace(case, share=self.share or case.share, rows=rows)
-        if problem != NT3:
+        if case.problem != NT3:
             return case
-        data = folder / "nt3-data"
+        data = folder / f"{problem}-data"
         if not data.exists():
             # A fifth of the rows is the part to judge by.
             make_data(NT3, data, round(1.25 * (rows or _LEAST_ROWS)), self.genes, self.seed)
