@@ -125,7 +125,7 @@ class TestSeed:
 
 
 class TestReport:
-    def test_metadata_is_json_and_flat_but_for_the_history(self) -> None:
+    def test_metadata_is_json_and_flat_but_for_history_and_steps(self) -> None:
         report = TrainingReport(objective=0.5, model_id=2**64 - 1)
         report.history = [{"loss": 2.0, "val_loss": float("nan")}, {"loss": 1.0, "val_loss": 3.0}]
         with report.timed("train"):
@@ -136,6 +136,7 @@ class TestReport:
         assert output["metadata"]["model_id"] == 2**64 - 1
         history = output["metadata"].pop("history")
         assert history == {"loss": [2.0, 1.0], "val_loss": [None, 3.0]}
+        assert "train" in [name for name, _ in output["metadata"].pop("steps")]
         assert not any(isinstance(value, (dict, list)) for value in output["metadata"].values())
 
     def test_seconds_of_a_phase_that_raises_are_counted(self) -> None:
