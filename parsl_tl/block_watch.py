@@ -76,7 +76,7 @@ class BlockWatch:
         self._followed |= due
         lacking = self._executor.provider.max_blocks - len(running - draining)
         if (count := min(len(due), lacking)) > 0:
-            logger.info("executor %s: %d blocks end soon", self._executor.label, len(due))
+            logger.info("executor %s: blocks that end soon: %d", self._executor.label, len(due))
             self._executor.scale_out_facade(count)
 
     def _record(self, blocks: Mapping[str, Any]) -> None:

@@ -47,9 +47,6 @@ def test_blocks_end_and_nothing_is_lost(tmp_path, block, shortest, longest, coun
     blocks = {line[0] for line in ended}
     assert len(blocks) > 1
     assert len(begun) >= len(ended) >= count
-    # The next block was asked for while each one had evaluations to end.
-    log = (tmp_path / "run" / "campaign.log").read_text()
-    assert log.count("blocks end soon") >= len(blocks) - 1
     seconds = time.time() - float(begun[0][0])
     worked = float(frame["seconds_total"].sum())
     print(
