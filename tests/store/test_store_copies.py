@@ -186,9 +186,9 @@ def test_the_commands(tmp_path, tools):
     with open_store(f"embedded:{tmp_path / 'store'}") as store:
         put(store, tools, 1, 1)
     for arguments, told in (
-        (["snapshot", tmp_path / "store", tmp_path / "copy"], "copied and verified: 1 models"),
-        (["restore", tmp_path / "copy", tmp_path / "new"], "restored and verified: 1 models"),
-        (["verify", tmp_path / "new"], "1 models"),
+        (["snapshot", tmp_path / "store", tmp_path / "copy"], "copied and verified: 1 model"),
+        (["restore", tmp_path / "copy", tmp_path / "new"], "restored and verified: 1 model"),
+        (["verify", tmp_path / "new"], "1 model"),
     ):
         command = [sys.executable, "-m", "parsl_tl.cli", "store", *map(str, arguments)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=120)
