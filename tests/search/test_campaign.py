@@ -11,6 +11,7 @@ import warnings
 import pandas as pd
 import psutil
 import pytest
+import slow_table
 
 from parsl_tl import Campaign, open_store
 from parsl_tl.errors import CampaignError, ParslTLError
@@ -173,13 +174,18 @@ def test_a_killed_search_is_carried_on_and_nothing_runs_twice(tmp_path):
 
 @pytest.mark.slow
 def test_time_being_over_leaves_a_campaign_to_carry_on(tmp_path):
-    for seconds in (25, 100, 400):  # how many a busy machine needs for its first evaluation
+    for seconds in (15, 60, 240):  # how many a busy machine needs for its first evaluation
         out = tmp_path / f"run{seconds}"
-        campaign = Campaign("digits", "dense-skip", "local", out=out, max_workers=1, **SETTINGS)
-        first = campaign.search(500, max_seconds=seconds)
+        campaign = Campaign(
+            *(f"{slow_table.__file__}:SlowTable", "feed-forward", "local"),
+            problem_args={"folder": str(tmp_path)},
+            out=out,
+            max_workers=1,
+        )
+        first = campaign.search(1000, max_seconds=seconds)
         if len(first) > 0:
             break
-    assert 0 < len(first) < 500
+    assert 0 < len(first) < 1000
     assert first["failure"].isna().all()
     assert os.path.exists(out / "results.parquet")  # noqa: PTH110
     resumed = Campaign.resume(out, max_workers=1).search(len(first) + 1)
