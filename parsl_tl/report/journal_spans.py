@@ -7,13 +7,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from parsl_tl.events.record import Process, Record, RecordedSpan
+from parsl_tl.report.run import FINAL_STATES
 from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.store.model_id import format_model_id
-
-_FINAL: Final = ("completed", "failed", "cancelled", "timeout", "scaled_in", "missing")
 
 
 def add_journal(record: Record, folder: str | os.PathLike[str]) -> None:
@@ -110,7 +109,7 @@ def _blocks(lines: Sequence[Mapping[str, Any]], driver: Process) -> Iterator[Rec
             told = states.setdefault((line["site"], line["block"]), [])
             told.append((line["state"], line["time_ns"]))
     for number, ((site, block), told) in enumerate(states.items()):
-        is_over = told[-1][0] in _FINAL
+        is_over = told[-1][0] in FINAL_STATES
         end = told[-1][1] if is_over else max(lines[-1].get("time_ns", 0), told[-1][1])
         whole = f"block:{number}"
         said = {"block": block, "site": site}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ _LEAST_SILENCE = 120.0
 _CLOCKS_APART = 60e9
 # The latest ones tell what still holds.
 _MOST_NOTES = 20_000
+
+FINAL_STATES: Final = ("completed", "failed", "cancelled", "timeout", "scaled_in", "missing")
+"""States of a block, as lines of the journal name them, after which there is no other."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from parsl_tl.analysis import transfer_topics as topics
 from parsl_tl.analysis.transfers import Transfers, from_results
+from parsl_tl.report.run import FINAL_STATES
 from parsl_tl.search.campaign_results import column_of, with_front
 from parsl_tl.training.report import STEPS
 
@@ -307,7 +308,7 @@ def sites(run: Run) -> pd.DataFrame:
     """
     notes = pd.DataFrame(run.notes, columns=["event", "site", "block", "state"])
     blocks = notes[notes["event"] == "block"].drop_duplicates(["site", "block"], keep="last")
-    ended = blocks[~blocks["state"].isin(("pending", "running", "held", "unknown"))]
+    ended = blocks[blocks["state"].isin(FINAL_STATES)]
     done = run.frame.assign(failed=run.frame["objective"].isna()).groupby("site")
     found = done.agg(
         evaluations=("job", "size"), failed=("failed", "sum"), wait_seconds=("waited", "mean")

@@ -60,8 +60,8 @@ class Dispatcher:
         self._tries = Tries[_Answer](self._sites)
         self._apps = {label: evaluation_app([label], kernel) for label in capacities}
         self._more_to_come = more_to_come
-        self._waiting: deque[asyncio.Future[Try[_Answer]]] = deque()
-        self._limits: dict[asyncio.Future[Try[_Answer]], float | None] = {}
+        # Each with the seconds that it may take.
+        self._waiting: deque[tuple[asyncio.Future[Try[_Answer]], float | None]] = deque()
         self._faults = InfrastructureFaults(max_losses)
         self._is_closed = False
         self._looking: asyncio.AbstractEventLoop | None = None  # where looks are due
@@ -135,8 +135,7 @@ class Dispatcher:
         if len(self._sites) == 1:  # its own queue does the same
             return self._begin(labels[0], seconds, loop)
         place = loop.create_future()
-        self._waiting.append(place)
-        self._limits[place] = seconds
+        self._waiting.append((place, seconds))
         self._look_now_and_then(loop)
         self._give_away()
         try:
@@ -159,22 +158,22 @@ class Dispatcher:
     def _give_away(self) -> None:
         """Gives those that wait to free workers, in the order in which they came."""
         while self._waiting and not self._is_closed:
-            place = self._waiting[0]
+            place, seconds = self._waiting[0]
             if place.done():  # cancelled
-                self._limits.pop(self._waiting.popleft())
+                self._waiting.popleft()
                 continue
             # Evaluations are alike: the first of those that wait is as good as any.
             waiting = [WaitingTask()] * len(self._waiting)
             try:
                 found = self._sites.choose(waiting, more_to_come=self._more_to_come())
             except ExecutorsLostError as error:
-                self._limits.pop(self._waiting.popleft())
+                self._waiting.popleft()
                 place.set_exception(error)
                 continue
             if found is None:
                 return
             self._waiting.popleft()
-            one = self._begin(found.site, self._limits.pop(place), place.get_loop())
+            one = self._begin(found.site, seconds, place.get_loop())
             place.set_result(one)
 
     async def _try(self, one: Try[_Answer], call: bytes, **limits: Any) -> bytes:
