@@ -250,14 +250,37 @@ def node_digest(node: Mapping[str, Any]) -> int:
     ``training`` does not count: it says how a model is run, not what it is. Neither does a mask
     that is None, which Keras writes or not.
     """
+    if not node.get("kwargs") and (count := _tensors_alone(node.get("args"))) is not None:
+        return _digest_of_tensors(count)
     kwargs = {
         key: value
         for key, value in node.get("kwargs", {}).items()
         if not (key == "training" and not isinstance(value, Mapping | list))
         and not ((key == "mask" or key.endswith("_mask")) and _is_nothing(value))
     }
-    form = _blank_tensors([node.get("args", []), kwargs])
-    return _digest(json.dumps(form, sort_keys=True, separators=(",", ":")))
+    return _digest_of_form(*_blank_tensors([node.get("args", []), kwargs]))
+
+
+def _tensors_alone(args: Any) -> int | None:
+    """Returns how many tensors a call has in its only argument, a list; 0 for one without a list.
+
+    Nearly all calls are such; for any other, it returns None.
+    """
+    if type(args) is not list or len(args) != 1:
+        return None
+    (only,) = args
+    if type(only) is list and only and all(map(is_keras_tensor, only)):
+        return len(only)
+    return 0 if is_keras_tensor(only) else None
+
+
+@functools.lru_cache
+def _digest_of_tensors(count: int) -> int:
+    return _digest_of_form([["tensor"] * count if count else "tensor"], {})
+
+
+def _digest_of_form(args: Any, kwargs: Any) -> int:
+    return _digest(json.dumps([args, kwargs], sort_keys=True, separators=(",", ":")))
 
 
 def _is_nothing(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 _KERAS: Final = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")
@@ -11,9 +12,12 @@ _NETWORKS: Final = ("Functional", "Model", "Sequential")
 
 def is_keras_module(module: Any) -> bool:
     """Returns whether a module is part of Keras (2 or 3)."""
-    return isinstance(module, str) and any(
-        module == name or module.startswith(f"{name}.") for name in _KERAS
-    )
+    return isinstance(module, str) and _is_in_keras(module)
+
+
+@lru_cache
+def _is_in_keras(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in _KERAS)
 
 
 def is_keras_class(module: str | None, registered_name: str | None) -> bool:

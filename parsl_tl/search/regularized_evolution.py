@@ -222,11 +222,12 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         """Returns the winner of a tournament."""
         sizes = [() if self._costs is None else self._costs(one.arch_seq) for one in members]
         costs = [(*own, *one.figures.costs) for own, one in zip(sizes, members, strict=True)]
-        points = np.column_stack([[one.objective for one in members], -np.array(costs, float)])
-        front = np.flatnonzero(pareto_optimal(points))
-        if not costs[0] or not len(front):
-            return max(members, key=lambda one: (one.objective, -one.figures.loss))
-        return members[int(rng.choice(front))]
+        if costs[0]:
+            points = np.column_stack([[one.objective for one in members], -np.array(costs, float)])
+            front = np.flatnonzero(pareto_optimal(points))
+            if len(front):
+                return members[int(rng.choice(front))]
+        return max(members, key=lambda one: (one.objective, -one.figures.loss))
 
     def _something_acceptable(
         self, parent: int | None, arch_seq: list[int], rng: np.random.Generator
