@@ -66,9 +66,10 @@ def _report(args: argparse.Namespace) -> int:
     from parsl_tl.reporting.files import prepare_file, replace_file
 
     trackers = trackers_of(args)
+    if args.out is not None:  # before runs are read, which may take seconds
+        prepare_file(args.out, (".html",))
     runs = [read_run(folder) for folder in args.runs]
-    out = args.out or runs[0].folder / "report.html"
-    prepare_file(out, (".html",))
+    out = prepare_file(args.out or runs[0].folder / "report.html", (".html",))
     files = []
     if args.figures is not None:
         files = write_figures(runs, args.figures, args.formats, args.target)
