@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
@@ -13,15 +14,15 @@ from parsl_tl.problems import Data
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import check_outputs, compile_model, judge
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.epoch_slices import epoch_slices
 from parsl_tl.training.feed import cut_feed, whole_feed
+from parsl_tl.training.fitting import Fitting, compiled
 from parsl_tl.training.freezing import may_change
+from parsl_tl.training.held_layers import is_worth_holding
 from parsl_tl.training.inheritance import Stage
 from parsl_tl.training.old_hooks import stages_from_thaw_after
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.runtime import array_bytes, seed_everything
 from parsl_tl.training.schedules import schedule_callback
-from parsl_tl.training.whole_epochs import whole_epochs
 from parsl_tl.transfer.weights import layers_with_weights
 
 if TYPE_CHECKING:
@@ -132,6 +133,14 @@ class BaseTrainer:
         """
         return {}
 
+    def hold(self, stage: Stage) -> Sequence[Any]:
+        """Makes trainable again what a stage freezes, to be held by a learning rate of zero.
+
+        Returns:
+            The variables to hold; none keeps the stage as it was entered.
+        """
+        return ()
+
     def finish(self, model: keras.Model, best: BestEpoch) -> None:
         """Does what comes after training; the model has the weights of the best epoch."""
         self.report.objective = best.value
@@ -159,16 +168,8 @@ class BaseTrainer:
             early_stopping_patience=config.early_stopping_patience,
         )
         try:
-            for stage in stages:
-                if best.epochs >= config.epochs:
-                    break
-                shares = self.enter(stage, model, best.epochs)
-                if not model.trainable_variables:
-                    continue
-                if best.epochs == 0:
-                    self.report.parameters_trainable = _count(model.trainable_variables)
-                best.be_patient_again()
-                self._fit(model, data, best, stage, shares)
+            with ExitStack() as stack:
+                self._train_stages(model, data, best, stages, stack)
             if best.epochs == 0:
                 return self._evaluate(model, data, best)
         finally:
@@ -177,42 +178,75 @@ class BaseTrainer:
         self.report.best_epoch = best.epoch + 1
         return best
 
-    def _fit(
+    def _train_stages(
         self,
         model: keras.Model,
         data: Data,
         best: BestEpoch,
-        stage: Stage,
-        rate_shares: Mapping[int, float],
+        stages: Sequence[Stage],
+        stack: ExitStack,
     ) -> None:
-        """Trains to the end of a stage, or until it would stop early."""
         config = self.config
-        left = config.epochs - best.epochs
-        epochs = left if stage.epochs is None else min(left, stage.epochs)
-        callbacks = self.callbacks()
-        feed = cut_feed(
-            model, config, data, epochs=epochs, callbacks=callbacks, report=self.report
-        ) or whole_feed(model, config, data)
-        with self.report.parts.part("compile"):
-            compile_model(feed.model, config, data, rate_shares=rate_shares)
-        if config.schedule is not None:
-            schedule = schedule_callback(
-                config.schedule, config.learning_rate, config.epochs, config.objective
-            )
-            callbacks.insert(0, schedule)
-        slices = epoch_slices(self.report.parts)
-        fed = whole_epochs(feed.model, feed.training, feed.validation, callbacks, self.report)
-        with fed as (training, validation):
-            feed.model.fit(
-                training,
-                validation_data=validation,
-                initial_epoch=best.epochs,
-                epochs=best.epochs + epochs,
-                shuffle=False,  # the dataset does it
-                verbose=0,
-                callbacks=[*callbacks, best.callback(), *self.watchers(), slices],
-            )
-        best.check()
+        fitting: Fitting | None = None
+        for number, stage in enumerate(stages):
+            left = config.epochs - best.epochs
+            if left <= 0:
+                break
+            shares = self.enter(stage, model, best.epochs)
+            if not model.trainable_variables:
+                continue
+            if best.epochs == 0:
+                self.report.parameters_trainable = _count(model.trainable_variables)
+            best.be_patient_again()
+            epochs = left if stage.epochs is None else min(left, stage.epochs)
+            callbacks = self._callbacks()
+            if fitting is None or not fitting.thaw(shares):
+                stack.close()  # what was compiled for the stage before
+                is_thawed_next = number + 1 < len(stages) and not stages[number + 1].frozen
+                fitting = stack.enter_context(
+                    self._compiled(model, data, stage, epochs, shares, callbacks, is_thawed_next)
+                )
+            fitting.fit(best, epochs, [*callbacks, best.callback(), *self.watchers()])
+            best.check()
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        config = self.config
+        if config.schedule is None:
+            return self.callbacks()
+        schedule = schedule_callback(
+            config.schedule, config.learning_rate, config.epochs, config.objective
+        )
+        return [schedule, *self.callbacks()]
+
+    def _compiled(
+        self,
+        model: keras.Model,
+        data: Data,
+        stage: Stage,
+        epochs: int,
+        shares: Mapping[int, float],
+        callbacks: list[keras.callbacks.Callback],
+        is_thawed_next: bool,
+    ) -> AbstractContextManager[Fitting]:
+        """Compiles the model, or what follows its frozen prefix, for a stage."""
+        config, report = self.config, self.report
+        held: Sequence[Any] = ()
+        if is_thawed_next and is_worth_holding(
+            model, config, data, epochs=epochs, callbacks=callbacks
+        ):
+            held = self.hold(stage)
+        feed = None
+        if not held:
+            feed = cut_feed(model, config, data, epochs=epochs, callbacks=callbacks, report=report)
+        return compiled(
+            feed or whole_feed(model, config, data),
+            config,
+            data,
+            shares=shares,
+            held=held,
+            callbacks=callbacks,
+            report=report,
+        )
 
     def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:
         """Judges a model that has nothing to train: all of it came from its donor."""

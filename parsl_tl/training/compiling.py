@@ -12,6 +12,7 @@ from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.datasets import judging_batches, number_of
 from parsl_tl.training.fused_adam import fuse_adam
+from parsl_tl.training.held_layers import HeldRate
 from parsl_tl.training.layer_rates import scale_rates
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def compile_model(
     config: TrainingConfig,
     data: Data,
     *,
-    rate_shares: Mapping[int, float] | None = None,
+    rate_shares: Mapping[int, float | HeldRate] | None = None,
 ) -> None:
     """Compiles a model by a recipe, with a new optimizer.
 

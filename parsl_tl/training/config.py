@@ -52,7 +52,8 @@ class TrainingConfig:
             in that alone.
         cut_prefix: where what came over stays frozen, compute its outputs once and train the rest
             on them: ``"auto"`` where that saves time, ``"always"`` where it fits, or ``"off"``. The
-            objective stays the same but for rounding.
+            objective stays the same but for rounding. ``"auto"`` also holds layers that are thawed
+            next by a learning rate of 0, where that saves time; see ``training.held_layers``.
         frontier_limit: bytes that these outputs may take, over all rows; more are not kept.
         prefix_cache: where such outputs are kept for other models with the same layers; None keeps
             none.

@@ -60,6 +60,20 @@ class FrozenLayers:
         for name in names:
             self._layers[name].trainable = False
 
+    def hold(self, names: Collection[str]) -> list[Any]:
+        """Makes trainable what was trainable in frozen layers, to be held by a rate of zero.
+
+        Returns:
+            Their trainable weights. None, and nothing changes, where one of the layers does more
+            when it is trainable than to be trained: normalization by the batch, say.
+        """
+        frozen = [self._layers[name] for name in names]
+        self.keep_frozen(())
+        if all(map(_is_only_trained, frozen)):
+            return [weight for layer in frozen for weight in layer.trainable_weights]
+        self.keep_frozen(names)
+        return []
+
     def variables(self) -> list[Any]:
         """Returns the weights of the layers."""
         return [weight for layer in self._layers.values() for weight in layer.weights]
@@ -78,6 +92,18 @@ def may_change(layer: Any) -> bool:
         or type(part).__name__ in _CHANGING_CLASSES
         or getattr(part, "quantization_mode", None) is not None
         for part in layer._flatten_layers(include_self=True, recursive=True)
+    )
+
+
+def _is_only_trained(layer: Any) -> bool:
+    return (
+        not may_change(layer)
+        and not layer.non_trainable_weights
+        and not any(
+            getattr(weight, name, None) is not None
+            for weight in layer.weights
+            for name in ("regularizer", "constraint")
+        )
     )
 
 

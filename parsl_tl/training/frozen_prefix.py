@@ -84,6 +84,20 @@ def find_frozen_prefix(model: keras.Model) -> FrozenPrefix | None:
     return None if not found.calls or None in sizes else found
 
 
+def frozen_row_work(model: keras.Model) -> int | None:
+    """Estimates the multiplications and additions that frozen layers take for one row.
+
+    Args:
+        model: built.
+
+    Returns:
+        None where the model has no graph to look at.
+    """
+    nodes = [node for node in _calls(model) if not node.is_input]
+    frozen = {id(layer) for layer in model.layers if layer.weights and _is_frozen(layer)}
+    return sum(_work(node) for node in nodes if id(node.operation) in frozen) if nodes else None
+
+
 def _calls(model: keras.Model) -> list[Any]:
     """Returns the calls of a model, inputs included, each after those that it depends on."""
     import keras

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from parsl_tl.training.held_layers import HeldRate
 
-def scale_rates(optimizer: Any, shares: Mapping[int, float]) -> None:
+
+def scale_rates(optimizer: Any, shares: Mapping[int, float | HeldRate]) -> None:
     """Lets a Keras optimizer change some variables by smaller steps.
 
     Scaled gradients would not do: optimizers such as Adam divide by their size.
@@ -21,12 +23,12 @@ def scale_rates(optimizer: Any, shares: Mapping[int, float]) -> None:
     update = optimizer._backend_update_step
 
     def update_by_share(gradients: Sequence[Any], variables: Sequence[Any], rate: Any) -> None:
-        groups: dict[float, tuple[list[Any], list[Any]]] = {}
+        groups: dict[float | HeldRate, tuple[list[Any], list[Any]]] = {}
         for gradient, variable in zip(gradients, variables, strict=True):
             group = groups.setdefault(shares.get(id(variable), 1.0), ([], []))
             group[0].append(gradient)
             group[1].append(variable)
         for share, group in groups.items():
-            update(*group, rate * share)
+            update(*group, rate * (share.value if isinstance(share, HeldRate) else share))
 
     optimizer._backend_update_step = update_by_share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
 from parsl_tl.architecture.keras_state import check_model
@@ -147,6 +147,10 @@ class TransferTrainer(BaseTrainer):
         if stage.rate == 1.0:
             return {}
         return {id(variable): stage.rate for variable in self._frozen.variables()}
+
+    def hold(self, stage: Stage) -> Sequence[Any]:
+        """Holds the frozen layers by their rate, where that is the same as to freeze them."""
+        return self._frozen.hold(stage.frozen)
 
     def thaw(self, model: keras.Model, epoch: int) -> None:
         """Deprecated: ``enter`` a stage without frozen layers."""
