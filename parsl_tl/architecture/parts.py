@@ -56,16 +56,17 @@ def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[
     if not outputs:
         raise ArchitectureError("an architecture needs at least one output")
 
-    def check_ref(ref: TensorRef, where: str) -> None:
-        if not 0 <= ref.layer < len(layers):
-            raise ArchitectureError(f"{where} takes layer {ref.layer} of {len(layers)}")
-        source = layers[ref.layer]
-        calls = 1 if source.is_input else len(source.calls)
-        if not 0 <= ref.call < calls or ref.tensor < 0:
-            raise ArchitectureError(
-                f"{where} takes output {ref.tensor} of call {ref.call} of {source.name!r}, "
-                f"which is called {calls} times"
-            )
+    num_calls = [1 if layer.is_input else len(layer.calls) for layer in layers]
+
+    def check_refs(refs: Sequence[TensorRef], where: str) -> None:
+        for layer, call, tensor in refs:
+            if not 0 <= layer < len(layers):
+                raise ArchitectureError(f"{where} takes layer {layer} of {len(layers)}")
+            if not 0 <= call < num_calls[layer] or tensor < 0:
+                raise ArchitectureError(
+                    f"{where} takes output {tensor} of call {call} of {layers[layer].name!r}, "
+                    f"which is called {num_calls[layer]} times"
+                )
 
     for index, layer in enumerate(layers):
         if layer.is_input and (layer.calls or index not in inputs):
@@ -75,19 +76,24 @@ def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[
         if not layer.is_input and not any(call.inputs for call in layer.calls):
             raise ArchitectureError(f"{layer.name!r} has no input; only an InputLayer may start")
         for call in layer.calls:
-            for ref in call.inputs:
-                check_ref(ref, repr(layer.name))
+            check_refs(call.inputs, repr(layer.name))
     for index in inputs:
         if not 0 <= index < len(layers) or not layers[index].is_input:
             raise ArchitectureError(f"input {index} is not an InputLayer of this architecture")
     if len(set(inputs)) != len(inputs):
         raise ArchitectureError(f"an input layer is listed twice among the inputs {list(inputs)}")
-    for ref in outputs:
-        check_ref(ref, "an output")
+    check_refs(outputs, "an output")
 
 
 def _check_connected(layers: Sequence[Layer], outputs: Sequence[TensorRef]) -> None:
-    """One part only, but for unused inputs: layers apart would be in no prefix of the rest."""
+    """One part only, but for unused inputs: layers apart would be in no prefix of the rest.
+
+    Args:
+        layers: without those that no output needs.
+        outputs: output tensors.
+    """
+    if len({ref.layer for ref in outputs}) == 1:  # which needs them all
+        return
     neighbours: list[set[int]] = [set() for _ in layers]
     for target, layer in enumerate(layers):
         for call in layer.calls:
