@@ -202,7 +202,8 @@ class BaseTrainer:
             callbacks = self._callbacks()
             if fitting is None or not fitting.thaw(shares):
                 stack.close()  # what was compiled for the stage before
-                is_thawed_next = number + 1 < len(stages) and not stages[number + 1].frozen
+                rest = stages[number + 1 :]
+                is_thawed_next = bool(stage.frozen and rest and not rest[0].frozen)
                 fitting = stack.enter_context(
                     self._compiled(model, data, stage, epochs, shares, callbacks, is_thawed_next)
                 )

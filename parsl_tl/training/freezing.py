@@ -63,6 +63,9 @@ class FrozenLayers:
     def hold(self, names: Collection[str]) -> list[Any]:
         """Makes trainable what was trainable in frozen layers, to be held by a rate of zero.
 
+        Args:
+            names: of all layers that are frozen.
+
         Returns:
             Their trainable weights. None, and nothing changes, where one of the layers does more
             when it is trainable than to be trained: normalization by the batch, say.

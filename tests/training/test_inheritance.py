@@ -151,12 +151,17 @@ def test_trainers_of_an_earlier_release(method: StoreTransfer) -> None:
 
             def thaw(self, model: keras.Model, epoch: int) -> None:
                 self.thawed = epoch
+                self.kernel = model.layers[1].kernel.numpy()
                 super().thaw(model, epoch)
 
     TransferTrainer(recipe(model_id=1, epochs=1), chain(24), method).run()
     trainer = Late(recipe(model_id=2, epochs=3), chain(24, 20), method)
     report = trainer.run()
     assert (trainer.thawed, report.epochs) == (1, 3)
+    with open_store(method.uri) as store:  # it was frozen until then
+        np.testing.assert_array_equal(
+            store.read(1)[trainer.graph.layer_names[1]][0], trainer.kernel
+        )
     assert report.best_epoch > 1
     assert report.bytes_stored == report.bytes_total
 
