@@ -2,6 +2,8 @@
 
 import io
 import signal
+import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -112,6 +114,16 @@ class TestLateModels:
         assert pending.wait(Away(), 0.3) == 1
 
 
+def hang(process):
+    """Stops a process; on a busy machine, its threads may run on for a while after the signal."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = Path(f"/proc/{process.pid}/task")
+    while {file.read_text().rpartition(")")[2].split()[0] for file in tasks.glob("*/stat")} != {
+        "T"
+    }:
+        time.sleep(0.01)
+
+
 class TestRetirement:
     def test_a_model_that_is_on_its_way_goes_when_it_has_come(self, tmp_path):
         uri = f"embedded:{tmp_path / 'store'}"
@@ -174,7 +186,7 @@ class TestRetirement:
                 retirement.finished(row(1))
                 retirement.expire(1)
                 assert 1 not in store
-                servers[0].process.send_signal(signal.SIGSTOP)
+                hang(servers[0].process)
                 try:
                     retirement.finished(row(2))
                     retirement.expire(2)  # nobody answers, and this returns all the same
