@@ -117,10 +117,12 @@ class TestLateModels:
 def hang(process):
     """Stops a process; on a busy machine, its threads may run on for a while after the signal."""
     process.send_signal(signal.SIGSTOP)
-    tasks = Path(f"/proc/{process.pid}/task")
-    while {file.read_text().rpartition(")")[2].split()[0] for file in tasks.glob("*/stat")} != {
-        "T"
-    }:
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def states():
+        return {file.read_text().rpartition(")")[2].split()[0] for file in threads.glob("*/stat")}
+
+    while states() != {"T"}:
         time.sleep(0.01)
 
 

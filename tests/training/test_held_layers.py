@@ -154,7 +154,7 @@ def test_a_frozen_normalization_is_compiled_twice(method: StoreTransfer) -> None
 
 
 @pytest.mark.slow
-def test_what_takes_longer_than_to_trace_is_cut(
+def test_what_takes_longer_than_to_trace_is_not_held(
     method: StoreTransfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(held_layers, "_WORK_OF_TRACING", 0)
