@@ -15,6 +15,9 @@ import sys
 import threading
 import time
 
+from parsl_tl.lazy_imports import import_parsl
+from parsl_tl.rare_collection import collect_rarely
+
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
@@ -38,6 +41,8 @@ def main() -> None:
         os.setsid()
     driver = int(sys.argv[1])
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+    collect_rarely()
+    import_parsl()
     sys.argv = ["interchange.py"]
     runpy.run_module("parsl.executors.high_throughput.interchange", run_name="__main__")
 

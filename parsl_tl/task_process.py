@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from parsl_tl.errors import BenchmarkError
-from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.lazy_imports import load_lazily
 from parsl_tl.parent_death import end_with_parent
+from parsl_tl.rare_collection import collect_rarely
 
 _PROGRAM = (sys.executable, "-m", "parsl_tl.task_process")
 _DONE, _FAILED = "done", "failed"
@@ -206,4 +207,5 @@ def _serve(descriptor: int, parent: int) -> None:
 
 if __name__ == "__main__":
     load_lazily()
+    collect_rarely()
     _serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -7,9 +7,9 @@ one of its threads has failed, the interchange went away before it answered for 
 search would wait for its evaluations for ever, or its processes would stay. Here the pool ends, as
 if it had been killed; that costs no evaluation.
 
-It also starts workers in a way of its own where it is told what they will need; see
-``worker_start``. Where it is told so, it has a server of a store beside it, and begins nothing that
-its block has no time for; see ``node_store`` and ``block_end``.
+Its workers are forked from a process that has imported Parsl, and what else they will need where it
+is told that; see ``worker_start``. Where it is told so, it has a server of a store beside it, and
+begins nothing that its block has no time for; see ``node_store`` and ``block_end``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ import zmq
 from parsl_tl.block_end import OPTION as BLOCK_SECONDS
 from parsl_tl.block_end import BlockEnd, with_block_seconds
 from parsl_tl.gpu_pinning import note_gpus_of_the_job
+from parsl_tl.lazy_imports import import_parsl
 from parsl_tl.node_store import OPTION as NODE_STORE
 from parsl_tl.node_store import NodeStore
+from parsl_tl.rare_collection import collect_rarely
 from parsl_tl.worker_start import (
     OPTION,
     TEMPLATE_VARIABLE,
@@ -173,7 +175,7 @@ def _limit_waits() -> None:
 class _PoolContext(context.SpawnContext):
     """Starts the processes of a pool as Parsl has it, and its workers with what they need."""
 
-    def __init__(self, start: WorkerStart, has_template: bool) -> None:
+    def __init__(self, start: WorkerStart | None, has_template: bool) -> None:
         self._start = start
         self._process: Any = context.ForkServerProcess if has_template else context.SpawnProcess
 
@@ -184,20 +186,20 @@ class _PoolContext(context.SpawnContext):
         return self._process(*given, **named)
 
 
-def _start_workers_with(path: str) -> None:
+def _start_workers_with(path: str | None) -> None:
     """Has the pool's workers load what they need; its template begins with that now."""
     global _template
-    start = WorkerStart.read(path)
-    if start is None:
-        return
+    start = None if path is None else WorkerStart.read(path)
     # A driver that was loaded for all GPUs, and before a worker has its own, may not bear a fork.
     has_template = not _has_accelerators(sys.argv)
     if has_template:
-        os.environ[TEMPLATE_VARIABLE] = path
+        if start is not None and path is not None:
+            os.environ[TEMPLATE_VARIABLE] = path
         forkserver.set_forkserver_preload(["parsl_tl.worker_template"])
         forkserver.ensure_running()
         server: Any = forkserver._forkserver  # whose attributes have no types
         _template = psutil.Process(server._forkserver_pid)
+    import_parsl()
     from parsl import multiprocessing
 
     multiprocessing.SpawnContext = _PoolContext(start, has_template)
@@ -249,8 +251,8 @@ def main() -> None:
     global _node_store
     path, plan = _take_option(sys.argv), _take_option(sys.argv, NODE_STORE)
     block_end = _block_end(_take_option(sys.argv, BLOCK_SECONDS))
-    if path is not None:
-        _start_workers_with(path)
+    collect_rarely()
+    _start_workers_with(path)
     shell = os.environ.get(SHELL_VARIABLE)
     parent = os.getppid() if shell == str(os.getppid()) else None
     threading.Thread(

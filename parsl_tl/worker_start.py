@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 OPTION: Final = "--worker-start"
 TEMPLATE_VARIABLE: Final = "PARSL_TL_TEMPLATE"
-"""Names the file to a template; without it, one stays empty."""
+"""Names the file to a template; without it, one imports Parsl's pool alone."""
 
 _SWITCH: Final = "PARSL_TL_WORKER_START"
 # Arrow's allocator has it, and starts it anew after a fork.
@@ -106,8 +106,16 @@ def fill_template() -> None:
     global _template_pid
     _template_pid = os.getpid()
     start = WorkerStart.read(path) if (path := os.environ.pop(TEMPLATE_VARIABLE, "")) else None
-    if start is None:
-        return
+    gc.disable()
+    importlib.import_module("parsl.executors.high_throughput.process_worker_pool")
+    if start is not None:
+        _import_for(start)
+    gc.enable()
+    gc.collect()
+    gc.freeze()  # so that the workers' collectors leave the pages alone that they share
+
+
+def _import_for(start: WorkerStart) -> None:
     threads = os.environ.get("OPENBLAS_NUM_THREADS")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # else numpy starts some as it is imported
     _attempt(start.template, start.arguments)
@@ -117,16 +125,14 @@ def fill_template() -> None:
         os.environ["OPENBLAS_NUM_THREADS"] = threads
     if running := _other_threads():
         logger.warning("workers import what they need by themselves: threads run (%s)", running)
-        os.execv(sys.executable, sys.orig_argv)  # the same process with nothing in it
-    gc.collect()
-    gc.freeze()  # so that the workers' collectors leave the pages alone that they share
+        os.execv(sys.executable, sys.orig_argv)  # the same process without all that
 
 
-def run_worker(start: WorkerStart, worker: Callable[..., None], *arguments: Any) -> None:
+def run_worker(start: WorkerStart | None, worker: Callable[..., None], *arguments: Any) -> None:
     """Runs Parsl's worker, which loads what its tasks will need.
 
     Args:
-        start: what it loads.
+        start: what it loads; None for nothing.
         worker: of Parsl's pool.
         *arguments: of ``worker``.
     """
@@ -135,7 +141,8 @@ def run_worker(start: WorkerStart, worker: Callable[..., None], *arguments: Any)
         if "numpy" in sys.modules:  # all forks would draw the same numbers
             sys.modules["numpy"].random.seed()
     given = inspect.signature(worker).bind(*arguments)
-    given.arguments["task_queue"] = _Tasks(given.arguments["task_queue"], start)
+    if start is not None:
+        given.arguments["task_queue"] = _Tasks(given.arguments["task_queue"], start)
     worker(*given.args, **given.kwargs)
 
 

@@ -47,7 +47,7 @@ LAYERS = (
     {"_flight", "_thallium"},
     {"_native", "_baselines", "_bare_flight", "_bare_thallium"},
     {"imports"},
-    {"arguments", "suggestions", "deprecation", "lazy_keras", "log_file"},
+    {"arguments", "suggestions", "deprecation", "lazy_imports", "rare_collection", "log_file"},
     {"errors"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}

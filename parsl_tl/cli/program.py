@@ -24,7 +24,8 @@ from parsl_tl.cli.store import add_store_command
 from parsl_tl.cli.study import add_study_command
 from parsl_tl.cli.trace import add_trace_command
 from parsl_tl.exit_codes import run_program
-from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.lazy_imports import load_lazily
+from parsl_tl.rare_collection import collect_rarely
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,5 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         what else `parsl-tl search --help` tells.
     """
     load_lazily()
+    collect_rarely()
     args = build_parser().parse_args(argv)
     return run_program(lambda: int(args.run(args)), "parsl-tl")

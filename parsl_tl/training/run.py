@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from parsl_tl.errors import InfrastructureError
 from parsl_tl.events import annotate, span
-from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.lazy_imports import load_lazily
 from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob

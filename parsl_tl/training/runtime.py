@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _configured = False
+_has_evaluated = False
 
 
 def configure_threads(threads: int | None = None) -> bool:
@@ -90,8 +91,21 @@ def release_memory() -> None:
         import keras
 
         keras.backend.clear_session()
+        _freeze_once()
         forget_compiled()
         release_gpu_memory()
+
+
+def _freeze_once() -> None:
+    """Takes what the first evaluation has loaded out of the collector's sight, too.
+
+    Its own garbage has been collected; what is left stays: libraries, data, connections.
+    """
+    global _has_evaluated
+    with _lock:
+        if not _has_evaluated:
+            gc.freeze()
+        _has_evaluated = True
 
 
 def array_bytes(variables: list[Any]) -> int:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
-from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.lazy_imports import load_lazily
 from parsl_tl.problems.problem import Problem
 from parsl_tl.problems.registry import find_problem
 from parsl_tl.training.job import EvaluationJob

@@ -34,14 +34,14 @@ def test_the_process_that_workers_share_data_through_is_killed(run):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "role", ["interchange", "submission", "shell", "manager", "tracker", "worker"]
+    "role", ["interchange", "submission", "shell", "manager", "tracker", "template", "worker"]
 )
 def test_any_other_process_is_killed(run, role):
     check(run, role, signal.SIGKILL)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("role", ["interchange", "manager", "helper"])
+@pytest.mark.parametrize("role", ["interchange", "manager", "template", "helper"])
 def test_a_process_is_silent(run, role):
     check(run, role, signal.SIGSTOP)
 

@@ -129,8 +129,9 @@ class FaultRun:
         """
         (manager,), (interchange,) = self.managers(), self.interchanges()
         shell = manager.parent()
-        tracker, helper, *workers = sorted(manager.children(), key=psutil.Process.create_time)
+        tracker, template = sorted(manager.children(), key=psutil.Process.create_time)
         assert "resource_tracker" in " ".join(tracker.cmdline())
+        helper, *workers = sorted(template.children(), key=psutil.Process.create_time)
         busy = {int(line.split()[2]) for line in self.evaluated()[-2:]}
         idle = [worker for worker in workers if worker.pid not in busy]
         return {
@@ -139,6 +140,7 @@ class FaultRun:
             "shell": shell,
             "manager": manager,
             "tracker": tracker,
+            "template": template,  # which the others are forked from
             "helper": helper,  # has what manager and workers share
             "worker": next(worker for worker in workers if worker.pid in busy),
             **({"idle worker": idle[0]} if idle else {}),

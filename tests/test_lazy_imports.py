@@ -7,7 +7,7 @@ import pytest
 
 _PROGRAM = """
 import sys
-from parsl_tl.lazy_keras import load_lazily
+from parsl_tl.lazy_imports import load_lazily
 load_lazily()
 import keras, tensorflow
 assert not {"sklearn", "matplotlib"} & sys.modules.keys()

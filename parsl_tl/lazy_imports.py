@@ -1,8 +1,9 @@
-"""What Keras offers besides networks is loaded when it is first used, and not with Keras.
+"""What libraries offer besides what this package uses is loaded when it is first used.
 
-Its wrappers load scikit-learn, and its visualization matplotlib: a quarter of the time in which a
-worker starts, which uses neither. That holds for the processes of this package, its program and its
-workers; a workflow that imports the package has Keras as it is.
+Keras' wrappers load scikit-learn and its visualization matplotlib; DeepHyper loads matplotlib, too,
+and Parsl what speaks to Kubernetes and to its monitoring's database: a quarter of the time in which
+a worker starts, or a driver. That holds for the processes of this package, its program and its
+workers; a workflow that imports the package has the libraries as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _LAZY: Final = {
         for package in ("keras", "keras._tf_keras.keras")
         for name in ("visualization", "wrappers")
     ),
+    "matplotlib.pyplot",
 }
+# What Parsl does without where it is not installed. Only drivers use it.
+_OF_DRIVERS: Final = ("kubernetes", "sqlalchemy")
 
 
 class _LazyFinder(MetaPathFinder):
@@ -42,3 +46,14 @@ def load_lazily() -> None:
     """From now on; what is loaded already stays as it is."""
     if not any(isinstance(finder, _LazyFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _LazyFinder())
+
+
+def import_parsl() -> None:
+    """Imports Parsl, without what only drivers use of it, in a process that runs no user's code."""
+    kept_away = [name for name in _OF_DRIVERS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(kept_away))  # type: ignore[arg-type] # None: as if absent
+    try:
+        import parsl  # noqa: F401
+    finally:
+        for name in kept_away:
+            del sys.modules[name]
