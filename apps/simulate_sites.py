@@ -78,7 +78,7 @@ def main() -> int:
         help="of an evaluation at a site of speed 1",
     )
     parser.add_argument("--rounds", type=positive_int, default=6, help="evaluations per worker")
-    parser.add_argument("--driver-ms", type=positive_float, default=3.0, help="of the driver, each")
+    parser.add_argument("--driver-ms", type=positive_float, default=2.5, help="of the driver, each")
     parser.add_argument("--store-ms", type=positive_float, default=8.0, help="of a server, each")
     parser.add_argument("--servers", type=positive_int, default=8, help="of the model store")
     parser.add_argument("--megabytes", type=positive_float, default=10.0, help="moved by each")

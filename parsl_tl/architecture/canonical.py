@@ -133,7 +133,9 @@ def _from_the_end(axis: Any, rank: int | None) -> Any:
 
 def lacks_rank(layer: Layer) -> bool:
     """Returns whether the digest of a layer depends on a rank that the layer does not tell."""
-    axis = layer.config.get(_AXES.get(layer.class_name, ""))
+    if layer.class_name not in _AXES:
+        return False
+    axis = layer.config.get(_AXES[layer.class_name])
     axes = axis if isinstance(axis, list) else [axis]
     counts = any(type(item) is int and item >= 0 for item in axes)
     return counts and input_rank(layer) is None

@@ -42,7 +42,7 @@ class FlatCalls(NamedTuple):
         for layers in graphs:
             for layer in layers:
                 for call in layer.calls:
-                    inputs.extend(call.inputs)
+                    inputs += call.inputs
                     input_starts.append(len(inputs))
                 if layer.is_input:
                     input_starts.append(len(inputs))
@@ -124,11 +124,12 @@ def reorder_layers(
     layers: Sequence[Layer],
     inputs: Sequence[int],
     outputs: Sequence[TensorRef],
-) -> tuple[tuple[Layer, ...], tuple[int, ...], tuple[TensorRef, ...]]:
+) -> tuple[tuple[Layer, ...], tuple[int, ...], tuple[TensorRef, ...], FlatCalls | None]:
     """Brings one graph into canonical order.
 
     Returns:
-        Its layers, the indices of its input layers, and its output tensors.
+        Its layers, the indices of its input layers, its output tensors, and its calls where it has
+        been in this order already, as what spaces build is.
 
     Raises:
         ArchitectureError: a call needs its own result.
@@ -136,7 +137,7 @@ def reorder_layers(
     flat = FlatCalls.of([layers])
     order = canonical_order(flat, [0, len(outputs)], outputs)
     if order.is_kept:
-        return tuple(layers), tuple(inputs), tuple(outputs)
+        return tuple(layers), tuple(inputs), tuple(outputs), flat
     layer_place = _inverse(order.layers).tolist()
     call_place = _inverse(order.calls).tolist()
     old_starts = flat.call_starts.tolist()
@@ -156,7 +157,7 @@ def reorder_layers(
             layer.with_calls(Call(tuple(map(moved, call.inputs)), call.node) for call in calls)
         )
     places = (layer_place[index] for index in inputs)
-    return tuple(ordered), tuple(places), tuple(map(moved, outputs))
+    return tuple(ordered), tuple(places), tuple(map(moved, outputs)), None
 
 
 def _ascends(numbers: NDArray[np.int64]) -> bool:

@@ -68,6 +68,7 @@ class ArchitectureGraph:
         self.outputs = parts.outputs
         self.input_structure = parts.input_structure
         self.output_structure = parts.output_structure
+        self._calls = parts.calls
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -92,8 +93,9 @@ class ArchitectureGraph:
         return hash(json.dumps(self.identity, sort_keys=True))
 
     def __getstate__(self) -> dict[str, Any]:
-        # The text is as long as all the rest, and made anew where it is wanted.
-        return {name: value for name, value in self.__dict__.items() if name != "_json"}
+        # The text is as long as all the rest; it and the calls are made anew where they are wanted.
+        kept = {name: value for name, value in self.__dict__.items() if name != "_json"}
+        return {**kept, "_calls": None}
 
     @cached_property
     def identity(self) -> list[Any]:
@@ -113,7 +115,9 @@ class ArchitectureGraph:
     @cached_property
     def prefix_hashes(self) -> NDArray[np.uint64]:
         """One uint64 per layer; twins (equal layers on equal inputs) have equal hashes."""
-        return hash_graphs([self])[0]
+        return hash_layers(
+            [self.layers], [self.layer_digests], [self.call_digests], calls=self._calls
+        )[0]
 
     @cached_property
     def layer_names(self) -> list[str]:

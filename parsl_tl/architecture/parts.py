@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from parsl_tl.architecture.canonical_order import reorder_layers
+from parsl_tl.architecture.canonical_order import FlatCalls, reorder_layers
 from parsl_tl.architecture.layer import Layer, TensorRef
 from parsl_tl.architecture.structure import Structure, completed
 from parsl_tl.architecture.unused_layers import without_unused_layers
@@ -30,24 +30,30 @@ class Parts(NamedTuple):
         _validate(self.layers, self.inputs, self.outputs)
         used = without_unused_layers(self.layers, self.inputs, self.outputs)
         _check_connected(used[0], used[2])
-        layers, inputs, outputs = reorder_layers(*used)
+        layers, inputs, outputs, calls = reorder_layers(*used)
         return OrderedParts(
             layers,
             inputs,
             outputs,
             completed(self.input_structure, len(inputs)),
             completed(self.output_structure, len(outputs)),
+            calls,
         )
 
 
 class OrderedParts(NamedTuple):
-    """Valid parts, without unused layers, in canonical order."""
+    """Valid parts, without unused layers, in canonical order.
+
+    Attributes:
+        calls: of the layers, where they were in that order already.
+    """
 
     layers: tuple[Layer, ...]
     inputs: tuple[int, ...]
     outputs: tuple[TensorRef, ...]
     input_structure: Structure
     output_structure: Structure
+    calls: FlatCalls | None
 
 
 def _validate(layers: Sequence[Layer], inputs: Sequence[int], outputs: Sequence[TensorRef]) -> None:

@@ -54,6 +54,8 @@ def hash_layers(
     graphs: Sequence[Sequence[Layer]],
     digests: Iterable[Iterable[int]],
     call_digests: Iterable[Iterable[Sequence[int]]],
+    *,
+    calls: FlatCalls | None = None,
 ) -> list[NDArray[np.uint64]]:
     """Hashes the layers of many graphs in one call of the native module.
 
@@ -61,13 +63,14 @@ def hash_layers(
         graphs: the layers of each graph, in canonical order.
         digests: one per layer, see ``canonical.layer_digest``.
         call_digests: one per call of each layer, see ``canonical.node_digest``.
+        calls: of the graphs, if they are known.
 
     Returns:
         For each graph, one uint64 per layer.
     """
     if not graphs:
         return []
-    flat = FlatCalls.of(graphs)
+    flat = FlatCalls.of(graphs) if calls is None else calls
     hashes = hash_calls(
         flat,
         [digest for own in digests for digest in own],

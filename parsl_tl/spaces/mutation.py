@@ -78,8 +78,8 @@ def mutate(
         SpaceError: no active choice has another value.
     """
     child = list(arch_seq)
-    active = np.array(space.active(child))
-    if not active.all():
+    active = space.active(child)
+    if not all(active):
         weights = np.where(active, weights, 0.0)
         if not weights.any():
             raise SpaceError(
@@ -89,11 +89,11 @@ def mutate(
         weights = weights / weights.sum()
     index = int(rng.choice(len(child), p=weights))
     # Drawn among the others, so that the child never equals its parent.
-    value = int(rng.integers(len(space.choices()[index].values) - 1))
+    value = int(rng.integers(len(space._choices[index].values) - 1))
     child[index] = value + (value >= child[index])
     return child
 
 
 def random_arch_seq(space: SearchSpace, rng: np.random.Generator) -> list[int]:
     """Returns an architecture sequence drawn uniformly from the space."""
-    return [int(rng.integers(len(choice.values))) for choice in space.choices()]
+    return [int(rng.integers(len(choice.values))) for choice in space._choices]
