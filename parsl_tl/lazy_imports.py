@@ -1,9 +1,9 @@
 """What libraries offer besides what this package uses is loaded when it is first used.
 
-Keras' wrappers load scikit-learn and its visualization matplotlib; DeepHyper loads matplotlib, too,
-and Parsl what speaks to Kubernetes and to its monitoring's database: a quarter of the time in which
-a worker starts, or a driver. That holds for the processes of this package, its program and its
-workers; a workflow that imports the package has the libraries as they are.
+Keras' wrappers load scikit-learn, its visualization matplotlib, and Parsl what speaks to Kubernetes
+and to its monitoring's database: a quarter of the time in which a worker starts, which uses none of
+it. That holds for the processes of this package, its program and its workers; a workflow that
+imports the package has the libraries as they are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _LAZY: Final = {
         for package in ("keras", "keras._tf_keras.keras")
         for name in ("visualization", "wrappers")
     ),
-    "matplotlib.pyplot",
 }
 # What Parsl does without where it is not installed. Only drivers use it.
 _OF_DRIVERS: Final = ("kubernetes", "sqlalchemy")

@@ -87,6 +87,19 @@ def test_a_template_that_fails_costs_nothing_but_time(pool, request):
             assert look["imported_by"] is None
 
 
+@pytest.mark.slow
+def test_workers_that_are_told_nothing_are_forked_from_one_that_has_parsl(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
+    config = load_config(SUPPORT / "fault_config.py", max_workers=2, run_dir=str(tmp_path))
+    with parsl_kernel(config) as kernel:
+        app = parsl.python_app(start_steps.parent, data_flow_kernel=kernel, cache=False)
+        found = [app(number).result() for number in range(3)]
+    (command,) = {parent["command"] for parent in found}
+    assert "parsl_tl.worker_template" in command
+    # What the template has loaded is out of the sight of its workers' collectors.
+    assert all(parent["frozen"] > 10_000 for parent in found)
+
+
 def test_the_command_names_the_file(tmp_path):
     path = tmp_path / "a folder" / "start.json"
     start(threads=2).write(path)
