@@ -63,13 +63,15 @@ def _report(args: argparse.Namespace) -> int:
     from parsl_tl.report.page import report_page
     from parsl_tl.report.run import read_run
     from parsl_tl.reporting.console import make_console, print_files
-    from parsl_tl.reporting.files import prepare_file, replace_file
+    from parsl_tl.reporting.files import prepare_file, prepare_folder, replace_file
 
     trackers = trackers_of(args)
-    if args.out is not None:  # before runs are read, which may take seconds
-        prepare_file(args.out, (".html",))
+    # Before runs are read, which may take seconds.
+    out = None if args.out is None else prepare_file(args.out, (".html",))
+    if args.figures is not None:
+        prepare_folder(args.figures, "--figures")
     runs = [read_run(folder) for folder in args.runs]
-    out = prepare_file(args.out or runs[0].folder / "report.html", (".html",))
+    out = out or prepare_file(runs[0].folder / "report.html", (".html",))
     files = []
     if args.figures is not None:
         files = write_figures(runs, args.figures, args.formats, args.target)
