@@ -10,6 +10,8 @@ import itertools
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from parsl_tl.training.gpu_memory import gpu_share, limit_tensorflow
@@ -106,6 +108,31 @@ def loaded_gpus() -> list[str] | None:
         devices = torch.cuda if torch.cuda.is_available() else torch.xpu
         return [str(devices.get_device_name(n)) for n in range(devices.device_count())]
     return None
+
+
+@contextmanager
+def forgetting_gradients() -> Iterator[None]:
+    """Drops, at its end, what TensorFlow has registered of the gradients of models within.
+
+    It registers those of ``swish``, and of everything with a gradient of its own, each time that a
+    model is traced, and for ever; with one goes all that was traced with it, megabytes each.
+    """
+    before = set(_gradients_of_models())
+    try:
+        yield
+    finally:
+        for name in set(_gradients_of_models()) - before:
+            del _gradients()[name]
+
+
+def _gradients() -> dict[str, Any]:
+    """Returns TensorFlow's registry itself; an empty one where it is not loaded."""
+    module = sys.modules.get("tensorflow.python.framework.ops")
+    return getattr(getattr(module, "gradient_registry", None), "_registry", {})
+
+
+def _gradients_of_models() -> Iterator[str]:
+    return (name for name in list(_gradients()) if name.startswith("CustomGradient-"))
 
 
 def forget_compiled() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.export import load_keras_model
 from parsl_tl.store.uri import open_store
+from parsl_tl.training.backends import forgetting_gradients
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.compiling import compile_model, judge
 from parsl_tl.training.job import EvaluationJob
@@ -51,25 +52,26 @@ def retrain(
     if start not in STARTS:
         raise InvalidValueError(f"start is {start!r}; choose from {', '.join(STARTS)}")
     try:
-        evaluation = EvaluationJob.read(job, settings)
-        configure_threads(evaluation.threads)
-        config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
-        model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
-        trainer = _TimedTrainer(config, model)
-        report = trainer.run()
-        assert trainer.model is not None  # it has run
-        if save is not None:
-            trainer.model.save(save)
-        metadata = report.metadata()
-        return {
-            "objective": report.objective,
-            "best_epoch": report.best_epoch,
-            "epochs": report.epochs,
-            "seconds_train": report.seconds_train,
-            "parameters_total": report.parameters_total,
-            "history": {**metadata["history"], "seconds": trainer.seconds},
-            **_test(trainer),
-        }
+        with forgetting_gradients():
+            evaluation = EvaluationJob.read(job, settings)
+            configure_threads(evaluation.threads)
+            config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
+            model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
+            trainer = _TimedTrainer(config, model)
+            report = trainer.run()
+            assert trainer.model is not None  # it has run
+            if save is not None:
+                trainer.model.save(save)
+            metadata = report.metadata()
+            return {
+                "objective": report.objective,
+                "best_epoch": report.best_epoch,
+                "epochs": report.epochs,
+                "seconds_train": report.seconds_train,
+                "parameters_total": report.parameters_total,
+                "history": {**metadata["history"], "seconds": trainer.seconds},
+                **_test(trainer),
+            }
     finally:
         release_memory()
 
@@ -85,11 +87,12 @@ def evaluate_found(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
         ParslTLError: the model cannot be had.
     """
     try:
-        evaluation = EvaluationJob.read(job, settings)
-        configure_threads(evaluation.threads)
-        trainer = BaseTrainer(evaluation.config(), _stored_model(evaluation))
-        evaluation.problem.load().part("test")
-        return _test(trainer)
+        with forgetting_gradients():
+            evaluation = EvaluationJob.read(job, settings)
+            configure_threads(evaluation.threads)
+            trainer = BaseTrainer(evaluation.config(), _stored_model(evaluation))
+            evaluation.problem.load().part("test")
+            return _test(trainer)
     finally:
         release_memory()
 

@@ -16,6 +16,7 @@ from parsl_tl.errors import InfrastructureError
 from parsl_tl.events import annotate, span
 from parsl_tl.lazy_imports import load_lazily
 from parsl_tl.store.model_id import format_model_id
+from parsl_tl.training.backends import forgetting_gradients
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.prediction_time import measure_milliseconds
@@ -116,7 +117,8 @@ def _run(
         report = TrainingReport()
         with span("evaluate", begin_ns=report.started_ns) as whole:
             try:
-                return _evaluate(job, settings, make_trainer, report)
+                with forgetting_gradients():
+                    return _evaluate(job, settings, make_trainer, report)
             finally:
                 with report.parts.part("release"):
                     release_memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,6 +184,37 @@ class TestFailures:
 
 
 @pytest.mark.slow
+def test_nothing_stays_of_what_was_traced(uri: str) -> None:
+    """TensorFlow registers the gradients of swish for ever, and all of a model hangs on them."""
+    tf = pytest.importorskip("tensorflow")
+    from tensorflow.python.framework.ops import gradient_registry
+
+    users = tf.function(lambda x: tf.nn.silu(x))
+    users(tf.ones(3))
+
+    def kept() -> tuple[set[str], int]:
+        gc.collect()
+        graphs = [each for each in gc.get_objects() if type(each).__name__ == "FuncGraph"]
+        return {name for name in gradient_registry.list() if name.startswith("Custom")}, len(graphs)
+
+    labels = [str(label) for label in SPACE.choices()[0].values]
+    first, *others = [index for index, label in enumerate(labels) if "swish" in label][:4]
+    run_transfer_trainer(job(model_id=first, epochs=1, arch_seq=sequence(first)), store=uri)
+    before = kept()
+    for index in others:
+        output = run_transfer_trainer(
+            job(model_id=index, epochs=1, arch_seq=sequence(index)), store=uri
+        )
+        assert output["metadata"]["error"] is None
+    assert kept() == before
+    # What others have traced goes on as it was.
+    with tf.GradientTape() as tape:
+        x = tf.ones(3)
+        tape.watch(x)
+        y = users(x)
+    assert tape.gradient(y, x) is not None
+
+
 def test_memory_stays_flat(uri: str) -> None:
     def resident() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
