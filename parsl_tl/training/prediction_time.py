@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from parsl_tl.training.backends import forgetting_gradients
+
 if TYPE_CHECKING:
     import keras
 
 _PREDICTIONS: Final = 5
 
 
+@forgetting_gradients()
 def measure_milliseconds(model: keras.Model, rows: int) -> float:
     """Returns how long a model takes to predict a batch: the shortest of some times.
 
