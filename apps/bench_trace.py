@@ -109,7 +109,7 @@ def pairs(evaluations: int, epochs: int, record: Path) -> tuple[np.ndarray, floa
                 "model_id": number,
                 "store": f"embedded:{stores / str(way)}",
                 "epochs": epochs,
-                "threads": 1,
+                "threads": 1,  # as a worker with one core has; threads that wait for work spin
             }
             seconds[way] = seconds_of(job, trace if way else None)
         rows.append(seconds)

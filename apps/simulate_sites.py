@@ -1,8 +1,8 @@
 """Where a search over several sites saturates: driver, network or store, in simulated time.
 
 Discrete events with the router's own decisions. What an evaluation costs those who serve all of
-them is given by options, whose defaults are estimates: measure yours with apps/bench_search.py
-(driver) and parsl-tl bench remote (store).
+them is given by options, whose defaults are estimates, but for the driver's: measure yours with
+apps/bench_search.py (driver) and parsl-tl bench remote (store).
 
 python apps/simulate_sites.py
 python apps/simulate_sites.py --workers 4000 3000 2000 1000 --speeds 1 1.2 0.8 2 --servers 8

@@ -8,6 +8,7 @@ imports the package has the libraries as they are.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -50,9 +51,10 @@ def load_lazily() -> None:
 def import_parsl() -> None:
     """Imports Parsl, without what only drivers use of it, in a process that runs no user's code."""
     kept_away = [name for name in _OF_DRIVERS if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(kept_away))  # type: ignore[arg-type] # None: as if absent
+    # None says that there is none, which the types of the standard library do not know.
+    sys.modules.update(dict.fromkeys(kept_away))  # type: ignore[arg-type]
     try:
-        import parsl  # noqa: F401
+        importlib.import_module("parsl")
     finally:
         for name in kept_away:
             del sys.modules[name]

@@ -193,8 +193,8 @@ def _start_workers_with(path: str | None) -> None:
     # A driver that was loaded for all GPUs, and before a worker has its own, may not bear a fork.
     has_template = not _has_accelerators(sys.argv)
     if has_template:
-        if start is not None and path is not None:
-            os.environ[TEMPLATE_VARIABLE] = path
+        if start is not None:
+            os.environ[TEMPLATE_VARIABLE] = str(path)
         forkserver.set_forkserver_preload(["parsl_tl.worker_template"])
         forkserver.ensure_running()
         server: Any = forkserver._forkserver  # whose attributes have no types

@@ -49,10 +49,7 @@ def _has_operations(module: str) -> bool:
 
 def is_network(class_name: Any, config: Any) -> bool:
     """Returns whether an object is a model of layers: Functional, Sequential, or a subclass."""
-    # Asking for the type itself takes a tenth of the time, and a search asks for every layer.
-    if type(config) is dict:
-        return class_name in _NETWORKS or ("layers" in config and "output_layers" in config)
-    if not isinstance(config, Mapping | list):
+    if not (_is_mapping(config) or isinstance(config, list)):
         return False
     return class_name in _NETWORKS or is_functional(class_name, config)
 
@@ -60,7 +57,7 @@ def is_network(class_name: Any, config: Any) -> bool:
 def is_functional(class_name: Any, config: Any) -> bool:
     """Returns whether an object is a Functional model, or of a subclass that Keras writes alike."""
     return class_name in ("Functional", "Model") or (
-        isinstance(config, Mapping) and "layers" in config and "output_layers" in config
+        _is_mapping(config) and "layers" in config and "output_layers" in config
     )
 
 
@@ -82,8 +79,12 @@ def placed(class_name: str, node: dict[str, Any]) -> dict[str, Any]:
 
 def is_keras_tensor(value: Any) -> bool:
     """Returns whether a piece of Keras JSON stands for a tensor."""
-    is_object = type(value) is dict or isinstance(value, Mapping)
-    return is_object and value.get("class_name") == "__keras_tensor__"
+    return _is_mapping(value) and value.get("class_name") == "__keras_tensor__"
+
+
+def _is_mapping(value: Any) -> bool:
+    # The first takes a tenth of the time of the second, and a search asks of every layer and call.
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def keras_tensor(

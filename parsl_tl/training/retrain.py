@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.store.export import load_keras_model
 from parsl_tl.store.uri import open_store
-from parsl_tl.training.backends import forgetting_gradients
 from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.compiling import compile_model, judge
 from parsl_tl.training.job import EvaluationJob
-from parsl_tl.training.runtime import configure_threads, release_memory
+from parsl_tl.training.runtime import configure_threads, releasing_memory
 
 if TYPE_CHECKING:
     import keras
@@ -51,29 +50,26 @@ def retrain(
     """
     if start not in STARTS:
         raise InvalidValueError(f"start is {start!r}; choose from {', '.join(STARTS)}")
-    try:
-        with forgetting_gradients():
-            evaluation = EvaluationJob.read(job, settings)
-            configure_threads(evaluation.threads)
-            config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
-            model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
-            trainer = _TimedTrainer(config, model)
-            report = trainer.run()
-            assert trainer.model is not None  # it has run
-            if save is not None:
-                trainer.model.save(save)
-            metadata = report.metadata()
-            return {
-                "objective": report.objective,
-                "best_epoch": report.best_epoch,
-                "epochs": report.epochs,
-                "seconds_train": report.seconds_train,
-                "parameters_total": report.parameters_total,
-                "history": {**metadata["history"], "seconds": trainer.seconds},
-                **_test(trainer),
-            }
-    finally:
-        release_memory()
+    with releasing_memory():
+        evaluation = EvaluationJob.read(job, settings)
+        configure_threads(evaluation.threads)
+        config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
+        model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
+        trainer = _TimedTrainer(config, model)
+        report = trainer.run()
+        assert trainer.model is not None  # it has run
+        if save is not None:
+            trainer.model.save(save)
+        metadata = report.metadata()
+        return {
+            "objective": report.objective,
+            "best_epoch": report.best_epoch,
+            "epochs": report.epochs,
+            "seconds_train": report.seconds_train,
+            "parameters_total": report.parameters_total,
+            "history": {**metadata["history"], "seconds": trainer.seconds},
+            **_test(trainer),
+        }
 
 
 def evaluate_found(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,15 +82,12 @@ def evaluate_found(job: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
         ProblemError: the problem's data has no test part.
         ParslTLError: the model cannot be had.
     """
-    try:
-        with forgetting_gradients():
-            evaluation = EvaluationJob.read(job, settings)
-            configure_threads(evaluation.threads)
-            trainer = BaseTrainer(evaluation.config(), _stored_model(evaluation))
-            evaluation.problem.load().part("test")
-            return _test(trainer)
-    finally:
-        release_memory()
+    with releasing_memory():
+        evaluation = EvaluationJob.read(job, settings)
+        configure_threads(evaluation.threads)
+        trainer = BaseTrainer(evaluation.config(), _stored_model(evaluation))
+        evaluation.problem.load().part("test")
+        return _test(trainer)
 
 
 class _TimedTrainer(BaseTrainer):

@@ -9,10 +9,17 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from parsl_tl.gpu_pinning import PINNED_BY, filter_gpus_once
-from parsl_tl.training.backends import forget_compiled, loaded_gpus, set_up_backend
+from parsl_tl.training.backends import (
+    forget_compiled,
+    forgetting_gradients,
+    loaded_gpus,
+    set_up_backend,
+)
 from parsl_tl.training.gpu_memory import release_gpu_memory
 
 logger = logging.getLogger(__name__)
@@ -83,6 +90,16 @@ def seed_everything(seed: int) -> None:
     import keras
 
     keras.utils.set_random_seed(seed)
+
+
+@contextmanager
+def releasing_memory() -> Iterator[None]:
+    """Frees, at its end, what was left behind within."""
+    try:
+        with forgetting_gradients():
+            yield
+    finally:
+        release_memory()
 
 
 def release_memory() -> None:

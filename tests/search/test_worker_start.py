@@ -49,9 +49,13 @@ class Pool:
 
 
 @pytest.fixture
-def pool(tmp_path, monkeypatch, request):
+def config(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
-    config = load_config(SUPPORT / "fault_config.py", max_workers=2, run_dir=str(tmp_path))
+    return load_config(SUPPORT / "fault_config.py", max_workers=2, run_dir=str(tmp_path))
+
+
+@pytest.fixture
+def pool(config, request):
     with parsl_kernel(config, start(fault=request.param)) as kernel:
         yield Pool(kernel)
 
@@ -88,9 +92,7 @@ def test_a_template_that_fails_costs_nothing_but_time(pool, request):
 
 
 @pytest.mark.slow
-def test_workers_that_are_told_nothing_are_forked_from_one_that_has_parsl(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
-    config = load_config(SUPPORT / "fault_config.py", max_workers=2, run_dir=str(tmp_path))
+def test_workers_that_are_told_nothing_are_forked_from_one_that_has_parsl(config):
     with parsl_kernel(config) as kernel:
         app = parsl.python_app(start_steps.parent, data_flow_kernel=kernel, cache=False)
         found = [app(number).result() for number in range(3)]

@@ -183,7 +183,6 @@ class TestFailures:
             run_base_trainer(job(problem=f"{user_module}:Interrupted"))
 
 
-@pytest.mark.slow
 def test_nothing_stays_of_what_was_traced(uri: str) -> None:
     """TensorFlow registers the gradients of swish for ever, and all of a model hangs on them."""
     tf = pytest.importorskip("tensorflow")
@@ -215,6 +214,7 @@ def test_nothing_stays_of_what_was_traced(uri: str) -> None:
     assert tape.gradient(y, x) is not None
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(uri: str) -> None:
     def resident() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
