@@ -19,18 +19,21 @@ std::shared_ptr<Segment> Engine::segment(std::uint64_t owner) {
 }
 
 std::shared_ptr<PinnedModel> Engine::find_pinned(const Catalog& catalog, std::uint64_t id) {
-  if (auto recent = recent_pins_.find(id)) return recent;
-  auto held = pins_.find(id);
+  auto held = recent_pins_.find(id);
+  if (held == nullptr) held = pins_.find(id);
   if (held == nullptr) return nullptr;
   // A store that went back to a copy of it may have used the id anew, or not yet.
   const auto created = catalog.created_ns(id);
   if (created ? *created == held->created_ns : catalog.was_used(id)) return held;
   pins_.forget(id);
+  recent_pins_.forget(id);
   return nullptr;
 }
 
 std::shared_ptr<PinnedModel> Engine::keep_pinned(std::shared_ptr<PinnedModel> pinned) {
   auto first = pins_.keep(pinned->id, pinned);
+  // Of before the store went back to a copy: whoever held it pinned it a moment ago.
+  if (first->created_ns != pinned->created_ns) return pinned;
   if (first != pinned || folder_.codec() != Codec::kRaw) return first;
   recent_pins_.keep(pinned->id, pinned);
   // Retired since it was looked up? Who retires it from now on will find it there.

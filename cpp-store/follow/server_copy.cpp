@@ -163,6 +163,7 @@ void ServerCopy::read_again(RemoteStore& leader, const LogStateReply& state) {
     throw StoreException(ErrorCode::kCorrupt, "the log that came over is damaged");
   }
   arriving.file().sync_data();
+  const std::unique_lock alone(going_back_);
   drop_others(leader);
   engine_->replace_log(arriving.file().path());
   arriving.was_published();
@@ -222,6 +223,7 @@ void ServerCopy::pull(RemoteStore& leader, std::uint64_t owner) {
 }
 
 void ServerCopy::download(RemoteStore& leader, std::uint64_t owner) {
+  const std::shared_lock pulls(going_back_);
   for (int attempt = 1;; ++attempt) {
     const std::uint64_t size = leader.segment_sizes(place_, {owner}).sizes.front();
     if (size == 0) {

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <unordered_set>
 
@@ -63,6 +64,9 @@ class ServerCopy {
   std::atomic<std::uint64_t> bytes_behind_ = 0;
   std::atomic<std::uint64_t> bytes_pulled_ = 0;
   std::atomic<std::uint64_t> segments_pulled_ = 0;
+  // Shared by those who pull. A store that goes back to a copy of it uses ids anew: until its new
+  // log is known here, nothing that comes over belongs to a model that is known.
+  std::shared_mutex going_back_;
   std::mutex mutex_;  // guards the next
   std::unordered_set<std::uint64_t> on_their_way_;
   std::condition_variable arrived_;

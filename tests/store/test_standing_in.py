@@ -2,14 +2,18 @@
 
 import re
 import shutil
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from followed_stores import Site, catch_up, put, wait_for
+from followed_stores import Site, catch_up, put, taken_in, wait_for
 
 from parsl_tl import open_store
 from parsl_tl.errors import (
     InvalidValueError,
+    StoreError,
     StoreIdentityError,
     StoreUnreachableError,
 )
@@ -48,9 +52,10 @@ def are_current(leaders, replica):
         if {(copy / "log").read_bytes() for copy in copies} != logs:
             return False
         here = {file.name for copy in copies for file in (copy / "segments").iterdir()}
-        return here == {
-            file.name for leader in leaders for file in (leader.folder / "segments").iterdir()
-        }
+        theirs = {file.name for leader in leaders for file in (leader.folder / "segments").iterdir()}
+        for copy in copies:
+            taken_in(copy)
+        return here == theirs
 
     wait_for(is_so, "the replica is current")
 
@@ -262,3 +267,42 @@ def test_what_a_store_forgot_is_forgotten_by_its_clients(sites, tools, mapped, t
         # A match is what it was, or nothing: never another model's weights.
         if mapped:
             assert tools.same(read(held[0]), held[1])
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_nobody_reads_another_models_weights_meanwhile(sites, tools, mapped):
+    leader = sites("leader")
+    follower = sites("follower", follow=[leader.uri])
+    graph = tools.graph(1, 2)
+    put(leader.store, tools, 1, 1)
+    leader.stop()
+    shutil.copytree(leader.folder, leader.folder.with_name("copy"))
+    leader.start()
+    seen, stop = Counter(), threading.Event()  # how often a quality's weights were read
+
+    def read_on():
+        while not stop.is_set():
+            with client_of([follower], mapped=mapped, retry_seconds=20) as store:
+                match = store.find_donor(graph)
+                if match is None or match.model_id != 2:
+                    continue
+                try:
+                    [bias] = {float(own[-1][0]) for own in read(match).values()}
+                except StoreError:
+                    continue  # it went meanwhile
+                assert bias == match.quality
+                seen[bias] += 1
+
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(read_on)
+        try:
+            for quality in (100.0, 200.0, 300.0):
+                leader.store.put(2, graph, tools.weights(graph, quality), quality=quality)
+                wait_for(lambda now=quality: seen[now] > 3 or reader.done(), "the new one is read")
+                leader.stop()
+                shutil.rmtree(leader.folder)
+                shutil.copytree(leader.folder.with_name("copy"), leader.folder)
+                leader.start()
+        finally:
+            stop.set()
+        reader.result()

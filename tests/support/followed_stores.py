@@ -1,5 +1,6 @@
 """A site whose server follows another site's, within this process, for tests."""
 
+import fcntl
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -88,6 +89,15 @@ def catch_up(leader, follower):
     def is_current():
         [path] = follower.copies() or [None]
         log = leader.folder / "log"
-        return path is not None and (path.parent / "log").read_bytes() == log.read_bytes()
+        if path is None or (path.parent / "log").read_bytes() != log.read_bytes():
+            return False
+        taken_in(path.parent)
+        return True
 
     wait_for(is_current, "the copy is the leader's log")
+
+
+def taken_in(copy):
+    """Waits until what is in the copy's log is what its server tells, which is a moment later."""
+    with (copy / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as long as the server writes, it is the server's
