@@ -52,7 +52,9 @@ def are_current(leaders, replica):
         if {(copy / "log").read_bytes() for copy in copies} != logs:
             return False
         here = {file.name for copy in copies for file in (copy / "segments").iterdir()}
-        theirs = {file.name for leader in leaders for file in (leader.folder / "segments").iterdir()}
+        theirs = {
+            file.name for leader in leaders for file in (leader.folder / "segments").iterdir()
+        }
         for copy in copies:
             taken_in(copy)
         return here == theirs
