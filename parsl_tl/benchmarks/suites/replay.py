@@ -89,7 +89,10 @@ class ReplaySuite(Suite):
         """Gives ``replay``, of each operation, and ``replay_latency``, of all of a kind."""
         tables: Tables = {"replay": [], "replay_latency": []}
         files, steps = trace_files(self.traces), [(f"{ranks} tasks", ranks) for ranks in self.ranks]
-        with self._served() as uri, task_runner(self.where, max(self.ranks)) as runner:
+        with (
+            served(self.store, self.servers) as uri,
+            task_runner(self.where, max(self.ranks)) as runner,
+        ):
             for ranks in in_steps(progress, steps):
                 case = ReplayCase(files, uri, ranks, self.layer_bytes, secrets.token_hex(8))
                 at_once = (ranks, self.where.timeout)
@@ -97,24 +100,13 @@ class ReplaySuite(Suite):
                 found, reasons = reasons_in(results)
                 rows = [row for own in found for row in own]
                 tables["replay"] += [{"ranks": ranks, **row._asdict()} for row in rows]
-                tables["replay_latency"] += _latencies(ranks, rows, reasons, seconds)
+                found = operation_rows(rows, reasons, seconds)
+                tables["replay_latency"] += [{"ranks": ranks, **row} for row in found]
         return tables
-
-    @contextlib.contextmanager
-    def _served(self) -> Iterator[str]:
-        if self.store is not None:
-            yield self.store
-            return
-        with (
-            temporary_folder(None) as folder,
-            serving("grpc+tcp://127.0.0.1:0", folder, self.servers) as servers,
-        ):
-            yield " ".join(servers.uris)
 
     def summary(self, frames: Frames) -> list[tuple[str, Any]]:
         """Returns rates and latencies by operation and number of tasks."""
-        rows = frames["replay_latency"]
-        shown = rows.drop(columns="failure")
+        shown = frames["replay_latency"].drop(columns="failure")
         shown[["p50", "p99", "max"]] = (shown[["p50", "p99", "max"]].astype(float) * 1e3).round(3)
         names = {"p50": "p50, ms", "p99": "p99, ms", "max": "max, ms", "per_sec": "per second"}
         return [("Operations of all tasks together", shown.rename(columns=names).round(2))]
@@ -133,6 +125,19 @@ class ReplaySuite(Suite):
     def failures(self, frames: Frames) -> list[str]:
         """Returns why tasks failed."""
         return sorted({*frames["replay_latency"].failure} - {""})
+
+
+@contextlib.contextmanager
+def served(store: str | None, servers: int) -> Iterator[str]:
+    """Gives the addresses of a store, or starts so many servers of an empty one."""
+    if store is not None:
+        yield store
+        return
+    with (
+        temporary_folder(None) as folder,
+        serving("grpc+tcp://127.0.0.1:0", folder, servers) as started,
+    ):
+        yield " ".join(started.uris)
 
 
 def trace_files(place: Path) -> tuple[Path, ...]:
@@ -168,19 +173,21 @@ def replay(participant: Participant, case: ReplayCase, limit: int | None) -> lis
         participant.wait()
         try:
             for line, graph in graphs:
-                model_id = _model_id(case.run, line)
-                rows += _replay_one(store, case.layer_bytes, (rank, line), graph, model_id)
+                model_id = model_id_of(case.run, line)
+                rows += replay_one(store, case.layer_bytes, (rank, line), graph, model_id)
                 stored.append(model_id)
             participant.done()
         finally:
+            participant.leave()  # others may be about to inherit from these
             for model_id in reversed(stored):
                 store.retire(model_id)
     return rows
 
 
-def _replay_one(
+def replay_one(
     store: Any, layer_bytes: int, which: tuple[int, int], graph: Any, model_id: int
 ) -> list[ReplayRow]:
+    """Does with the store what an evaluation does; ``which`` are the row's rank and line."""
     clock = time.perf_counter
     begun = clock()
     match = store.find_donor(graph)
@@ -188,7 +195,7 @@ def _replay_one(
     donor, names = (match.model_id, match.layer_names) if match is not None else (None, [])
     weights = store.read(donor, names) if match is not None else {}
     read = clock()
-    own = _weights(graph, set(names), layer_bytes)
+    own = weights_of(graph, set(names), layer_bytes)
     made = clock()
     put = store.put(model_id, graph, own, quality=0.0, parent=donor, donor=donor)
     end = clock()
@@ -217,7 +224,7 @@ def _graphs(case: ReplayCase, limit: int | None, rank: int) -> Iterator[tuple[in
                 number += 1
 
 
-def _weights(graph: Any, shared: set[str], layer_bytes: int) -> dict[str, list[Any]]:
+def weights_of(graph: Any, shared: set[str], layer_bytes: int) -> dict[str, list[Any]]:
     """Returns weights of the right size for the layers that are not shared."""
     import numpy as np
 
@@ -232,19 +239,21 @@ def _weights(graph: Any, shared: set[str], layer_bytes: int) -> dict[str, list[A
     return found
 
 
-def _model_id(run: str, line: int) -> int:
+def model_id_of(run: str, line: int) -> int:
+    """Returns an id that no other run has."""
     digest = hashlib.blake2b(f"{run}:{line}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
-def _latencies(
-    ranks: int, rows: Sequence[ReplayRow], reasons: Sequence[str], seconds: float | None
+def operation_rows(
+    rows: Sequence[ReplayRow], reasons: Sequence[str], seconds: float | None
 ) -> list[Row]:
+    """Returns rates and latencies of each operation, of all tasks that started together."""
     found: list[Row] = []
     for operation in OPERATIONS:
         own = [row for row in rows if row.operation == operation]
         times = [row.seconds for row in own]
-        row: Row = {"operation": operation, "ranks": ranks, "count": len(own)}
+        row: Row = {"operation": operation, "count": len(own)}
         row["per_sec"] = len(own) / seconds if seconds else 0.0
         row |= percentiles(times) if times else {"p50": None, "p99": None}
         row |= {"max": max(times, default=None), "MB": sum(one.bytes for one in own) / 1e6}
