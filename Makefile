@@ -114,7 +114,8 @@ CPP_SOURCES = $(shell find cpp-store -name '*.cpp' -o -name '*.hpp')
 lint: $(VENV)/.installed-dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
+	@echo "$(BIN)/clang-format --dry-run --Werror (all C++ sources)"
+	@$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
 
 # Not part of lint: it takes some seconds a file. FILES is a pattern of paths; tests are left out.

@@ -50,6 +50,8 @@ void Engine::run_folds() {
     folding.wanted.wait(lock, [&] { return folding.due || stop_; });
     if (stop_) return;
     lock.unlock();
+    const auto snapshot = [&] { return state_.read()->catalog.base(); };
+    const auto before = snapshot();
     try {
       // In two statements: whoever still reads a state must not replace it.
       const std::size_t models = state_.read()->catalog.num_models();
@@ -63,7 +65,8 @@ void Engine::run_folds() {
     lock.lock();
     // The disk may be full: not again at once.
     folding.wanted.wait_for(lock, std::chrono::milliseconds(200), [this] { return stop_.load(); });
-    folding.due = false;
+    // What came meanwhile asked in vain, and where writing has ended nobody asks again.
+    folding.due = snapshot() != before && fold_is_due(state_.read()->catalog.num_models());
   }
 }
 

@@ -155,6 +155,18 @@ def test_a_fold_that_nobody_called_for_comes_by_itself(tmp_path):
         assert 6000 in store
 
 
+def test_what_comes_while_it_folds_is_folded_too(tmp_path):
+    first, second = (population.population_of(range(5000 * i, 5000 * (i + 1))) for i in range(2))
+    with open_store(f"embedded:{tmp_path / 's'}") as store:
+        store.put_architectures(*first)
+        store.put_architectures(*second)  # the last that is written
+        deadline = time.monotonic() + 60
+        while store.stats()["changes_since_snapshot"] >= 4096:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert len(store) == 10_000
+
+
 def test_a_fold_waits_for_one_in_another_process(tmp_path):
     with open_store(f"embedded:{tmp_path / 's'}") as store:
         population.put_population(store, range(10))

@@ -29,9 +29,14 @@ def quality_of(model_id):
 
 
 def put_population(store, ids, fingerprints=None):
+    store.put_architectures(*population_of(ids), fingerprints=fingerprints)
+
+
+def population_of(ids):
+    """What ``put_architectures`` takes."""
     ids = np.asarray(ids, np.uint64)
     count = len(ids)
-    store.put_architectures(
+    return (
         ids,
         np.array([quality_of(int(i)) for i in ids]),
         np.arange(count + 1) * LAYERS,
@@ -40,7 +45,6 @@ def put_population(store, ids, fingerprints=None):
         ["Dense"],
         np.zeros(count + 1, np.int64),
         np.empty((0, 2), np.uint32),
-        fingerprints=fingerprints,
     )
 
 
