@@ -139,7 +139,10 @@ class NodeCache:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         with open(self._folder / f"{name}.lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # closing is not enough: a child that was forked meanwhile has the file, too
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _make_room(self, size: int) -> None:
         if self._budget is None:

@@ -164,7 +164,17 @@ class Journal:
             self.sync()
         finally:
             with self._lock:
+                if not self._file.closed:
+                    self._unlock()
                 self._file.close()
+
+    def _unlock(self) -> None:
+        """Closing is not enough: a child that was forked meanwhile has the file, too."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
 
     def _append(self, event: Row) -> None:
         line = json.dumps(event, default=_plain).encode() + b"\n"

@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kept_files import kept_by_a_child
 
 from parsl_tl.problems.array_cache import NamedArrays
 from parsl_tl.problems.node_cache import NodeCache, node_folder, remove_node_folder
@@ -51,6 +53,15 @@ def test_what_a_killed_run_left_goes_with_the_next(place):
         fcntl.flock(lock, fcntl.LOCK_SH)
         node_folder("mine")
         assert sorted(path.name for path in place.iterdir()) == ["alive", "mine"]
+
+
+def test_a_child_does_not_keep_others_waiting(tmp_path):
+    path = tmp_path / "cache" / "work.lock"
+    with ExitStack() as stack:
+        with NodeCache(path.parent).alone("work"):
+            stack.enter_context(kept_by_a_child(path))
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_another_users_place_is_refused(place):

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from deephyper.evaluator import HPOJob
+from kept_files import kept_by_a_child
 
 from parsl_tl.errors import CampaignError, InfrastructureError
 from parsl_tl.search.job_storage import JobStorage
@@ -72,6 +73,17 @@ def test_a_damaged_line_is_told_with_its_number(tmp_path):
     path.write_text('{"event": "submitted"\n' + json.dumps({"event": "x"}) + "\n")
     with pytest.raises(CampaignError, match="line 1"):
         Journal(path)
+
+
+def test_a_child_does_not_keep_the_lock(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    # As a process that is started by another thread just now has all files for a moment.
+    with kept_by_a_child(path):
+        with pytest.raises(CampaignError, match="another process"):
+            Journal(path)
+        journal.close()
+        Journal(path).close()
 
 
 def test_a_second_process_is_refused(tmp_path):
