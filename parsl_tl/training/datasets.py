@@ -13,12 +13,13 @@ from parsl_tl.errors import ProblemError
 from parsl_tl.problems import Problem
 from parsl_tl.problems.data import Array, Arrays, Data, is_stream, leaves, map_arrays
 from parsl_tl.problems.targets import targets_of
+from parsl_tl.training.frozen_prefix import largest_output_bytes
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-_VALIDATION_BATCH_BYTES = 64 * 2**20
+_VALIDATION_BATCH_BYTES = 16 * 2**20
 _MAX_SHUFFLE_ROWS = 1_000_000
 
 
@@ -60,7 +61,7 @@ def judging_batches(
     if is_stream(x):
         return x
     x, y = fed_arrays(model, problem, data, part)
-    return batches(x, y, validation_batch_size(x, batch_size))
+    return batches(x, y, validation_batch_size(model, x, batch_size))
 
 
 def augmentation_by_input(problem: Problem) -> dict[int, list[Any]]:
@@ -253,8 +254,13 @@ def number_of(batches: Any) -> int | None:
     return number if number > 0 else None
 
 
-def validation_batch_size(x: Arrays, batch_size: int) -> int:
-    """Returns as many rows as fit 64 MiB of input: validation keeps no gradients."""
+def validation_batch_size(model: keras.Model, x: Arrays, batch_size: int) -> int:
+    """Returns as many rows as fit 16 MiB, of input and of what any layer makes of it.
+
+    Validation keeps no gradients, so that a batch may be larger than one to train with. What a
+    convolution makes of an image is larger than the image, and is kept for the next batch.
+    """
     row_bytes = sum(max(1, array.nbytes // len(array)) for array in leaves(x))
+    largest = max(row_bytes, largest_output_bytes(model))
     rows = len(leaves(x)[0])
-    return int(np.clip(_VALIDATION_BATCH_BYTES // row_bytes, min(batch_size, rows), rows))
+    return int(np.clip(_VALIDATION_BATCH_BYTES // largest, min(batch_size, rows), rows))

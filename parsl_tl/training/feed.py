@@ -104,5 +104,5 @@ def cut_feed(
         return Feed(
             cut.suffix,
             batches(frontier[0], y_train, size, config.seed, weights=data.row_weights()),
-            batches(frontier[1], y_valid, validation_batch_size(frontier[1], size)),
+            batches(frontier[1], y_valid, validation_batch_size(cut.suffix, frontier[1], size)),
         )

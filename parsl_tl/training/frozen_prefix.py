@@ -62,6 +62,15 @@ class FrozenPrefix:
         return sum(_work(call) for call in self.calls)
 
 
+def largest_output_bytes(model: keras.Model) -> int:
+    """Returns the bytes of the largest tensor that a model computes for one row.
+
+    0 where a model has no graph to look at.
+    """
+    outputs = (tensor for call in _calls(model) for tensor in call.outputs)
+    return max(map(_tensor_bytes, outputs), default=0)
+
+
 def find_frozen_prefix(model: keras.Model) -> FrozenPrefix | None:
     """Finds the frozen prefix of a model.
 

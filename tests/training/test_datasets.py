@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
@@ -40,15 +41,22 @@ def test_last_batch_is_smaller_and_batch_axis_is_free() -> None:
     assert x.shape.as_list() == y.shape.as_list() == [None, 1]
 
 
+def model_of(width: int, copies: int = 1) -> keras.Model:
+    """A model without weights whose largest output is so many times its input."""
+    return keras.Sequential([keras.Input((width,)), keras.layers.RepeatVector(copies)])
+
+
 @pytest.mark.parametrize(
-    ("width", "rows", "expected"), [(1, 100, 100), (2**24, 100, 1), (2**20, 100, 16)]
+    ("width", "rows", "expected"), [(1, 100, 100), (2**24, 100, 1), (2**20, 100, 4)]
 )
 def test_validation_batch_is_bounded(width: int, rows: int, expected: int) -> None:
     x = np.broadcast_to(np.float32(0), (rows, width))
-    assert validation_batch_size(x, 1) == expected
+    assert validation_batch_size(model_of(width), x, 1) == expected
+    x = np.broadcast_to(np.float32(0), (rows, 1))
+    assert validation_batch_size(model_of(1, copies=width), x, 1) == expected
 
 
 def test_validation_batch_is_no_smaller_than_a_training_batch() -> None:
-    x = np.broadcast_to(np.float32(0), (100, 2**24))
-    assert validation_batch_size(x, 32) == 32
-    assert validation_batch_size(x[:8], 32) == 8
+    x, model = np.broadcast_to(np.float32(0), (100, 2**24)), model_of(2**24)
+    assert validation_batch_size(model, x, 32) == 32
+    assert validation_batch_size(model, x[:8], 32) == 8
