@@ -285,8 +285,7 @@ class Engine {
   template <typename Work>
   auto in_folder(Work work);
   void recover_intent();
-  /// Replays what no snapshot holds; where that is very much, snapshots are made on the way, so
-  /// that memory stays bounded.
+  /// Replays what no snapshot holds; snapshots that are made on the way bound its memory.
   void fold_long_tail(State& state);
   void replay_into(State& state, std::size_t most_changes) const;
   enum class Need { kSpace, kFreesSpace };
@@ -325,6 +324,7 @@ class Engine {
   void snapshot_rewritten();
   std::size_t due_changes(std::size_t models) const;
   bool fold_is_due(std::size_t models) const;
+  void fold_long_delta();  // in no turn: who writes faster than it is folded waits here
   void run_folds();
   void fold_locked(std::size_t least_changes);  // with the snapshot's lock
   void adopt();

@@ -125,6 +125,7 @@ bool Engine::append_frames(const LogStamp& behind, std::span<const std::uint8_t>
     }
   }
   fold_if_due();
+  fold_long_delta();
   return true;
 }
 

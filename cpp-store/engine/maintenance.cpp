@@ -13,6 +13,8 @@ namespace {
 // What goes into one frame of a compacted log, or is published in one turn.
 constexpr std::size_t kShrunkModels = 256;
 constexpr std::uint64_t kShrunkBytes = 64 << 20;
+// A delta takes ten times the memory of a snapshot, and its queries take longer.
+constexpr std::size_t kMostUnfolded = 131072;
 
 }  // namespace
 
@@ -41,6 +43,23 @@ void Engine::fold_if_due() {
   folding_->due = true;
   if (!folding_->thread.joinable()) folding_->thread = std::thread([this] { run_folds(); });
   folding_->wanted.notify_all();
+}
+
+void Engine::fold_long_delta() {
+  std::size_t models = 0;
+  {
+    const View state = state_.read();
+    models = state->catalog.num_models();
+    if (state->catalog.num_changes() < std::max(kMostUnfolded, models / 4)) return;
+  }
+  if (process_ != ::getpid()) return;
+  try {
+    // First for the fold at work, after which there may be little left to do.
+    const FileLock lock(folder_.snapshot_lock_path(), true);
+    fold_locked(due_changes(models));
+  } catch (const StoreException& error) {
+    warn(std::string("no snapshot was made: ") + error.what());
+  }
 }
 
 void Engine::run_folds() {

@@ -197,6 +197,7 @@ void Engine::put_many(const std::vector<PutRequest>& requests) {
       try {
         put_group(std::span(requests).subspan(first, size));
         fold_if_due();
+        fold_long_delta();
       } catch (const StoreException& error) {
         if (first == 0) throw;
         throw StoreException(error.code(), std::string(error.what()) + " (the first " +

@@ -167,6 +167,28 @@ def test_what_comes_while_it_folds_is_folded_too(tmp_path):
         assert len(store) == 10_000
 
 
+@pytest.mark.slow
+def test_who_writes_faster_than_it_is_folded_waits(tmp_path):
+    parts = [population.population_of(range(20_000 * i, 20_000 * (i + 1))) for i in range(8)]
+    with open_store(f"embedded:{tmp_path / 's'}") as store:
+
+        def put():
+            for part in parts:
+                store.put_architectures(*part)
+
+        with open(tmp_path / "s" / "snapshot.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # nobody can fold
+            thread = threading.Thread(target=put)
+            thread.start()
+            while thread.is_alive() and len(store) < 131_072:
+                time.sleep(0.02)
+            thread.join(1)
+            assert len(store) < 160_000
+        thread.join(60)
+        assert len(store) == 160_000
+        assert store.stats()["changes_since_snapshot"] < 131_072
+
+
 def test_a_fold_waits_for_one_in_another_process(tmp_path):
     with open_store(f"embedded:{tmp_path / 's'}") as store:
         population.put_population(store, range(10))
