@@ -62,7 +62,9 @@ def _draw(plot: Plot, axes: Any) -> None:
             line.set_linestyle("--" if name.endswith(plot.dashed) else "-")
     for axis in plot.log:
         getattr(axes, f"set_{axis}scale")("log")
-        getattr(axes, f"{axis}axis").set_major_formatter("{x:,g}")
+        ticks = getattr(axes, f"{axis}axis")
+        ticks.set_major_formatter("{x:,g}")
+        ticks.set_minor_formatter(partial(_between_powers, ticks))
     across, along = plot.across or plot.frame.index.name or "", plot.label
     if plot.kind == "barh":
         across, along = along, across
@@ -77,6 +79,12 @@ def _draw(plot: Plot, axes: Any) -> None:
     axes.set_axisbelow(True)
     if plot.frame.shape[1] > 1:
         axes.figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+
+
+def _between_powers(axis: Any, number: float, _: int | None = None) -> str:
+    """Labels some numbers between powers of ten, where few of these are in sight."""
+    low, high = axis.get_view_interval()
+    return f"{number:,g}" if high < 100 * low and f"{number:e}"[0] in "246" else ""
 
 
 def save_plot(

@@ -131,8 +131,8 @@ class ScalingSuite(Suite):
     def plots(self, frames: Frames) -> list[Plot]:
         """Returns rates by number of tasks."""
         rows = frames["scaling_rates"].query("operation == 'store' and count > 0")
-        rows = rows.assign(stored=rows.stored.map("{}% stored".format))
         table = rows.pivot(index="tasks", columns="stored", values="per_sec")
+        table = table.rename(columns="{}% stored".format)
         return [Plot("scaling", "", table, "models/s, all tasks", "line", "xy", "tasks at once")]
 
     def failures(self, frames: Frames) -> list[str]:
