@@ -24,10 +24,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
-# Compiled anew whenever a C++ source changes; Python sources are used in place.
-$(VENV)/.installed: $(BIN)/python $(SOURCES)
-	@echo "Installing parsl_tl and what it needs into $(VENV) (a few minutes the first time) ..."
+# What C++ is compiled with.
+$(VENV)/.tools: $(BIN)/python constraints.txt
+	@echo "Installing what the store is compiled with into $(VENV) ..."
 	$(BIN)/pip install --quiet -c constraints.txt scikit-build-core pybind11 pyarrow cmake ninja
+	touch $@
+
+# Compiled anew whenever a C++ source changes; Python sources are used in place.
+$(VENV)/.installed: $(VENV)/.tools $(SOURCES)
+	@echo "Installing parsl_tl and what it needs into $(VENV) (a few minutes the first time) ..."
 	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable ".[cpu,plot,mpi]"
 	touch $@
 
@@ -77,14 +82,14 @@ run_fuzz = for target in $(FUZZ_TARGETS); do \
       build/$(1)/corpus/$$target cpp-store/fuzz/corpus/$$target || exit 1; \
   done
 
-test-cpp: $(VENV)/.installed ## run the C++ tests of the model store
+test-cpp: $(VENV)/.tools ## run the C++ tests of the model store
 	$(call build_cpp,cpp-tests,-DPARSL_TL_SANITIZE=)
 	$(call ctest,cpp-tests,--label-exclude fuzz)
 
 FUZZ_RUNS ?= 10000
 # Several sources compiled as one, in half the time; test-cpp compiles each by itself.
 UNITY := -DCMAKE_UNITY_BUILD=ON
-build-sanitized: $(VENV)/.installed
+build-sanitized: $(VENV)/.tools
 	$(call build_cpp,sanitize-address,$(UNITY) -DPARSL_TL_SANITIZE=address$(COMMA)undefined -DPARSL_TL_FUZZ_RUNS=$(FUZZ_RUNS))
 	$(call build_cpp,sanitize-thread,$(UNITY) -DPARSL_TL_SANITIZE=thread,--target left_right_tests engine_stress)
 
