@@ -64,7 +64,7 @@ def test_servers_are_killed_and_the_search_loses_nothing(tmp_path, command, coun
     assert run.returncode == 0, told
     assert "did not have its store" not in told
     check(out, count)
-    assert not processes("store serve", str(out))
+    wait_until(lambda: not processes("store serve", str(out)))
 
 
 @pytest.mark.full

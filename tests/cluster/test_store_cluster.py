@@ -60,8 +60,9 @@ def test_servers_come_back_and_leave_what_they_had(tmp_path):
         assert all(one.result(timeout=300) for one in naps)
         found = contents(uri)
         assert found[0] == list(range(8))
-    assert not processes("store serve", str(disk))
-    assert not list(disk.glob("*/*"))  # nothing is left on the nodes
+    # Nothing is left on the nodes, as soon as the last server has ended.
+    wait_until(lambda: not processes("store serve", str(disk)))
+    assert not list(disk.glob("*/*"))
     assert contents(uri) == found
     with pytest.raises(StoreUnreachableError, match="not up"):
         open_store(uri)
