@@ -163,18 +163,33 @@ def replay(participant: Participant, case: ReplayCase, limit: int | None) -> lis
         ArchitectureError: a line is no architecture.
         StoreError: the store fails.
     """
+    graphs = list(_graphs(case, limit, participant.number))
+    return replay_graphs(participant, case.store, case.run, case.layer_bytes, graphs)
+
+
+def replay_graphs(
+    participant: Participant,
+    uri: str,
+    run: str,
+    layer_bytes: int,
+    graphs: Sequence[tuple[int, Any]],
+) -> list[ReplayRow]:
+    """Does with a store what evaluations of numbered graphs do, and retires them at the end.
+
+    Raises:
+        StoreError: the store fails.
+    """
     from parsl_tl.store import open_store
 
     rank, stored = participant.number, []
-    graphs = list(_graphs(case, limit, rank))
     rows: list[ReplayRow] = []
-    with open_store(case.store) as store:
+    with open_store(uri) as store:
         len(store)  # it is connected
         participant.wait()
         try:
             for line, graph in graphs:
-                model_id = model_id_of(case.run, line)
-                rows += replay_one(store, case.layer_bytes, (rank, line), graph, model_id)
+                model_id = model_id_of(run, line)
+                rows += _replay_one(store, layer_bytes, (rank, line), graph, model_id)
                 stored.append(model_id)
             participant.done()
         finally:
@@ -184,10 +199,9 @@ def replay(participant: Participant, case: ReplayCase, limit: int | None) -> lis
     return rows
 
 
-def replay_one(
+def _replay_one(
     store: Any, layer_bytes: int, which: tuple[int, int], graph: Any, model_id: int
 ) -> list[ReplayRow]:
-    """Does with the store what an evaluation does; ``which`` are the row's rank and line."""
     clock = time.perf_counter
     begun = clock()
     match = store.find_donor(graph)

@@ -22,7 +22,7 @@ from parsl_tl.benchmarks.suites.replay import (
     ReplayRow,
     model_id_of,
     operation_rows,
-    replay_one,
+    replay_graphs,
     served,
     weights_of,
 )
@@ -120,9 +120,7 @@ class ScalingSuite(Suite):
         times = rows.p50.mul(1e3).map("{:,.2f}".format) + rows.p99.mul(1e3).map(" / {:,.2f}".format)
         cell = rows.assign(rates=rates, times=times, stored=rows.stored.map("{}%".format))
         own = cell[cell.operation == "store"]
-        title = (
-            "models/s of all tasks, and the share that each task has of its rate with the fewest"
-        )
+        title = "models/s of all tasks, and what each does beside each of the fewest"
         return [
             (title, pivot(own, "rates", "stored", "tasks")),
             ("milliseconds, p50 / p99", pivot(cell, "times", ["stored", "operation"], "tasks")),
@@ -159,23 +157,6 @@ def store_models(participant: Participant, case: ScalingCase) -> list[ReplayRow]
     Raises:
         StoreError: the store fails.
     """
-    from parsl_tl.store import open_store
-
-    rank, kept = participant.number, []
-    numbers = range(1 + rank * case.models, 1 + (rank + 1) * case.models)
-    graphs = [case.graph(number) for number in numbers]
-    rows: list[ReplayRow] = []
-    with open_store(case.store) as store:
-        len(store)  # it is connected
-        participant.wait()
-        try:
-            for number, graph in zip(numbers, graphs, strict=True):
-                model_id = model_id_of(case.run, number)
-                rows += replay_one(store, 0, (rank, number), graph, model_id)
-                kept.append(model_id)
-            participant.done()
-        finally:
-            participant.leave()  # others may be about to inherit from these
-            for model_id in reversed(kept):
-                store.retire(model_id)
-    return rows
+    first = 1 + participant.number * case.models
+    graphs = [(number, case.graph(number)) for number in range(first, first + case.models)]
+    return replay_graphs(participant, case.store, case.run, 0, graphs)
