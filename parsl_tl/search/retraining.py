@@ -75,6 +75,12 @@ class Retraining:
         if unknown or not starts:
             raise InvalidValueError(f"starts={list(starts)!r}: choose from {', '.join(STARTS)}")
         self._best = BestCandidates(campaign, top, models)
+        chosen = self._best.campaign.settings.hyperparameters
+        if ignored := [name for name in training or {} if name in chosen]:
+            raise InvalidValueError(
+                f"{ignored[0]} is chosen with each architecture ({chosen[ignored[0]]}), which is "
+                "trained with its own; leave it out"
+            )
         if "inherited" in starts and not self._best.campaign.settings.has_store:
             raise InvalidValueError(
                 "the campaign kept its models in no store, so that nothing can be inherited; "

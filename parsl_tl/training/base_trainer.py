@@ -43,10 +43,14 @@ class BaseTrainer:
 
     Attributes:
         config: as given.
+        counts_start: whether the weights that training begins with may be the ones that are kept,
+            as those of epoch 0; for models that were trained before.
         graph: the candidate's graph.
         model: the Keras model; None before ``run`` when a graph was given.
         report: figures of the evaluation.
     """
+
+    counts_start = False
 
     def __init__(
         self,
@@ -168,6 +172,8 @@ class BaseTrainer:
             early_stopping_patience=config.early_stopping_patience,
         )
         try:
+            if self.counts_start:
+                best.count_start(self._judge(model, data))
             with ExitStack() as stack:
                 self._train_stages(model, data, best, stages, stack)
             if best.epochs == 0:
@@ -251,14 +257,17 @@ class BaseTrainer:
 
     def _evaluate(self, model: keras.Model, data: Data, best: BestEpoch) -> BestEpoch:
         """Judges a model that has nothing to train: all of it came from its donor."""
-        config = self.config
-        compile_model(model, config, data)
-        logs = judge(model, config.problem, data, config.batch_size)
-        best.history.append({f"val_{name}": value for name, value in logs.items()})
-        best.value = config.score(best.history[-1])
+        best.history.append(self._judge(model, data))
+        best.value = self.config.score(best.history[-1])
         if not math.isfinite(best.value):
             raise NaNLossError("the objective of a wholly transferred model is NaN or infinite")
         return best
+
+    def _judge(self, model: keras.Model, data: Data) -> dict[str, float]:
+        """Returns the metrics of the validation part, by the names that they have in training."""
+        compile_model(model, self.config, data)
+        logs = judge(model, self.config.problem, data, self.config.batch_size)
+        return {f"val_{name}": value for name, value in logs.items()}
 
 
 def _changing_weights(model: keras.Model) -> list[Any]:

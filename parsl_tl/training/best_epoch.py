@@ -34,7 +34,7 @@ class BestEpoch:
     Attributes:
         value: the best objective, ``-inf`` before any.
         loss: the validation loss of the best epoch; infinite where there is none.
-        epoch: index of the best epoch, ``-1`` before any.
+        epoch: index of the best epoch, ``-1`` where that is none, or the start.
         epochs: epochs seen.
         history: the logs of every epoch.
     """
@@ -58,6 +58,7 @@ class BestEpoch:
         self._last_epoch = last_epoch
         self._patience = early_stopping_patience
         self._waited = 0
+        self._highest = -math.inf  # of epochs alone
         self._snapshot: list[tuple[Any, Any]] | None = None
         self._diverged: str | None = None
 
@@ -72,6 +73,16 @@ class BestEpoch:
         callback.async_safe = True
         self._callback = callback  # which knows the model that ``fit`` was called on
         return callback
+
+    def count_start(self, logs: Mapping[str, float]) -> None:
+        """Counts the weights as they are before the first epoch, which these are the logs of.
+
+        An epoch that is no better does not replace them. Stopping early looks at epochs alone: a
+        new optimizer may cost quality at first.
+        """
+        value = self._score(logs)
+        if math.isfinite(value):
+            self._keep(-1, value, _finite_loss(logs))
 
     def be_patient_again(self) -> None:
         """Counts epochs without improvement from zero."""
@@ -95,7 +106,7 @@ class BestEpoch:
             NaNLossError: no epoch had a finite objective.
         """
         self.check()
-        if self.epoch < 0:
+        if not math.isfinite(self.value):
             raise NaNLossError("the objective was NaN or infinite in every epoch")
         if self._snapshot is not None and self.epoch < self.epochs - 1:
             for variable, value in self._snapshot:
@@ -113,11 +124,13 @@ class BestEpoch:
         self.history.append({name: float(value) for name, value in logs.items()})
         if self._diverged is not None:
             return
-        value, loss = self._score(logs), float(logs.get("val_loss", math.inf))
+        value, loss = self._score(logs), _finite_loss(logs)
         better = math.isfinite(value) and value > self.value
         if better or (value == self.value and loss < self.loss):
-            self._keep(epoch, value, loss if math.isfinite(loss) else math.inf)
-        self._waited = 0 if better else self._waited + 1
+            self._keep(epoch, value, loss)
+        is_higher = math.isfinite(value) and value > self._highest
+        self._highest = value if is_higher else self._highest
+        self._waited = 0 if is_higher else self._waited + 1
         if self._patience is not None and self._waited >= self._patience:
             self._callback.model.stop_training = True
 
@@ -134,3 +147,8 @@ class BestEpoch:
         if self._diverged is None and not math.isfinite(loss):
             self._diverged = f"the loss is {loss} {when}"
             self._callback.model.stop_training = True
+
+
+def _finite_loss(logs: Mapping[str, float]) -> float:
+    loss = float(logs.get("val_loss", math.inf))
+    return loss if math.isfinite(loss) else math.inf

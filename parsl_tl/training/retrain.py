@@ -32,6 +32,9 @@ def retrain(
 ) -> dict[str, Any]:
     """Trains a model that a search has found, all of its layers, for many epochs.
 
+    From inherited weights, those count as epoch 0: a training that makes nothing better of them
+    gives them back.
+
     Args:
         job: the candidate, as ``run_transfer_trainer`` takes it.
         settings: what all evaluations of the search share; ``store`` says where the model is.
@@ -40,9 +43,10 @@ def retrain(
         save: a ``.keras`` file for the trained model.
 
     Returns:
-        ``objective`` (validation, of the weights that are kept), ``best_epoch``, ``epochs``,
-        ``seconds_train``, ``parameters_total``, ``history`` (a list of values for each metric, and
-        ``seconds``, the time since the first step), and ``test_<metric>`` if there is a test part.
+        ``objective`` (validation, of the weights that are kept), ``best_epoch`` (0 for those that
+        training began with), ``epochs``, ``seconds_train``, ``parameters_total``, ``history`` (a
+        list of values for each metric, and ``seconds``, the time since the first step), and
+        ``test_<metric>`` if there is a test part.
 
     Raises:
         InvalidValueError: there is no such start.
@@ -56,6 +60,7 @@ def retrain(
         config = replace(evaluation.config(), epochs=epochs, inherit=None, unfreeze_after=None)
         model = _stored_model(evaluation) if start == "inherited" else evaluation.graph()
         trainer = _TimedTrainer(config, model)
+        trainer.counts_start = start == "inherited"
         report = trainer.run()
         assert trainer.model is not None  # it has run
         if save is not None:

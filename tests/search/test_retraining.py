@@ -9,6 +9,7 @@ from parsl_tl import Campaign
 from parsl_tl.cli.program import main
 from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.search.retraining import Retraining
+from parsl_tl.search.scoring import evaluate_best
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +95,24 @@ def test_inherited_weights_begin_where_the_search_ended(campaign):
         Retraining(campaign.folder, out, top=1, epochs=1)
 
 
+def test_a_training_that_makes_nothing_better_gives_back_what_was_found(campaign):
+    out = campaign.folder / "worse"
+    work = Retraining(
+        campaign.folder,
+        out,
+        top=1,
+        epochs=2,
+        training={"optimizer": "adamw", "optimizer_args": {"weight_decay": 50.0}},
+        starts=["inherited"],
+    )
+    (row,) = work.run("local").to_dict("records")
+    (found,) = evaluate_best(campaign.folder, 1).to_dict("records")
+    assert (row["best_epoch"], row["epochs"]) == (0, 2)
+    assert row["objective"] == pytest.approx(row["found"], abs=1e-5)
+    assert row["test_r2"] == pytest.approx(found["test_r2"], abs=1e-5)
+    assert max(work.curves["val_r2"]) < row["found"]
+
+
 def test_test_values(campaign, capsys):
     assert main(["evaluate", str(campaign.folder), "--top", "3"]) == 0
     frame = pd.read_parquet(campaign.folder / "evaluate.parquet")
@@ -109,3 +128,5 @@ def test_what_cannot_be(campaign, tmp_path):
         Retraining(campaign.folder, starts=["donor"])
     with pytest.raises(InvalidValueError, match="did you mean 'batch_size'"):
         Retraining(campaign.folder, training={"batch": 3})
+    with pytest.raises(InvalidValueError, match="learning_rate is chosen with each architecture"):
+        Retraining(campaign.folder, training={"learning_rate": 0.5})
