@@ -15,6 +15,7 @@ from parsl_tl.reporting.files import replace_file
 from parsl_tl.search.best_candidates import BestCandidates
 from parsl_tl.search.journal import read_whole_lines
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.job import EvaluationJob
 from parsl_tl.training.namespaces import TRAINING_KEYS
 from parsl_tl.training.retrain import STARTS, retrain
 
@@ -75,12 +76,7 @@ class Retraining:
         if unknown or not starts:
             raise InvalidValueError(f"starts={list(starts)!r}: choose from {', '.join(STARTS)}")
         self._best = BestCandidates(campaign, top, models)
-        chosen = self._best.campaign.settings.hyperparameters
-        if ignored := [name for name in training or {} if name in chosen]:
-            raise InvalidValueError(
-                f"{ignored[0]} is chosen with each architecture ({chosen[ignored[0]]}), which is "
-                "trained with its own; leave it out"
-            )
+        self._refuse_chosen(training or {})
         if "inherited" in starts and not self._best.campaign.settings.has_store:
             raise InvalidValueError(
                 "the campaign kept its models in no store, so that nothing can be inherited; "
@@ -212,6 +208,17 @@ class Retraining:
                 }
             )
         return pd.DataFrame(found)
+
+    def _refuse_chosen(self, training: Mapping[str, Any]) -> None:
+        """Refuses a training key that each architecture has a value of its own for."""
+        for candidate in self._best.candidates if training else ():
+            job = EvaluationJob.read(candidate.job, self._best.settings)
+            chosen = job.space.training(job.arch_seq)
+            if ignored := [name for name in training if name in chosen]:
+                raise InvalidValueError(
+                    f"{ignored[0]} is chosen with each architecture, such as "
+                    f"{chosen[ignored[0]]!r}, which is trained with its own; leave it out"
+                )
 
     def _call(self, candidate: Any, start: str, seed: int) -> tuple[Any, tuple[Any, ...], Any]:
         keywords: dict[str, Any] = {"start": start, "epochs": self._epochs}
