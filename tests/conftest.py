@@ -21,6 +21,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    """A Parsl kernel with a worker, for the campaigns of a file that say nothing of its start."""
+    from parsl_tl import load_config
+    from parsl_tl.parsl_kernel import parsl_kernel
+
+    folder = tmp_path_factory.mktemp("parsl")
+    with parsl_kernel(load_config("local", max_workers=1, run_dir=str(folder))) as kernel:
+        yield kernel
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Files go to workers as a whole; pages of the documentation, which share nothing, do not."""

@@ -35,8 +35,8 @@ REST_SECONDS = 5  # a client that found a server dead lets it alone for so long
 SAME = ["job", "objective", "donor", "layers_matched", "layers_transferred", "bytes_stored"]
 
 
-def search(out, count, *, workers=1, progress=None, **kwargs):
-    campaign = Campaign("digits", "dense-skip", out=out, max_workers=workers, **SETTINGS, **kwargs)
+def search(out, count, *, progress=None, **kwargs):
+    campaign = Campaign("digits", "dense-skip", out=out, **SETTINGS, **kwargs)
     return campaign, campaign.search(count, progress=progress)
 
 
@@ -100,25 +100,28 @@ def should_be_stored(results):
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory):
+def embedded(tmp_path_factory, one_worker):
     """Results and models of a search that needs no server."""
-    campaign, results = search(tmp_path_factory.mktemp("embedded") / "run", 14)
+    out = tmp_path_factory.mktemp("embedded") / "run"
+    campaign, results = search(out, 14, kernel=one_worker)
     return results, contents(campaign.store_uri)
 
 
 @pytest.mark.parametrize("kind", SCHEMES)
-def test_servers_give_the_same_search(tmp_path, embedded, kind):
+def test_servers_give_the_same_search(tmp_path, embedded, one_worker, kind):
     with running(tmp_path, kind, 2) as servers:
-        _, results = search(tmp_path / "run", 14, store=uri_of(servers))
+        _, results = search(tmp_path / "run", 14, store=uri_of(servers), kernel=one_worker)
         pd.testing.assert_frame_equal(results[SAME], embedded[0][SAME])
         assert results[["transfer_error", "store_error"]].isna().all(axis=None)
         assert results["layers_transferred"].sum() > 0
         assert contents(uri_of(servers)) == embedded[1]
 
 
-def test_storing_in_the_background_gives_the_same_search(tmp_path, embedded):
+def test_storing_in_the_background_gives_the_same_search(tmp_path, embedded, one_worker):
     progress = SearchProgress(14)
-    campaign, results = search(tmp_path / "run", 14, overlap_store=True, progress=progress)
+    campaign, results = search(
+        tmp_path / "run", 14, overlap_store=True, progress=progress, kernel=one_worker
+    )
     pd.testing.assert_frame_equal(results[SAME], embedded[0][SAME])
     assert results["store_pending"].all()
     assert not progress.store_failures
@@ -135,7 +138,7 @@ def test_a_server_dies_and_comes_back(tmp_path, kind, overlap):
             out,
             30,
             store=uri_of(servers),
-            workers=WORKERS,
+            max_workers=WORKERS,
             overlap_store=overlap,
             progress=progress,
         )

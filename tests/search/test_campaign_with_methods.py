@@ -29,9 +29,7 @@ SETTINGS = {
 
 
 def campaign_of(out, transfer, **settings):
-    return Campaign(
-        "digits", "dense-skip", out=out, max_workers=1, transfer=transfer, **SETTINGS, **settings
-    )
+    return Campaign("digits", "dense-skip", out=out, transfer=transfer, **SETTINGS, **settings)
 
 
 @pytest.fixture
@@ -41,8 +39,8 @@ def redis_url():
 
 
 @pytest.fixture(scope="module")
-def by_store(tmp_path_factory):
-    campaign = campaign_of(tmp_path_factory.mktemp("store") / "run", "store")
+def by_store(tmp_path_factory, one_worker):
+    campaign = campaign_of(tmp_path_factory.mktemp("store") / "run", "store", kernel=one_worker)
     results = campaign.search(8)
     with open_store(campaign.store_uri, read_only=True) as store:
         return results, len(store)
@@ -57,8 +55,8 @@ def same_search(results, by_store):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["hdf5", "safetensors"])
-def test_files_give_the_same_search_as_the_store(tmp_path, method, by_store, capsys):
-    campaign = campaign_of(tmp_path / "run", method)
+def test_files_give_the_same_search_as_the_store(tmp_path, method, by_store, one_worker, capsys):
+    campaign = campaign_of(tmp_path / "run", method, kernel=one_worker)
     same_search(campaign.search(8), by_store)
     assert len(list((tmp_path / "run" / "models").glob("*.json"))) == by_store[1]
     assert not (tmp_path / "run" / "store").exists()
@@ -70,20 +68,21 @@ def test_files_give_the_same_search_as_the_store(tmp_path, method, by_store, cap
 
 @pytest.mark.slow
 @needs_redis
-def test_redis_gives_the_same_search_as_the_store(tmp_path, redis_url, by_store):
-    campaign = campaign_of(tmp_path / "run", "redis", transfer_args={"url": redis_url})
+def test_redis_gives_the_same_search_as_the_store(tmp_path, redis_url, by_store, one_worker):
+    arguments = {"url": redis_url}
+    campaign = campaign_of(tmp_path / "run", "redis", transfer_args=arguments, kernel=one_worker)
     same_search(campaign.search(8), by_store)
     assert len(RedisTransfer(redis_url).list_ids()) == by_store[1]
 
 
 @pytest.mark.slow
 @needs_redis
-def test_a_server_that_dies_costs_transfer_and_not_the_search(tmp_path):
+def test_a_server_that_dies_costs_transfer_and_not_the_search(tmp_path, one_worker):
     with RedisServer() as server:
         arguments = {"url": f"unix://{server.socket}"}
-        campaign = campaign_of(tmp_path / "run", "redis", transfer_args=arguments)
-        assert campaign.search(5)["failure"].isna().all()
-    results = Campaign.resume(tmp_path / "run", max_workers=1).search(8)
+        run = campaign_of(tmp_path / "run", "redis", transfer_args=arguments, kernel=one_worker)
+        assert run.search(5)["failure"].isna().all()
+    results = Campaign.resume(tmp_path / "run", kernel=one_worker).search(8)
     assert len(results) == 8
     assert results["failure"].isna().all()
     assert results["transfer_error"].iloc[5:].str.contains("did not answer").all()
@@ -156,8 +155,8 @@ def test_resuming_keeps_the_method(tmp_path):
 
 
 @pytest.mark.slow
-def test_training_from_scratch_stores_every_model(tmp_path):
-    campaign = campaign_of(tmp_path / "run", "store", from_scratch=True)
+def test_training_from_scratch_stores_every_model(tmp_path, one_worker):
+    campaign = campaign_of(tmp_path / "run", "store", from_scratch=True, kernel=one_worker)
     results = campaign.search(6)
     assert results["layers_transferred"].sum() == 0
     assert (results["bytes_stored"] == results["bytes_total"]).all()
@@ -170,9 +169,9 @@ def test_training_from_scratch_stores_every_model(tmp_path):
 
 
 @pytest.mark.slow
-def test_none_keeps_nothing_and_says_so(tmp_path, capsys):
+def test_none_keeps_nothing_and_says_so(tmp_path, one_worker, capsys):
     with pytest.warns(FutureWarning, match="keeps no models.*--from-scratch"):
-        campaign = campaign_of(tmp_path / "run", "none")
+        campaign = campaign_of(tmp_path / "run", "none", kernel=one_worker)
     results = campaign.search(6)
     assert results["objective"].notna().all()
     assert results["bytes_stored"].sum() == 0

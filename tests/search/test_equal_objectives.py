@@ -83,13 +83,12 @@ def test_the_best_models_are_ranked_in_the_same_way():
 
 
 @pytest.mark.slow
-def test_a_search_of_equals_follows_the_loss_and_keeps_it(tmp_path):
+def test_a_search_of_equals_follows_the_loss_and_keeps_it(tmp_path, one_worker):
     (tmp_path / "saturated.py").write_text(SOURCE)
     campaign = Campaign(
         f"{tmp_path}/saturated.py:Saturated",
         "feed-forward",
-        "local",
-        max_workers=1,
+        kernel=one_worker,
         space_args={"num_layers": 1, "units": (4, 16, 4)},
         out=tmp_path / "run",
         population_size=3,
@@ -97,7 +96,7 @@ def test_a_search_of_equals_follows_the_loss_and_keeps_it(tmp_path):
         keep_best=1,
     )
     campaign.search(5)
-    frame = Campaign.resume(tmp_path / "run", max_workers=1).search(8)
+    frame = Campaign.resume(tmp_path / "run", kernel=one_worker).search(8)
     assert (frame["objective"] == 1.0).all()
     assert (frame["epochs"] == 3).all()  # a patience of 2, whatever the loss did
     curves = campaign.curves[campaign.curves["metric"] == "val_loss"]

@@ -39,9 +39,9 @@ def test_costs_are_those_of_the_kept_weights():
 
 
 @pytest.mark.slow
-def test_a_search_keeps_the_front_of_metrics_and_times(tmp_path):
+def test_a_search_keeps_the_front_of_metrics_and_times(tmp_path, one_worker):
     (tmp_path / "pareto_sums.py").write_text(SOURCE)
-    where = {"config": "local", "max_workers": 1, "population_size": 3, "sample_size": 3}
+    where = {"kernel": one_worker, "population_size": 3, "sample_size": 3}
     campaign = Campaign(
         f"{tmp_path}/pareto_sums.py:Sums",
         "feed-forward",

@@ -31,13 +31,13 @@ class Sums(Problem):
 
 
 @pytest.fixture(scope="module")
-def campaign(tmp_path_factory):
+def campaign(tmp_path_factory, one_worker):
     folder = tmp_path_factory.mktemp("retraining")
     (folder / "sums.py").write_text(SOURCE)
     run = Campaign(
         f"{folder}/sums.py:Sums",
         "feed-forward",
-        "local",
+        kernel=one_worker,
         space_args={"num_layers": 2, "units": (4, 8, 4)},
         out=folder / "run",
         population_size=3,
@@ -85,17 +85,19 @@ def test_both_starts_side_by_side_and_carried_on(campaign, capsys):
         Retraining(campaign.folder, epochs=9)
 
 
-def test_inherited_weights_begin_where_the_search_ended(campaign):
+def test_inherited_weights_begin_where_the_search_ended(campaign, one_worker):
     out = campaign.folder / "one"
     work = Retraining(campaign.folder, out, top=1, epochs=1, training={"batch_size": 40})
-    by_start = {row["start"]: row for row in map(dict, work.run("local").to_dict("records"))}
+    by_start = {
+        row["start"]: row for row in map(dict, work.run(kernel=one_worker).to_dict("records"))
+    }
     assert by_start["inherited"]["objective"] > by_start["scratch"]["objective"]
     assert "training_asked" not in work.results
     with pytest.raises(CampaignError, match=r"with \{'batch_size': 40\}, not \{\}"):
         Retraining(campaign.folder, out, top=1, epochs=1)
 
 
-def test_a_training_that_makes_nothing_better_gives_back_what_was_found(campaign):
+def test_a_training_that_makes_nothing_better_gives_back_what_was_found(campaign, one_worker):
     out = campaign.folder / "worse"
     work = Retraining(
         campaign.folder,
@@ -105,8 +107,8 @@ def test_a_training_that_makes_nothing_better_gives_back_what_was_found(campaign
         training={"optimizer": "adamw", "optimizer_args": {"weight_decay": 50.0}},
         starts=["inherited"],
     )
-    (row,) = work.run("local").to_dict("records")
-    (found,) = evaluate_best(campaign.folder, 1).to_dict("records")
+    (row,) = work.run(kernel=one_worker).to_dict("records")
+    (found,) = evaluate_best(campaign.folder, 1, kernel=one_worker).to_dict("records")
     assert (row["best_epoch"], row["epochs"]) == (0, 2)
     assert row["objective"] == pytest.approx(row["found"], abs=1e-5)
     assert row["test_r2"] == pytest.approx(found["test_r2"], abs=1e-5)
