@@ -73,7 +73,9 @@ def _retrain(args: argparse.Namespace) -> int:
     from parsl_tl.training.retrain import STARTS
 
     console = make_console()
-    hardware = {"dtype_policy": args.dtype_policy, "jit_compile": args.jit_compile}
+    hardware = {
+        name: getattr(args, name) for name in ("dtype_policy", "jit_compile", "batch_growth")
+    }
     given = {name: value for name, value in hardware.items() if value is not None}
     work = Retraining(
         args.campaign,

@@ -22,7 +22,7 @@ MAX_EVALS = 60
 
 _TRAINING = (
     *("objective", "epochs", "batch_size", "learning_rate", "early_stopping_patience"),
-    *("inherit", "unfreeze_after", "cut_prefix", "dtype_policy", "jit_compile"),
+    *("inherit", "unfreeze_after", "cut_prefix", "dtype_policy", "jit_compile", "batch_growth"),
 )
 _EXAMPLES = """\
 examples:
@@ -285,6 +285,12 @@ def add_hardware_options(group: Any) -> None:
         action="store_true",
         default=None,
         help="compile the steps of a training with XLA: pays off in long ones (default: with JAX)",
+    )
+    group.add_argument(
+        "--batch-growth",
+        metavar="FACTOR[:EPOCHS[:LARGEST]]",
+        help="multiply the batch size by FACTOR every EPOCHS epochs (1), up to LARGEST rows (all), "
+        "such as 2:3:1024: fewer and larger steps for long trainings on a GPU",
     )
 
 

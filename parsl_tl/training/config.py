@@ -14,6 +14,7 @@ from parsl_tl.problems import Problem
 from parsl_tl.problems.node_cache import NodeCache
 from parsl_tl.problems.problem import read_objective
 from parsl_tl.suggestions import check_names
+from parsl_tl.training.batch_growth import BatchGrowth
 from parsl_tl.training.cutting import CUT_PREFIX, CutPrefix
 from parsl_tl.training.inheritance import Inheritance, Thaw, read_inheritance
 from parsl_tl.training.schedules import Schedule, read_schedule
@@ -33,6 +34,8 @@ class TrainingConfig:
         problem: data, loss, metrics and objective.
         epochs: passes over the training data at most.
         batch_size: samples per step.
+        batch_growth: how batches grow from epoch to epoch, such as ``"2:3:1024"``; None keeps their
+            size. See ``parsl_tl.training.batch_growth``.
         learning_rate: of the optimizer.
         optimizer: a Keras optimizer name.
         optimizer_args: further arguments of the optimizer.
@@ -78,6 +81,7 @@ class TrainingConfig:
     optimizer: str
     optimizer_args: Mapping[str, Any] = field(default_factory=dict)
     clip_norm: float | None = None
+    batch_growth: str | None = None
     schedule: Schedule | None = None
     dtype_policy: str | None = None
     objective: str = ""
@@ -113,6 +117,7 @@ class TrainingConfig:
             if getattr(self, name) is not None:
                 self._check_integer(name, 1, 2**63)
         self.inheritance()  # refuses what is none
+        self.growth()
         for name in ("model_id", "parent"):
             if getattr(self, name) is not None:
                 self._check_integer(name, 0, 2**64)
@@ -145,6 +150,14 @@ class TrainingConfig:
                 f"and inherit is {self.inherit!r}; leave one of them out"
             )
         return Thaw(self.unfreeze_after)
+
+    def growth(self) -> BatchGrowth | None:
+        """Reads how batches grow; None for batches of one size.
+
+        Raises:
+            InvalidValueError: it says nothing that can be.
+        """
+        return None if self.batch_growth is None else BatchGrowth.read(self.batch_growth)
 
     def is_compiled(self) -> bool:
         """Whether Keras' backend, which is loaded, compiles the steps of a training with XLA."""

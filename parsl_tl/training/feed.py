@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.problems import Data
@@ -32,13 +33,15 @@ class Feed:
 
     Attributes:
         model: a whole model, or what follows its frozen prefix.
-        training: batches to train with.
+        training: makes the batches to train with, of a size, and of a seed for their order.
         validation: batches to judge by.
+        rows: to train with; None where nobody knows how many there are.
     """
 
     model: keras.Model
-    training: Any
+    training: Callable[[int, int], Any]
     validation: Any
+    rows: int | None
 
 
 def whole_feed(model: keras.Model, config: TrainingConfig, data: Data) -> Feed:
@@ -46,8 +49,9 @@ def whole_feed(model: keras.Model, config: TrainingConfig, data: Data) -> Feed:
     problem, size = config.problem, config.batch_size
     return Feed(
         model,
-        training_batches(model, problem, data, size, config.seed),
+        partial(training_batches, model, problem, data),
         judging_batches(model, problem, data, size),
+        None if is_stream(data.x_train) else len(leaves(data.y_train)[0]),
     )
 
 
@@ -103,6 +107,7 @@ def cut_feed(
         report.frontier_bytes = sum(array.nbytes for arrays in frontier for array in leaves(arrays))
         return Feed(
             cut.suffix,
-            batches(frontier[0], y_train, size, config.seed, weights=data.row_weights()),
+            partial(batches, frontier[0], y_train, weights=data.row_weights()),
             batches(frontier[1], y_valid, validation_batch_size(cut.suffix, frontier[1], size)),
+            rows[0],
         )

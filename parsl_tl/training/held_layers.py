@@ -64,6 +64,8 @@ def is_worth_holding(
 
     if keras.backend.backend() != "tensorflow" or config.cut_prefix != "auto":
         return False
+    if config.batch_growth is not None:  # which has steps traced anew all the same
+        return False
     if config.optimizer.lower() not in _OPTIMIZERS or not set(config.optimizer_args) <= _ARGUMENTS:
         return False
     if is_stream(data.x_train) or not are_indifferent(callbacks):

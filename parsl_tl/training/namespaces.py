@@ -21,7 +21,7 @@ TRAINING_KEYS: Final = (
     *("epochs", "batch_size", "learning_rate", "optimizer", "optimizer_args", "clip_norm"),
     *("schedule", "dtype_policy", "objective"),
     *("early_stopping_patience", "unfreeze_after", "jit_compile"),
-    *("inherit", "cut_prefix", "frontier_limit"),
+    *("inherit", "cut_prefix", "frontier_limit", "batch_growth"),
 )
 """How a candidate is trained."""
 
