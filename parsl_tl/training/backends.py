@@ -82,6 +82,9 @@ def _set_up_jax(threads: int | None, share: float | None) -> bool:
 
 
 def _set_up_torch(threads: int | None, share: float | None) -> bool:
+    # Threads of OpenMP wait for each other at work, by default: where workers share cores, small
+    # operations took twenty times their processor seconds.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     if threads is not None:

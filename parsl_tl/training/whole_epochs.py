@@ -47,8 +47,11 @@ def whole_epochs(
     Yields:
         What ``fit`` takes in place of ``training`` and ``validation``.
     """
+    import keras
+
     numbers = [number_of(batches) for batches in (training, validation)]
-    if None in numbers or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
+    is_other = keras.backend.backend() != "tensorflow"
+    if is_other or None in numbers or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
         yield training, validation
         return
     sources = [_source(batches) for batches in (training, validation)]

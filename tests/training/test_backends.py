@@ -65,3 +65,18 @@ def test_a_model_of_one_backend_is_a_donor_under_another(tmp_path, backend):
     for earlier, later in ((first, second), (second, third)):
         for model_id, values in earlier["predictions"].items():
             np.testing.assert_allclose(later["predictions"][model_id], values, atol=2e-5)
+
+
+@pytest.mark.skipif(not has_backend("torch"), reason="pip install 'parsl-tl[torch]'")
+@pytest.mark.parametrize(("given", "taken"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_torch_does_not_keep_cores_busy_while_it_waits(given, taken):
+    environment = environment_of("torch") | {"OMP_DISPLAY_ENV": "true"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    program = "from parsl_tl.training.runtime import configure_threads; configure_threads(2)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    # What PyTorch's own OpenMP says as it is loaded.
+    assert f"OMP_WAIT_POLICY = '{taken}'" in run.stderr

@@ -173,10 +173,13 @@ def test_augmentation_changes_training_rows_alone():
     trainer = train(problem)
     data = problem.load()
     rows = np.concatenate(
-        [x.numpy() for x, _ in training_batches(trainer.model, problem, data, 8, seed=0)]
+        [
+            keras.ops.convert_to_numpy(x)
+            for x, _ in training_batches(trainer.model, problem, data, 8, seed=0)
+        ]
     )
     assert not np.isin(rows, data.x_train).any()
-    known = [x.numpy() for x, _ in batches(data.x_valid, data.y_valid, 8)]
+    known = [keras.ops.convert_to_numpy(x) for x, _ in batches(data.x_valid, data.y_valid, 8)]
     np.testing.assert_array_equal(np.concatenate(known), data.x_valid)
 
     class Wrong(Pairs):
