@@ -13,6 +13,7 @@ from parsl_tl.errors import ExecutorsLostError
 from parsl_tl.parsl_kernel import parsl_kernel
 
 
+@pytest.mark.slow
 def test_an_executor_whose_strategy_starts_no_blocks_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(block_watch, "_LONGEST_WITHOUT_BLOCKS", 2.0)
     provider = LocalProvider(init_blocks=0, min_blocks=0, max_blocks=1)

@@ -69,6 +69,7 @@ def test_workers_are_told_which_models_the_search_has(tmp_path, transfer):
     assert told == found is not None
 
 
+@pytest.mark.slow
 def test_a_server_that_leads_to_another_store_is_told(tmp_path):
     with running(tmp_path) as (server,):
         with open_store(server.uri) as store:

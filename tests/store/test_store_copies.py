@@ -110,6 +110,7 @@ def test_what_the_servers_of_a_cluster_left_is_copied(tmp_path, tools):
         assert store.verify().ok
 
 
+@pytest.mark.slow
 def test_models_come_and_go_while_a_store_is_copied(tmp_path, tools):
     done = threading.Event()
 
