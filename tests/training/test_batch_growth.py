@@ -43,7 +43,8 @@ class CountedSteps(BaseTrainer):
         self.steps: list[int] = []
 
         def note(epoch: int, logs: Any) -> None:
-            self.steps.append(int(self.model.optimizer.iterations.numpy()))  # type: ignore[union-attr]
+            assert self.model is not None  # it is trained
+            self.steps.append(int(self.model.optimizer.iterations.numpy()))
 
         return [keras.callbacks.LambdaCallback(on_epoch_end=note)]
 
