@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from parsl_tl.interchange import launch_command
 from parsl_tl.kernel_end import end_kernel, end_processes
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from parsl.dataflow.dflow import DataFlowKernel
 
     from parsl_tl.worker_start import WorkerStart
+
+_SECONDS_BEFORE_NODES: Final = 0.05
+_LONGEST_SECONDS_TO_ASK: Final = 2.0
 
 
 @contextlib.contextmanager
@@ -47,6 +51,7 @@ def parsl_kernel(
             # A signal that comes meanwhile raises at the end of this block.
             with deferred():
                 kernel = _load(config)
+            _await_nodes(kernel)
             yield kernel
         finally:
             if kernel is not None:
@@ -57,13 +62,36 @@ def parsl_kernel(
 def _load(config: parsl.Config) -> DataFlowKernel:
     # Threads and processes keep the mask of the thread that starts them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Parsl looks whether nodes are to be asked for before it knows of any executor, and then
+    # after each period only; a search would begin seconds later.
+    period, config.strategy_period = config.strategy_period, _SECONDS_BEFORE_NODES
     try:
-        return start_kernel(config)
+        kernel = start_kernel(config)
+        kernel.job_status_poller.interval = period
+        return kernel
     except BaseException:
         end_processes(config.executors)
         raise
     finally:
+        config.strategy_period = period
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _await_nodes(kernel: DataFlowKernel) -> None:
+    """Waits until nodes are asked for, or a moment.
+
+    A thread of Parsl's asks. An import that comes next would hold it up, and with it the workers,
+    whose start takes the longest of all.
+    """
+    end = time.monotonic() + _LONGEST_SECONDS_TO_ASK
+    while time.monotonic() < end and any(map(_is_to_ask, kernel.executors.values())):
+        time.sleep(0.01)
+
+
+def _is_to_ask(executor: Any) -> bool:
+    if not getattr(getattr(executor, "provider", None), "init_blocks", 0):
+        return False
+    return not executor.blocks_to_job_id and not executor.bad_state_is_set
 
 
 def _written(start: WorkerStart | None, config: parsl.Config) -> Path | None:

@@ -161,12 +161,12 @@ def _new_campaign(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
 
 def _show_data(campaign: Any) -> None:
     """Says what the data is and what becomes of it, for problems that tell."""
-    from parsl_tl.reporting.console import make_console
-    from parsl_tl.reporting.tables import print_table
-
     table = campaign.problem.data_table()
     if table is None:
         return
+    from parsl_tl.reporting.console import make_console
+    from parsl_tl.reporting.tables import print_table
+
     if preprocessing := campaign.problem.preprocessing():
         preprocessing.save(campaign.folder / "preprocessing.json")
     frame, console = table.to_pandas(), make_console()

@@ -23,7 +23,6 @@ from parsl_tl.search.campaign_kernel import CampaignKernel
 from parsl_tl.search.campaign_log import campaign_log
 from parsl_tl.search.campaign_record import RECORDING_MODULE, check_recording, recorded_in
 from parsl_tl.search.campaign_results import CampaignResults
-from parsl_tl.search.driver_imports import importing_meanwhile
 from parsl_tl.search.evaluated import NOTHING_LEFT
 from parsl_tl.search.given_settings import new_settings, resumed_settings
 from parsl_tl.search.journal import Journal
@@ -345,8 +344,6 @@ class Campaign(ShownInNotebooks, GivesTables):
         with contextlib.ExitStack() as stack:
             kernel = None
             if len(rows) < limits.max_evals:
-                # Workers take seconds to start, and DeepHyper takes some to be imported.
-                stack.enter_context(importing_meanwhile())
                 modules = [RECORDING_MODULE] if self._trace else []
                 trace = self.folder / FOLDER if self._trace else None
                 start = worker_start(self._problem, shared, modules)
@@ -358,6 +355,7 @@ class Campaign(ShownInNotebooks, GivesTables):
                     self.settings.write(self.folder / "config.json")
             elif self._cluster is not None:
                 return  # its store was put in order before the servers ended
+            # DeepHyper takes a second to be imported, while the workers start.
             from parsl_tl.search.driven import evaluate, restored_search
 
             search = restored_search(

@@ -1,4 +1,4 @@
-"""A campaign's search on DeepHyper, which takes seconds to import: see ``driver_imports``."""
+"""A campaign's search on DeepHyper, which takes seconds to import."""
 
 from __future__ import annotations
 

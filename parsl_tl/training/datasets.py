@@ -14,6 +14,7 @@ from parsl_tl.problems import Problem
 from parsl_tl.problems.data import Array, Arrays, Data, is_stream, leaves, map_arrays
 from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.frozen_prefix import largest_output_bytes
+from parsl_tl.transfer.shared_memory import tensor_over
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _VALIDATION_BATCH_BYTES = 16 * 2**20
 _MAX_SHUFFLE_ROWS = 1_000_000
+# What is larger may have to come from the disk again in each epoch: better ahead of the steps.
+_AT_HAND_BYTES = 2**30
 
 
 def training_batches(
@@ -124,7 +127,8 @@ def batches(
     takes longer than all the steps of a small problem.
 
     Args:
-        x: inputs, one array or a tuple of them; memory-mapped arrays stay mapped.
+        x: inputs, one array or a tuple of them; of memory-mapped arrays TensorFlow reads the rows
+            where they are, without a copy that each process would have.
         y: targets, one array or a tuple of them.
         batch_size: rows per batch; the last batch may be smaller.
         seed: shuffle the rows anew for each epoch, in an order that the seed fixes; None keeps
@@ -155,8 +159,8 @@ def _tensorflow_batches(
     rows = tf.data.Dataset.range(count)
     if seed is not None:
         rows = rows.shuffle(min(count, _MAX_SHUFFLE_ROWS), seed=seed)
-    is_mapped = any(isinstance(array, np.memmap) for array in flat)
-    gather = _gather_mapped(flat) if is_mapped else _gather(flat)
+    mapped = sum(array.nbytes for array in flat if isinstance(array, np.memmap))
+    gather = _gather(flat)
 
     def batch(index: tf.Tensor) -> tuple[Any, ...]:
         remaining = iter(gather(index))
@@ -172,14 +176,14 @@ def _tensorflow_batches(
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     made = rows.batch(batch_size).map(batch).prefetch(1).with_options(options)
-    if not is_mapped and not augmentation:
+    if mapped <= _AT_HAND_BYTES and not augmentation:
         made.rows = RowBatches(rows.batch(count).with_options(options), batch, batch_size, count)
     return made
 
 
 @dataclass(frozen=True)
 class RowBatches:
-    """What batches of arrays in memory are made of, for steps that take their rows themselves.
+    """What batches of arrays at hand are made of, for steps that take their rows themselves.
 
     Attributes:
         order: a ``tf.data.Dataset`` of one element: the numbers of all rows, in their order.
@@ -195,16 +199,21 @@ class RowBatches:
 
 
 def _gather(arrays: Sequence[Array]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    """Takes the rows of a batch from arrays in memory."""
+    """Takes the rows of a batch from arrays; mapped ones stay where they are."""
     import tensorflow as tf
 
+    tensors = []
     with tf.device("CPU:0"):
-        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        for array in arrays:
+            tensor = None if array.flags.writeable else tensor_over(array)
+            if tensor is None and isinstance(array, np.memmap) and array.nbytes > _AT_HAND_BYTES:
+                return _gather_in_python(arrays)
+            tensors.append(tf.convert_to_tensor(array) if tensor is None else tensor)
     return lambda index: [tf.gather(tensor, index) for tensor in tensors]
 
 
-def _gather_mapped(arrays: Sequence[Array]) -> Any:
-    """Reads the rows of a batch from disk, instead of holding all of them in memory."""
+def _gather_in_python(arrays: Sequence[Array]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """Takes rows of mapped arrays that lie as no tensor can, without reading all of them."""
     import tensorflow as tf
 
     def read(index: Any) -> list[Array]:

@@ -24,8 +24,6 @@ from parsl_tl.problems.node_cache import NodeCache
 
 logger = logging.getLogger(__name__)
 
-# Larger ones stay on the disk, and are read row by row.
-_IN_MEMORY_BYTES: Final = 64 * 2**20
 _NAME: Final = "outputs"
 
 
@@ -73,19 +71,13 @@ class KeptOutputs:
         if array is None or len(array) != rows:
             self.all_found = False
             return None
-        return _at_hand(array)
+        return array
 
     def keep(self, name: str | None, array: Array) -> Array:
         """Keeps a tensor's values, if there is room for them; returns them."""
         if name is None:
             return array
-        return _at_hand(self._cache.keep(name, NamedArrays({_NAME: array}))[_NAME])
-
-
-def _at_hand(array: Array) -> Array:
-    if isinstance(array, np.memmap) and array.nbytes < _IN_MEMORY_BYTES:
-        return np.array(array)
-    return array
+        return self._cache.keep(name, NamedArrays({_NAME: array}))[_NAME]
 
 
 def _versions() -> list[str]:

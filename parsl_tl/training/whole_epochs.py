@@ -105,8 +105,10 @@ def _waited_for(batches: Any, number: int) -> _Source:
         with tf.control_dependencies([asked]):
             batch = iterator.get_next()
         with tf.control_dependencies(tf.nest.flatten(batch)):
-            waited.assign_add(tf.timestamp() - asked)
-        return batch
+            counted = waited.assign_add(tf.timestamp() - asked)
+        # A thread that does all would count the step first.
+        with tf.control_dependencies([counted]):
+            return tf.nest.map_structure(tf.identity, batch)
 
     return _Source(batches, number, lambda iterator: iterator, take, lambda: float(waited))
 

@@ -40,7 +40,7 @@ def set_weights(layer: Any, arrays: Sequence[NDArray[Any]]) -> None:
     """
     held = []
     for variable, array in zip(variables_of(layer), arrays, strict=True):
-        tensor = _tensor_over(array) if _is_on_this_host(variable) else None
+        tensor = tensor_over(array) if _is_on_this_host(variable) else None
         variable.assign(array if tensor is None else tensor)
         if tensor is not None:
             held.append(tensor)
@@ -56,8 +56,12 @@ class _Memory:
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
-def _tensor_over(array: NDArray[Any]) -> Any:
-    """Returns a TensorFlow tensor in the array's memory; None if it cannot lie there."""
+def tensor_over(array: NDArray[Any]) -> Any:
+    """Returns a TensorFlow tensor in the array's memory; None if it cannot lie there.
+
+    Args:
+        array: to which nobody writes any more.
+    """
     if array.nbytes < _LEAST_BYTES or array.dtype.kind not in "fiu":
         return None
     if array.dtype.isbuiltin != 1:  # an 8-bit float is of kind f, and numpy cannot hand it over

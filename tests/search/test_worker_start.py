@@ -54,6 +54,14 @@ def config(tmp_path, monkeypatch):
     return load_config(SUPPORT / "fault_config.py", max_workers=2, run_dir=str(tmp_path))
 
 
+def test_nodes_are_asked_for_at_once_and_then_looked_after_as_configured(config):
+    config.strategy_period = 30
+    with parsl_kernel(config) as kernel:
+        (executor,) = config.executors
+        assert executor.blocks_to_job_id  # Parsl alone would have some after half a minute
+        assert kernel.job_status_poller.interval == config.strategy_period == 30
+
+
 @pytest.fixture
 def pool(config, request):
     with parsl_kernel(config, start(fault=request.param)) as kernel:

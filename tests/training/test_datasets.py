@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
+import psutil
 import pytest
 
+from parsl_tl.training import datasets
 from parsl_tl.training.datasets import batches, validation_batch_size
 
 X = np.arange(10, dtype=np.float32).reshape(10, 1)
@@ -39,6 +43,34 @@ def test_last_batch_is_smaller_and_batch_axis_is_free() -> None:
     assert [len(y) for _, y in dataset] == [4, 4, 2]
     (x, _), y = dataset.element_spec
     assert x.shape.as_list() == y.shape.as_list() == [None, 1]
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+@pytest.mark.parametrize("at_hand", [2**30, 0], ids=["at hand", "read ahead"])
+@pytest.mark.parametrize("offset", [0, 4], ids=["aligned", "not aligned"])
+def test_mapped_rows_are_those_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, at_hand: int, seed: int | None
+) -> None:
+    monkeypatch.setattr(datasets, "_AT_HAND_BYTES", at_hand)
+    x = np.random.default_rng(3).random((5_000, 3), np.float32)
+    (tmp_path / "x").write_bytes(bytes(offset) + x.tobytes())
+    mapped = np.memmap(tmp_path / "x", np.float32, "r", offset, x.shape)
+    made = batches(mapped, x, 800, seed)
+    assert hasattr(made, "rows") == (at_hand > 0)
+    for (one, target), (other, _) in zip(made, batches(x, x, 800, seed), strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, target)
+
+
+def test_mapped_rows_are_not_copied(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((64, 2**20), np.float32))  # 256 MiB
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    y = np.zeros(64, np.float32)
+    before = psutil.Process().memory_full_info().uss
+    kept = [batches(mapped, y, 1, seed) for seed in range(3)]
+    assert sum(float(x[0, 0]) for one in kept for x, _ in one) == 3 * 64
+    # What is mapped and nobody else has mapped counts, once.
+    assert psutil.Process().memory_full_info().uss - before < 1.5 * mapped.nbytes
 
 
 def model_of(width: int, copies: int = 1) -> keras.Model:

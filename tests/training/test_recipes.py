@@ -190,17 +190,6 @@ def test_augmentation_changes_training_rows_alone():
         train(Wrong())
 
 
-def test_mapped_rows_are_those_of_memory(tmp_path):
-    x = np.random.default_rng(3).random((50, 3), np.float32)
-    np.save(tmp_path / "x.npy", x)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    for seed in (None, 4):
-        pairs = zip(batches(mapped, x, 8, seed), batches(x, x, 8, seed), strict=True)
-        for (one, target), (other, _) in pairs:
-            np.testing.assert_array_equal(one, other)
-            np.testing.assert_array_equal(one, target)
-
-
 @pytest.mark.parametrize("kind", ["tf.data", "PyDataset"])
 def test_streams_are_trained_with(kind):
     import keras
