@@ -127,7 +127,7 @@ class Campaign(ShownInNotebooks, GivesTables):
         place = CampaignKernel(config, max_workers, kernel, executors, num_workers)
         values = replace(values, store=place.sized(values.store, folder))
         self._set_up(folder, values, place, callbacks, trace)
-        check_training(values, self._problem)
+        check_training(values, self._problem, self._space)
         try:
             self._new_folder = NewFolder(folder)
             runs_on = place.all_executors(folder / "parsl")

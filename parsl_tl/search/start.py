@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from parsl_tl.errors import CampaignError
+from parsl_tl.errors import CampaignError, ImpossibleArchitectureError
 from parsl_tl.problems import Digits, Problem, Synthetic
 from parsl_tl.problems.check import check_data
 from parsl_tl.search.shared_parameters import KNOWN_TRAINING
+from parsl_tl.spaces import SearchSpace
 from parsl_tl.suggestions import check_names
 from parsl_tl.training import TrainingConfig
 from parsl_tl.training.job import read_training
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
 _ALWAYS_THERE = (Digits, Synthetic)
 
 
-def check_training(settings: CampaignSettings, problem: Problem) -> None:
-    """Refuses a recipe that no candidate can be trained by.
+def check_training(settings: CampaignSettings, problem: Problem, space: SearchSpace) -> None:
+    """Refuses a recipe that no candidate can be trained by, or that none would follow.
 
     Raises:
-        CampaignError: an unknown key, with the nearest known one.
+        CampaignError: an unknown key, with the nearest known one; a key that each architecture has
+            a value of its own for.
         InvalidValueError: a value that can never work.
     """
     check_names(settings.training, KNOWN_TRAINING, "training", CampaignError)
@@ -44,6 +47,15 @@ def check_training(settings: CampaignSettings, problem: Problem) -> None:
             )
         for value in values:
             TrainingConfig.for_problem(problem, **read_training({**recipe, name: value}))
+    said: dict[str, Any] = {}
+    if recipe:
+        with contextlib.suppress(ImpossibleArchitectureError):  # others are possible
+            said = space.training([0] * len(space.choices()))
+    for name in recipe.keys() & said.keys():
+        raise CampaignError(
+            f"{name} is set to {recipe[name]!r} for all candidates, but space {space.name!r} has "
+            f"one with each architecture, such as {said[name]!r}; leave it out"
+        )
 
 
 def check_problem_data(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,10 @@ class Colliding(FeedForwardSpace):
 """
 
 
+# A function for Keras Tuner, which compiles its models itself.
+TUNED = str(Path(__file__).parents[1] / "spaces" / "hypermodels.py") + ":dense_model"
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder, with modules of the user's own."""
@@ -77,6 +82,10 @@ def folder(tmp_path, monkeypatch):
         ({"training": {"epoch": 3}}, r"training does not take 'epoch' \(did you mean 'epochs'"),
         ({"training": {"epochs": 0}}, "epochs is 0"),
         ({"training": {"learning_rate": "x"}}, "learning_rate is 'x'"),
+        (
+            {"problem": "digits", "space": TUNED, "training": {"learning_rate": 0.1}},
+            "learning_rate is set to 0.1 .* has one with each architecture, such as 0.0001",
+        ),
         ({"poplation_size": 3}, r"'poplation_size' \(did you mean 'population_size'"),
         ({"problem_args": {"row": 3}}, "does not take 'row'"),
         ({"store": "grpc+tcp://127.0.0.1:1"}, "127.0.0.1:1"),
