@@ -61,16 +61,19 @@ def add_runs(parser: Any) -> None:
 def _report(args: argparse.Namespace) -> int:
     from parsl_tl.report.figures import write_figures
     from parsl_tl.report.page import report_page
-    from parsl_tl.report.run import read_run
+    from parsl_tl.report.run import RunReader
     from parsl_tl.reporting.console import make_console, print_files
     from parsl_tl.reporting.files import prepare_file, prepare_folder, replace_file
 
     trackers = trackers_of(args)
+    readers = [RunReader(folder) for folder in args.runs]
     # Before runs are read, which may take seconds.
     out = None if args.out is None else prepare_file(args.out, (".html",))
     if args.figures is not None:
         prepare_folder(args.figures, "--figures")
-    runs = [read_run(folder) for folder in args.runs]
+    for reader in readers:
+        reader.read()
+    runs = [reader.run() for reader in readers]
     out = out or prepare_file(runs[0].folder / "report.html", (".html",))
     files = []
     if args.figures is not None:
