@@ -56,8 +56,8 @@ def add_study_command(subparsers: Any) -> None:
         "--policies",
         nargs="+",
         metavar="POLICY",
-        help="freeze, freeze:0.5, thaw:2, thaw-down:1, slow:0.1 or module:Class of your own "
-        "(freeze thaw:2); scratch is always there",
+        help="freeze, freeze:0.5, thaw:2, thaw-down:1, slow:0.1, shrink:0.5 or module:Class of "
+        "your own (freeze thaw:2); scratch is always there",
     )
     what.add_argument(
         "--peers",

@@ -46,9 +46,10 @@ class TrainingConfig:
         early_stopping_patience: epochs without a better objective after which training stops;
             None never stops early.
         inherit: what becomes of the layers that came over: ``"freeze"`` (None, the default),
-            ``"freeze:0.5"``, ``"thaw:2"``, ``"thaw-down:1"``, ``"slow:0.1"``, ``"scratch"``, or a
-            policy of your own; see ``parsl_tl.training.inheritance``. A stage ends earlier where
-            training would stop early, and the epochs without a better objective count anew then.
+            ``"freeze:0.5"``, ``"thaw:2"``, ``"thaw-down:1"``, ``"slow:0.1"``, ``"shrink:0.5"``,
+            ``"scratch"``, or a policy of your own; see ``parsl_tl.training.inheritance``. A stage
+            ends earlier where training would stop early, and the epochs without a better objective
+            count anew then.
         unfreeze_after: epochs; the same as ``inherit="thaw:<epochs>"``.
         train_whole_matches: train a candidate of which everything came over, all layers, instead
             of judging it as it is: where training itself is searched, it may differ from its donor

@@ -40,7 +40,9 @@ class Stage:
 class Inheritance(Protocol):
     """Says how inherited layers are trained. Policies conform to it; they need not inherit.
 
-    A policy may also have ``transfers`` on its class: with False, nothing is inherited at all.
+    A policy may also have ``transfers`` on its class: with False, nothing is inherited at all. And
+    it may have ``keep``: of each weight that came over and is trained, so large a share of its
+    value is kept, and the rest is what the layer would have begun with.
     """
 
     def stages(self, inherited: Sequence[str], depth: int) -> Sequence[Stage]:
@@ -124,6 +126,26 @@ class Slow:
         return [Stage(rate=self.rate)]
 
 
+class Shrink:
+    """Inherited layers are shrunk towards new ones, and trained with the others from the start.
+
+    Weights that were trained through generations fit the training rows ever closer, and models that
+    go on from them are worse on others than models that begin anew. A share of what was learned
+    keeps most of the better start without that (Ash and Adams, On Warm-Starting Neural Network
+    Training, 2020: shrink and perturb).
+
+    Args:
+        keep: share of the inherited value in each weight; the rest is of its initial value.
+    """
+
+    def __init__(self, keep: float = 0.5) -> None:
+        self.keep = _fraction("the share of weights that 'shrink' keeps", keep)
+
+    def stages(self, inherited: Sequence[str], depth: int) -> list[Stage]:
+        """See ``Inheritance.stages``."""
+        return [Stage()]
+
+
 class Scratch:
     """Nothing is inherited; the model is stored all the same."""
 
@@ -138,7 +160,14 @@ _REGISTRY: Final = Registry(
     "inheritance policy",
     ENTRY_POINT_GROUP,
     InvalidValueError,
-    {"freeze": Freeze, "thaw": Thaw, "thaw-down": ThawDown, "slow": Slow, "scratch": Scratch},
+    {
+        "freeze": Freeze,
+        "thaw": Thaw,
+        "thaw-down": ThawDown,
+        "slow": Slow,
+        "shrink": Shrink,
+        "scratch": Scratch,
+    },
 )
 
 
@@ -152,8 +181,8 @@ def read_inheritance(text: str) -> Inheritance:
 
     Args:
         text: ``"freeze"``, ``"freeze:0.5"``, ``"thaw:2"``, ``"thaw:2:0.1"``, ``"thaw-down:1"``,
-            ``"slow:0.1"``, ``"scratch"``, or ``"module:Class"`` or ``"file.py:Class"``, with the
-            arguments of a class behind further colons.
+            ``"slow:0.1"``, ``"shrink:0.5"``, ``"scratch"``, or ``"module:Class"`` or
+            ``"file.py:Class"``, with the arguments of a class behind further colons.
 
     Raises:
         InvalidValueError: there is no such policy, or it does not take the arguments.

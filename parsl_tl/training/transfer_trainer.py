@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parsl_tl.architecture import ArchitectureGraph
@@ -22,6 +22,7 @@ from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.freezing import FrozenLayers
 from parsl_tl.training.inheritance import Stage, check_stages
+from parsl_tl.training.initial_weights import InitialWeights
 from parsl_tl.training.report import TrainingReport, describe
 from parsl_tl.transfer import TransferMethod, Transferred
 from parsl_tl.transfer.data_arguments import data_arguments
@@ -61,6 +62,7 @@ class TransferTrainer(BaseTrainer):
         self.transfer_method = transfer_method
         self._transferred = Transferred()
         self._frozen = FrozenLayers({}, ())
+        self._initial: InitialWeights | None = None
         self._policy = config.inheritance()
         self._trained_from: dict[str, int] = {}
 
@@ -89,11 +91,13 @@ class TransferTrainer(BaseTrainer):
         if getattr(self.transfer_method, "keeps_models", True):
             with self.report.parts.part("check"):
                 check_model(model)  # before it is trained, and cannot be stored
+        layers = layers_with_weights(model, self.graph)
         if not self.config.from_scratch and getattr(self._policy, "transfers", True):
             with self.report.timed("transfer"):
+                keep = float(getattr(self._policy, "keep", 1.0))
+                self._initial = InitialWeights(layers, keep) if keep < 1.0 else None
                 self._transferred = self.transfer(model)
         with self.report.parts.part("freeze"):
-            layers = layers_with_weights(model, self.graph)
             self._frozen = FrozenLayers(layers, self._transferred.layer_names)
 
     def transfer(self, model: keras.Model) -> Transferred:
@@ -141,9 +145,10 @@ class TransferTrainer(BaseTrainer):
     def enter(self, stage: Stage, model: keras.Model, epoch: int) -> dict[int, float]:
         """Freezes what the stage freezes; the rest is as trainable as it was."""
         self._frozen.keep_frozen(stage.frozen)
-        for name in self._transferred.layer_names:
-            if name not in stage.frozen:
-                self._trained_from.setdefault(name, epoch)
+        begun = set(self._transferred.layer_names) - set(stage.frozen) - self._trained_from.keys()
+        self._trained_from.update(dict.fromkeys(begun, epoch))
+        if self._initial is not None:
+            self._initial.mix_into(begun)
         if stage.rate == 1.0:
             return {}
         return {id(variable): stage.rate for variable in self._frozen.variables()}

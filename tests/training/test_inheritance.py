@@ -72,7 +72,7 @@ def test_stages(text: str, stages: list[Stage]) -> None:
     ("text", "words"),
     [
         ("thew:2", "thew:2.*cannot be imported"),
-        ("fr", "'fr'.*freeze, scratch, slow, thaw, thaw-down"),
+        ("fr", "'fr'.*freeze, scratch, shrink, slow, thaw, thaw-down"),
         ("thaw", "does not take|missing"),
         ("thaw:0", "thaw:0.*at least 1"),
         ("thaw:2.5", "thaw:2.5"),
@@ -93,7 +93,9 @@ def test_two_policies_are_refused() -> None:
     with pytest.raises(InvalidValueError, match="unfreeze_after=2 means inherit='thaw:2'"):
         recipe(inherit="freeze", unfreeze_after=2)
     assert recipe(unfreeze_after=2).inheritance().stages(NAMES, 4) == [Stage(NAMES, 2), Stage()]
-    assert list_inheritance_policies() == ["freeze", "scratch", "slow", "thaw", "thaw-down"]
+    assert list_inheritance_policies() == [
+        *("freeze", "scratch", "shrink", "slow", "thaw", "thaw-down")
+    ]
 
 
 def test_a_share_of_the_learning_rate() -> None:
@@ -114,7 +116,10 @@ def test_a_share_of_the_learning_rate() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("inherit", "epochs", "owned"),
-    [("thaw-down:1", 2, 2), ("freeze:0.5", 1, 1), ("slow:0.1", 1, 3), ("scratch", 1, 3)],
+    [
+        *(("thaw-down:1", 2, 2), ("freeze:0.5", 1, 1), ("slow:0.1", 1, 3), ("shrink:0.5", 1, 3)),
+        ("scratch", 1, 3),
+    ],
 )
 def test_what_was_trained_by_the_best_epoch_is_owned(
     method: StoreTransfer, inherit: str, epochs: int, owned: int
@@ -164,6 +169,30 @@ def test_trainers_of_an_earlier_release(method: StoreTransfer) -> None:
         )
     assert report.best_epoch > 1
     assert report.bytes_stored == report.bytes_total
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("method")  # which disconnects
+def test_shrunk_weights_lie_between_those_of_the_donor_and_new_ones(tmp_path: Path) -> None:
+    begins, objectives = {}, {}
+
+    class Noting(TransferTrainer):
+        def enter(self, stage: Stage, model: keras.Model, epoch: int) -> dict[int, float]:
+            rates = super().enter(stage, model, epoch)
+            begins[self.config.inherit] = [weight.numpy() for weight in model.trainable_weights]
+            return rates
+
+    for number, inherit in enumerate(("scratch", "shrink:0", "shrink:0.25", "shrink:1", "slow:1")):
+        own = StoreTransfer(f"embedded:{tmp_path / str(number)}")  # the same donor for all
+        TransferTrainer(recipe(model_id=1, epochs=1), chain(24, 20), own).run()
+        child = recipe(model_id=2, epochs=2, inherit=inherit, seed=5)
+        objectives[inherit] = Noting(child, chain(24, 20, 16), own).run().objective
+    assert objectives["shrink:0"] == objectives["scratch"]
+    assert objectives["shrink:1"] == objectives["slow:1"]
+    new, old = begins["scratch"], begins["shrink:1"]
+    assert not np.array_equal(old[0], new[0])
+    for one, other, between in zip(old, new, begins["shrink:0.25"], strict=True):
+        np.testing.assert_allclose(between, 0.25 * one + 0.75 * other, rtol=1e-6, atol=1e-7)
 
 
 SOURCE = """
