@@ -202,8 +202,8 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         metavar="POLICY",
         help="what becomes of layers that come over: freeze, freeze:0.5 (at most half of all "
         "layers), thaw:2 (frozen for 2 epochs; the default), thaw-down:1 (every epoch, the upper "
-        "half of the frozen ones), slow:0.1 (a tenth of the learning rate), shrink:0.5 (half of each "
-        "weight is kept), scratch (nothing comes over), or your own: package.module:Class, "
+        "half of the frozen ones), slow:0.1 (a tenth of the learning rate), shrink:0.5 (keeps half "
+        "of each weight), scratch (nothing comes over), or your own: package.module:Class, "
         "file.py:Class",
     )
     training.add_argument(

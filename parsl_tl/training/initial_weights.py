@@ -1,4 +1,4 @@
-"""What layers would have begun with, kept until it is known which of them inherit and are trained."""
+"""What layers would have begun with, kept until it is known which inherit and are trained."""
 
 from __future__ import annotations
 
