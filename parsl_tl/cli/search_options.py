@@ -16,6 +16,7 @@ from parsl_tl.arguments import (
 from parsl_tl.cli.config_options import add_config_options
 from parsl_tl.cli.name_values import parse_choices, parse_pairs
 from parsl_tl.cli.tracker_options import add_tracker_options
+from parsl_tl.search.kept_figures import RANK_BY
 from parsl_tl.store.model_id import parse_model_id
 
 MAX_EVALS = 60
@@ -145,6 +146,12 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         type=float,
         help="mutate late layers more: weight of the last group of choices beside the first "
         "(default: all choices alike)",
+    )
+    how.add_argument(
+        "--rank-by",
+        choices=RANK_BY,
+        help="what tournaments compare: the objective, or the architecture: the objective less "
+        "what the training that was inherited is worth, which is learned meanwhile",
     )
     how.add_argument(
         "--transfer",
@@ -322,6 +329,7 @@ def search_settings(args: argparse.Namespace) -> dict[str, Any]:
         "sample_size": args.sample_size,
         "allow_repeats": args.allow_repeats,
         "beta": args.beta,
+        "rank_by": args.rank_by,
         "keep_best": args.keep_best,
         "max_failed_share": args.max_failed_share,
         "donors": _donors(args.donors),

@@ -60,6 +60,7 @@ def restored_search(
         refuse=admission.refuse,
         costs=costs,
         figures=figures.take,
+        worth=figures.worth_by(settings.rank_by),
         log_dir=str(folder),
         keep_history=False,  # the journal does
     )

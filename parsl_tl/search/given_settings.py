@@ -11,6 +11,7 @@ from typing import Any
 from parsl_tl.errors import CampaignError
 from parsl_tl.imports import add_import_folders
 from parsl_tl.problems.registry import resolve_paths
+from parsl_tl.search.kept_figures import RANK_BY
 from parsl_tl.search.model_storage import resolve_arguments
 from parsl_tl.search.settings import (
     NONE_KEEPS_NOTHING,
@@ -32,6 +33,8 @@ def new_settings(store: str, given: Mapping[str, Any]) -> CampaignSettings:
         ParslTLError: a setting that there is not, or a value that it does not take.
     """
     settings = CampaignSettings(store=resolve(store), **with_policy(resolve_names(given)))
+    if settings.rank_by not in RANK_BY:
+        raise CampaignError(f"rank_by is {settings.rank_by!r}; choose one of {', '.join(RANK_BY)}")
     if settings.transfer == "none":
         warnings.warn(NONE_KEEPS_NOTHING, FutureWarning, 3)
     transfer_args = resolve_arguments(settings.transfer, settings.transfer_args)

@@ -9,12 +9,16 @@ its equals that have one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.search.inherited_training import InheritedTraining
 
 LOSS = "val_loss"
+RankBy = Literal["objective", "architecture"]
+RANK_BY: Final[tuple[RankBy, ...]] = ("objective", "architecture")
+"""What tournaments rank by: what was reached, or that less what inherited training is worth."""
 
 
 class Figures(NamedTuple):
@@ -23,10 +27,12 @@ class Figures(NamedTuple):
     Attributes:
         loss: of the validation rows; infinite where there is none.
         costs: what is to be small, in order; NaN for one that is not known.
+        inherited: training, as ``InheritedTraining.note`` has it.
     """
 
     loss: float = math.inf
     costs: tuple[float, ...] = ()
+    inherited: float = 0.0
 
 
 class KeptFigures:
@@ -35,9 +41,13 @@ class KeptFigures:
     Args:
         costs: entries of the training history, or of what an evaluation reports, that are to be
             small; large with a leading ``-``.
+
+    Attributes:
+        training: what inherited training is worth.
     """
 
     def __init__(self, costs: Sequence[str] = ()) -> None:
+        self.training = InheritedTraining()
         self._costs = tuple(costs)
         self._figures: dict[int, Figures] = {}
 
@@ -51,7 +61,12 @@ class KeptFigures:
             return
         metadata = row["metadata"]
         costs = tuple(kept_cost(metadata, name) for name in self._costs)
-        self._figures[int(row["config"]["model_id"])] = Figures(kept_loss(metadata), costs)
+        figures = Figures(kept_loss(metadata), costs, self.training.note(row))
+        self._figures[int(row["config"]["model_id"])] = figures
+
+    def worth_by(self, rank_by: RankBy) -> Callable[[], float] | None:
+        """Returns what gives what inherited training is worth; None where that does not count."""
+        return (lambda: self.training.worth) if rank_by == "architecture" else None
 
     def take(self, model_id: int) -> Figures:
         """Returns the figures of a model, and forgets them."""

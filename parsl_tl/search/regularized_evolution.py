@@ -77,6 +77,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         refuse: Callable[[Sequence[int]], bool] | None = None,
         costs: Callable[[Sequence[int]], Sequence[float]] | None = None,
         figures: Callable[[int], Figures] | None = None,
+        worth: Callable[[], float] | None = None,
         log_dir: str = ".",
         keep_history: bool = True,
     ) -> None:
@@ -102,6 +103,8 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
             figures: gives those of a model id that has finished: the loss, which decides between
                 equal objectives (without it, the member that was drawn first wins), and what is
                 minimized and known after training only.
+            worth: gives what inherited training is worth by now; tournaments rank by the objective
+                less that. None ranks by the objective.
             log_dir: required by DeepHyper, which writes nothing there.
             keep_history: keep all evaluations for the table that ``search`` returns; otherwise it
                 has the last ones only, and memory does not grow with the search.
@@ -136,6 +139,7 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         self._refuse = refuse or (lambda arch_seq: False)
         self._costs = costs
         self._figures = figures or (lambda model_id: Figures())
+        self._worth = worth or (lambda: 0.0)
         self._evaluated = EvaluatedArchitectures(space, identify)
 
     @property
@@ -222,12 +226,15 @@ class ExpiringRegularizedEvolution(RegularizedEvolution):  # type: ignore[misc]
         """Returns the winner of a tournament."""
         sizes = [() if self._costs is None else self._costs(one.arch_seq) for one in members]
         costs = [(*own, *one.figures.costs) for own, one in zip(sizes, members, strict=True)]
+        worth = self._worth()
+        objectives = [one.objective - worth * one.figures.inherited for one in members]
         if costs[0]:
-            points = np.column_stack([[one.objective for one in members], -np.array(costs, float)])
+            points = np.column_stack([objectives, -np.array(costs, float)])
             front = np.flatnonzero(pareto_optimal(points))
             if len(front):
                 return members[int(rng.choice(front))]
-        return max(members, key=lambda one: (one.objective, -one.figures.loss))
+        ranks = [(own, -one.figures.loss) for own, one in zip(objectives, members, strict=True)]
+        return members[max(range(len(members)), key=ranks.__getitem__)]
 
     def _something_acceptable(
         self, parent: int | None, arch_seq: list[int], rng: np.random.Generator

@@ -15,6 +15,7 @@ from parsl_tl.cluster.request import folder_in, is_request
 from parsl_tl.deprecation import renamed_keys
 from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.imports import resolve_import_name
+from parsl_tl.search.kept_figures import RankBy
 from parsl_tl.store.connection import CLUSTER
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
@@ -123,6 +124,9 @@ class CampaignSettings:
         population_size: members of the population.
         sample_size: members of a tournament.
         beta: weight of late choices in mutation; None draws choices uniformly.
+        rank_by: what tournaments compare: ``"objective"``, or ``"architecture"`` for the objective
+            less what the training that was inherited is worth, which is learned meanwhile; see
+            ``parsl_tl.search.inherited_training``.
         keep_best: best models that stay in the store after they left the population.
         max_failed_share: share of failed evaluations up to which the search is a success.
         donors: whose weights children may take over: ``"same"`` for models of the same data only
@@ -167,6 +171,7 @@ class CampaignSettings:
     population_size: int = 50
     sample_size: int = 5
     beta: float | None = None
+    rank_by: RankBy = "objective"
     keep_best: int = 5
     max_failed_share: float = 0.5
     donors: str | list[int] = "same"

@@ -11,8 +11,11 @@ import numpy as np
 
 from parsl_tl.search.best_candidates import Call, job_of
 from parsl_tl.search.campaign import Campaign
+from parsl_tl.search.inherited_training import InheritedTraining
+from parsl_tl.search.journal import read_journal
 from parsl_tl.search.model_storage import storage_for
 from parsl_tl.search.shared_parameters import shared_parameters
+from parsl_tl.store.model_id import format_model_id
 from parsl_tl.training import run_base_trainer
 
 
@@ -27,8 +30,8 @@ def children_to_train(
 
     Returns:
         By model id: the call that trains a child from scratch by its search's recipe; and the
-        ``share`` of its layers with weights that came over, and its objective as it was found,
-        ``transferred``.
+        ``share`` of its layers with weights that came over, its objective as it was found,
+        ``transferred``, and that less what inherited training is worth, ``architecture``.
     """
     calls: dict[str, Call] = {}
     about: dict[str, dict[str, Any]] = {}
@@ -39,6 +42,7 @@ def children_to_train(
         if "layers_transferred" not in frame:
             continue
         frame = frame[frame["objective"].notna() & (frame["layers_transferred"] > 0)]
+        worth = _worth_of_training(folder)
         wanted = math.ceil((count - len(calls)) / (len(folders) - number))
         drawn = random.permutation(len(frame))[:wanted]
         shared = shared_parameters(campaign.settings, storage_for(campaign.settings, folder))
@@ -46,5 +50,20 @@ def children_to_train(
             model_id = row["model_id"]
             calls[model_id] = (run_base_trainer, (job_of(row),), shared)
             share = row["layers_transferred"] / row["layers_total"]
-            about[model_id] = {"share": share, "transferred": row["objective"]}
+            about[model_id] = {
+                "share": share,
+                "transferred": row["objective"],
+                "architecture": row["objective"] - worth[model_id],
+            }
     return calls, about
+
+
+def _worth_of_training(folder: Path) -> dict[str, float]:
+    """Returns what the training that each model of a campaign inherited is worth, at its end."""
+    training = InheritedTraining()
+    inherited = {
+        format_model_id(row["config"]["model_id"]): training.note(row)
+        for row in read_journal(folder / "journal.jsonl")
+        if not isinstance(row["objective"], str)
+    }
+    return {model_id: training.worth * amount for model_id, amount in inherited.items()}

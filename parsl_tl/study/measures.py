@@ -192,25 +192,31 @@ def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd
 
     Args:
         children: a row for each child that was trained twice: ``case``, ``policy``, ``share`` (of
-            the layers with weights that came over), ``transferred`` and ``scratch`` (objectives).
+            the layers with weights that came over), ``transferred`` and ``scratch`` (objectives),
+            and ``architecture`` (the former less what inherited training is worth).
         confidence: of the intervals.
         seed: of the bootstrap.
 
     Returns:
         A row for each case and policy: ``children``, ``difference`` (mean of transferred minus
         scratch), ``tau_share`` (Kendall's, of that difference with the share), ``tau_objective``
-        (of the two objectives), each with a percentile bootstrap interval (``..._low``,
-        ``..._high``; Efron and Tibshirani, 1993).
+        (of the two objectives), and both with ``architecture`` in place of ``transferred``
+        (``tau_share_corrected``, ``tau_objective_corrected``); each with a percentile bootstrap
+        interval (``..._low``, ``..._high``; Efron and Tibshirani, 1993).
     """
     import pandas as pd
 
     rows = []
     random = np.random.default_rng(seed)
     for (case, policy), group in children.groupby(["case", "policy"], sort=False):
-        values = group[["share", "transferred", "scratch"]].dropna().to_numpy(np.float64)
+        columns = ["share", "transferred", "scratch", "architecture"]
+        known = group.reindex(columns=columns).dropna(subset=columns[:3])
+        values = known.to_numpy(np.float64)
         if len(values) < 3:
             continue
-        share, transferred, scratch = values.T
+        share, transferred, scratch, corrected = values.T
+        # Children of a study of before have no such value.
+        corrected = np.where(np.isnan(corrected), transferred, corrected)
         rows.append(
             {
                 "case": case,
@@ -219,6 +225,8 @@ def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd
                 "difference": float((transferred - scratch).mean()),
                 **_tau("tau_share", transferred - scratch, share, confidence, random),
                 **_tau("tau_objective", transferred, scratch, confidence, random),
+                **_tau("tau_share_corrected", corrected - scratch, share, confidence, random),
+                **_tau("tau_objective_corrected", corrected, scratch, confidence, random),
             }
         )
     return pd.DataFrame(rows)
@@ -227,14 +235,20 @@ def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd
 def _tau(
     name: str, one: Any, other: Any, confidence: float, random: np.random.Generator
 ) -> dict[str, float]:
-    from scipy.stats import kendalltau  # type: ignore[import-untyped]
+    count = len(one)
+    drawn = random.integers(count, size=(_RESAMPLES, count))
+    # How often each row was drawn, first of all once each.
+    times = np.apply_along_axis(np.bincount, 1, drawn, minlength=count)
+    times = np.vstack([np.ones(count, int), times])
+    signs = [np.sign(np.subtract.outer(values, values)) for values in (one, other)]
 
-    def tau(rows: Any) -> float:
-        return float(kendalltau(one[rows], other[rows]).statistic)
+    def over_pairs(product: Any) -> Any:
+        return np.einsum("si,ij,sj->s", times, product, times, optimize=True)
 
-    drawn = random.integers(len(one), size=(_RESAMPLES, len(one)))
-    sampled = np.array([tau(rows) for rows in drawn])
-    sampled = sampled[np.isfinite(sampled)]
+    untied = [over_pairs(sign * sign) for sign in signs]
+    with np.errstate(invalid="ignore"):
+        taus = over_pairs(signs[0] * signs[1]) / np.sqrt(untied[0] * untied[1])
+    sampled = taus[1:][np.isfinite(taus[1:])]
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(sampled, ends) if len(sampled) else (math.nan, math.nan)
-    return {name: tau(np.arange(len(one))), f"{name}_low": low, f"{name}_high": high}
+    return {name: float(taus[0]), f"{name}_low": low, f"{name}_high": high}

@@ -94,7 +94,9 @@ def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
                 ]
                 for title, name in (
                     ("tau with the share inherited", "tau_share"),
+                    ("that, corrected", "tau_share_corrected"),
                     ("tau of the objectives", "tau_objective"),
+                    ("those, corrected", "tau_objective_corrected"),
                 )
             }
         )

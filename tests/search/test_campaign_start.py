@@ -87,6 +87,7 @@ def folder(tmp_path, monkeypatch):
             "learning_rate is set to 0.1 .* has one with each architecture, such as 0.0001",
         ),
         ({"poplation_size": 3}, r"'poplation_size' \(did you mean 'population_size'"),
+        ({"rank_by": "luck"}, "rank_by is 'luck'; choose one of objective, architecture"),
         ({"problem_args": {"row": 3}}, "does not take 'row'"),
         ({"store": "grpc+tcp://127.0.0.1:1"}, "127.0.0.1:1"),
         ({"transfer": "hdf5", "transfer_args": {"foldr": "x"}}, "did you mean 'folder'"),

@@ -93,6 +93,7 @@ def test_correlations_see_that_transfer_favours_what_is_inherited():
             "share": share,
             "scratch": scratch,
             "transferred": scratch - 0.1 * share,
+            "architecture": scratch + 1e-9 * random.random(40),
         }
     )
     (row,) = correlations(frame, 0.9).to_dict("records")
@@ -100,5 +101,9 @@ def test_correlations_see_that_transfer_favours_what_is_inherited():
     assert row["tau_share"] == pytest.approx(-1)
     assert row["tau_share_low"] <= row["tau_share"] <= row["tau_share_high"]
     assert 0.7 < row["tau_objective"] < 1
+    assert abs(row["tau_share_corrected"]) < 0.3
+    assert row["tau_objective_corrected"] == pytest.approx(1)
+    (old,) = correlations(frame.drop(columns="architecture"), 0.9).to_dict("records")
+    assert old["tau_share_corrected"] == old["tau_share"]
     assert row["difference"] == pytest.approx(-0.1 * share.mean())
     assert correlations(frame.head(2), 0.9).empty
