@@ -20,7 +20,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--problem", default="digits", help="what is learned")
     parser.add_argument("--space", default="dense-skip", help="where it is searched")
-    parser.add_argument("--policies", nargs="+", default=["freeze", "thaw:2"], help="compared")
+    parser.add_argument("--policies", nargs="+", default=["freeze", "shrink:0.9"], help="compared")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches")
     parser.add_argument("--max-evals", type=positive_int, default=48, help="of each search")
     parser.add_argument("--out", default="runs/study", help="folder of the study")

@@ -150,8 +150,9 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
     how.add_argument(
         "--rank-by",
         choices=RANK_BY,
-        help="what tournaments compare: the objective, or the architecture: the objective less "
-        "what the training that was inherited is worth, which is learned meanwhile",
+        help="what tournaments compare: the architecture, which is the objective less what the "
+        "training that was inherited is worth, as it is learned meanwhile (default), or the "
+        "objective",
     )
     how.add_argument(
         "--transfer",
@@ -208,10 +209,10 @@ def add_search_options(subparsers: Any, run: Callable[[argparse.Namespace], int]
         "--inherit",
         metavar="POLICY",
         help="what becomes of layers that come over: freeze, freeze:0.5 (at most half of all "
-        "layers), thaw:2 (frozen for 2 epochs; the default), thaw-down:1 (every epoch, the upper "
-        "half of the frozen ones), slow:0.1 (a tenth of the learning rate), shrink:0.5 (keeps half "
-        "of each weight), scratch (nothing comes over), or your own: package.module:Class, "
-        "file.py:Class",
+        "layers), thaw:2 (frozen for 2 epochs), thaw-down:1 (every epoch, the upper half of the "
+        "frozen ones), slow:0.1 (a tenth of the learning rate), shrink:0.9 (all trained from the "
+        "start, of each weight 0.9 is kept; the default), scratch (nothing comes over), or your "
+        "own: package.module:Class, file.py:Class",
     )
     training.add_argument(
         "--unfreeze-after",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   parsl-tl study --problem digits --space dense-skip --max-evals 40 --seeds 0 1 2 --out runs/study
-  parsl-tl study --cases cases.toml --policies freeze thaw:2 slow:0.1 --out runs/study
+  parsl-tl study --cases cases.toml --policies freeze thaw:2 shrink:0.9 --out runs/study
 
 A file of cases is TOML: the options above by their names, with _ for -, and a table [[cases]] for
 each case, with name, problem, space, problem_args, space_args, training, search, max_evals.
@@ -56,8 +56,8 @@ def add_study_command(subparsers: Any) -> None:
         "--policies",
         nargs="+",
         metavar="POLICY",
-        help="freeze, freeze:0.5, thaw:2, thaw-down:1, slow:0.1, shrink:0.5 or module:Class of "
-        "your own (freeze thaw:2); scratch is always there",
+        help="freeze, freeze:0.5, thaw:2, thaw-down:1, slow:0.1, shrink:0.9 or module:Class of "
+        "your own (freeze shrink:0.9); scratch is always there",
     )
     what.add_argument(
         "--peers",

@@ -21,7 +21,7 @@ from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import resolve_policy
 from parsl_tl.training.namespaces import OLD_TRAINING_KEYS
 
-DEFAULT_POLICY: Final = "thaw:2"
+DEFAULT_POLICY: Final = "shrink:0.9"
 """What becomes of inherited layers in a search that says nothing of it: what studies found best."""
 
 NONE_KEEPS_NOTHING: Final = (
@@ -171,7 +171,7 @@ class CampaignSettings:
     population_size: int = 50
     sample_size: int = 5
     beta: float | None = None
-    rank_by: RankBy = "objective"
+    rank_by: RankBy = "architecture"
     keep_best: int = 5
     max_failed_share: float = 0.5
     donors: str | list[int] = "same"
@@ -262,6 +262,8 @@ def _as_now(values: dict[str, Any]) -> dict[str, Any]:
     """Returns settings that an earlier release wrote as this one would write them."""
     if "from_scratch" not in values and values.get("transfer") == "none":
         values = {**values, "transfer": "store", "from_scratch": True}
+    if "rank_by" not in values:
+        values = {**values, "rank_by": "objective"}
     if "donors" not in values:  # whose models do not say whose data they are of
         values = {**values, "donors": "any"}
     training = renamed_keys(values.get("training", {}), OLD_TRAINING_KEYS, warns=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from parsl_tl.errors import InvalidValueError
+from parsl_tl.search.settings import DEFAULT_POLICY
 from parsl_tl.study.peers import check_peers
 from parsl_tl.suggestions import check_names
 from parsl_tl.training.inheritance import read_inheritance
@@ -76,7 +77,7 @@ class StudySettings:
     """
 
     cases: tuple[Case, ...]
-    policies: tuple[str, ...] = (BASELINE, "freeze", "thaw:2")
+    policies: tuple[str, ...] = (BASELINE, "freeze", DEFAULT_POLICY)
     peers: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     max_evals: int = 48

@@ -138,7 +138,7 @@ class Shrink:
         keep: share of the inherited value in each weight; the rest is of its initial value.
     """
 
-    def __init__(self, keep: float = 0.5) -> None:
+    def __init__(self, keep: float = 0.9) -> None:
         self.keep = _fraction("the share of weights that 'shrink' keeps", keep)
 
     def stages(self, inherited: Sequence[str], depth: int) -> list[Stage]:

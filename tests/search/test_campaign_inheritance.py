@@ -42,15 +42,15 @@ def test_a_policy_is_part_of_the_training(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({}, {"inherit": "thaw:2"}),
-        ({"training": {"epochs": 3}}, {"epochs": 3, "inherit": "thaw:2"}),
+        ({}, {"inherit": "shrink:0.9"}),
+        ({"training": {"epochs": 3}}, {"epochs": 3, "inherit": "shrink:0.9"}),
         ({"inherit": "freeze"}, {"inherit": "freeze"}),
         ({"training": {"unfreeze_after": 1}}, {"unfreeze_after": 1}),
         ({"hyperparameters": {"inherit": ["freeze", "thaw:1"]}}, {}),
         ({"from_scratch": True}, {}),
     ],
 )
-def test_a_search_that_says_nothing_thaws_what_is_inherited(tmp_path, settings, expected):
+def test_a_search_that_says_nothing_shrinks_what_is_inherited(tmp_path, settings, expected):
     campaign = campaign_of(tmp_path / "run", **settings)
     assert campaign.settings.training == expected
     # The same options carry it on, and others do not.
