@@ -39,7 +39,7 @@ class InheritedTraining:
         trainings, objective = self._trainings(told), float(row["objective"])
         inherited = math.log1p(trainings)
         parent = self._known.get(config.get("parent"))
-        if parent is not None and math.isfinite(objective):
+        if parent is not None and math.isfinite(objective - parent[2]):
             self._learn(inherited - parent[1], objective - parent[2])
         self._known[int(config["model_id"])] = (trainings, inherited, objective)
         return inherited

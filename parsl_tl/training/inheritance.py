@@ -221,6 +221,15 @@ def check_stages(policy: Inheritance, stages: Sequence[Stage], inherited: Sequen
             )
 
 
+def kept_share(policy: Inheritance) -> float:
+    """Returns which share of its value an inherited weight keeps when it begins to be trained.
+
+    Raises:
+        InvalidValueError: the policy says what is no share.
+    """
+    return _fraction(f"keep of policy {type(policy).__name__}", getattr(policy, "keep", 1.0))
+
+
 def resolve_policy(text: str) -> str:
     """Makes the path of a file in a policy's name absolute."""
     name, _ = split_policy(text)

@@ -21,7 +21,7 @@ from parsl_tl.training.base_trainer import BaseTrainer
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.config import TrainingConfig
 from parsl_tl.training.freezing import FrozenLayers
-from parsl_tl.training.inheritance import Stage, check_stages
+from parsl_tl.training.inheritance import Stage, check_stages, kept_share
 from parsl_tl.training.initial_weights import InitialWeights
 from parsl_tl.training.report import TrainingReport, describe
 from parsl_tl.transfer import TransferMethod, Transferred
@@ -94,7 +94,7 @@ class TransferTrainer(BaseTrainer):
         layers = layers_with_weights(model, self.graph)
         if not self.config.from_scratch and getattr(self._policy, "transfers", True):
             with self.report.timed("transfer"):
-                keep = float(getattr(self._policy, "keep", 1.0))
+                keep = kept_share(self._policy)
                 self._initial = InitialWeights(layers, keep) if keep < 1.0 else None
                 self._transferred = self.transfer(model)
         with self.report.parts.part("freeze"):

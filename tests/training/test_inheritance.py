@@ -210,6 +210,10 @@ class LastOnly:
 class Wrong(LastOnly):
     def stages(self, inherited, depth):
         return [Stage(frozen=("nowhere",))]
+
+
+class Keeping(LastOnly):
+    keep = 2
 """
 
 
@@ -224,6 +228,9 @@ def test_a_policy_of_ones_own(method: StoreTransfer, tmp_path: Path) -> None:
     wrong = recipe(model_id=3, epochs=1, inherit=f"{file}:Wrong")
     with pytest.raises(InvalidValueError, match="policy Wrong freezes"):
         TransferTrainer(wrong, chain(24, 20, 14), method).run()
+    keeping = recipe(model_id=4, epochs=1, inherit=f"{file}:Keeping")
+    with pytest.raises(InvalidValueError, match="keep of policy Keeping is 2; it must be"):
+        TransferTrainer(keeping, chain(24, 20, 14), method).run()
 
 
 def test_a_file_is_named_absolutely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
