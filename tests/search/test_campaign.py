@@ -77,9 +77,9 @@ def stored(campaign):
 
 @pytest.mark.slow
 def test_a_campaign_leaves_what_it_promises(tmp_path):
-    campaign = Campaign(
-        "digits", "dense-skip", "local", out=tmp_path / "run", max_workers=2, **SETTINGS
-    )
+    # Children that freeze what they inherit store what they trained only.
+    folder, settings = tmp_path / "run", {**SETTINGS, "inherit": "freeze"}
+    campaign = Campaign("digits", "dense-skip", "local", out=folder, max_workers=2, **settings)
     results = campaign.search(12)
     assert len(results) == 12
     assert results["failure"].isna().all()
