@@ -11,6 +11,7 @@ import sys
 
 from parsl_tl.arguments import ArgumentParser, positive_int
 from parsl_tl.exit_codes import run_program
+from parsl_tl.search.settings import DEFAULT_POLICY
 from parsl_tl.study import Case, Study, StudySettings
 from parsl_tl.study.report import sentences, write_report
 
@@ -20,7 +21,8 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--problem", default="digits", help="what is learned")
     parser.add_argument("--space", default="dense-skip", help="where it is searched")
-    parser.add_argument("--policies", nargs="+", default=["freeze", "shrink:0.9"], help="compared")
+    policies = ["freeze", DEFAULT_POLICY]
+    parser.add_argument("--policies", nargs="+", default=policies, help="compared")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the searches")
     parser.add_argument("--max-evals", type=positive_int, default=48, help="of each search")
     parser.add_argument("--out", default="runs/study", help="folder of the study")

@@ -24,7 +24,7 @@ class InheritedTraining:
     """Learns from the results of a search what inherited training is worth."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[float, float, float]] = {}
+        self._known: dict[int, tuple[float, float]] = {}  # trainings inherited, objective
         self._count = 0
         self._mean_x = self._mean_y = 0.0
         self._xx = self._xy = self._yy = 0.0
@@ -39,9 +39,9 @@ class InheritedTraining:
         trainings, objective = self._trainings(told), float(row["objective"])
         inherited = math.log1p(trainings)
         parent = self._known.get(config.get("parent"))
-        if parent is not None and math.isfinite(objective - parent[2]):
-            self._learn(inherited - parent[1], objective - parent[2])
-        self._known[int(config["model_id"])] = (trainings, inherited, objective)
+        if parent is not None and math.isfinite(objective - parent[1]):
+            self._learn(inherited - math.log1p(parent[0]), objective - parent[1])
+        self._known[int(config["model_id"])] = (trainings, objective)
         return inherited
 
     def _trainings(self, told: Mapping[str, Any]) -> float:
