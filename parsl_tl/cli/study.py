@@ -36,7 +36,7 @@ def add_study_command(subparsers: Any) -> None:
         "that the search from scratch took; test the winners as found, and trained fully from "
         "inherited weights and from scratch; train children twice to see whether their ranking is "
         "fair. Writes tables, plots and one page, study.html. The same command carries on a study "
-        "that was interrupted.",
+        "that was interrupted; with more cases, policies, peers or seeds it adds to it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

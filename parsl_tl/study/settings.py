@@ -109,6 +109,16 @@ class StudySettings:
         """The policies that are compared with the baseline."""
         return tuple(policy for policy in self.policies if policy != BASELINE)
 
+    def adds_to(self, known: StudySettings) -> bool:
+        """Whether all that ``known`` compares is compared here too, in the same way."""
+        grows = ("cases", "policies", "peers", "seeds")
+        free = dict.fromkeys((*grows, "confidence"))
+        same = {**asdict(self), **free} == {**asdict(known), **free}
+        # No sets: cases hold mappings, which have no hash.
+        return same and all(
+            all(value in getattr(self, name) for value in getattr(known, name)) for name in grows
+        )
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Makes settings of plain values: lists for tuples, mappings for cases.

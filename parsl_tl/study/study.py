@@ -66,14 +66,16 @@ class Study:
 
     Args:
         out: the study's folder.
-        settings: what is compared; None takes those of the study that is there.
+        settings: what is compared; None takes those of the study that is there. More cases,
+            policies, peers and seeds than it has are searched with in addition.
 
     Attributes:
         folder: of the study.
         settings: as given, or read.
 
     Raises:
-        CampaignError: there is no study in the folder, or one with other settings.
+        CampaignError: there is no study in the folder, or one with other settings, which the given
+            ones do not merely add to.
     """
 
     def __init__(self, out: str | os.PathLike[str], settings: StudySettings | None = None) -> None:
@@ -82,10 +84,11 @@ class Study:
         known = StudySettings.read(path) if path.exists() else None
         if settings is None and known is None:
             raise CampaignError(f"{self.folder} holds no study; say what to compare")
-        if settings is not None and known is not None and settings != known:
+        if settings is not None and known is not None and not settings.adds_to(known):
             raise CampaignError(
                 f"the study in {self.folder} has other settings ({path.name}); give the same ones, "
-                "leave them out, or name another folder"
+                "with more cases, policies, peers or seeds if need be, leave them out, or name "
+                "another folder"
             )
         given = settings or known
         assert given is not None

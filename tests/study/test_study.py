@@ -18,12 +18,13 @@ OPTIONS = [
     *("--problem", "digits", "--problem-arg", "test=0.2"),
     *("--space", "feed-forward", "--space-arg", "num_layers=2", "--train", "epochs=1"),
     *("--policies", "thaw:1", "--seeds", "0", "--max-evals", "4"),
-    *("--retrain-epochs", "1", "--children", "1", "--peers", "deephyper-evolution"),
+    *("--retrain-epochs", "1", "--children", "1"),
 ]
+PEERS = ["--peers", "deephyper-evolution"]
 
 
 @pytest.mark.slow
-def test_a_study_that_was_killed_is_carried_on(tmp_path):
+def test_a_study_that_was_killed_is_carried_on_and_added_to(tmp_path):
     folder = tmp_path / "study"
     command = [sys.executable, "-m", "parsl_tl.cli", "study", *OPTIONS, "--out", str(folder)]
     log = folder / "study.jsonl"
@@ -39,7 +40,7 @@ def test_a_study_that_was_killed_is_carried_on(tmp_path):
     with log.open("a") as file:
         file.write('{"case": "dig')  # as a full disk, or a crash of the machine, leaves it
 
-    done = subprocess.run([*command[:4], "--out", str(folder)], capture_output=True, text=True)
+    done = subprocess.run([*command, *PEERS], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     study = Study(folder)
     results = study.results

@@ -1,9 +1,11 @@
 """What a study takes: values from programs, files and the command line; what it refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from parsl_tl.cli.program import main
-from parsl_tl.errors import InvalidValueError
+from parsl_tl.errors import CampaignError, InvalidValueError
 from parsl_tl.search.settings import with_sizes
 from parsl_tl.study import Case, Study, StudySettings
 
@@ -86,9 +88,29 @@ def test_a_study_is_carried_on_with_its_own_settings_only(tmp_path):
     settings = StudySettings(cases=(Case(name="a", problem="digits", space="dense-skip"),))
     (tmp_path / "study.json").write_text(settings.as_json())
     assert Study(tmp_path).settings == settings
-    other = StudySettings(cases=settings.cases, seeds=(1,))
-    with pytest.raises(Exception, match="has other settings"):
-        Study(tmp_path, other)
+    for other in (
+        replace(settings, seeds=(1,)),
+        replace(settings, policies=("scratch",)),
+        replace(settings, max_evals=3),
+        replace(settings, cases=(replace(settings.cases[0], max_evals=3),)),
+    ):
+        with pytest.raises(CampaignError, match="has other settings"):
+            Study(tmp_path, other)
+
+
+def test_a_study_is_added_to(tmp_path):
+    settings = StudySettings(cases=(Case(name="a", problem="digits", space="dense-skip"),))
+    (tmp_path / "study.json").write_text(settings.as_json())
+    more = replace(
+        settings,
+        cases=(Case(name="b", problem="digits", space="feed-forward"), *settings.cases),
+        policies=("scratch", "slow:0.1", *settings.policies[1:]),
+        peers=("optuna-tpe",),
+        seeds=(7, *settings.seeds),
+        confidence=0.5,
+    )
+    assert Study(tmp_path, more).settings == more
+    assert not settings.adds_to(more)
 
 
 def test_tournaments_are_no_larger_than_a_population_that_is_given():
