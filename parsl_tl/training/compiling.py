@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from parsl_tl.errors import ArchitectureError, InvalidValueError
 from parsl_tl.problems import Data, Problem
 from parsl_tl.problems.data import is_stream
-from parsl_tl.problems.targets import targets_of
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.datasets import judging_batches, number_of
+from parsl_tl.training.datasets import for_keras, judging_batches, number_of
 from parsl_tl.training.fused_adam import fuse_adam
 from parsl_tl.training.held_layers import HeldRate
 from parsl_tl.training.layer_rates import scale_rates
+from parsl_tl.training.shared_metrics import create_metrics
 
 if TYPE_CHECKING:
     import keras
@@ -58,13 +58,24 @@ def compile_model(
         InvalidValueError: Keras does not have the optimizer, its arguments or the dtype policy.
     """
     compile_plainly(model, config)
+    make_ready(model, config, data, rate_shares=rate_shares or {})
+
+
+def make_ready(
+    model: keras.Model,
+    config: TrainingConfig,
+    data: Data,
+    *,
+    rate_shares: Mapping[int, float | HeldRate],
+) -> None:
+    """Creates what Keras would else create while it traces; see ``compile_model``."""
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)
     fuse_adam(model.optimizer)
-    scale_rates(model.optimizer, rate_shares or {})
+    scale_rates(model.optimizer, rate_shares)
     if not is_stream(data.x_train):
-        _create_metrics(model, config.problem, data)
+        create_metrics(model, config.problem, data)
 
 
 def compile_plainly(model: keras.Model, config: TrainingConfig) -> None:
@@ -99,7 +110,7 @@ def judge(
     # Tracing takes longer than a few batches.
     model.run_eagerly = eagerly or (number is not None and number <= _FEW_BATCHES)
     try:
-        logs = model.evaluate(batches, verbose=0, return_dict=True)
+        logs = model.evaluate(for_keras(batches), verbose=0, return_dict=True)
     finally:
         model.run_eagerly = eagerly
         model.test_function = None
@@ -143,19 +154,3 @@ def set_dtype_policy(model: keras.Model, policy: str | None) -> None:
         raise InvalidValueError(
             f"dtype_policy is {policy!r}; give a policy of Keras, such as 'mixed_bfloat16'"
         ) from error
-
-
-def _create_metrics(model: keras.Model, problem: Problem, data: Data) -> None:
-    import keras
-
-    heads = problem.output_heads()
-    first = [y[:1] for y in targets_of(data.y_train, heads)]
-    zeros = [keras.ops.zeros((1, *head.shape)) for head in heads]
-    several = len(heads) > 1
-    model.compute_metrics(
-        None,
-        first if several else first[0],
-        zeros if several else zeros[0],
-        sample_weight=None,
-    )
-    model.reset_metrics()

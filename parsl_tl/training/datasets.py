@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _VALIDATION_BATCH_BYTES = 16 * 2**20
-_MAX_SHUFFLE_ROWS = 1_000_000
 # What is larger may have to come from the disk again in each epoch: better ahead of the steps.
 _AT_HAND_BYTES = 2**30
 
@@ -121,8 +119,8 @@ def batches(
 ) -> Any:
     """Makes batches ``(x, y)``, or ``(x, y, weights)``, in the form that Keras' backend takes best.
 
-    It is a ``tf.data.Dataset`` for TensorFlow, and a ``keras.utils.PyDataset`` for the others. Of
-    the former, the batch axis has no static size. With one, as Keras's own handling of arrays has
+    They are ``RowBatches`` for TensorFlow, and a ``keras.utils.PyDataset`` for the others. Of the
+    former, the batch axis has no static size. With one, as Keras's own handling of arrays has
     it, a last batch of another size makes TensorFlow trace the training step a second time, which
     takes longer than all the steps of a small problem.
 
@@ -143,59 +141,81 @@ def batches(
         from parsl_tl.training.array_batches import ArrayBatches
 
         return ArrayBatches(weighted, batch_size, seed, partial(augment, layers=augmentation or {}))
-    return _tensorflow_batches(weighted, batch_size, seed, augmentation or {})
+    return RowBatches(weighted, batch_size, seed, augmentation or {})
 
 
-def _tensorflow_batches(
-    weighted: tuple[Any, ...],
-    batch_size: int,
-    seed: int | None,
-    augmentation: Mapping[int, Sequence[Any]],
-) -> tf.data.Dataset:
-    import tensorflow as tf
-
-    count = len(leaves(weighted[1])[0])
-    flat = [array for arrays in weighted for array in leaves(arrays)]
-    rows = tf.data.Dataset.range(count)
-    if seed is not None:
-        rows = rows.shuffle(min(count, _MAX_SHUFFLE_ROWS), seed=seed)
-    mapped = sum(array.nbytes for array in flat if isinstance(array, np.memmap))
-    gather = _gather(flat)
-
-    def batch(index: tf.Tensor) -> tuple[Any, ...]:
-        remaining = iter(gather(index))
-        parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in weighted]
-        return (augment(parts[0], augmentation), *parts[1:])
-
-    if not augmentation:  # whose layers may be anyone's
-        # Reading and compiling the source of what is Python for tensors as it stands takes a
-        # worker's first evaluation more than a second.
-        batch = tf.autograph.experimental.do_not_convert(batch)
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.experimental_optimization.apply_default_optimizations = False
-    options.autotune.enabled = False
-    made = rows.batch(batch_size).map(batch).prefetch(1).with_options(options)
-    if mapped <= _AT_HAND_BYTES and not augmentation:
-        made.rows = RowBatches(rows.batch(count).with_options(options), batch, batch_size, count)
-    return made
-
-
-@dataclass(frozen=True)
 class RowBatches:
-    """What batches of arrays at hand are made of, for steps that take their rows themselves.
+    """Batches of tensors, for Keras as a dataset, or for steps that take their rows themselves.
+
+    Args:
+        weighted: inputs, targets, and maybe weights, each an array or a structure of them.
+        size: rows per batch; the last one may have fewer.
+        seed: of the order of rows; None keeps their order.
+        augmentation: layers for the inputs, by their number.
 
     Attributes:
-        order: a ``tf.data.Dataset`` of one element: the numbers of all rows, in their order.
-        batch: makes a batch of numbers of rows.
-        size: rows of a batch; the last one may have fewer.
+        size: as given.
         count: rows in all.
+        number: of batches.
+        are_at_hand: whether steps may take the rows; else it is better to read ahead of them.
     """
 
-    order: Any
-    batch: Callable[[Any], tuple[Any, ...]]
-    size: int
-    count: int
+    def __init__(
+        self,
+        weighted: tuple[Any, ...],
+        size: int,
+        seed: int | None,
+        augmentation: Mapping[int, Sequence[Any]],
+    ) -> None:
+        self.size, self.count = size, len(leaves(weighted[1])[0])
+        self.number = -(-self.count // size)
+        self._weighted, self._augmentation = weighted, augmentation
+        self._random = None if seed is None else np.random.default_rng(seed)
+        flat = [array for arrays in weighted for array in leaves(arrays)]
+        self._gather = _gather(flat)
+        mapped = sum(array.nbytes for array in flat if isinstance(array, np.memmap))
+        self.are_at_hand = mapped <= _AT_HAND_BYTES and not augmentation
+
+    def order(self) -> Array:
+        """Returns the numbers of all rows, int64, in another order for each epoch."""
+        if self._random is None:
+            return np.arange(self.count)
+        return self._random.permutation(self.count)
+
+    def batch(self, index: tf.Tensor) -> tuple[Any, ...]:
+        """Returns the rows of these numbers."""
+        remaining = iter(self._gather(index))
+        parts = [map_arrays(lambda _: next(remaining), arrays) for arrays in self._weighted]
+        return (augment(parts[0], self._augmentation), *parts[1:])
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Yields the batches of an epoch."""
+        return iter(self.dataset)
+
+    @cached_property
+    def dataset(self) -> tf.data.Dataset:
+        """The same for Keras; nobody else needs the threads of a pipeline."""
+        import tensorflow as tf
+
+        rows = tf.data.Dataset.from_generator(
+            lambda: [self.order()], output_signature=tf.TensorSpec((self.count,), tf.int64)
+        )
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = 1
+        options.experimental_optimization.apply_default_optimizations = False
+        options.autotune.enabled = False
+        # Reading and compiling the source of what is Python for tensors as it stands takes a
+        # worker's first evaluation more than a second. Layers that augment may be anyone's.
+        plain = tf.autograph.experimental.do_not_convert(self.batch)
+        batch = self.batch if self._augmentation else plain
+        batches = rows.unbatch().batch(self.size).map(batch).prefetch(1)
+        counted = batches.apply(tf.data.experimental.assert_cardinality(self.number))
+        return counted.with_options(options)
+
+
+def for_keras(batches: Any) -> Any:
+    """Returns what Keras takes to train with batches or to judge by them."""
+    return batches.dataset if isinstance(batches, RowBatches) else batches
 
 
 def _gather(arrays: Sequence[Array]) -> Callable[[tf.Tensor], list[tf.Tensor]]:
@@ -257,7 +277,9 @@ def _augmented_stream(stream: Any, layers: Mapping[int, Sequence[Any]]) -> Any:
 
 
 def number_of(batches: Any) -> int | None:
-    """Returns how many batches a ``tf.data.Dataset`` has; None if it does not know, or is none."""
+    """Returns how many batches there are; None for a stream that does not know."""
+    if isinstance(batches, RowBatches):
+        return batches.number
     cardinality = getattr(batches, "cardinality", None)
     number = int(cardinality()) if cardinality is not None else -1
     return number if number > 0 else None

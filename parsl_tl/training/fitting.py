@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Data
+from parsl_tl.problems.data import is_stream
 from parsl_tl.training.batch_growth import Span
 from parsl_tl.training.best_epoch import BestEpoch
-from parsl_tl.training.compiling import compile_model
+from parsl_tl.training.compiling import compile_plainly, make_ready
 from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.datasets import number_of
 from parsl_tl.training.epoch_slices import epoch_slices
 from parsl_tl.training.feed import Feed
 from parsl_tl.training.held_layers import HeldLayers
+from parsl_tl.training.packed_weights import PackedWeights, may_be_packed
 from parsl_tl.training.report import TrainingReport
-from parsl_tl.training.whole_epochs import whole_epochs
+from parsl_tl.training.shared_metrics import shared_metrics
+from parsl_tl.training.steps import JudgingStep, KerasStep, PackedStep, Step
+from parsl_tl.training.whole_epochs import Fit, keras_fit, run_whole, whole_epochs
 
 if TYPE_CHECKING:
     import keras
@@ -28,9 +33,10 @@ class Fitting:
     Args:
         feed: the model, which is compiled, and its batches.
         config: problem and recipe.
-        callbacks: of the training.
         report: gets seconds.
         held: layers that stay as they are until they are thawed.
+        steps: what is done with a batch to train with, and with one to judge by, where TensorFlow
+            may run whole epochs; None leaves all to Keras.
         stack: ends what the batches of one size need.
     """
 
@@ -38,16 +44,16 @@ class Fitting:
         self,
         feed: Feed,
         config: TrainingConfig,
-        callbacks: Sequence[keras.callbacks.Callback],
         report: TrainingReport,
         held: HeldLayers | None,
+        steps: tuple[Step, Step] | None,
         stack: ExitStack,
     ) -> None:
-        self._feed, self._config, self._callbacks = feed, config, callbacks
-        self._report, self._held, self._stack = report, held, stack
+        self._feed, self._config, self._report = feed, config, report
+        self._held, self._steps, self._stack = held, steps, stack
         self._growth = config.growth()
         self._batch_size: int | None = None
-        self._batches: tuple[Any, Any] = (None, None)
+        self._fit: Fit
 
     def thaw(self, shares: Mapping[int, float]) -> bool:
         """Goes on with the next stage, if that takes no more than to thaw what was held.
@@ -66,15 +72,11 @@ class Fitting:
             InvalidValueError: batches of a stream are to grow.
         """
         for span in self._spans(best.epochs, epochs):
-            training, validation = self._batches_of(span)
-            self._feed.model.fit(
-                training,
-                validation_data=validation,
-                initial_epoch=span.first,
-                epochs=span.first + span.epochs,
-                shuffle=False,  # the dataset does it
-                verbose=0,
-                callbacks=[*callbacks, epoch_slices(self._report.parts)],
+            fit = self._fit_with(span)
+            fit(
+                span.first,
+                span.first + span.epochs,
+                [*callbacks, epoch_slices(self._report.parts)],
             )
             if self._feed.model.stop_training:
                 break
@@ -90,20 +92,22 @@ class Fitting:
             )
         return self._growth.spans(size, self._feed.rows, first, epochs)
 
-    def _batches_of(self, span: Span) -> tuple[Any, Any]:
+    def _fit_with(self, span: Span) -> Fit:
+        """Returns what trains with batches of a size; what is traced stays for the next epochs."""
         if span.batch_size != self._batch_size:
             self._stack.close()
             # Rows are not to come in the order of the first epochs again.
             seed = self._config.seed + (0 if self._growth is None else span.first)
-            training = self._feed.training(span.batch_size, seed)
-            self._batches = self._stack.enter_context(
-                whole_epochs(
-                    *(self._feed.model, training, self._feed.validation),
-                    *(self._callbacks, self._report),
+            training, validation = self._feed.training(span.batch_size, seed), self._feed.validation
+            model = self._feed.model
+            if self._steps is None or None in map(number_of, (training, validation)):
+                self._fit = keras_fit(model, training, validation)
+            else:
+                self._fit = self._stack.enter_context(
+                    whole_epochs(model, self._steps, training, validation, self._report)
                 )
-            )
             self._batch_size = span.batch_size
-        return self._batches
+        return self._fit
 
 
 @contextmanager
@@ -128,11 +132,30 @@ def compiled(
         callbacks: of the training.
         report: gets seconds.
     """
+    model = feed.model
     layers = HeldLayers(held, shares) if held else None
+    rates = shares if layers is None else layers.shares
     with report.parts.part("compile"):
-        rates = shares if layers is None else layers.shares
-        compile_model(feed.model, config, data, rate_shares=rates)
+        compile_plainly(model, config)
+        packed: PackedWeights | None = None
+        is_whole = run_whole(model, callbacks)
+        if is_whole and not rates and not is_stream(data.x_train) and may_be_packed(model, config):
+            packed = PackedWeights(model)
+        else:
+            make_ready(model, config, data, rate_shares=rates)
         if layers is not None:
-            layers.begin(feed.model)
+            layers.begin(model)
     with ExitStack() as stack:
-        yield Fitting(feed, config, callbacks, report, layers, stack)
+        steps = _steps(model, config, data, packed) if is_whole else None
+        yield Fitting(feed, config, report, layers, steps, stack)
+    if packed is not None:
+        packed.forget()
+
+
+def _steps(
+    model: keras.Model, config: TrainingConfig, data: Data, packed: PackedWeights | None
+) -> tuple[Step, Step]:
+    if packed is None:
+        return KerasStep(model, trains=True), KerasStep(model, trains=False)
+    metrics = shared_metrics(config.problem, data)
+    return PackedStep(model, metrics, packed), JudgingStep(model, metrics)

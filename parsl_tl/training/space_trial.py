@@ -16,7 +16,7 @@ from parsl_tl.spaces import SearchSpace
 from parsl_tl.spaces.mutation import random_arch_seq
 from parsl_tl.training.compiling import check_outputs, compile_model
 from parsl_tl.training.config import TrainingConfig
-from parsl_tl.training.datasets import training_batches
+from parsl_tl.training.datasets import for_keras, training_batches
 from parsl_tl.training.report import describe
 from parsl_tl.training.runtime import configure_threads, release_memory, seed_everything
 
@@ -110,6 +110,6 @@ def _train_one_batch(model: keras.Model, config: TrainingConfig) -> None:
     compile_model(model, config, data)
     model.run_eagerly = True  # one step does not pay for tracing a graph
     batches = training_batches(model, problem, data, config.batch_size, config.seed)
-    history = model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0).history
+    history = model.fit(for_keras(batches), steps_per_epoch=1, shuffle=False, verbose=0).history
     if not math.isfinite(history["loss"][0]):
         raise NaNLossError(f"the loss is {history['loss'][0]} after one batch")

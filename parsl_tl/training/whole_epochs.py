@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from parsl_tl.training.datasets import number_of
+from parsl_tl.training.datasets import RowBatches, for_keras, number_of
+from parsl_tl.training.steps import Step
 
 if TYPE_CHECKING:
     import keras
@@ -22,57 +24,107 @@ _BY_EPOCH: Final = frozenset(
     ("CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau", "TerminateOnNaN")
 )
 
+Fit: TypeAlias = Callable[[int, int, Sequence["keras.callbacks.Callback"]], None]
+"""Trains from one epoch to before another one, and calls back."""
+
+
+def run_whole(model: keras.Model, callbacks: Iterable[Any]) -> bool:
+    """Whether epochs of a compiled model may be run in a few calls.
+
+    That needs TensorFlow, and callbacks that do not look at steps. XLA compiles single steps.
+    """
+    import keras
+
+    is_here = keras.backend.backend() == "tensorflow" and not model.jit_compile
+    return is_here and all(map(_is_by_epoch, callbacks))
+
+
+def keras_fit(model: keras.Model, training: Any, validation: Any) -> Fit:
+    """Trains as Keras does."""
+
+    def fit(first: int, end: int, callbacks: Sequence[Any]) -> None:
+        model.fit(
+            for_keras(training),
+            validation_data=for_keras(validation),
+            initial_epoch=first,
+            epochs=end,
+            shuffle=False,  # the dataset does it
+            verbose=0,
+            callbacks=list(callbacks),
+        )
+
+    return fit
+
 
 @contextmanager
 def whole_epochs(
     model: keras.Model,
+    steps: tuple[Step, Step],
     training: Any,
     validation: Any,
-    callbacks: Iterable[Any],
     report: TrainingReport,
-) -> Iterator[tuple[Any, Any]]:
-    """Lets ``fit`` run all steps of an epoch in a few calls, while the context lasts.
+) -> Iterator[Fit]:
+    """Trains as Keras does, but runs all steps of an epoch in a few calls.
 
     The steps are the same, and in the same order; callbacks hear of the last step of an epoch only.
-    Nothing changes where that would matter to one, with other backends, and for batches of which
-    nobody knows how many there are.
 
     Args:
-        model: compiled.
-        training: batches to train with.
-        validation: batches to judge by.
-        callbacks: of the training.
+        model: compiled, of which ``run_whole`` is true.
+        steps: what to do with a batch to train with, and with one to judge by.
+        training: batches to train with, of which it is known how many there are.
+        validation: batches to judge by; likewise.
         report: gets the seconds that training steps wait for their batches.
 
     Yields:
-        What ``fit`` takes in place of ``training`` and ``validation``.
+        What trains while the context lasts.
     """
+    source = _source(training)
+    train = _Part(steps[0], source)
+    judge = _Part(steps[1], _source(validation))
+    try:
+        yield partial(_fit, model, train, judge)
+    finally:
+        report.seconds_data = (report.seconds_data or 0.0) + source.seconds_waited()
+
+
+def _fit(
+    model: keras.Model,
+    train: _Part,
+    judge: _Part,
+    first: int,
+    end: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
     import keras
 
-    numbers = [number_of(batches) for batches in (training, validation)]
-    is_other = keras.backend.backend() != "tensorflow"
-    if is_other or None in numbers or model.jit_compile or not all(map(_is_by_epoch, callbacks)):
-        yield training, validation
-        return
-    sources = [_source(batches) for batches in (training, validation)]
-    plain = model.steps_per_execution
-    model.steps_per_execution = max(source.number for source in sources)
-    model.train_function = _Steps(model, model.train_step, sources[0])
-    model.test_function = _Steps(model, model.test_step, sources[1])
-    try:
-        yield sources[0].batches, sources[1].batches
-    finally:
-        model.steps_per_execution = plain
-        model.train_function = model.test_function = None
-        report.seconds_data = (report.seconds_data or 0.0) + sources[0].seconds_waited()
+    number = train.number
+    told = keras.callbacks.CallbackList(
+        list(callbacks), add_history=True, model=model, verbose=0, epochs=end, steps=number
+    )
+    model.stop_training = False
+    told.on_train_begin()
+    logs: dict[str, float] = {}
+    for epoch in range(first, end):
+        told.on_epoch_begin(epoch)
+        told.on_train_batch_begin(0)
+        logs = dict(train.run())
+        told.on_train_batch_end(number - 1, logs)
+        told.on_test_begin()
+        judged = judge.run()
+        told.on_test_end(dict(judged))
+        logs |= {f"val_{name}": value for name, value in judged.items()}
+        told.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    told.on_train_end(logs)
 
 
 class _Source(NamedTuple):
     """Where the steps of an epoch take their batches from."""
 
-    batches: Any  # of which ``fit`` makes an iterator for each epoch
+    begin: Callable[[], Any]  # makes what is known of a whole epoch
     number: int  # of steps
-    begin: Callable[[Any], Any]  # makes, of the iterator, what is known of the whole epoch
     take: Callable[[Any, Any], Any]  # gives, of that, the batch of a step
     seconds_waited: Callable[[], float]  # for batches, so far
 
@@ -81,16 +133,17 @@ def _source(batches: Any) -> _Source:
     """Takes rows of arrays in memory within a step: an iterator over batches is dear to make."""
     import tensorflow as tf
 
-    number = number_of(batches) or 0
-    rows = getattr(batches, "rows", None)
-    if rows is None or tf.config.list_logical_devices("GPU"):  # for which batches are prefetched
-        return _waited_for(batches, number)
+    if not isinstance(batches, RowBatches):
+        return _waited_for(batches, number_of(batches) or 0)
+    # For GPUs, batches are made while they compute.
+    if not batches.are_at_hand or tf.config.list_logical_devices("GPU"):
+        return _waited_for(batches.dataset, batches.number)
 
     def take(order: Any, step: Any) -> Any:
-        first = step * rows.size
-        return rows.batch(order[first : tf.minimum(first + rows.size, rows.count)])
+        first = step * batches.size
+        return batches.batch(order[first : tf.minimum(first + batches.size, batches.count)])
 
-    return _Source(rows.order, number, next, take, lambda: 0.0)
+    return _Source(lambda: tf.constant(batches.order()), batches.number, take, lambda: 0.0)
 
 
 def _waited_for(batches: Any, number: int) -> _Source:
@@ -110,22 +163,21 @@ def _waited_for(batches: Any, number: int) -> _Source:
         with tf.control_dependencies([counted]):
             return tf.nest.map_structure(tf.identity, batch)
 
-    return _Source(batches, number, lambda iterator: iterator, take, lambda: float(waited))
+    return _Source(lambda: iter(batches), number, take, lambda: float(waited))
 
 
-class _Steps:
-    """Runs a number of steps, as ``keras.Model.train_function`` runs one.
+class _Part:
+    """All batches of a part of the data, step by step.
 
     Args:
-        model: compiled.
         step: what is done with a batch.
         source: of batches.
     """
 
-    def __init__(self, model: keras.Model, step: Callable[[Any], Any], source: _Source) -> None:
+    def __init__(self, step: Step, source: _Source) -> None:
         import tensorflow as tf
 
-        def run(epoch: Any, first: Any, end: Any) -> dict[str, Any]:
+        def run(epoch: Any, first: Any, end: Any) -> None:
             def body(number: Any) -> tuple[Any]:
                 step(source.take(epoch, number))
                 return (number + 1,)
@@ -134,24 +186,25 @@ class _Steps:
                 body(first)
             else:
                 tf.while_loop(lambda number: number < end, body, [first], parallel_iterations=1)
-            return dict(model.get_metrics_result())
 
         self._run = tf.function(run, autograph=False, reduce_retracing=True)
-        self._source = source
+        self._step, self._source = step, source
         self._at_once = 1
+        self.number = source.number
 
-    def __call__(self, iterator: Any) -> Mapping[str, Any]:
+    def run(self) -> Mapping[str, float]:
         """Runs all steps; stops where the loss is no number any more."""
         import tensorflow as tf
 
-        logs: Mapping[str, Any] = {}
-        epoch, done = self._source.begin(iterator), 0
-        while done < self._source.number:
-            end = min(done + self._at_once, self._source.number)
+        self._step.begin()
+        epoch, done = self._source.begin(), 0
+        logs: Mapping[str, float] = {}
+        while done < self.number:
+            end = min(done + self._at_once, self.number)
             begun = time.perf_counter()
-            logs = self._run(epoch, tf.constant(done, tf.int64), tf.constant(end, tf.int64))
-            done = end
-            if not math.isfinite(float(logs.get("loss", 0.0))):
+            self._run(epoch, tf.constant(done, tf.int64), tf.constant(end, tf.int64))
+            done, logs = end, self._step.result()
+            if not math.isfinite(logs.get("loss", 0.0)):
                 break
             if time.perf_counter() - begun < _LONGEST_SECONDS / 4:
                 self._at_once *= 4

@@ -1,0 +1,140 @@
+"""The weights that a model trains, one behind the other in a single variable.
+
+Most of the time of a short training goes into tracing its step, and most of a traced step are
+operations for each variable: to pass it in, read it, update it, and the moments of its updates.
+Packed, all variables take one of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from parsl_tl.training.config import TrainingConfig
+from parsl_tl.training.fused_adam import fuse_adam
+
+if TYPE_CHECKING:
+    import keras
+
+# Every step copies the weights out of the variable, and their gradients together. Of more weights
+# than these that takes longer than what is saved.
+_MOST_WEIGHTS: Final = 2**18
+# Those that change each number by its own gradients only, and by the same rule.
+_OPTIMIZERS: Final = frozenset(
+    ("Adadelta", "Adagrad", "Adam", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
+)
+
+
+class PackedWeights:
+    """The trainable weights of a model, as one variable while it is trained.
+
+    Args:
+        model: compiled, its optimizer not built yet.
+
+    Attributes:
+        flat: all weights, float32, of shape ``(n,)``. The optimizer is built for it.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        import keras
+
+        self._variables = list(model.trainable_variables)
+        self._shapes = [tuple(variable.shape) for variable in self._variables]
+        self._sizes = [math.prod(shape) for shape in self._shapes]
+        self.flat = keras.Variable(np.zeros(sum(self._sizes), np.float32), name="packed")
+        self._unpack = _unpacker(self._shapes, self._sizes)
+        self._model = model
+        model.optimizer.build([self.flat])
+        fuse_adam(model.optimizer)
+
+    def read(self) -> None:
+        """Takes the weights from the model."""
+        values = [np.ravel(variable.numpy()) for variable in self._variables]
+        self.flat.assign(np.concatenate(values))
+
+    def write(self) -> None:
+        """Gives the weights to the model."""
+        import tensorflow as tf
+
+        parts = tf.split(self.flat.value, self._sizes)
+        for variable, part, shape in zip(self._variables, parts, self._shapes, strict=True):
+            # Keras looks at each value first, which takes ten times as long.
+            variable.value.assign(tf.reshape(part, shape), read_value=False)
+
+    def forget(self) -> None:
+        """Leaves the model an optimizer that knows nothing of its weights yet."""
+        optimizer = self._model.optimizer
+        self._model.optimizer = type(optimizer).from_config(optimizer.get_config())
+
+    def unpacked(self, value: Any) -> list[tuple[Any, Any]]:
+        """Returns each variable with its part of a tensor like ``flat``."""
+        return list(zip(self._variables, self._unpack(value), strict=True))
+
+
+def may_be_packed(model: keras.Model, config: TrainingConfig) -> bool:
+    """Whether training packed weights is the same as training the variables, and faster.
+
+    Args:
+        model: compiled; on a CPU, with TensorFlow.
+        config: the recipe.
+    """
+    from tensorflow import config as devices
+
+    weights = model.trainable_variables
+    return (
+        0 < sum(math.prod(variable.shape) for variable in weights) <= _MOST_WEIGHTS
+        and all(map(_is_plain, weights))
+        and all(map(_is_plain_layer, model._flatten_layers(include_self=False)))
+        and _is_by_number(model.optimizer)
+        and config.dtype_policy is None
+        and len(config.problem.output_heads()) == 1
+        and not devices.list_logical_devices("GPU")
+    )
+
+
+def _is_plain(variable: Any) -> bool:
+    return (
+        variable.dtype == "float32"
+        and variable.constraint is None
+        and variable.regularizer is None
+        and not variable.overwrite_with_gradient
+    )
+
+
+def _is_plain_layer(layer: Any) -> bool:
+    """Whether nobody knows what a layer does beside its call."""
+    module = type(layer).__module__
+    return module.startswith("keras.") and getattr(layer, "activity_regularizer", None) is None
+
+
+def _is_by_number(optimizer: Any) -> bool:
+    """Whether an optimizer does the same to numbers in one variable and in several."""
+    clips = (optimizer.clipnorm, optimizer.global_clipnorm, optimizer.weight_decay)
+    known = type(optimizer).__module__.startswith("keras.") and not optimizer.use_ema
+    return known and type(optimizer).__name__ in _OPTIMIZERS and not any(clips)
+
+
+def _unpacker(
+    shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]
+) -> Callable[[Any], Sequence[Any]]:
+    """Makes the function that takes a tensor apart, whose gradient puts gradients together."""
+    import tensorflow as tf
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def unpack(value: Any) -> tuple[list[Any], Callable[..., Any]]:
+        parts = tf.split(value, sizes)
+
+        def gradient(*gradients: Any) -> Any:
+            shape = tf.constant([-1])
+            return tf.concat([tf.reshape(one, shape) for one in gradients], 0)
+
+        return [
+            part if len(shape) == 1 else tf.reshape(part, shape)
+            for part, shape in zip(parts, shapes, strict=True)
+        ], gradient
+
+    made: Callable[[Any], Sequence[Any]] = unpack
+    return made

@@ -1,0 +1,124 @@
+"""What is done with a batch, and what the batches of an epoch amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from parsl_tl.training.packed_weights import PackedWeights
+from parsl_tl.training.shared_metrics import SharedMetrics
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Step(Protocol):
+    """Trains with batches, or judges by them."""
+
+    def begin(self) -> None:
+        """Forgets the batches of before."""
+
+    def __call__(self, batch: Any) -> None:
+        """Takes a batch; traced by TensorFlow."""
+
+    def result(self) -> Mapping[str, float]:
+        """Returns loss and metrics of all batches since then, by name."""
+
+
+class KerasStep:
+    """Does what Keras does.
+
+    Args:
+        model: compiled.
+        trains: with the batches; else the model is judged by them.
+    """
+
+    def __init__(self, model: keras.Model, *, trains: bool) -> None:
+        self._model = model
+        self._step = model.train_step if trains else model.test_step
+
+    def begin(self) -> None:
+        """See ``Step``."""
+        self._model.reset_metrics()
+
+    def __call__(self, batch: Any) -> None:
+        """See ``Step``."""
+        self._step(batch)
+
+    def result(self) -> Mapping[str, float]:
+        """See ``Step``."""
+        return {name: float(value) for name, value in self._model.get_metrics_result().items()}
+
+
+class JudgingStep:
+    """Does the same as Keras to judge a model with one output, with less to trace.
+
+    Args:
+        model: compiled.
+        metrics: of the problem.
+    """
+
+    def __init__(self, model: keras.Model, metrics: SharedMetrics) -> None:
+        self._model, self._metrics = model, metrics
+
+    def begin(self) -> None:
+        """See ``Step``."""
+        self._metrics.reset()
+
+    def __call__(self, batch: Any) -> None:
+        """See ``Step``."""
+        import keras
+
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        predicted = self._model(x, training=False)
+        loss = self._model.compute_loss(x, y, predicted, weights, training=False)
+        self._metrics.update(y, predicted, loss)
+
+    def result(self) -> Mapping[str, float]:
+        """See ``Step``."""
+        return self._metrics.result()
+
+
+class PackedStep(JudgingStep):
+    """Does the same as Keras to train a model with one output, whose weights are packed.
+
+    Args:
+        model: compiled.
+        metrics: of the problem.
+        packed: the model's weights.
+    """
+
+    def __init__(self, model: keras.Model, metrics: SharedMetrics, packed: PackedWeights) -> None:
+        super().__init__(model, metrics)
+        self._packed = packed
+
+    def begin(self) -> None:
+        """Trains what the model has; see ``Step``."""
+        super().begin()
+        self._packed.read()
+
+    def __call__(self, batch: Any) -> None:
+        """See ``Step``."""
+        import keras
+        import tensorflow as tf
+
+        model, flat = self._model, self._packed.flat
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            value = tf.convert_to_tensor(flat.value)
+            tape.watch(value)
+            with keras.StatelessScope(self._packed.unpacked(value)) as scope:
+                predicted = model(x, training=True)
+                loss = model.compute_loss(x, y, predicted, weights, training=True)
+        model.optimizer.apply([tape.gradient(loss, value)], [flat])
+        # Moving statistics, and the state of what draws random numbers.
+        for variable in model.non_trainable_variables:
+            changed = scope.get_current_value(variable)
+            if changed is not None:
+                variable.assign(changed)
+        self._metrics.update(y, predicted, loss)
+
+    def result(self) -> Mapping[str, float]:
+        """Gives the model what was trained; see ``Step``."""
+        self._packed.write()
+        return super().result()
