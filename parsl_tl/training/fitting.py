@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from parsl_tl.errors import InvalidValueError
 from parsl_tl.problems import Data
-from parsl_tl.problems.data import is_stream
 from parsl_tl.training.batch_growth import Span
 from parsl_tl.training.best_epoch import BestEpoch
 from parsl_tl.training.compiling import compile_plainly, make_ready
@@ -137,19 +136,21 @@ def compiled(
     rates = shares if layers is None else layers.shares
     with report.parts.part("compile"):
         compile_plainly(model, config)
+        is_whole = run_whole(model, callbacks) and number_of(feed.validation) is not None
         packed: PackedWeights | None = None
-        is_whole = run_whole(model, callbacks)
-        if is_whole and not rates and not is_stream(data.x_train) and may_be_packed(model, config):
+        if is_whole and not rates and feed.rows and may_be_packed(model, config, feed.rows):
             packed = PackedWeights(model)
         else:
             make_ready(model, config, data, rate_shares=rates)
         if layers is not None:
             layers.begin(model)
-    with ExitStack() as stack:
-        steps = _steps(model, config, data, packed) if is_whole else None
-        yield Fitting(feed, config, report, layers, steps, stack)
-    if packed is not None:
-        packed.forget()
+    try:
+        with ExitStack() as stack:
+            steps = _steps(model, config, data, packed) if is_whole else None
+            yield Fitting(feed, config, report, layers, steps, stack)
+    finally:
+        if packed is not None:
+            packed.forget()
 
 
 def _steps(

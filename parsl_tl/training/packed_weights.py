@@ -8,7 +8,7 @@ Packed, all variables take one of each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,9 +19,9 @@ from parsl_tl.training.fused_adam import fuse_adam
 if TYPE_CHECKING:
     import keras
 
-# Every step copies the weights out of the variable, and their gradients together. Of more weights
-# than these that takes longer than what is saved.
-_MOST_WEIGHTS: Final = 2**18
+# Every step copies the weights out of the variable, and their gradients together. To copy so many
+# numbers in all steps takes half as long as tracing saves, a tenth of a second on a CPU.
+_MOST_COPIED: Final = 10**8
 # Those that change each number by its own gradients only, and by the same rule.
 _OPTIMIZERS: Final = frozenset(
     ("Adadelta", "Adagrad", "Adam", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
@@ -45,7 +45,6 @@ class PackedWeights:
         self._shapes = [tuple(variable.shape) for variable in self._variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self.flat = keras.Variable(np.zeros(sum(self._sizes), np.float32), name="packed")
-        self._unpack = _unpacker(self._shapes, self._sizes)
         self._model = model
         model.optimizer.build([self.flat])
         fuse_adam(model.optimizer)
@@ -57,40 +56,66 @@ class PackedWeights:
 
     def write(self) -> None:
         """Gives the weights to the model."""
-        import tensorflow as tf
-
-        parts = tf.split(self.flat.value, self._sizes)
-        for variable, part, shape in zip(self._variables, parts, self._shapes, strict=True):
-            # Keras looks at each value first, which takes ten times as long.
-            variable.value.assign(tf.reshape(part, shape), read_value=False)
+        for variable, part in zip(self._variables, self.parts(), strict=True):
+            # Keras would look at each value first, which takes ten times as long.
+            variable.value.assign(part, read_value=False)
 
     def forget(self) -> None:
         """Leaves the model an optimizer that knows nothing of its weights yet."""
         optimizer = self._model.optimizer
         self._model.optimizer = type(optimizer).from_config(optimizer.get_config())
 
-    def unpacked(self, value: Any) -> list[tuple[Any, Any]]:
-        """Returns each variable with its part of a tensor like ``flat``."""
-        return list(zip(self._variables, self._unpack(value), strict=True))
+    def parts(self) -> list[Any]:
+        """Returns the weights as the tensors that the model computes with."""
+        import tensorflow as tf
+
+        parts = tf.split(self.flat.value, self._sizes)
+        shaped = zip(parts, self._shapes, strict=True)
+        return [part if len(shape) == 1 else tf.reshape(part, shape) for part, shape in shaped]
+
+    def in_place_of_variables(self, parts: Sequence[Any]) -> Any:
+        """Lets layers compute with tensors like ``parts``, while the context lasts."""
+        import keras
+
+        return keras.StatelessScope(list(zip(self._variables, parts, strict=True)))
+
+    def train(self, gradients: Sequence[Any]) -> None:
+        """Changes the weights by the gradients of ``parts``; None for those without any."""
+        import tensorflow as tf
+
+        flat = tf.constant([-1])
+        pairs = zip(gradients, self._sizes, strict=True)
+        parts = [tf.zeros(n) if one is None else _reshaped(one, flat) for one, n in pairs]
+        self._model.optimizer.apply([tf.concat(parts, 0)], [self.flat])
 
 
-def may_be_packed(model: keras.Model, config: TrainingConfig) -> bool:
+def _reshaped(gradient: Any, shape: Any) -> Any:
+    import tensorflow as tf
+
+    return gradient if len(gradient.shape) == 1 else tf.reshape(gradient, shape)
+
+
+def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool:
     """Whether training packed weights is the same as training the variables, and faster.
 
     Args:
-        model: compiled; on a CPU, with TensorFlow.
+        model: compiled, with TensorFlow.
         config: the recipe.
+        rows: to train with.
     """
     from tensorflow import config as devices
 
     weights = model.trainable_variables
+    numbers = sum(math.prod(variable.shape) for variable in weights)
+    steps = config.epochs * math.ceil(rows / config.batch_size)
     return (
-        0 < sum(math.prod(variable.shape) for variable in weights) <= _MOST_WEIGHTS
+        0 < numbers * steps <= _MOST_COPIED
         and all(map(_is_plain, weights))
         and all(map(_is_plain_layer, model._flatten_layers(include_self=False)))
         and _is_by_number(model.optimizer)
         and config.dtype_policy is None
         and len(config.problem.output_heads()) == 1
+        # Measured on CPUs only.
         and not devices.list_logical_devices("GPU")
     )
 
@@ -115,26 +140,3 @@ def _is_by_number(optimizer: Any) -> bool:
     clips = (optimizer.clipnorm, optimizer.global_clipnorm, optimizer.weight_decay)
     known = type(optimizer).__module__.startswith("keras.") and not optimizer.use_ema
     return known and type(optimizer).__name__ in _OPTIMIZERS and not any(clips)
-
-
-def _unpacker(
-    shapes: Sequence[tuple[int, ...]], sizes: Sequence[int]
-) -> Callable[[Any], Sequence[Any]]:
-    """Makes the function that takes a tensor apart, whose gradient puts gradients together."""
-    import tensorflow as tf
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def unpack(value: Any) -> tuple[list[Any], Callable[..., Any]]:
-        parts = tf.split(value, sizes)
-
-        def gradient(*gradients: Any) -> Any:
-            shape = tf.constant([-1])
-            return tf.concat([tf.reshape(one, shape) for one in gradients], 0)
-
-        return [
-            part if len(shape) == 1 else tf.reshape(part, shape)
-            for part, shape in zip(parts, shapes, strict=True)
-        ], gradient
-
-    made: Callable[[Any], Sequence[Any]] = unpack
-    return made

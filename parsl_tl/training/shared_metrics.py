@@ -46,7 +46,7 @@ class SharedMetrics:
             judge.compute_metrics(None, y, predicted, sample_weight=None)
 
         def result() -> dict[str, Any]:
-            return {"loss": loss_mean.result(), **judge.get_metrics_result()}
+            return {**judge.get_metrics_result(), "loss": loss_mean.result()}
 
         self._reset, self.update, self._result = (
             tf.function(function, autograph=False, reduce_retracing=True)

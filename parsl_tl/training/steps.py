@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from parsl_tl.training.fused_loss import loss_of
 from parsl_tl.training.packed_weights import PackedWeights
 from parsl_tl.training.shared_metrics import SharedMetrics
 
@@ -23,6 +24,9 @@ class Step(Protocol):
 
     def result(self) -> Mapping[str, float]:
         """Returns loss and metrics of all batches since then, by name."""
+
+    def end(self) -> None:
+        """Ends an epoch."""
 
 
 class KerasStep:
@@ -49,6 +53,9 @@ class KerasStep:
         """See ``Step``."""
         return {name: float(value) for name, value in self._model.get_metrics_result().items()}
 
+    def end(self) -> None:
+        """See ``Step``."""
+
 
 class JudgingStep:
     """Does the same as Keras to judge a model with one output, with less to trace.
@@ -71,12 +78,15 @@ class JudgingStep:
 
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         predicted = self._model(x, training=False)
-        loss = self._model.compute_loss(x, y, predicted, weights, training=False)
-        self._metrics.update(y, predicted, loss)
+        loss = loss_of(self._model, x, y, predicted, weights, training=False)
+        self._metrics.update(y, predicted, loss.value)
 
     def result(self) -> Mapping[str, float]:
         """See ``Step``."""
         return self._metrics.result()
+
+    def end(self) -> None:
+        """See ``Step``."""
 
 
 class PackedStep(JudgingStep):
@@ -102,23 +112,22 @@ class PackedStep(JudgingStep):
         import keras
         import tensorflow as tf
 
-        model, flat = self._model, self._packed.flat
+        model, packed = self._model, self._packed
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        parts = packed.parts()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            value = tf.convert_to_tensor(flat.value)
-            tape.watch(value)
-            with keras.StatelessScope(self._packed.unpacked(value)) as scope:
+            tape.watch(parts)
+            with packed.in_place_of_variables(parts) as scope:
                 predicted = model(x, training=True)
-                loss = model.compute_loss(x, y, predicted, weights, training=True)
-        model.optimizer.apply([tape.gradient(loss, value)], [flat])
+                loss = loss_of(model, x, y, predicted, weights, training=True)
+        packed.train(tape.gradient(loss.target, parts, output_gradients=loss.gradient))
         # Moving statistics, and the state of what draws random numbers.
         for variable in model.non_trainable_variables:
             changed = scope.get_current_value(variable)
             if changed is not None:
                 variable.assign(changed)
-        self._metrics.update(y, predicted, loss)
+        self._metrics.update(y, predicted, loss.value)
 
-    def result(self) -> Mapping[str, float]:
+    def end(self) -> None:
         """Gives the model what was trained; see ``Step``."""
         self._packed.write()
-        return super().result()

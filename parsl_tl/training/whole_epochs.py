@@ -208,6 +208,7 @@ class _Part:
                 break
             if time.perf_counter() - begun < _LONGEST_SECONDS / 4:
                 self._at_once *= 4
+        self._step.end()
         return logs
 
 

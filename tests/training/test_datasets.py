@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from parsl_tl.training import datasets
-from parsl_tl.training.datasets import batches, validation_batch_size
+from parsl_tl.training.datasets import batches, for_keras, validation_batch_size
 
 X = np.arange(10, dtype=np.float32).reshape(10, 1)
 Y = 2 * X
@@ -41,7 +41,7 @@ def test_rows_stay_with_their_targets() -> None:
 def test_last_batch_is_smaller_and_batch_axis_is_free() -> None:
     dataset = batches((X, Y), Y, 4)
     assert [len(y) for _, y in dataset] == [4, 4, 2]
-    (x, _), y = dataset.element_spec
+    (x, _), y = for_keras(dataset).element_spec
     assert x.shape.as_list() == y.shape.as_list() == [None, 1]
 
 
@@ -56,7 +56,7 @@ def test_mapped_rows_are_those_of_memory(
     (tmp_path / "x").write_bytes(bytes(offset) + x.tobytes())
     mapped = np.memmap(tmp_path / "x", np.float32, "r", offset, x.shape)
     made = batches(mapped, x, 800, seed)
-    assert hasattr(made, "rows") == (at_hand > 0)
+    assert made.are_at_hand == (at_hand > 0)
     for (one, target), (other, _) in zip(made, batches(x, x, 800, seed), strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, target)

@@ -57,6 +57,7 @@ configure_threads(1)
 import keras, numpy as np, time
 from parsl_tl.training import datasets
 from parsl_tl.training.report import TrainingReport
+from parsl_tl.training.steps import KerasStep
 from parsl_tl.training.whole_epochs import whole_epochs
 datasets._AT_HAND_BYTES = -1
 inputs = keras.Input((8,))
@@ -65,9 +66,10 @@ model = keras.Model(inputs, keras.layers.Dense(1)(wide))
 model.compile("sgd", "mse")
 x, report = np.zeros((800, 8), "f4"), TrainingReport()
 made = [datasets.batches(x, x[:, :1], 400) for _ in range(2)]
-with whole_epochs(model, *made, [], report) as (training, validation):
+steps = KerasStep(model, trains=True), KerasStep(model, trains=False)
+with whole_epochs(model, steps, *made, report) as fit:
     begun = time.perf_counter()
-    model.fit(training, validation_data=validation, epochs=8, verbose=0)
+    fit(0, 8, [])
 print(report.seconds_data / (time.perf_counter() - begun))
 """
     assert float(run(code)) < 0.2

@@ -17,7 +17,8 @@ from parsl_tl.training.compiling import compile_model, judge
 from parsl_tl.training.datasets import batches
 from parsl_tl.training.fused_adam import fuse_adam
 from parsl_tl.training.report import TrainingReport
-from parsl_tl.training.whole_epochs import whole_epochs
+from parsl_tl.training.steps import KerasStep
+from parsl_tl.training.whole_epochs import keras_fit, run_whole, whole_epochs
 
 pytestmark = pytest.mark.slow
 
@@ -36,11 +37,19 @@ def network(rate: float = 0.3) -> keras.Model:
 
 def history(model: keras.Model, callbacks: list[Any], *, whole: bool) -> dict[str, list[float]]:
     data = batches(X, Y, 8, seed=3), batches(X[:20], Y[:20], 8)
-    judges = callbacks if whole else [keras.callbacks.LambdaCallback()]
-    with whole_epochs(model, *data, judges, TrainingReport()) as (training, validation):
-        return model.fit(
-            training, validation_data=validation, epochs=5, verbose=0, callbacks=callbacks
-        ).history
+    history = keras.callbacks.History()
+    callbacks = [*callbacks, history]
+    if whole:
+        with whole_epochs(model, steps(model), *data, TrainingReport()) as fit:
+            fit(0, 5, callbacks)
+    else:
+        keras_fit(model, *data)(0, 5, callbacks)
+    found: dict[str, list[float]] = history.history
+    return found
+
+
+def steps(model: keras.Model) -> tuple[KerasStep, KerasStep]:
+    return KerasStep(model, trains=True), KerasStep(model, trains=False)
 
 
 def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
@@ -50,7 +59,6 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
         model.compile("sgd", "mse", metrics=["mae"])
         stop = keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=3)
         found.append((history(model, [stop], whole=whole), model.get_weights()))
-        assert model.steps_per_execution == 1
         assert model.evaluate(X, Y, verbose=0)[0] > 0  # other data, after it
     (plain, weights), (whole_history, same) = found
     assert len(plain["loss"]) == 4  # stopped early
@@ -59,13 +67,24 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_callbacks_that_look_at_steps_are_called_by_keras() -> None:
+    model = network()
+    model.compile("sgd", "mse")
+    by_epoch = [keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()]
+    assert run_whole(model, by_epoch)
+    assert not run_whole(model, [*by_epoch, keras.callbacks.LambdaCallback()])
+    model.compile("sgd", "mse", jit_compile=True)
+    assert not run_whole(model, by_epoch)
+
+
 def test_an_epoch_that_diverges_is_not_gone_on_with() -> None:
     model = network()
     model.compile(keras.optimizers.SGD(1e30), "mse")
     data = batches(X, Y, 2, seed=0), batches(X, Y, 50)
-    with whole_epochs(model, *data, [], TrainingReport()) as fed:
-        logs = model.train_function(iter(fed[0]))
-    assert not np.isfinite(float(logs["loss"]))
+    history = keras.callbacks.History()
+    with whole_epochs(model, steps(model), *data, TrainingReport()) as fit:
+        fit(0, 1, [history])
+    assert not np.isfinite(history.history["loss"][0])
     assert int(model.optimizer.iterations) < 25
     with pytest.raises(NaNLossError, match="epoch 1"):
         BaseTrainer(
@@ -88,8 +107,8 @@ def test_waiting_for_batches_is_told() -> None:
     for training in (slow, batches(X, Y, 10)):
         model, report = network(), TrainingReport()
         model.compile("sgd", "mse")
-        with whole_epochs(model, training, batches(X, Y, 50), [], report) as (fed, _):
-            model.fit(fed, epochs=2, verbose=0)
+        with whole_epochs(model, steps(model), training, batches(X, Y, 50), report) as fit:
+            fit(0, 2, [])
         seconds.append(report.seconds_data)
     assert seconds[0] > 2 * 5 * 0.02
     assert seconds[1] == 0
