@@ -20,7 +20,7 @@ from parsl_tl.training.packed_weights import PackedWeights, may_be_packed
 from parsl_tl.training.report import TrainingReport
 from parsl_tl.training.shared_metrics import shared_metrics
 from parsl_tl.training.steps import JudgingStep, KerasStep, PackedStep, Step
-from parsl_tl.training.whole_epochs import Fit, keras_fit, run_whole, whole_epochs
+from parsl_tl.training.whole_epochs import Fit, keras_fit, may_run_whole, whole_epochs
 
 if TYPE_CHECKING:
     import keras
@@ -136,7 +136,7 @@ def compiled(
     rates = shares if layers is None else layers.shares
     with report.parts.part("compile"):
         compile_plainly(model, config)
-        is_whole = run_whole(model, callbacks) and number_of(feed.validation) is not None
+        is_whole = may_run_whole(model, callbacks) and number_of(feed.validation) is not None
         packed: PackedWeights | None = None
         if is_whole and not rates and feed.rows and may_be_packed(model, config, feed.rows):
             packed = PackedWeights(model)

@@ -111,7 +111,7 @@ def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool
     return (
         0 < numbers * steps <= _MOST_COPIED
         and all(map(_is_plain, weights))
-        and all(map(_is_plain_layer, model._flatten_layers(include_self=False)))
+        and all(map(_is_plain_layer, model._flatten_layers()))
         and _is_by_number(model.optimizer)
         and config.dtype_policy is None
         and len(config.problem.output_heads()) == 1
@@ -130,9 +130,13 @@ def _is_plain(variable: Any) -> bool:
 
 
 def _is_plain_layer(layer: Any) -> bool:
-    """Whether nobody knows what a layer does beside its call."""
-    module = type(layer).__module__
-    return module.startswith("keras.") and getattr(layer, "activity_regularizer", None) is None
+    """Whether a layer, or a model, does nothing beside its call: one's own may."""
+    return (
+        type(layer).__module__.startswith("keras.")
+        # It assigns to a weight that is trained.
+        and type(layer).__name__ != "SpectralNormalization"
+        and getattr(layer, "activity_regularizer", None) is None
+    )
 
 
 def _is_by_number(optimizer: Any) -> bool:

@@ -28,7 +28,7 @@ Fit: TypeAlias = Callable[[int, int, Sequence["keras.callbacks.Callback"]], None
 """Trains from one epoch to before another one, and calls back."""
 
 
-def run_whole(model: keras.Model, callbacks: Iterable[Any]) -> bool:
+def may_run_whole(model: keras.Model, callbacks: Iterable[Any]) -> bool:
     """Whether epochs of a compiled model may be run in a few calls.
 
     That needs TensorFlow, and callbacks that do not look at steps. XLA compiles single steps.
@@ -69,7 +69,7 @@ def whole_epochs(
     The steps are the same, and in the same order; callbacks hear of the last step of an epoch only.
 
     Args:
-        model: compiled, of which ``run_whole`` is true.
+        model: compiled, of which ``may_run_whole`` is true.
         steps: what to do with a batch to train with, and with one to judge by.
         training: batches to train with, of which it is known how many there are.
         validation: batches to judge by; likewise.

@@ -144,6 +144,10 @@ class Own(layers.Dense):  # type: ignore[misc]
     """Nobody knows what this does beside its call."""
 
 
+class OwnModel(keras.Model):  # type: ignore[misc]
+    """Nobody knows how this is trained."""
+
+
 @pytest.mark.parametrize(
     ("of_dense", "recipe"),
     [
@@ -181,6 +185,14 @@ def test_large_trainings_and_layers_of_ones_own_are_not_packed() -> None:
     nested = keras.Model(inputs, inner(inputs))
     compile_plainly(nested, config)
     assert not may_be_packed(nested, config, 90)
+    spectral = layers.SpectralNormalization(layers.Dense(3, activation="softmax"))
+    assigning = keras.Model(inputs, spectral(inputs))
+    compile_plainly(assigning, config)
+    assert not may_be_packed(assigning, config, 90)
+    own = OwnModel(model.inputs, model.outputs)
+    own.trainable = True
+    compile_plainly(own, config)
+    assert not may_be_packed(own, config, 90)
 
 
 @pytest.mark.parametrize("problem", [Kinds, Numbers, Weighted, Logits])
