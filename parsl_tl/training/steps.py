@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from parsl_tl.training.fused_loss import loss_of
 from parsl_tl.training.packed_weights import PackedWeights
@@ -13,15 +14,21 @@ if TYPE_CHECKING:
     import keras
 
 
-class Step(Protocol):
+class Step(ABC):
     """Trains with batches, or judges by them."""
 
-    def begin(self) -> None:
-        """Forgets the batches of before."""
+    def start(self) -> None:
+        """Takes the model as it is, before the first epoch."""
 
+    @abstractmethod
+    def begin(self) -> None:
+        """Begins an epoch: forgets the batches of before."""
+
+    @abstractmethod
     def __call__(self, batch: Any) -> None:
         """Takes a batch; traced by TensorFlow."""
 
+    @abstractmethod
     def result(self) -> Mapping[str, float]:
         """Returns loss and metrics of all batches since then, by name."""
 
@@ -29,7 +36,7 @@ class Step(Protocol):
         """Ends an epoch."""
 
 
-class KerasStep:
+class KerasStep(Step):
     """Does what Keras does.
 
     Args:
@@ -53,11 +60,8 @@ class KerasStep:
         """See ``Step``."""
         return {name: float(value) for name, value in self._model.get_metrics_result().items()}
 
-    def end(self) -> None:
-        """See ``Step``."""
 
-
-class JudgingStep:
+class JudgingStep(Step):
     """Does the same as Keras to judge a model with one output, with less to trace.
 
     Args:
@@ -85,9 +89,6 @@ class JudgingStep:
         """See ``Step``."""
         return self._metrics.result()
 
-    def end(self) -> None:
-        """See ``Step``."""
-
 
 class PackedStep(JudgingStep):
     """Does the same as Keras to train a model with one output, whose weights are packed.
@@ -102,9 +103,8 @@ class PackedStep(JudgingStep):
         super().__init__(model, metrics)
         self._packed = packed
 
-    def begin(self) -> None:
-        """Trains what the model has; see ``Step``."""
-        super().begin()
+    def start(self) -> None:
+        """See ``Step``."""
         self._packed.read()
 
     def __call__(self, batch: Any) -> None:

@@ -103,6 +103,8 @@ def _fit(
     )
     model.stop_training = False
     told.on_train_begin()
+    train.step.start()
+    judge.step.start()
     logs: dict[str, float] = {}
     for epoch in range(first, end):
         told.on_epoch_begin(epoch)
@@ -188,7 +190,7 @@ class _Part:
                 tf.while_loop(lambda number: number < end, body, [first], parallel_iterations=1)
 
         self._run = tf.function(run, autograph=False, reduce_retracing=True)
-        self._step, self._source = step, source
+        self.step, self._source = step, source
         self._at_once = 1
         self.number = source.number
 
@@ -196,19 +198,19 @@ class _Part:
         """Runs all steps; stops where the loss is no number any more."""
         import tensorflow as tf
 
-        self._step.begin()
+        self.step.begin()
         epoch, done = self._source.begin(), 0
         logs: Mapping[str, float] = {}
         while done < self.number:
             end = min(done + self._at_once, self.number)
             begun = time.perf_counter()
             self._run(epoch, tf.constant(done, tf.int64), tf.constant(end, tf.int64))
-            done, logs = end, self._step.result()
+            done, logs = end, self.step.result()
             if not math.isfinite(logs.get("loss", 0.0)):
                 break
             if time.perf_counter() - begun < _LONGEST_SECONDS / 4:
                 self._at_once *= 4
-        self._step.end()
+        self.step.end()
         return logs
 
 
