@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Step(ABC):
     """Trains with batches, or judges by them."""
 
-    def start(self) -> None:
+    def start(self) -> None:  # noqa: B027 - most have nothing to do
         """Takes the model as it is, before the first epoch."""
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Step(ABC):
     def result(self) -> Mapping[str, float]:
         """Returns loss and metrics of all batches since then, by name."""
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """Ends an epoch."""
 
 
