@@ -40,8 +40,14 @@ def set_weights(layer: Any, arrays: Sequence[NDArray[Any]]) -> None:
     """
     held = []
     for variable, array in zip(variables_of(layer), arrays, strict=True):
-        tensor = tensor_over(array) if _is_on_this_host(variable) else None
-        variable.assign(array if tensor is None else tensor)
+        is_here = _is_on_this_host(variable)
+        tensor = tensor_over(array) if is_here else None
+        value = array if tensor is None else tensor
+        if is_here and array.dtype == np.float32 and variable.dtype == "float32":
+            # Keras would convert and compare first, which takes longer than to assign.
+            variable.value.assign(value, read_value=False)
+        else:
+            variable.assign(value)
         if tensor is not None:
             held.append(tensor)
     _held[layer] = held
