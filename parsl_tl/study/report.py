@@ -65,25 +65,15 @@ def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
     import pandas as pd
 
     tables = []
+    marked = f"(*: beyond its {study.settings.confidence:.0%} interval)"
     for case, group in study.comparison.groupby("case", sort=False):
-        shown = group.assign(
-            value=group["value"].map(COMPARED),
-            text=[
-                f"{row.mean_:.4g} {row.difference:+.3g}{'' if row.verdict == 'alike' else ' *'}"
-                for row in group.rename(columns={"mean": "mean_"}).itertuples()
-            ],
-        )
-        order = list(dict.fromkeys(shown["value"]))
-        table = shown.pivot_table("text", "policy", "value", aggfunc="first", sort=False)
-        title = (
-            f"{case}: mean, and the difference to {BASELINE} by seed "
-            f"(*: beyond its {study.settings.confidence:.0%} interval)"
-        )
-        tables.append((title, table[order].reset_index()))
+        title = f"{case}: mean, and the difference to {BASELINE} by seed {marked}"
+        tables.append((title, _differences(group, ["policy"])))
     peers = study.beside_peers
     if not peers.empty:
-        table = peers[["case", "policy", "peer", "value", "mean", "other", "difference", "verdict"]]
-        tables.append(("Beside other libraries, at equal CPU seconds", table))
+        for case, group in peers.groupby("case", sort=False):
+            title = f"{case}: mean, and the difference to other libraries by seed {marked}"
+            tables.append((title, _differences(group, ["policy", "peer"])))
     found = study.correlations
     if not found.empty:
         table = found[["case", "policy", "children", "difference"]].assign(
@@ -102,6 +92,20 @@ def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
         )
         tables.append(("Children trained twice: transferred minus scratch", pd.DataFrame(table)))
     return tables
+
+
+def _differences(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Returns a row for each policy, with a text for each value that is compared."""
+    shown = rows.assign(
+        value=rows["value"].map(COMPARED),
+        text=[
+            f"{row.mean_:.4g} {row.difference:+.3g}{'' if row.verdict == 'alike' else ' *'}"
+            for row in rows.rename(columns={"mean": "mean_"}).itertuples()
+        ],
+    )
+    order = list(dict.fromkeys(shown["value"]))
+    table = shown.pivot_table("text", names, "value", aggfunc="first", sort=False)
+    return table[order].reset_index()
 
 
 def _sentence(case: str, group: pd.DataFrame, results: pd.DataFrame) -> str:
@@ -173,7 +177,10 @@ def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
     if not study.correlations.empty:
         tables.append(("Children trained twice: is their ranking fair?", study.correlations))
     if not study.beside_peers.empty:
-        tables.append(("Beside other libraries, at equal CPU seconds", study.beside_peers))
+        peers = study.beside_peers.assign(value=study.beside_peers["value"].map(COMPARED))
+        first = ["case", "policy", "peer"]
+        peers = peers[[*first, *(name for name in peers if name not in first)]]
+        tables.append(("Beside other libraries, at equal CPU seconds", peers))
     results = study.results.drop(columns=["winner", "note"], errors="ignore")
     tables.append(("Every campaign", results))
     images = "".join(

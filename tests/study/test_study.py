@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from parsl_tl.study import Study
-from parsl_tl.study.report import sentences
+from parsl_tl.study.measures import COMPARED
+from parsl_tl.study.report import sentences, short_tables
 
 OPTIONS = [
     *("--problem", "digits", "--problem-arg", "test=0.2"),
@@ -20,6 +21,7 @@ OPTIONS = [
     *("--policies", "thaw:1", "--seeds", "0", "--max-evals", "4"),
     *("--retrain-epochs", "1", "--children", "1"),
 ]
+TRAINED = ("scratch_test", "inherited_test")
 PEERS = ["--peers", "deephyper-evolution"]
 
 
@@ -64,6 +66,10 @@ def test_a_study_that_was_killed_is_carried_on_and_added_to(tmp_path):
     assert ends["scratch"] == pytest.approx(scratch["cpu_seconds"])
     for line in sentences(study):
         assert line in done.stdout
+    beside_scratch, beside_peers = (table for _, table in short_tables(study)[:2])
+    assert beside_scratch["policy"].tolist() == ["thaw:1", "deephyper-evolution"]
+    assert beside_peers["peer"].tolist() == ["deephyper-evolution"] * 2
+    assert list(beside_peers)[2:] == [COMPARED[name] for name in ("equal_cpu", *TRAINED)]
     page = (folder / "study.html").read_text()
     assert "scratch" in page
     assert "data:image/png" in page
