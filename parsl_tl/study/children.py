@@ -30,8 +30,9 @@ def children_to_train(
 
     Returns:
         By model id: the call that trains a child from scratch by its search's recipe; and the
-        ``share`` of its layers with weights that came over, its objective as it was found,
-        ``transferred``, and that less what inherited training is worth, ``architecture``.
+        ``seed`` of that search, the ``share`` of its layers with weights that came over, its
+        objective as it was found, ``transferred``, and that less what inherited training is worth,
+        ``architecture``.
     """
     calls: dict[str, Call] = {}
     about: dict[str, dict[str, Any]] = {}
@@ -51,6 +52,7 @@ def children_to_train(
             calls[model_id] = (run_base_trainer, (job_of(row),), shared)
             share = row["layers_transferred"] / row["layers_total"]
             about[model_id] = {
+                "seed": campaign.settings.seed,
                 "share": share,
                 "transferred": row["objective"],
                 "architecture": row["objective"] - worth[model_id],

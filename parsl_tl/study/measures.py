@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -193,13 +194,15 @@ def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd
     Args:
         children: a row for each child that was trained twice: ``case``, ``policy``, ``share`` (of
             the layers with weights that came over), ``transferred`` and ``scratch`` (objectives),
-            and ``architecture`` (the former less what inherited training is worth).
+            ``architecture`` (the former less what inherited training is worth), and ``seed`` (of
+            the campaign; without it all are taken for children of one).
         confidence: of the intervals.
         seed: of the bootstrap.
 
     Returns:
         A row for each case and policy: ``children``, ``difference`` (mean of transferred minus
-        scratch), ``tau_share`` (Kendall's, of that difference with the share), ``tau_objective``
+        scratch), ``tau_share`` (Kendall's tau-b, of that difference with the share; of pairs within
+        a campaign, since its tournaments compare no others), ``tau_objective``
         (of the two objectives), and both with ``architecture`` in place of ``transferred``
         (``tau_share_corrected``, ``tau_objective_corrected``); each with a percentile bootstrap
         interval (``..._low``, ``..._high``; Efron and Tibshirani, 1993).
@@ -209,38 +212,46 @@ def correlations(children: pd.DataFrame, confidence: float, seed: int = 0) -> pd
     rows = []
     random = np.random.default_rng(seed)
     for (case, policy), group in children.groupby(["case", "policy"], sort=False):
-        columns = ["share", "transferred", "scratch", "architecture"]
+        columns = ["share", "transferred", "scratch", "architecture", "seed"]
         known = group.reindex(columns=columns).dropna(subset=columns[:3])
         values = known.to_numpy(np.float64)
         if len(values) < 3:
             continue
-        share, transferred, scratch, corrected = values.T
-        # Children of a study of before have no such value.
+        share, transferred, scratch, corrected, seeds = values.T
+        # Children of a study of before have neither.
         corrected = np.where(np.isnan(corrected), transferred, corrected)
+        seeds = np.nan_to_num(seeds)
+        tau = partial(_tau, seeds, confidence, random)
         rows.append(
             {
                 "case": case,
                 "policy": policy,
                 "children": len(values),
                 "difference": float((transferred - scratch).mean()),
-                **_tau("tau_share", transferred - scratch, share, confidence, random),
-                **_tau("tau_objective", transferred, scratch, confidence, random),
-                **_tau("tau_share_corrected", corrected - scratch, share, confidence, random),
-                **_tau("tau_objective_corrected", corrected, scratch, confidence, random),
+                **tau("tau_share", transferred - scratch, share),
+                **tau("tau_objective", transferred, scratch),
+                **tau("tau_share_corrected", corrected - scratch, share),
+                **tau("tau_objective_corrected", corrected, scratch),
             }
         )
     return pd.DataFrame(rows)
 
 
 def _tau(
-    name: str, one: Any, other: Any, confidence: float, random: np.random.Generator
+    campaigns: Any,
+    confidence: float,
+    random: np.random.Generator,
+    name: str,
+    one: Any,
+    other: Any,
 ) -> dict[str, float]:
     count = len(one)
     drawn = random.integers(count, size=(_RESAMPLES, count))
     # How often each row was drawn, first of all once each.
     times = np.apply_along_axis(np.bincount, 1, drawn, minlength=count)
     times = np.vstack([np.ones(count, int), times])
-    signs = [np.sign(np.subtract.outer(values, values)) for values in (one, other)]
+    compared = np.equal.outer(campaigns, campaigns)
+    signs = [compared * np.sign(np.subtract.outer(values, values)) for values in (one, other)]
 
     def over_pairs(product: Any) -> Any:
         return np.einsum("si,ij,sj->s", times, product, times, optimize=True)

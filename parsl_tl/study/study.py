@@ -173,7 +173,8 @@ class Study:
         """One row for each child that was trained twice; see ``measures.correlations``."""
         import pandas as pd
 
-        columns = ["case", "policy", "model_id", "share", "transferred", "architecture", "scratch"]
+        key = ["case", "policy", "seed", "model_id"]
+        columns = [*key, "share", "transferred", "architecture", "scratch"]
         return pd.DataFrame([row for row in self._children if "share" in row], columns=columns)
 
     @property

@@ -107,3 +107,23 @@ def test_correlations_see_that_transfer_favours_what_is_inherited():
     assert old["tau_share_corrected"] == old["tau_share"]
     assert row["difference"] == pytest.approx(-0.1 * share.mean())
     assert correlations(frame.head(2), 0.9).empty
+
+
+def test_only_children_of_the_same_campaign_are_compared():
+    share = np.tile(np.arange(1, 5) / 4, 3)
+    seed = np.repeat([0, 1, 2], 4)
+    frame = pd.DataFrame(
+        {
+            "case": "c",
+            "policy": "freeze",
+            "seed": seed,
+            "share": share + seed,
+            "scratch": 0.1 * seed,
+            # Within a campaign the gain falls with the share; from campaign to campaign it grows.
+            "transferred": 1.1 * seed - 0.1 * share,
+        }
+    )
+    (row,) = correlations(frame, 0.9).to_dict("records")
+    assert row["tau_share"] == row["tau_share_corrected"] == pytest.approx(-1)
+    (pooled,) = correlations(frame.drop(columns="seed"), 0.9).to_dict("records")
+    assert pooled["tau_share"] > 0
