@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -213,9 +214,11 @@ def sparkline(values: Sequence[float], width: int = _SPARKS) -> str:
     count = min(width, len(values))
     drawn = [values[(number + 1) * len(values) // count - 1] for number in range(count)]
     low, high = drawn[0], drawn[-1]
-    # Nothing has grown: a flat line, and not a full one.
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((value - low) * scale)] for value in drawn)
+    span = high - low
+    if not 0 < span < math.inf:  # nothing has grown: a flat line, and not a full one
+        return _BARS[0] * count
+    # Divided first: of a span that is nearly nothing, nothing larger than one is made.
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in drawn)
 
 
 def _clock(seconds: float) -> str:

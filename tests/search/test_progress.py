@@ -2,7 +2,7 @@
 
 import io
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -56,6 +56,7 @@ def test_a_terminal_shows_how_the_best_grew():
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=200), st.integers(1, 40))
+@example([0.0, 2.2e-313], 2)
 def test_a_line_of_bars_never_falls(values, width):
     best = [max(values[: end + 1]) for end in range(len(values))]
     line = sparkline(best, width)
@@ -63,3 +64,7 @@ def test_a_line_of_bars_never_falls(values, width):
     assert len(line) == (min(width, len(values)) if len(values) > 1 else 0)
     if line and best[-1] > best[max(0, len(best) // min(width, len(best)) - 1)]:
         assert line[-1] == "█"
+
+
+def test_a_span_beyond_all_numbers_is_a_flat_line():
+    assert sparkline([-1e308, 1e308]) == "▁▁"
