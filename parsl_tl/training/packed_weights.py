@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # Every step copies the weights out of the variable, and their gradients together. To copy so many
 # numbers in all steps takes half as long as tracing saves, a tenth of a second on a CPU.
 _MOST_COPIED: Final = 10**8
-# Those that change each number by its own gradients only, and by the same rule.
+# Those that change each number by its own gradients only, by the same rule, and not without one.
 _OPTIMIZERS: Final = frozenset(
-    ("Adadelta", "Adagrad", "Adam", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD")
+    ("Adadelta", "Adagrad", "Adam", "Adamax", "Lion", "Nadam", "RMSprop", "SGD")
 )
 
 
@@ -131,10 +131,13 @@ def _is_plain(variable: Any) -> bool:
 
 def _is_plain_layer(layer: Any) -> bool:
     """Whether a layer, or a model, does nothing beside its call: one's own may."""
+    import keras
+
     return (
         type(layer).__module__.startswith("keras.")
-        # It assigns to a weight that is trained.
-        and type(layer).__name__ != "SpectralNormalization"
+        # The one has gradients of some rows only, which optimizers treat apart; the other assigns
+        # to a weight that is trained.
+        and not isinstance(layer, keras.layers.Embedding | keras.layers.SpectralNormalization)
         and getattr(layer, "activity_regularizer", None) is None
     )
 
