@@ -28,7 +28,7 @@ def loss_of(
     """Computes what ``keras.Model.compute_loss`` does, for a model with one output.
 
     Args:
-        model: compiled; TensorFlow's, without losses of its layers.
+        model: compiled; TensorFlow's, without losses of its layers, and without masks.
         x: inputs of the batch.
         y: targets of the batch.
         predicted: what the model made of the inputs.
@@ -39,8 +39,7 @@ def loss_of(
 
     # Keras, too, takes what went into the softmax, if that was the last step.
     logits = getattr(predicted, "_keras_logits", None)
-    is_masked = getattr(predicted, "_keras_mask", None) is not None
-    if logits is not None and weights is None and not is_masked and len(logits.shape) == 2:
+    if logits is not None and weights is None and len(logits.shape) == 2:
         if model.loss == "categorical_crossentropy" and y.dtype == logits.dtype:
             losses, by_logits = tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=logits, labels=y)
             return _mean(losses, logits, by_logits)

@@ -103,7 +103,7 @@ def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool
         config: the recipe.
         rows: to train with.
     """
-    from tensorflow import config as devices
+    import tensorflow as tf
 
     weights = model.trainable_variables
     numbers = sum(math.prod(variable.shape) for variable in weights)
@@ -116,7 +116,7 @@ def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool
         and config.dtype_policy is None
         and len(config.problem.output_heads()) == 1
         # Measured on CPUs only.
-        and not devices.list_logical_devices("GPU")
+        and not tf.config.list_logical_devices("GPU")
     )
 
 
@@ -133,11 +133,14 @@ def _is_plain_layer(layer: Any) -> bool:
     """Whether a layer, or a model, does nothing beside its call: one's own may."""
     import keras
 
+    apart = (
+        keras.layers.Embedding,  # has gradients of some rows only, which optimizers treat apart
+        keras.layers.Masking,  # what it masks may not count in the loss and the metrics
+        keras.layers.SpectralNormalization,  # assigns to a weight that is trained
+    )
     return (
         type(layer).__module__.startswith("keras.")
-        # The one has gradients of some rows only, which optimizers treat apart; the other assigns
-        # to a weight that is trained.
-        and not isinstance(layer, keras.layers.Embedding | keras.layers.SpectralNormalization)
+        and not isinstance(layer, apart)
         and getattr(layer, "activity_regularizer", None) is None
     )
 

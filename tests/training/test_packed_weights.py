@@ -191,6 +191,10 @@ def test_large_trainings_and_layers_of_ones_own_are_not_packed() -> None:
     embedding = keras.Model(numbers, layers.Dense(3, activation="softmax")(table))
     compile_plainly(embedding, config)
     assert not may_be_packed(embedding, config, 90)
+    masked = layers.Dense(3, activation="softmax")(layers.Masking()(inputs))
+    masking = keras.Model(inputs, keras.Model(inputs, masked)(inputs))
+    compile_plainly(masking, config)
+    assert not may_be_packed(masking, config, 90)
     spectral = layers.SpectralNormalization(layers.Dense(3, activation="softmax"))
     assigning = keras.Model(inputs, spectral(inputs))
     compile_plainly(assigning, config)
@@ -221,22 +225,6 @@ def test_the_loss_and_its_gradient_are_those_of_keras(problem: type[Kinds]) -> N
     ours = tape.gradient(loss.target, variables, output_gradients=loss.gradient)
     for one, other in zip(ours, tape.gradient(theirs, variables), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_masked_rows_do_not_count() -> None:
-    import tensorflow as tf
-
-    inputs = keras.Input((4,))
-    outputs = layers.Dense(3, activation="softmax")(layers.Masking()(inputs))
-    model = keras.Model(inputs, outputs)
-    compile_plainly(model, TrainingConfig.for_problem(Kinds()))
-    x = np.random.default_rng(0).random((6, 4), np.float32)
-    x[:3] = 0
-    y = tf.constant(np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]])
-    predicted = model(x)
-    theirs = model.compute_loss(x, y, predicted)
-    ours = loss_of(model, x, y, predicted, None, training=True)
-    assert float(ours.value) == pytest.approx(float(theirs))
 
 
 def test_metrics_are_made_once_for_a_problem() -> None:
