@@ -36,13 +36,14 @@ def write_report(study: Study) -> list[Path]:
         *write_table(curves, folder, "study_curves"),
         *write_table(comparison, folder, "study_comparison"),
     ]
-    if not study.beside_peers.empty:
-        files += write_table(study.beside_peers, folder, "study_peers")
+    peers = study.beside_peers
+    if not peers.empty:
+        files += write_table(peers, folder, "study_peers")
     if not study.children.empty:
         files += write_table(study.children, folder, "study_children")
         files += write_table(study.correlations, folder, "study_correlations")
     plots = [_plot(folder, str(case), group) for case, group in curves.groupby("case", sort=False)]
-    page = _page(study, comparison, plots)
+    page = _page(study, comparison, peers, plots)
     return [
         *files,
         *plots,
@@ -95,7 +96,7 @@ def short_tables(study: Study) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _differences(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Returns a row for each policy, with a text for each value that is compared."""
+    """Returns a row for each of ``names``, with a text for each value that is compared."""
     shown = rows.assign(
         value=rows["value"].map(COMPARED),
         text=[
@@ -171,16 +172,18 @@ def _at(curve: pd.DataFrame, seconds: Any) -> Any:
     return values[np.searchsorted(ended, seconds * (1 + 1e-9), side="right")]
 
 
-def _page(study: Study, comparison: pd.DataFrame, plots: Iterable[Path]) -> str:
+def _page(
+    study: Study, comparison: pd.DataFrame, peers: pd.DataFrame, plots: Iterable[Path]
+) -> str:
     settings = study.settings
     tables = [("Policies beside scratch, paired by seed", comparison.replace({"value": COMPARED}))]
     if not study.correlations.empty:
         tables.append(("Children trained twice: is their ranking fair?", study.correlations))
-    if not study.beside_peers.empty:
-        peers = study.beside_peers.assign(value=study.beside_peers["value"].map(COMPARED))
+    if not peers.empty:
         first = ["case", "policy", "peer"]
-        peers = peers[[*first, *(name for name in peers if name not in first)]]
-        tables.append(("Beside other libraries, at equal CPU seconds", peers))
+        shown_peers = peers.replace({"value": COMPARED})
+        shown_peers = shown_peers[[*first, *(name for name in peers if name not in first)]]
+        tables.append(("Beside other libraries, at equal CPU seconds", shown_peers))
     results = study.results.drop(columns=["winner", "note"], errors="ignore")
     tables.append(("Every campaign", results))
     images = "".join(

@@ -110,7 +110,7 @@ class StudySettings:
         return tuple(policy for policy in self.policies if policy != BASELINE)
 
     def adds_to(self, known: StudySettings) -> bool:
-        """Whether all that ``known`` compares is compared here too, in the same way."""
+        """Whether all that ``known`` compares is compared here too; the rest is the same."""
         grows = ("cases", "policies", "peers", "seeds")
         free = dict.fromkeys((*grows, "confidence"))
         same = {**asdict(self), **free} == {**asdict(known), **free}

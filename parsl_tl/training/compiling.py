@@ -40,8 +40,6 @@ def compile_model(
     model: keras.Model,
     config: TrainingConfig,
     data: Data,
-    *,
-    rate_shares: Mapping[int, float | HeldRate] | None = None,
 ) -> None:
     """Compiles a model by a recipe, with a new optimizer.
 
@@ -52,13 +50,12 @@ def compile_model(
         model: of the problem.
         config: problem and recipe.
         data: the problem's.
-        rate_shares: share of the learning rate, by ``id`` of a variable; 1 for all others.
 
     Raises:
         InvalidValueError: Keras does not have the optimizer, its arguments or the dtype policy.
     """
     compile_plainly(model, config)
-    make_ready(model, config, data, rate_shares=rate_shares or {})
+    make_ready(model, config, data, rate_shares={})
 
 
 def make_ready(
@@ -68,7 +65,14 @@ def make_ready(
     *,
     rate_shares: Mapping[int, float | HeldRate],
 ) -> None:
-    """Creates what Keras would else create while it traces; see ``compile_model``."""
+    """Creates what Keras would else create while it traces.
+
+    Args:
+        model: just compiled.
+        config: problem and recipe.
+        data: the problem's.
+        rate_shares: share of the learning rate, by ``id`` of a variable; 1 for all others.
+    """
     # Variables that Keras would create while tracing the training step make TensorFlow trace
     # it twice. Created before, they save about half of the time of a small evaluation.
     model.optimizer.build(model.trainable_variables)

@@ -99,7 +99,7 @@ class Fitting:
             seed = self._config.seed + (0 if self._growth is None else span.first)
             training, validation = self._feed.training(span.batch_size, seed), self._feed.validation
             model = self._feed.model
-            if self._steps is None or None in map(number_of, (training, validation)):
+            if self._steps is None or number_of(training) is None:
                 self._fit = keras_fit(model, training, validation)
             else:
                 self._fit = self._stack.enter_context(

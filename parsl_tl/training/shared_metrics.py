@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from parsl_tl.problems import Data, Problem
+from parsl_tl.problems.targets import targets_of
 
 if TYPE_CHECKING:
     import keras
@@ -72,8 +73,6 @@ def shared_metrics(problem: Problem, data: Data) -> SharedMetrics:
 def create_metrics(model: keras.Model, problem: Problem, data: Data) -> None:
     """Creates the variables of a compiled model's metrics, which tracing would create too late."""
     import keras
-
-    from parsl_tl.problems.targets import targets_of
 
     heads = problem.output_heads()
     first = [y[:1] for y in targets_of(data.y_train, heads)]

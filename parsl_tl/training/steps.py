@@ -32,7 +32,7 @@ class Step(ABC):
     def result(self) -> Mapping[str, float]:
         """Returns loss and metrics of all batches since then, by name."""
 
-    def end(self) -> None:  # noqa: B027
+    def end(self) -> None:  # noqa: B027 - most have nothing to do
         """Ends an epoch."""
 
 

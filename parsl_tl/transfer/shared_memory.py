@@ -44,7 +44,8 @@ def set_weights(layer: Any, arrays: Sequence[NDArray[Any]]) -> None:
         tensor = tensor_over(array) if is_here else None
         value = array if tensor is None else tensor
         if is_here and array.dtype == np.float32 and variable.dtype == "float32":
-            # Keras would convert and compare first, which takes longer than to assign.
+            # Keras would convert and compare first, which takes longer than to assign, and is of
+            # use for types that TensorFlow and numpy call by other names.
             variable.value.assign(value, read_value=False)
         else:
             variable.assign(value)

@@ -42,6 +42,9 @@ def test_a_study_that_was_killed_is_carried_on_and_added_to(tmp_path):
     with log.open("a") as file:
         file.write('{"case": "dig')  # as a full disk, or a crash of the machine, leaves it
 
+    done = subprocess.run([*command[:4], "--out", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Study(folder).results["policy"].tolist() == ["scratch", "thaw:1"]
     done = subprocess.run([*command, *PEERS], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     study = Study(folder)

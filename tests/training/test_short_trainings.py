@@ -59,6 +59,7 @@ def test_an_epoch_in_a_few_calls_is_the_same_epoch() -> None:
         model.compile("sgd", "mse", metrics=["mae"])
         stop = keras.callbacks.EarlyStopping("loss", min_delta=10.0, patience=3)
         found.append((history(model, [stop], whole=whole), model.get_weights()))
+        assert model.steps_per_execution == 1
         assert model.evaluate(X, Y, verbose=0)[0] > 0  # other data, after it
     (plain, weights), (whole_history, same) = found
     assert len(plain["loss"]) == 4  # stopped early
