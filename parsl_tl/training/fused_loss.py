@@ -37,9 +37,11 @@ def loss_of(
     """
     import tensorflow as tf
 
-    # Keras, too, takes what went into the softmax, if that was the last step.
-    logits = getattr(predicted, "_keras_logits", None)
-    if logits is not None and weights is None and len(logits.shape) == 2:
+    # Keras, too, takes what went into the softmax, if that was the last step: losses, of float32,
+    # convert predictions of other types, and then know those only.
+    logits: Any = getattr(predicted, "_keras_logits", None)
+    is_known = logits is not None and weights is None
+    if is_known and logits.dtype == tf.float32 and len(logits.shape) == 2:
         if model.loss == "categorical_crossentropy" and y.dtype == logits.dtype:
             losses, by_logits = tf.raw_ops.SoftmaxCrossEntropyWithLogits(features=logits, labels=y)
             return _mean(losses, logits, by_logits)

@@ -35,7 +35,7 @@ class PackedWeights:
         model: compiled, its optimizer not built yet.
 
     Attributes:
-        flat: all weights, float32, of shape ``(n,)``. The optimizer is built for it.
+        flat: all weights, of shape ``(n,)`` and their dtype. The optimizer is built for it.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -44,7 +44,8 @@ class PackedWeights:
         self._variables = list(model.trainable_variables)
         self._shapes = [tuple(variable.shape) for variable in self._variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self.flat = keras.Variable(np.zeros(sum(self._sizes), np.float32), name="packed")
+        zeros = np.zeros(sum(self._sizes), self._variables[0].dtype)
+        self.flat = keras.Variable(zeros, dtype=zeros.dtype.name, name="packed")
         self._model = model
         model.optimizer.build([self.flat])
         fuse_adam(model.optimizer)
@@ -85,7 +86,9 @@ class PackedWeights:
 
         flat = tf.constant([-1])
         pairs = zip(gradients, self._sizes, strict=True)
-        parts = [tf.zeros(n) if one is None else _reshaped(one, flat) for one, n in pairs]
+        parts = [
+            tf.zeros(n, self.flat.dtype) if g is None else _reshaped(g, flat) for g, n in pairs
+        ]
         self._model.optimizer.apply([tf.concat(parts, 0)], [self.flat])
 
 
@@ -110,6 +113,7 @@ def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool
     steps = config.epochs * math.ceil(rows / config.batch_size)
     return (
         0 < numbers * steps <= _MOST_COPIED
+        and {variable.dtype for variable in weights} in ({"float32"}, {"float64"})
         and all(map(_is_plain, weights))
         and all(map(_is_plain_layer, model._flatten_layers()))
         and _is_by_number(model.optimizer)
@@ -122,8 +126,7 @@ def may_be_packed(model: keras.Model, config: TrainingConfig, rows: int) -> bool
 
 def _is_plain(variable: Any) -> bool:
     return (
-        variable.dtype == "float32"
-        and variable.constraint is None
+        variable.constraint is None
         and variable.regularizer is None
         and not variable.overwrite_with_gradient
     )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from built_in_spaces import BUILT_IN
+from made_problem import Made, frozen_model
 
+from parsl_tl.architecture import ArchitectureGraph
+from parsl_tl.errors import ImpossibleArchitectureError
 from parsl_tl.problems import Data, Problem
-from parsl_tl.training import BaseTrainer, TrainingConfig, fitting
+from parsl_tl.spaces import SearchSpace, get_space
+from parsl_tl.spaces.mutation import random_arch_seq
+from parsl_tl.training import BaseTrainer, TrainingConfig, fitting, packed_weights
 from parsl_tl.training.compiling import compile_plainly
 from parsl_tl.training.fused_loss import loss_of
 from parsl_tl.training.packed_weights import PackedWeights, may_be_packed
@@ -112,6 +118,43 @@ def test_packed_weights_are_trained_as_they_are_one_by_one(
     assert other.model is not None
     for weight, same in zip(one.model.get_weights(), other.model.get_weights(), strict=True):
         np.testing.assert_allclose(weight, same, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_networks_of_each_space_are_trained_the_same(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, arguments, shape, heads = BUILT_IN[kind]
+    problem, space = Made(shape, heads, 0), get_space(name, **arguments)
+    graph = next(drawn_graphs(space, problem))
+    reports = []
+    asked: list[bool] = []
+
+    def ask(*about: Any) -> bool:
+        asked.append(may_be_packed(*about))
+        return asked[-1]
+
+    recipe = TrainingConfig.for_problem(problem, seed=0)
+    monkeypatch.setattr(packed_weights, "_MOST_COPIED", 10**12)
+    for answer in (lambda *_: False, ask):
+        monkeypatch.setattr(fitting, "may_be_packed", answer)
+        reports.append(BaseTrainer(recipe, frozen_model(graph, 0.0, 0)).run())
+    assert asked == [len(heads) == 1]
+    one, other = reports
+    assert len(one.history) == len(other.history) > 1
+    for before, after in zip(one.history, other.history, strict=True):
+        assert before == pytest.approx(after, rel=1e-6, abs=1e-6)
+
+
+def drawn_graphs(space: SearchSpace, problem: Problem) -> Iterator[ArchitectureGraph]:
+    random = np.random.default_rng(0)
+    while True:
+        try:
+            yield space.build(
+                random_arch_seq(space, random), problem.input_shape, problem.output_heads()
+            )
+        except ImpossibleArchitectureError:
+            continue
 
 
 def test_the_model_can_be_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
